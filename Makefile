@@ -1,0 +1,39 @@
+# `make night` and `make test` each do all the set-up they need on a fresh Debian 12 with Python 3.11.
+PYTHON ?= python3.11
+BIN := .venv/bin
+export FLWR_TELEMETRY_ENABLED = 0
+export FLWR_DISABLE_UPDATE_CHECK = 1
+export FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION = 1
+# A server's thread pool inside one small network costs more than it gains.
+export POLARS_MAX_THREADS ?= 2
+
+.PHONY: setup night test check lock clean
+
+setup: .venv/.run-ready
+
+night: .venv/.run-ready
+	$(BIN)/escapement-sandbox night
+
+test: check
+	$(BIN)/pytest -n auto
+
+check: .venv/.dev-ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy server outlet_client features privacy sandbox benchmarks tests
+	$(BIN)/lint-imports
+
+# Rewrites both locks from pyproject.toml: hashes, no index address.
+lock:
+	@test -x $(BIN)/uv || scripts/setup.sh dev
+	$(BIN)/uv pip compile -q --generate-hashes --no-header --no-annotate --python-version 3.11 --extra build pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile -q --generate-hashes --no-header --no-annotate --python-version 3.11 --extra build --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+
+clean:
+	rm -rf .venv runs .mypy_cache .ruff_cache .pytest_cache
+
+.venv/.run-ready: requirements.lock pyproject.toml scripts/setup.sh
+	PYTHON=$(PYTHON) scripts/setup.sh run
+
+.venv/.dev-ready: requirements-dev.lock pyproject.toml scripts/setup.sh
+	PYTHON=$(PYTHON) scripts/setup.sh dev

@@ -1,0 +1,1 @@
+"""What runs at an outlet: it answers signed plans from its own ledger, and nothing else."""

@@ -1,0 +1,133 @@
+"""The outlet's memory of what it answered.
+
+Invariant: a plan is answered once. An answer is stored before it is sent, and a retry sends the
+same bytes; so no two answers to one plan can be compared.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import numpy as np
+import sqlalchemy as sa
+from sqlalchemy.pool import StaticPool
+
+from outlet_client.errors import QuestionRefused
+from privacy.budget import YEAR_SECONDS
+from privacy.fixed_point import ring_type
+from privacy.loss import Rho
+from privacy.two_key_sum import Envelope, MaskedShare
+from privacy.units import Purpose, Unit
+
+if TYPE_CHECKING:
+    from privacy.plans import NightPlan, ReleasePlan
+
+_METADATA = sa.MetaData()
+_ANSWERS = sa.Table(
+    "answers",
+    _METADATA,
+    sa.Column("release", sa.Text, primary_key=True),
+    sa.Column("plan", sa.Text, nullable=False),
+    sa.Column("purpose", sa.Text, nullable=False),
+    sa.Column("rho", sa.Text, nullable=False),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("outlet", sa.Text, nullable=False),
+    sa.Column("ring_bits", sa.Integer, nullable=False),
+    sa.Column("vector", sa.LargeBinary, nullable=False),
+    sa.Column("sealed_seed", sa.LargeBinary, nullable=False),
+    sa.Column("vector_digest", sa.Text, nullable=False),
+    sa.Column("signature", sa.LargeBinary, nullable=False),
+)
+_HEADS = sa.Table(
+    "ledger_heads",
+    _METADATA,
+    sa.Column("length", sa.BigInteger, primary_key=True),
+    sa.Column("head", sa.Text, nullable=False),
+)
+
+
+class AnswerStore:
+    """Answers and ledger heads behind one SQLAlchemy URL."""
+
+    def __init__(self, url: str) -> None:
+        """Opens the store, making its tables where they are missing."""
+        in_memory = url == "sqlite://"
+        self._engine = sa.create_engine(
+            url,
+            poolclass=StaticPool if in_memory else None,
+            connect_args={"check_same_thread": False} if in_memory else {"timeout": 30},
+        )
+        _METADATA.create_all(self._engine)
+
+    def answer(self, plan: ReleasePlan, plan_digest: str) -> MaskedShare | None:
+        """The stored answer to a plan, or None.
+
+        Raises:
+            QuestionRefused: If another plan of this name was answered.
+        """
+        with self._engine.connect() as connection:
+            query = sa.select(_ANSWERS).where(_ANSWERS.c.release == plan.release)
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            return None
+        if row.plan != plan_digest:
+            raise QuestionRefused(f"release {plan.release}: another plan of this name was answered")
+        vector = np.frombuffer(row.vector, dtype=ring_type(row.ring_bits))
+        envelope = Envelope(row.outlet, row.sealed_seed, row.vector_digest, row.signature)
+        return MaskedShare(vector, envelope)
+
+    def add_answer(self, plan: ReleasePlan, plan_digest: str, share: MaskedShare, at: int) -> None:
+        """Stores an answer, durably, before it is sent."""
+        with self._engine.begin() as connection:
+            connection.execute(
+                _ANSWERS.insert().values(
+                    release=plan.release,
+                    plan=plan_digest,
+                    purpose=plan.purpose.value,
+                    rho=(plan.rho() or Rho(0)).encode(),
+                    at=at,
+                    outlet=share.envelope.outlet,
+                    ring_bits=plan.ring_bits,
+                    vector=share.vector.tobytes(),
+                    sealed_seed=share.envelope.sealed_seed,
+                    vector_digest=share.envelope.vector_digest,
+                    signature=share.envelope.signature,
+                )
+            )
+
+    def spent(self, unit: Unit, at: int) -> Rho:
+        """What the plans answered in the 365 days before `at` cost one unit."""
+        with self._engine.connect() as connection:
+            recent = sa.select(_ANSWERS.c.purpose, _ANSWERS.c.rho).where(
+                _ANSWERS.c.at > at - YEAR_SECONDS
+            )
+            rows = connection.execute(recent).all()
+        return Rho.total(Fraction(row.rho) for row in rows if Purpose(row.purpose).unit is unit)
+
+    def follow(self, night: NightPlan) -> None:
+        """Remembers the ledger head that a night plan names.
+
+        Raises:
+            QuestionRefused: If the ledger went back, or has another entry where one was seen.
+        """
+        with self._engine.begin() as connection:
+            last = connection.execute(
+                sa.select(_HEADS).order_by(_HEADS.c.length.desc()).limit(1)
+            ).one_or_none()
+            if last is not None and (
+                night.ledger_length < last.length
+                or (night.ledger_length == last.length and night.ledger_head != last.head)
+            ):
+                raise QuestionRefused(
+                    f"night {night.night}: the office's ledger went back from {last.length} "
+                    f"to {night.ledger_length} entries; ask the privacy office why"
+                )
+            if last is None or night.ledger_length > last.length:
+                connection.execute(
+                    _HEADS.insert().values(length=night.ledger_length, head=night.ledger_head)
+                )
+
+    def close(self) -> None:
+        """Closes all connections."""
+        self._engine.dispose()

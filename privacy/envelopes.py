@@ -1,0 +1,122 @@
+"""Envelopes and signatures: who may read a seed, and who said what.
+
+A seed is sealed with HPKE [RFC 9180] to a key that the office made for one release, bound through
+`info` to the plan, the outlet and the very vector it masks. Signatures are Ed25519 [RFC 8032] over
+length-prefixed fields behind a domain tag, so that no two statements share an encoding.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Self
+
+from cryptography.exceptions import InvalidSignature, InvalidTag
+from cryptography.hazmat.primitives import hpke, serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+
+from privacy.errors import AnswerRefused
+
+_SUITE = hpke.Suite(hpke.KEM.X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
+
+
+def digest(data: bytes) -> str:
+    """SHA-256 in hex; how plans, scorecards and vectors are named in plans and signatures."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def frame(*fields: bytes) -> bytes:
+    """Joins fields so that no two lists of fields give the same bytes."""
+    return b"".join(len(part).to_bytes(4, "big") + part for part in fields)
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyKey:
+    """An Ed25519 public key that somebody is pinned to."""
+
+    raw: bytes
+
+    def verify(self, signature: bytes, *fields: bytes) -> bool:
+        """Tells whether this key's owner signed these fields."""
+        try:
+            Ed25519PublicKey.from_public_bytes(self.raw).verify(signature, frame(*fields))
+        except (InvalidSignature, ValueError):
+            return False
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """An Ed25519 key; never printed."""
+
+    _key: Ed25519PrivateKey = field(repr=False)
+
+    @classmethod
+    def generate(cls) -> Self:
+        """Makes a fresh key."""
+        return cls(Ed25519PrivateKey.generate())
+
+    @classmethod
+    def from_bytes(cls, raw: bytes) -> Self:
+        """Reads what `to_bytes` wrote."""
+        return cls(Ed25519PrivateKey.from_private_bytes(raw))
+
+    def to_bytes(self) -> bytes:
+        """The 32 secret bytes, for the owner's key file only."""
+        return self._key.private_bytes_raw()
+
+    @property
+    def public(self) -> VerifyKey:
+        """The key that others pin."""
+        return VerifyKey(self._key.public_key().public_bytes_raw())
+
+    def sign(self, *fields: bytes) -> bytes:
+        """Signs length-prefixed fields; the first names the statement's domain."""
+        return self._key.sign(frame(*fields))
+
+
+@dataclass(frozen=True, slots=True)
+class OneTimeKey:
+    """The office's HPKE key for one release; deleted after the answer."""
+
+    _key: X25519PrivateKey = field(repr=False)
+
+    @classmethod
+    def generate(cls) -> Self:
+        """Makes a fresh key."""
+        return cls(X25519PrivateKey.generate())
+
+    @classmethod
+    def from_bytes(cls, raw: bytes) -> Self:
+        """Reads what `to_bytes` wrote."""
+        return cls(X25519PrivateKey.from_private_bytes(raw))
+
+    def to_bytes(self) -> bytes:
+        """The 32 secret bytes, for the office's store until the answer is given."""
+        return self._key.private_bytes_raw()
+
+    @property
+    def public(self) -> bytes:
+        """The 32 public bytes that a release plan carries."""
+        return self._key.public_key().public_bytes(
+            serialization.Encoding.Raw, serialization.PublicFormat.Raw
+        )
+
+    def open(self, sealed: bytes, *info: bytes) -> bytes:
+        """Opens an envelope.
+
+        Raises:
+            AnswerRefused: If it was not sealed to this key under this very `info`.
+        """
+        try:
+            return _SUITE.decrypt(sealed, self._key, info=frame(*info))
+        except (InvalidTag, ValueError) as error:
+            raise AnswerRefused("sealed seed: does not open under its plan and vector") from error
+
+
+def seal(recipient: bytes, plaintext: bytes, *info: bytes) -> bytes:
+    """Seals bytes to a public key of 32 bytes, bound to `info`."""
+    return _SUITE.encrypt(
+        plaintext, X25519PublicKey.from_public_bytes(recipient), info=frame(*info)
+    )

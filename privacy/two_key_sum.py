@@ -1,0 +1,271 @@
+"""The two-key sum: the one door through which a number about customers leaves an outlet.
+
+    Contribution -> MaskedShare -> Aggregate -> CustomerRelease | ScoreTable
+
+An outlet clips, truncates, sums and masks; HQ adds masked vectors; the office opens the seeds of
+exactly that set and answers with the sum of masks less its own noise; HQ adds noise of its own.
+Each arrow is the only way to make the next type. HQ sees masked vectors and a noisy sum, the office
+sees seeds: **the argument needs HQ and the office not to collude.**
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from privacy.envelopes import OneTimeKey, SigningKey, VerifyKey, digest, seal
+from privacy.errors import AnswerRefused, InvalidParameter
+from privacy.fixed_point import Integers, Residues, from_ring, ring_type, to_integers, to_ring
+from privacy.masks import Seed, mask
+from privacy.units import Unit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from privacy.clipping import Rows
+    from privacy.plans import ReleasePlan
+
+_SEED_DOMAIN = b"escapement/v1/seed"
+_SHARE_DOMAIN = b"escapement/v1/share"
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """One outlet's contributions, one row a unit, before clipping.
+
+    Attributes:
+        rows: float64[n, w], the whole of what a unit adds, intercept and label terms included.
+        starts: int64[n], the coordinate at which a row lands in the sum; None for all at 0.
+    """
+
+    rows: Rows
+    starts: npt.NDArray[np.int64] | None = None
+
+    def sums(self, plan: ReleasePlan) -> Integers:
+        """Clips, truncates and adds up, int64[d].
+
+        The rows of one unit never overlap another's bound: clipping is a row at a time, so taking
+        one row away moves the sum by at most the plan's norm.
+        """
+        integers = to_integers(self.rows, plan.scale, plan.norm)
+        total = np.zeros(plan.dimension, dtype=np.int64)
+        width = integers.shape[1]
+        if self.starts is None:
+            if width != plan.dimension:
+                raise InvalidParameter(
+                    f"contribution: got width {width}, expected {plan.dimension}"
+                )
+            total += integers.sum(axis=0)
+            return total
+        if len(self.starts) and not (
+            self.starts.min() >= 0 and self.starts.max() + width <= plan.dimension
+        ):
+            raise InvalidParameter("contribution: a row lands outside the plan's dimension")
+        np.add.at(total, self.starts[:, None] + np.arange(width), integers)
+        return total
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """The part of a masked share that the office sees: no value, only whose seed it is.
+
+    Attributes:
+        outlet: The outlet's id.
+        sealed_seed: The seed, sealed to the release's one-time key.
+        vector_digest: SHA-256 of the masked vector, in hex.
+        signature: The outlet's, over plan digest, outlet, sealed seed and vector digest.
+    """
+
+    outlet: str
+    sealed_seed: bytes
+    vector_digest: str
+    signature: bytes
+
+    def signed_by(self, key: VerifyKey, plan_digest: str) -> bool:
+        """Tells whether the outlet signed this envelope for this plan."""
+        return key.verify(self.signature, *_statement(plan_digest, self))
+
+
+@dataclass(frozen=True, slots=True)
+class MaskedShare:
+    """One outlet's masked vector and its envelope. Uniform to whoever lacks the seed."""
+
+    vector: Residues
+    envelope: Envelope
+
+
+def mask_share(
+    contribution: Contribution, plan: ReleasePlan, plan_digest: str, outlet: str, key: SigningKey
+) -> MaskedShare:
+    """Makes the one answer that an outlet gives to a plan: **the door**.
+
+    Args:
+        contribution: One row a unit.
+        plan: A plan that the outlet has verified.
+        plan_digest: The digest of its signed bytes.
+        outlet: The outlet's id.
+        key: The outlet's signing key.
+
+    Raises:
+        ContributionError: If a row is not finite or longer than the bound.
+    """
+    sums = to_ring(contribution.sums(plan), plan.outlet_bound, plan.ring_bits)
+    seed = Seed.fresh()
+    vector = sums + mask(seed, plan.dimension, plan.ring_bits)
+    vector_digest = digest(vector.tobytes())
+    sealed = seal(bytes.fromhex(plan.key), seed, *_seed_info(plan_digest, outlet, vector_digest))
+    unsigned = Envelope(outlet, sealed, vector_digest, b"")
+    signature = key.sign(*_statement(plan_digest, unsigned))
+    return MaskedShare(vector, Envelope(outlet, sealed, vector_digest, signature))
+
+
+def check_share(
+    share: MaskedShare, plan: ReleasePlan, plan_digest: str, keys: Mapping[str, VerifyKey]
+) -> None:
+    """Refuses a share that does not fit the plan or was not signed by its outlet.
+
+    Raises:
+        AnswerRefused: If it does not verify.
+    """
+    outlet = share.envelope.outlet
+    if outlet not in keys:
+        raise AnswerRefused(f"outlet {outlet}: not on the list")
+    if share.vector.shape != (plan.dimension,) or share.vector.dtype != ring_type(plan.ring_bits):
+        raise AnswerRefused(f"outlet {outlet}: a vector of another shape or ring than the plan's")
+    if digest(share.vector.tobytes()) != share.envelope.vector_digest:
+        raise AnswerRefused(f"outlet {outlet}: vector and digest differ")
+    if not share.envelope.signed_by(keys[outlet], plan_digest):
+        raise AnswerRefused(f"outlet {outlet}: signature does not verify")
+
+
+def sum_of_masks(
+    envelopes: Iterable[Envelope], plan: ReleasePlan, plan_digest: str, key: OneTimeKey
+) -> Residues:
+    """Opens every seed and adds the masks up; the office only.
+
+    Raises:
+        AnswerRefused: If a seed does not open under its plan, outlet and vector.
+    """
+    total = np.zeros(plan.dimension, dtype=ring_type(plan.ring_bits))
+    for envelope in envelopes:
+        info = _seed_info(plan_digest, envelope.outlet, envelope.vector_digest)
+        total += mask(key.open(envelope.sealed_seed, *info), plan.dimension, plan.ring_bits)
+    return total
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate:
+    """The sum of masked vectors of a set of outlets. Uniform until the office answers."""
+
+    plan: ReleasePlan
+    envelopes: tuple[Envelope, ...]
+    masked_sum: Residues
+
+    @classmethod
+    def of(cls, plan: ReleasePlan, shares: Iterable[MaskedShare]) -> Aggregate:
+        """Adds up shares that `check_share` accepted, one an outlet."""
+        ordered = sorted(shares, key=lambda share: share.envelope.outlet)
+        total = np.zeros(plan.dimension, dtype=ring_type(plan.ring_bits))
+        for share in ordered:
+            total += share.vector
+        return cls(plan, tuple(share.envelope for share in ordered), total)
+
+    @property
+    def outlets(self) -> tuple[str, ...]:
+        """Who is in the sum, in order."""
+        return tuple(envelope.outlet for envelope in self.envelopes)
+
+    def customer_release(self, answer: Residues, own_noise: Integers) -> CustomerRelease:
+        """Takes the masks off and HQ's noise on: the only way to a `CustomerRelease`.
+
+        Args:
+            answer: The office's, sum of masks less its noise.
+            own_noise: int64[d], HQ's noise, stored before this call; zeros in the sandbox's
+                noiseless mode.
+
+        Raises:
+            InvalidParameter: If the plan is not of the `customer` unit.
+        """
+        if self.plan.purpose.unit is not Unit.CUSTOMER:
+            raise InvalidParameter("a points sum is a score table, not a customer release")
+        return CustomerRelease(self.plan, self.outlets, self._decode(answer, own_noise))
+
+    def score_table(self, answer: Residues, own_noise: Integers) -> ScoreTable:
+        """Takes the masks off and HQ's noise on: the only way to a `ScoreTable`.
+
+        Raises:
+            InvalidParameter: If the plan is not of the `event` unit.
+        """
+        if self.plan.purpose.unit is not Unit.EVENT:
+            raise InvalidParameter("a customer sum is a customer release, not a score table")
+        return ScoreTable(self.plan, self.outlets, self._decode(answer, own_noise))
+
+    def _decode(self, answer: Residues, own_noise: Integers) -> Rows:
+        kind = ring_type(self.plan.ring_bits)
+        if answer.shape != self.masked_sum.shape or answer.dtype != kind:
+            raise AnswerRefused("office answer: another shape or ring than the plan's")
+        return from_ring(self.masked_sum - answer + own_noise.astype(kind), self.plan.scale)
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerRelease:
+    """A differentially private sum over customers: what thresholds, plots and reports may take.
+
+    Attributes:
+        plan: The plan it was released under.
+        outlets: Who is in the sum.
+        values: float64[d], in the contributions' own units.
+    """
+
+    plan: ReleasePlan
+    outlets: tuple[str, ...]
+    values: Rows
+
+    @property
+    def noise_sd(self) -> float:
+        """Standard deviation of the noise in each value: both servers' together."""
+        return 2**0.5 * self.plan.noise_scale / self.plan.scale
+
+    @property
+    def signal_to_noise(self) -> float | None:
+        """Length of the values over the expected length of the noise; None without noise."""
+        if self.plan.noise_scale == 0:
+            return None
+        return float(np.linalg.norm(self.values) / (self.noise_sd * self.plan.dimension**0.5))
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreTable:
+    """Sums per slot. Only banding takes it: it is not private for a customer, only for an event.
+
+    Attributes:
+        plan: The plan it was released under.
+        outlets: Who is in the sum.
+        values: float64[d], in points.
+    """
+
+    plan: ReleasePlan
+    outlets: tuple[str, ...]
+    values: Rows
+
+
+def _seed_info(plan_digest: str, outlet: str, vector_digest: str) -> tuple[bytes, ...]:
+    return (
+        _SEED_DOMAIN,
+        bytes.fromhex(plan_digest),
+        outlet.encode(),
+        bytes.fromhex(vector_digest),
+    )
+
+
+def _statement(plan_digest: str, envelope: Envelope) -> tuple[bytes, ...]:
+    return (
+        _SHARE_DOMAIN,
+        bytes.fromhex(plan_digest),
+        envelope.outlet.encode(),
+        envelope.sealed_seed,
+        bytes.fromhex(envelope.vector_digest),
+    )

@@ -1,0 +1,157 @@
+"""`escapement-sandbox`: a whole network on one machine."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import polars as pl
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from features.errors import FeatureError
+from features.ledger import canonical_events
+from features.outcomes import Outcome, Thresholds, observe
+from features.snapshot import CutOff, Snapshot
+from privacy.errors import PrivacyError
+from sandbox.market import DAYS, FIRST_DAY, simulated_ledger
+from sandbox.network import Settings
+from sandbox.one_night import one_night
+from sandbox.replay import ReplayFailed, ReplayReport, TrainOn, World, replay
+from sandbox.show import auc_table, plot_auc_by_epsilon, steps_table
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+_out = Console()
+_err = Console(stderr=True)
+
+PLOTTED = (0.25, 0.5, 1.0, 2.0, 4.0)
+
+
+def _epsilon(text: str) -> float | None:
+    """Reads an epsilon; None for `inf`."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if value == float("inf"):
+        return None
+    if not 0 < value < float("inf"):
+        raise typer.BadParameter(f"got '{text}', expected a positive number or inf")
+    return value
+
+
+@app.command("replay")
+def replay_command(
+    ledger: Annotated[Path, typer.Option(help="Ledger, Parquet or CSV.")],
+    labels: Annotated[Path, typer.Option(help="Labels with folds, CSV.")],
+    cutoff: Annotated[str, typer.Option(help="Last day that a feature may see, YYYY-MM-DD.")],
+    target: Annotated[str, typer.Option(help="Column of the labels to predict.")],
+    report: Annotated[Path, typer.Option(help="Where the figures go, JSON.")],
+    epsilon: Annotated[str, typer.Option(help="Cost of one whole training, or inf.")] = "1",
+    repeats: Annotated[int, typer.Option(min=1, help="Trainings per fold.")] = 3,
+    train_on: Annotated[TrainOn, typer.Option(help="Whose outcomes train.")] = TrainOn.GIVEN,
+    plot: Annotated[Path | None, typer.Option(help="PNG of AUC by epsilon; takes longer.")] = None,
+) -> None:
+    """Replays a real ledger as a network of its outlets and measures how its scores rank."""
+    chosen = _epsilon(epsilon)
+    try:
+        world = World.load(ledger, labels, CutOff.parse(cutoff), target)
+        found = _replay(world, target, chosen, repeats, train_on)
+        report.write_text(json.dumps(found.as_json(), indent=2) + "\n")
+        if plot is not None:
+            others = [_replay(world, target, e, 1, train_on) for e in (*PLOTTED, None)]
+            plot_auc_by_epsilon(others, plot)
+    except (FeatureError, PrivacyError, ReplayFailed) as error:
+        _err.print(f"[bold red]error:[/] {error}", highlight=False)
+        raise typer.Exit(1) from error
+    _out.print(auc_table(found.auc))
+    cost = "no noise" if found.rho_spent is None else f"rho {found.rho_spent:.6f}"
+    _out.print(
+        f"{found.outlets} outlets, {found.customers} customers, {found.events} events "
+        f"({found.rows_left_out} rows after the cut-off left out); {found.rounds} rounds, {cost}, "
+        f"{found.seconds:.0f} s, {found.peak_mib:.0f} MiB",
+        highlight=False,
+    )
+
+
+def _replay(
+    world: World, target: str, epsilon: float | None, repeats: int, train_on: TrainOn
+) -> ReplayReport:
+    """Runs a replay behind a progress bar; without noise, once is enough."""
+    repeats = 1 if epsilon is None else repeats
+    releases = Settings.one_training(epsilon, 1e-6).hq.rounds + 3
+    total = len(np.unique(world.fold)) * repeats * releases
+    name = "without noise" if epsilon is None else f"epsilon {epsilon:g}"
+    with _progress() as progress:
+        task = progress.add_task(f"{target}, {name}", total=total)
+        return replay(
+            world,
+            target=target,
+            epsilon=epsilon,
+            repeats=repeats,
+            train_on=train_on,
+            on_step=lambda _step: progress.advance(task),
+        )
+
+
+@app.command()
+def night(
+    runs: Annotated[Path, typer.Option(help="Where the run's folder goes.")] = Path("runs"),
+    customers: Annotated[int, typer.Option(min=100, help="How many people to simulate.")] = 12_000,
+    outlets: Annotated[int, typer.Option(min=3, help="How many outlets.")] = 5,
+    seed: Annotated[int, typer.Option(help="Of the simulated ledger; noise has none.")] = 1,
+    as_json: Annotated[  # noqa: FBT002  (a flag on the command line)
+        bool, typer.Option("--json", help="Print the report as JSON.")
+    ] = False,
+) -> None:
+    """Runs one night of a small network on a ledger that the sandbox makes itself."""
+    folder = runs / dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H-%M-%S-%f")
+    folder.mkdir(parents=True)
+    random = np.random.default_rng(seed)
+    ledger = simulated_ledger(random, outlets=outlets, customers=customers)
+    last = FIRST_DAY + dt.timedelta(days=DAYS)
+    cut_off = CutOff(last - dt.timedelta(days=180))
+    events = canonical_events(ledger, "simulated ledger")
+    snapshot = Snapshot.take(events, cut_off, last)
+    people = snapshot.history["customer"].unique().sort()
+    judged = pl.DataFrame(
+        {
+            "customer_id": people,
+            "y": observe(Outcome.LOYAL, snapshot, people, Thresholds()),
+            "fold": random.integers(0, 5, len(people)),
+        }
+    )
+    world = World.of(events, judged, cut_off, last)
+    with _progress() as progress:
+        task = progress.add_task("night", total=Settings.of_a_year().hq.rounds + 3)
+        found = one_night(world, folder, on_step=lambda _step: progress.advance(task))
+    body = found.as_json()
+    (folder / "report.json").write_text(json.dumps(body, indent=2) + "\n")
+    if as_json:
+        sys.stdout.write(json.dumps(body, indent=2) + "\n")
+    else:
+        _out.print(steps_table(found.night.steps, found.rho_before))
+        if found.auc:
+            _out.print(auc_table(found.auc))
+        for line in found.sentences():
+            _out.print(line, highlight=False)
+        _out.print(f"Report: {folder / 'report.json'}", highlight=False, soft_wrap=True)
+    if found.night.ended != "complete":
+        raise typer.Exit(1)
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("releases"),
+        TimeElapsedColumn(),
+        console=_err,
+        transient=True,
+    )

@@ -1,0 +1,350 @@
+"""Replay: a real ledger as a network of its outlets, and how well the network's scores rank.
+
+Everything is real but the processes: masks, the office and its ledger, noise, Flower's messages.
+Each fold of each repeat is a training of its own, with a fresh network and the whole budget; the
+customers of the fold are in no training sum, and are scored from the points of all outlets.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import resource
+import time
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from features.errors import LedgerError
+from features.events import (
+    EventFeatures,
+    Matrix,
+    Vector,
+    customer_features,
+    event_features,
+)
+from features.outcomes import Outcome, Thresholds, observe
+from features.snapshot import CutOff, Snapshot
+from outlet_client.contribute import HomeCustomers
+from outlet_client.local_model import fit_and_score
+from outlet_client.purchases import read_events, read_table
+from privacy.units import Unit
+from sandbox.baselines import auc, fit_and_score_linked, linked_features, past_spend
+from sandbox.network import Member, Network, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from server.hq.night import NightReport, Step
+
+
+CONTENDERS = (
+    "network",
+    "shared_model_home_events",
+    "local_model",
+    "spend_rank",
+    "pooled_linked",
+)
+
+
+class TrainOn(StrEnum):
+    """Where a training's outcomes come from."""
+
+    GIVEN = "given"
+    """The labels file's column."""
+
+    HOME = "home"
+    """What the home outlet's own ledger shows, against the public thresholds."""
+
+
+class ReplayFailed(Exception):
+    """A night of the replay did not come to its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """A ledger and its labels, as outlets hold them at a cut-off.
+
+    Attributes:
+        snapshot: All outlets' events; only baselines and the sandbox itself see them together.
+        customers: String[n], who is labelled and known at the cut-off, in order.
+        y: float64[n], the outcome to be judged against.
+        fold: int64[n], the cross-validation fold.
+        homes: String[n], the outlet of the first event; ties by outlet id.
+        outlets: Each outlet's own snapshot.
+        events: Each outlet's own event features.
+    """
+
+    snapshot: Snapshot
+    customers: pl.Series
+    y: Vector
+    fold: npt.NDArray[np.int64]
+    homes: pl.Series
+    outlets: Mapping[str, Snapshot]
+    events: Mapping[str, EventFeatures]
+
+    @classmethod
+    def load(cls, ledger: Path, labels: Path, cut_off: CutOff, target: str) -> World:
+        """Reads and validates both files.
+
+        Raises:
+            LedgerError: At the first thing that is wrong with either.
+        """
+        events = read_events(ledger)
+        judged = _read_labels(labels, cut_off, target)
+        horizon_end = dt.date.fromisoformat(judged["horizon_end"][0])
+        return cls.of(events, judged, cut_off, horizon_end)
+
+    @classmethod
+    def of(
+        cls, events: pl.DataFrame, judged: pl.DataFrame, cut_off: CutOff, horizon_end: dt.date
+    ) -> World:
+        """Splits events by outlet; `judged` has customer_id, y and fold."""
+        snapshot = Snapshot.take(events, cut_off, horizon_end)
+        first = (
+            snapshot.history.sort("date", "outlet")
+            .group_by("customer")
+            .agg(pl.col("outlet").first().alias("home"))
+        )
+        known = judged.join(first, left_on="customer_id", right_on="customer").sort("customer_id")
+        outlets = {
+            str(name): Snapshot.take(rows, cut_off, horizon_end)
+            for (name,), rows in sorted(events.partition_by("outlet", as_dict=True).items())
+        }
+        outlets = {name: own for name, own in outlets.items() if not own.history.is_empty()}
+        return cls(
+            snapshot,
+            known["customer_id"],
+            known["y"].to_numpy().astype(np.float64),
+            known["fold"].to_numpy().astype(np.int64),
+            known["home"],
+            outlets,
+            {name: event_features(own) for name, own in outlets.items()},
+        )
+
+    def outcomes(self, train_on: TrainOn, target: str) -> Vector:
+        """The outcomes that training sees, float64[n]."""
+        if train_on is TrainOn.GIVEN:
+            return self.y
+        y = np.zeros(len(self.customers))
+        for name, own in self.outlets.items():
+            here = (self.homes == name).to_numpy()
+            y[here] = observe(Outcome(target), own, self.customers.filter(here), Thresholds())
+        return y
+
+    def home_features(self) -> Matrix:
+        """Every customer's vector from home events alone, float64[n, DIMENSION]."""
+        rows = [
+            (
+                np.flatnonzero(here),
+                customer_features(self.events[name], self.customers.filter(here)),
+            )
+            for name in self.outlets
+            if (here := (self.homes == name).to_numpy()).any()
+        ]
+        order = np.argsort(np.concatenate([index for index, _ in rows]))
+        return np.concatenate([x for _, x in rows])[order]
+
+    def members(self, y: Vector, training: npt.NDArray[np.bool_]) -> dict[str, Member]:
+        """The outlets, each with its own home customers among `training`."""
+        members = {}
+        for name, events in self.events.items():
+            mine = (self.homes == name).to_numpy() & training
+            home = HomeCustomers.of(events, self.customers.filter(mine), y[mine])
+            members[name] = Member(events, home)
+        return members
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Mean and standard deviation over folds and repeats."""
+
+    mean: float
+    sd: float
+
+    @classmethod
+    def over(cls, values: list[float]) -> Spread:
+        """Summarises figures; sd is 0 for one."""
+        return cls(
+            float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayReport:
+    """What a replay found; `as_json` is R.json."""
+
+    target: str
+    cutoff: str
+    train_on: str
+    outlets: int
+    customers: int
+    events: int
+    rows_left_out: int
+    epsilon: float | None
+    delta: float
+    noise: dict[str, float]
+    rho_spent: float | None
+    rounds: int
+    clipped_share: float
+    repeats: int
+    seconds: float
+    peak_mib: float
+    auc: dict[str, Spread]
+
+    def as_json(self) -> dict[str, object]:
+        """Plain values, for `json.dumps`."""
+        return asdict(self)
+
+
+def replay(
+    world: World,
+    *,
+    target: str,
+    epsilon: float | None,
+    delta: float = 1e-6,
+    repeats: int = 3,
+    train_on: TrainOn = TrainOn.GIVEN,
+    on_step: Callable[[Step], None] = lambda _step: None,
+) -> ReplayReport:
+    """Trains and scores once per fold and repeat.
+
+    Args:
+        world: From `World.load`.
+        target: The outcome's name.
+        epsilon: Of one whole training; None trains without noise.
+        delta: Its failure probability.
+        repeats: Trainings per fold; one is enough without noise.
+        train_on: Where training's outcomes come from.
+        on_step: Called after every release.
+
+    Raises:
+        ReplayFailed: If a night ended before its time; names why.
+    """
+    began = time.monotonic()
+    settings = Settings.one_training(epsilon, delta)
+    found: dict[str, list[float]] = {name: [] for name in CONTENDERS}
+    y = world.outcomes(train_on, target)
+    home_x = world.home_features()
+    clipped: list[float] = []
+    report, rho = None, 0.0
+    for fold in np.unique(world.fold).tolist():
+        test = world.fold == fold
+        for repeat in range(repeats):
+            network = Network.build(world.members(y, ~test), world.customers, settings)
+            report = network.night(
+                f"{target}-{fold}-{repeat}",
+                str(world.snapshot.cut_off),
+                target,
+                points=True,
+                on_step=on_step,
+            )
+            rho = float(network.ledger().spent_in_unit(Unit.CUSTOMER, int(time.time())))
+            network.close()
+            network_scores, home_scores = scores(report, home_x)
+            _note(found, "network", world.y[test], network_scores[test])
+            _note(found, "shared_model_home_events", world.y[test], home_scores[test])
+            clipped += [step.clipped for step in report.steps if step.clipped is not None]
+        for name, score in baselines(world, home_x, y, test).items():
+            _note(found, name, world.y[test], score[test])
+    return ReplayReport(
+        target=target,
+        cutoff=str(world.snapshot.cut_off),
+        train_on=train_on.value,
+        outlets=len(world.outlets),
+        customers=len(world.customers),
+        events=sum(len(events.keys) for events in world.events.values()),
+        rows_left_out=world.snapshot.left_out,
+        epsilon=epsilon,
+        delta=delta,
+        noise=_noise(report),
+        rho_spent=None if epsilon is None else rho,
+        rounds=settings.hq.rounds,
+        clipped_share=float(np.mean(clipped)),
+        repeats=repeats,
+        seconds=round(time.monotonic() - began, 2),
+        peak_mib=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+        auc={name: Spread.over(values) for name, values in found.items()},
+    )
+
+
+def scores(report: NightReport, home_x: Matrix) -> tuple[Vector, Vector]:
+    """Scores from all outlets' points, and by the same scorecard from home events alone.
+
+    Raises:
+        ReplayFailed: If the night ended before its time; names why.
+    """
+    if report.ended != "complete" or report.scorecard is None or report.points is None:
+        raise ReplayFailed(f"night {report.night} ended early: {report.ended}")
+    network = report.scorecard.score(report.points.values.reshape(-1, 3))
+    return network, home_x @ np.asarray(report.scorecard.weights)
+
+
+def baselines(
+    world: World, home_x: Matrix, y: Vector, test: npt.NDArray[np.bool_]
+) -> dict[str, Vector]:
+    """Scores of everybody by what the network is held against, float64[n] each.
+
+    Args:
+        world: Everything.
+        home_x: Every customer's vector from home events alone.
+        y: The outcomes that training sees.
+        test: bool[n], the customers who are in no training.
+    """
+    local = np.zeros(len(world.customers))
+    for name in world.outlets:
+        here = (world.homes == name).to_numpy()
+        train = here & ~test
+        local[here] = fit_and_score(home_x[train], y[train], home_x[here])
+    linked = linked_features(world.snapshot, world.customers)
+    pooled = fit_and_score_linked(linked[~test], world.y[~test], linked)
+    spend = past_spend(world.snapshot, world.customers)
+    # Past spend ranks both ways; it is read the way that helps on the training customers.
+    helps = auc(world.y[~test], spend[~test])
+    sign = -1.0 if helps is not None and helps < 0.5 else 1.0  # noqa: PLR2004  (chance)
+    return {"local_model": local, "spend_rank": sign * spend, "pooled_linked": pooled}
+
+
+def _note(found: dict[str, list[float]], name: str, y: Vector, score: Vector) -> None:
+    figure = auc(y, score)
+    if figure is not None:
+        found[name].append(figure)
+
+
+def _noise(report: NightReport | None) -> dict[str, float]:
+    """Noise multiplier of each server, by purpose, from the plans that were signed."""
+    if report is None:
+        return {}
+    return {
+        step.purpose.value: 0.0 if step.rho is None else round((2 * float(step.rho)) ** -0.5, 4)
+        for step in report.steps
+    }
+
+
+def _read_labels(path: Path, cut_off: CutOff, target: str) -> pl.DataFrame:
+    """Labels at a cut-off: customer_id, y, fold, horizon_end, each customer once."""
+    table = read_table(path)
+    for name in ("customer_id", "cutoff", "horizon_end", "fold", target):
+        if name not in table.columns:
+            raise LedgerError(path.name, None, name, f"missing; got {', '.join(table.columns)}")
+    here = table.filter(pl.col("cutoff").cast(pl.String) == str(cut_off))
+    if here.is_empty():
+        offered = ", ".join(sorted(table["cutoff"].cast(pl.String).unique().to_list()))
+        raise LedgerError(path.name, None, "cutoff", f"none is {cut_off}; the file has {offered}")
+    judged = here.select(
+        pl.col("customer_id").cast(pl.String),
+        pl.col("horizon_end").cast(pl.String),
+        pl.col(target).cast(pl.Float64, strict=False).alias("y"),
+        pl.col("fold").cast(pl.Int64, strict=False),
+    )
+    if judged["y"].is_in([0.0, 1.0]).not_().any() or judged["y"].null_count():
+        raise LedgerError(path.name, None, target, "expected 0 or 1 in every row of the cut-off")
+    if judged["customer_id"].n_unique() != len(judged) or judged["fold"].null_count():
+        raise LedgerError(
+            path.name, None, "customer_id", "expected each customer once, with a fold"
+        )
+    return judged

@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Makes .venv and fills it from a lock: `setup.sh run` what a night needs, `setup.sh dev` the checks and tests as well.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+what=${1:-run}
+python=${PYTHON:-python3.11}
+
+missing=()
+command -v "$python" >/dev/null || missing+=(python3.11)
+"$python" -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3.11-venv)
+ldconfig -p 2>/dev/null | grep -q 'libsodium\.so\.23' || missing+=(libsodium23)
+if [ ${#missing[@]} -gt 0 ]; then
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+  else
+    echo "Missing system packages. As root, run this, then try again:" >&2
+    echo "    apt-get update && apt-get install -y --no-install-recommends ${missing[*]}" >&2
+    exit 1
+  fi
+fi
+
+case "$what" in
+  run) lock=requirements.lock ;;
+  dev) lock=requirements-dev.lock ;;
+  *) echo "setup.sh: got '$what', expected 'run' or 'dev'" >&2; exit 2 ;;
+esac
+[ -x .venv/bin/python ] || "$python" -m venv .venv
+echo "Installing from $lock (about a minute the first time) ..."
+.venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r "$lock" 2> >(grep -v "is neither a file nor a directory" >&2)
+.venv/bin/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+.venv/bin/python -c 'import pysodium'
+touch ".venv/.$what-ready"
+[ "$what" = run ] || touch .venv/.run-ready

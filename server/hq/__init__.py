@@ -1,0 +1,1 @@
+"""HQ: runs the night, combines masked answers, trains the scorecard."""

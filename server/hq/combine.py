@@ -1,0 +1,228 @@
+"""Combining: one release, from a signed plan to a value, each step checkpointed.
+
+Invariant: HQ's noise is stored before the office is asked; a release that was begun is finished
+with the same set of answers and the same noise, or not at all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from privacy.envelopes import VerifyKey, digest
+from privacy.errors import AnswerRefused
+from privacy.fixed_point import Integers, Residues, clipping_units
+from privacy.noise import DiscreteGaussian, scale_for
+from privacy.plans import PlannedReleases, ReleaseDraft, ReleasePlan, Signed
+from privacy.two_key_sum import (
+    Aggregate,
+    CustomerRelease,
+    Envelope,
+    MaskedShare,
+    ScoreTable,
+    check_share,
+)
+from server.hq.errors import QuorumNotMet
+from server.hq.store import Checkpoint, HqStore
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from privacy.loss import Rho
+    from privacy.units import Purpose
+    from server.hq.flower_link import FlowerLink
+
+RING_BITS = 64
+
+
+class PrivacyOffice(Protocol):
+    """The office as HQ sees it."""
+
+    def sign_night(self, night: str, cut_off: str, lines: Sequence[PlannedReleases]) -> Signed:
+        """Signs a night plan and reserves its cost."""
+
+    def sign_release(self, draft: ReleaseDraft) -> Signed:
+        """Signs a release plan."""
+
+    def unlock(self, plan_digest: str, envelopes: Sequence[Envelope]) -> Residues:
+        """Answers with the sum of masks less the office's noise."""
+
+    def close_night(self, night: str) -> None:
+        """Gives back what the night reserved and did not charge."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What a release is asked for.
+
+    Attributes:
+        purpose: What it is for.
+        dimension: d.
+        norm: The clipping norm, in the rows' own units.
+        scale: Integer units per 1.0.
+        most_rows: An outlet's sum saturates at this many rows, all at the clipping norm.
+        cost: Its rho; None without noise.
+        scorecard: The encoded scorecard it is taken at.
+        preconditioner: The encoded linear map, or nothing.
+    """
+
+    purpose: Purpose
+    dimension: int
+    norm: float
+    scale: int
+    most_rows: int
+    cost: Rho | None
+    scorecard: bytes
+    preconditioner: bytes = b""
+
+
+@dataclass(slots=True)
+class Combiner:
+    """Makes a night's releases, one after another.
+
+    Attributes:
+        name: The night's name.
+        night: Its signed plan.
+        nodes: Outlet id of each Flower node at roll call.
+        office: The privacy office.
+        link: The outlets, through Flower.
+        store: HQ's checkpoints.
+        outlets: HQ's list of outlets and their signing keys.
+        directory: The digest of tonight's directory.
+        quorum: The least number of outlets in a sum.
+        failures: Answers to the latest release that were errors or did not verify, by reason.
+    """
+
+    name: str
+    night: Signed
+    nodes: Mapping[int, str]
+    office: PrivacyOffice
+    link: FlowerLink
+    store: HqStore
+    outlets: Mapping[str, VerifyKey]
+    directory: str
+    quorum: int
+    failures: Mapping[str, int] = field(default_factory=dict, init=False)
+    _count: int = field(default=0, init=False)
+    _parent: str = field(default="", init=False)
+
+    def customer_release(self, ask: Ask) -> CustomerRelease:
+        """Makes a release over customers.
+
+        Raises:
+            QuorumNotMet: If fewer outlets than the quorum gave an answer that verifies.
+            PrivacyError: If the office refuses.
+        """
+        release = self._begin(ask)
+        known = self._checkpoint(release, ask)
+        plan = ReleasePlan.decode(known.signed.payload)
+        if known.values is not None:
+            made = CustomerRelease(plan, known.outlets, known.values)
+        else:
+            aggregate, noise, answer = self._unlocked(release, plan, known, ask)
+            made = aggregate.customer_release(answer, noise)
+            self.store.add_values(release, made.values)
+        self._parent = release
+        return made
+
+    def score_table(self, ask: Ask) -> ScoreTable:
+        """Makes a points release.
+
+        Raises:
+            QuorumNotMet: If fewer outlets than the quorum gave an answer that verifies.
+            PrivacyError: If the office refuses.
+        """
+        release = self._begin(ask)
+        known = self._checkpoint(release, ask)
+        plan = ReleasePlan.decode(known.signed.payload)
+        if known.values is not None:
+            made = ScoreTable(plan, known.outlets, known.values)
+        else:
+            aggregate, noise, answer = self._unlocked(release, plan, known, ask)
+            made = aggregate.score_table(answer, noise)
+            self.store.add_values(release, made.values)
+        self._parent = release
+        return made
+
+    def _begin(self, ask: Ask) -> str:
+        """Names the next release; the same name when a killed night runs again."""
+        self._count += 1
+        self.failures = {}
+        return f"{self.name}/{self._count:03d}-{ask.purpose}"
+
+    def _checkpoint(self, release: str, ask: Ask) -> Checkpoint:
+        """What is stored of a release; its plan is asked for first where nothing is."""
+        known = self.store.checkpoint(release)
+        if known is None:
+            signed = self.office.sign_release(self._draft(release, ask))
+            self.store.add_plan(release, self.name, signed)
+            known = Checkpoint(signed, None, None, (), None)
+        return known
+
+    def _draft(self, release: str, ask: Ask) -> ReleaseDraft:
+        norm = clipping_units(ask.norm, ask.scale)
+        return ReleaseDraft(
+            release=release,
+            night=self.night.digest,
+            parent=self._parent,
+            purpose=ask.purpose,
+            dimension=ask.dimension,
+            ring_bits=RING_BITS,
+            scale=ask.scale,
+            norm=norm,
+            outlet_bound=norm * ask.most_rows,
+            noise_scale=0 if ask.cost is None else scale_for(ask.cost, norm),
+            quorum=self.quorum,
+            scorecard=digest(ask.scorecard),
+            directory=self.directory,
+            preconditioner=digest(ask.preconditioner) if ask.preconditioner else "",
+        )
+
+    def _unlocked(
+        self, release: str, plan: ReleasePlan, known: Checkpoint, ask: Ask
+    ) -> tuple[Aggregate, Integers, Residues]:
+        """The masked sum, HQ's noise and the office's answer; the first two durable before it."""
+        if known.aggregate is not None and known.noise is not None:
+            aggregate, noise = known.aggregate, known.noise
+        else:
+            aggregate = Aggregate.of(plan, self._collect(plan, known.signed, ask))
+            noise = _draw(plan)
+            self.store.add_sum(release, aggregate, noise)
+        return aggregate, noise, self.office.unlock(known.signed.digest, aggregate.envelopes)
+
+    def _collect(self, plan: ReleasePlan, signed: Signed, ask: Ask) -> list[MaskedShare]:
+        """Asks everyone at roll call; keeps the answers that verify."""
+        question = {
+            "night": self.night.payload,
+            "night_signature": self.night.signature,
+            "plan": signed.payload,
+            "plan_signature": signed.signature,
+            "scorecard": ask.scorecard,
+            "preconditioner": ask.preconditioner,
+        }
+        replies = self.link.release(list(self.nodes), question)
+        failures = dict(replies.failures)
+        if replies.silent:
+            failures["no answer"] = replies.silent
+        shares = []
+        for node, share in replies.shares.items():
+            name = self.nodes[node]
+            try:
+                check_share(share, plan, signed.digest, {name: self.outlets[name]})
+            except AnswerRefused:
+                failures["does not verify"] = failures.get("does not verify", 0) + 1
+            else:
+                shares.append(share)
+        self.failures = failures
+        if len(shares) < self.quorum:
+            raise QuorumNotMet(f"release {plan.release}", len(shares), self.quorum)
+        return shares
+
+
+def _draw(plan: ReleasePlan) -> Integers:
+    """HQ's own noise, int64[d]; zeros only for a plan that carries none."""
+    if plan.noise_scale == 0:
+        return np.zeros(plan.dimension, dtype=np.int64)
+    return DiscreteGaussian(plan.noise_scale).draw(plan.dimension)

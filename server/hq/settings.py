@@ -1,0 +1,61 @@
+"""HQ's settings: how a training spends its part of the year's rho, and whom it waits for."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from privacy.loss import EpsilonDelta, Rho
+from privacy.units import Purpose
+
+Share = Annotated[Fraction, BeforeValidator(lambda value: Fraction(str(value)))]
+
+TRAINING_PURPOSES = (Purpose.MOMENTS, Purpose.TRAINING, Purpose.EVALUATION)
+
+
+class HqSettings(BaseModel):
+    """What HQ decides, within what the office allows. Unknown keys are refused.
+
+    Attributes:
+        epsilon: The year's promise to a customer, as the office's policy has it.
+        delta: Its failure probability.
+        shares: The office's division of the year's rho; what is asked for stays within it.
+        trainings_a_year: Over how many trainings a share is spread.
+        rounds: Gradient rounds in a training.
+        step: Step length in preconditioned space, where the loss is about 1/4-smooth.
+        quorum: The least number of outlets in a sum.
+        timeout: Seconds to wait for answers to one question.
+        noiseless: Ask for plans without noise. **For the sandbox only**; a real office refuses.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    epsilon: float = Field(4.0, gt=0)
+    delta: float = Field(1e-6, gt=0, lt=1)
+    shares: dict[Purpose, Share] = {
+        Purpose.MOMENTS: Fraction("0.14"),
+        Purpose.TRAINING: Fraction("0.62"),
+        Purpose.EVALUATION: Fraction("0.08"),
+    }
+    trainings_a_year: int = Field(12, ge=1)
+    rounds: int = Field(20, ge=1)
+    step: float = Field(2.0, gt=0)
+    quorum: int = Field(3, ge=2)
+    timeout: float = Field(60.0, gt=0)
+    noiseless: bool = False
+
+    def counts(self) -> dict[Purpose, int]:
+        """How many releases a training makes for each purpose."""
+        return {Purpose.MOMENTS: 1, Purpose.TRAINING: self.rounds, Purpose.EVALUATION: 1}
+
+    def costs(self) -> dict[Purpose, Rho | None]:
+        """What one release for each purpose may cost; None without noise."""
+        if self.noiseless:
+            return dict.fromkeys(TRAINING_PURPOSES)
+        year = EpsilonDelta(self.epsilon, self.delta).rho()
+        return {
+            purpose: Rho(year * self.shares[purpose] / self.trainings_a_year / count)
+            for purpose, count in self.counts().items()
+        }

@@ -1,0 +1,1 @@
+"""The privacy office: signs plans, holds the second key, keeps the ledger."""

@@ -1,0 +1,275 @@
+"""The office's store: the append-only ledger, signed plans, one-time keys, given answers.
+
+Every method that writes is one transaction, durable when it returns. The ledger's rows can be
+added to but neither changed nor deleted: triggers refuse it, and the hash chain would show it.
+
+States of a release, each step durable before the next:
+
+    signed    plan stored with its one-time key         -> charged | expired (key deleted)
+    charged   ledger entry and the set's digest stored  -> answered (the same set only)
+    answered  answer stored, key deleted                -> for ever; the same request gets it again
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+from sqlalchemy.pool import StaticPool
+
+from privacy.budget import Act, Entry, Ledger, Policy
+from privacy.envelopes import OneTimeKey
+from privacy.loss import Rho
+from privacy.plans import Signed
+from privacy.units import Purpose
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_METADATA = sa.MetaData()
+
+_LEDGER = sa.Table(
+    "ledger",
+    _METADATA,
+    sa.Column("sequence", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("act", sa.Text, nullable=False),
+    sa.Column("night", sa.Text, nullable=False),
+    sa.Column("release", sa.Text, nullable=False),
+    sa.Column("purpose", sa.Text),
+    sa.Column("rho", sa.Text, nullable=False),
+    sa.Column("noiseless", sa.Boolean, nullable=False),
+    sa.Column("previous", sa.Text, nullable=False),
+    sa.Column("digest", sa.Text, nullable=False, unique=True),
+)
+_NIGHTS = sa.Table(
+    "nights",
+    _METADATA,
+    sa.Column("night", sa.Text, primary_key=True),
+    sa.Column("digest", sa.Text, nullable=False, unique=True),
+    sa.Column("payload", sa.LargeBinary, nullable=False),
+    sa.Column("signature", sa.LargeBinary, nullable=False),
+    sa.Column("expires", sa.BigInteger, nullable=False),
+)
+_RELEASES = sa.Table(
+    "releases",
+    _METADATA,
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("release", sa.Text, nullable=False, unique=True),
+    sa.Column("digest", sa.Text, nullable=False, unique=True),
+    sa.Column("night", sa.Text, nullable=False),
+    sa.Column("purpose", sa.Text, nullable=False),
+    sa.Column("directory", sa.Text, nullable=False),
+    sa.Column("payload", sa.LargeBinary, nullable=False),
+    sa.Column("signature", sa.LargeBinary, nullable=False),
+    sa.Column("expires", sa.BigInteger, nullable=False),
+    sa.Column("key", sa.LargeBinary),
+    sa.Column("set_digest", sa.Text),
+    sa.Column("answer", sa.LargeBinary),
+)
+
+for _verb in ("UPDATE", "DELETE"):
+    sa.event.listen(
+        _LEDGER,
+        "after_create",
+        sa.DDL(  # type: ignore[no-untyped-call]  # the ledger is append-only, for whoever holds a connection too
+            f"CREATE TRIGGER ledger_no_{_verb.lower()} BEFORE {_verb} ON ledger "
+            "BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END"
+        ).execute_if(dialect="sqlite"),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRelease:
+    """A release as the office knows it; see the module's table of states."""
+
+    release: str
+    signed: Signed
+    expires: int
+    key: OneTimeKey | None
+    set_digest: str | None
+    answer: bytes | None
+
+
+class OfficeStore:
+    """The office's state behind one SQLAlchemy URL."""
+
+    def __init__(self, url: str, policy: Policy) -> None:
+        """Opens the store, making its tables where they are missing.
+
+        Args:
+            url: Such as `sqlite:///office.db`, or `sqlite://` for memory.
+            policy: The year's division of rho, under which the ledger is read.
+        """
+        if not url.startswith("sqlite"):
+            raise ValueError(f"office store: got {url.partition(':')[0]}, expected a sqlite URL")
+        in_memory = url == "sqlite://"
+        self._engine = sa.create_engine(
+            url,
+            poolclass=StaticPool if in_memory else None,
+            connect_args={"check_same_thread": False} if in_memory else {"timeout": 30},
+        )
+        self._policy = policy
+        sa.event.listen(self._engine, "connect", _durable)
+        sa.event.listen(self._engine, "begin", lambda c: c.exec_driver_sql("BEGIN IMMEDIATE"))
+        with self._engine.begin() as connection:
+            _METADATA.create_all(connection)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """Opens one durable, serialised transaction; an exception undoes all of it."""
+        with self._engine.begin() as connection:
+            yield Transaction(connection, self._policy)
+
+    def ledger(self) -> Ledger:
+        """Reads the whole ledger and checks its chain."""
+        with self.transaction() as transaction:
+            return transaction.ledger()
+
+    def close(self) -> None:
+        """Closes all connections."""
+        self._engine.dispose()
+
+
+class Transaction:
+    """What can be read and written within one transaction."""
+
+    def __init__(self, connection: sa.Connection, policy: Policy) -> None:
+        self._connection = connection
+        self._policy = policy
+
+    def ledger(self) -> Ledger:
+        """Reads the whole ledger and checks its chain."""
+        rows = self._connection.execute(sa.select(_LEDGER).order_by(_LEDGER.c.sequence)).mappings()
+        ledger = Ledger(
+            self._policy,
+            tuple(
+                Entry(
+                    **{
+                        **row,
+                        "act": Act(row["act"]),
+                        "purpose": None if row["purpose"] is None else Purpose(row["purpose"]),
+                        "rho": Rho(Fraction(row["rho"])),
+                    }
+                )
+                for row in rows
+            ),
+        )
+        ledger.verify()
+        return ledger
+
+    def append(self, before: Ledger, after: Ledger) -> None:
+        """Adds the entries that `after` has and `before`, read in this transaction, has not."""
+        for entry in after.entries[len(before.entries) :]:
+            self._connection.execute(
+                _LEDGER.insert().values(
+                    sequence=entry.sequence,
+                    at=entry.at,
+                    act=entry.act.value,
+                    night=entry.night,
+                    release=entry.release,
+                    purpose=None if entry.purpose is None else entry.purpose.value,
+                    rho=entry.rho.encode(),
+                    noiseless=entry.noiseless,
+                    previous=entry.previous,
+                    digest=entry.digest,
+                )
+            )
+
+    def night(self, *, name: str = "", digest: str = "") -> tuple[Signed, int] | None:
+        """A night plan by name or digest, with its expiry; None if there is none."""
+        wanted = _NIGHTS.c.night == name if name else _NIGHTS.c.digest == digest
+        row = self._connection.execute(sa.select(_NIGHTS).where(wanted)).one_or_none()
+        return None if row is None else (Signed(row.payload, row.signature), row.expires)
+
+    def add_night(self, night: str, signed: Signed, expires: int) -> None:
+        """Stores a signed night plan."""
+        self._connection.execute(
+            _NIGHTS.insert().values(
+                night=night,
+                digest=signed.digest,
+                payload=signed.payload,
+                signature=signed.signature,
+                expires=expires,
+            )
+        )
+
+    def expired_nights(self, at: int) -> list[str]:
+        """The names of nights whose plan is over."""
+        return list(
+            self._connection.scalars(sa.select(_NIGHTS.c.night).where(_NIGHTS.c.expires <= at))
+        )
+
+    def release(self, *, name: str = "", digest: str = "") -> StoredRelease | None:
+        """A release by name or plan digest; None if there is none."""
+        wanted = _RELEASES.c.release == name if name else _RELEASES.c.digest == digest
+        row = self._connection.execute(sa.select(_RELEASES).where(wanted)).one_or_none()
+        if row is None:
+            return None
+        key = None if row.key is None else OneTimeKey.from_bytes(row.key)
+        signed = Signed(row.payload, row.signature)
+        return StoredRelease(row.release, signed, row.expires, key, row.set_digest, row.answer)
+
+    def signed_count(self, night: str, purpose: Purpose) -> int:
+        """How many releases of a night were signed for a purpose."""
+        mine = (_RELEASES.c.night == night) & (_RELEASES.c.purpose == purpose.value)
+        count = sa.select(sa.func.count()).select_from(_RELEASES).where(mine)
+        return int(self._connection.scalar(count) or 0)
+
+    def last_answered(self, night: str) -> str:
+        """The night's last release that was answered, or ""."""
+        mine = (_RELEASES.c.night == night) & _RELEASES.c.answer.is_not(None)
+        last = sa.select(_RELEASES.c.release).where(mine).order_by(_RELEASES.c.number.desc())
+        return self._connection.scalar(last.limit(1)) or ""
+
+    def directory(self, night: str) -> str | None:
+        """The directory digest that the night's releases are bound to, if one was signed."""
+        mine = sa.select(_RELEASES.c.directory).where(_RELEASES.c.night == night)
+        return self._connection.scalar(mine.limit(1))
+
+    def add_release(
+        self, *, release: str, night: str, purpose: Purpose, directory: str,
+        signed: Signed, expires: int, key: OneTimeKey,
+    ) -> None:  # fmt: skip
+        """Stores a signed release plan and its one-time key."""
+        self._connection.execute(
+            _RELEASES.insert().values(
+                release=release,
+                digest=signed.digest,
+                night=night,
+                purpose=purpose.value,
+                directory=directory,
+                payload=signed.payload,
+                signature=signed.signature,
+                expires=expires,
+                key=key.to_bytes(),
+            )
+        )
+
+    def mark_charged(self, release: str, set_digest: str) -> None:
+        """Binds a release to the set it was charged for."""
+        self._update(release, set_digest=set_digest)
+
+    def mark_answered(self, release: str, answer: bytes) -> None:
+        """Stores a release's answer and deletes its one-time key."""
+        self._update(release, answer=answer, key=None)
+
+    def delete_expired_keys(self, at: int) -> None:
+        """Deletes the one-time keys of releases that expired before they were charged."""
+        over = (_RELEASES.c.expires <= at) & _RELEASES.c.set_digest.is_(None)
+        self._connection.execute(_RELEASES.update().where(over).values(key=None))
+
+    def _update(self, release: str, **values: object) -> None:
+        self._connection.execute(
+            _RELEASES.update().where(_RELEASES.c.release == release).values(**values)
+        )
+
+
+def _durable(connection: object, _record: object) -> None:
+    """SQLite: durable at commit, deleted keys overwritten, transactions begun by us."""
+    connection.isolation_level = None  # type: ignore[attr-defined]  # sqlite3's own attribute
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")  # type: ignore[attr-defined]

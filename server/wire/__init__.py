@@ -1,0 +1,1 @@
+"""Messages between HQ, the privacy office and outlets, and nothing else."""

@@ -1,0 +1,82 @@
+"""Small real parts that tests build networks from: keys, plans, an office in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from privacy.envelopes import SigningKey, VerifyKey
+from privacy.loss import Rho
+from privacy.noise import scale_for
+from privacy.plans import PlannedReleases, ReleaseDraft, ReleasePlan, Signed
+from privacy.two_key_sum import Contribution, MaskedShare, mask_share
+from privacy.units import Purpose
+from server.office.ledger_store import OfficeStore
+from server.office.settings import OfficeSettings
+from server.office.unlock import Office
+
+SCALE = 2**16
+CUT_OFF = "2026-01-31"
+
+
+@dataclass
+class Clock:
+    """A clock that stands still until it is moved."""
+
+    at: float = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.at
+
+
+@dataclass
+class Bench:
+    """An office in memory, its outlets' keys, and one night signed."""
+
+    names: tuple[str, ...] = ("a", "b", "c", "d")
+    settings: OfficeSettings = field(default_factory=OfficeSettings)
+    url: str = "sqlite://"
+    clock: Clock = field(default_factory=Clock)
+    rho: Rho = field(default_factory=lambda: Rho(1, 1000))
+    count: int = 3
+
+    def __post_init__(self) -> None:
+        self.keys = {name: SigningKey.generate() for name in self.names}
+        self.office_key = SigningKey.generate()
+        self.store = OfficeStore(self.url, self.settings.policy())
+        self.office = Office(
+            self.settings, self.store, self.office_key, self.public_keys, self.clock
+        )
+
+    @property
+    def public_keys(self) -> dict[str, VerifyKey]:
+        return {name: key.public for name, key in self.keys.items()}
+
+    def night(self, name: str = "night-1") -> Signed:
+        lines = (PlannedReleases(Purpose.MOMENTS, self.count, self.rho),)
+        return self.office.sign_night(name, CUT_OFF, lines)
+
+    def draft(self, plan: Signed, release: str = "r1", **changes: object) -> ReleaseDraft:
+        values: dict[str, object] = {
+            "release": release,
+            "night": plan.digest,
+            "parent": "",
+            "purpose": Purpose.MOMENTS,
+            "dimension": 4,
+            "ring_bits": 64,
+            "scale": SCALE,
+            "norm": SCALE,
+            "outlet_bound": SCALE * 1000,
+            "noise_scale": scale_for(self.rho, SCALE),
+            "quorum": 3,
+            "scorecard": "s",
+            "directory": "d",
+            "preconditioner": "",
+        }
+        return ReleaseDraft(**{**values, **changes})  # type: ignore[arg-type]
+
+    def share(self, signed: Signed, name: str, rows: np.ndarray | None = None) -> MaskedShare:
+        plan = ReleasePlan.decode(signed.payload)
+        contribution = Contribution(np.full((2, plan.dimension), 0.25) if rows is None else rows)
+        return mask_share(contribution, plan, signed.digest, name, self.keys[name])

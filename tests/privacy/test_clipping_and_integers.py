@@ -1,0 +1,80 @@
+"""Laws of clipping and of integer truncation."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from privacy.clipping import clip_rows
+from privacy.errors import InvalidParameter, NotFinite, SensitivityExceeded
+from privacy.fixed_point import check_capacity, from_ring, to_integers, to_ring
+
+finite = st.floats(-1e150, 1e150, allow_subnormal=False)
+matrices = hnp.arrays(np.float64, st.tuples(st.integers(1, 6), st.integers(1, 8)), elements=finite)
+norms = st.floats(1e-3, 1e3)
+
+
+@given(matrices, norms)
+def test_clipping_never_lengthens_and_ends_within_the_norm(rows: np.ndarray, norm: float) -> None:
+    clipped, longer = clip_rows(rows, norm)
+    lengths = [math.hypot(*row) for row in clipped]
+    assert max(lengths) <= norm * (1 + 1e-12)
+    assert (np.abs(clipped) <= np.abs(rows)).all()
+    assert np.array_equal(clipped[~longer], rows[~longer])
+
+
+@given(matrices, norms)
+def test_clipping_is_idempotent(rows: np.ndarray, norm: float) -> None:
+    once, _ = clip_rows(rows, norm)
+    twice, _ = clip_rows(once, norm)
+    np.testing.assert_allclose(twice, once, rtol=1e-12)
+
+
+@given(matrices, st.integers(1, 2**20), st.integers(1, 2**30))
+def test_integer_rows_never_exceed_the_integer_norm(
+    rows: np.ndarray, scale: int, norm: int
+) -> None:
+    for row in to_integers(rows, scale, norm).tolist():
+        assert sum(value * value for value in row) <= norm * norm
+
+
+def test_a_row_on_the_bound_is_kept_to_within_one_unit() -> None:
+    assert to_integers(np.array([[3.0, 4.0]]), 1000, 5000).tolist() == [[2999, 3999]]
+
+
+def test_the_integer_check_catches_a_clip_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("privacy.fixed_point.clip_rows", lambda rows, _norm: (rows, None))
+    with pytest.raises(SensitivityExceeded) as caught:
+        to_integers(np.array([[0.1, 0.1], [0.8, 0.8]]), 2**20, 2**20)
+    assert caught.value.rows == 1
+    assert "0.8" not in str(caught.value)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_values_that_are_not_finite_are_refused_without_saying_which(bad: float) -> None:
+    with pytest.raises(NotFinite) as caught:
+        to_integers(np.array([[0.5, 1.0], [bad, 0.5]]), 10, 10)
+    assert caught.value.rows == 1
+
+
+@given(
+    hnp.arrays(np.int64, 5, elements=st.integers(-1000, 1000)),
+    st.sampled_from([16, 32, 64]),
+)
+def test_the_ring_keeps_signed_sums(sums: np.ndarray, bits: int) -> None:
+    assert from_ring(to_ring(sums, 2000, bits), 1).tolist() == sums.tolist()
+
+
+def test_an_outlets_sum_saturates_at_its_bound() -> None:
+    assert from_ring(to_ring(np.array([5, -50, 7]), 6, 16), 1).tolist() == [5, -6, 6]
+
+
+def test_a_ring_that_could_wrap_is_refused() -> None:
+    check_capacity(outlets=10, outlet_bound=1000, noise_scale=100, ring_bits=16)
+    with pytest.raises(InvalidParameter, match="got 16"):
+        check_capacity(outlets=31, outlet_bound=1000, noise_scale=100, ring_bits=16)

@@ -1,0 +1,150 @@
+"""The loss's conversions against other implementations, and the ledger's law."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+
+import pytest
+from dp_accounting import GaussianDpEvent
+from dp_accounting.rdp import RdpAccountant
+from hypothesis import given
+from hypothesis import strategies as st
+from opendp.combinators import make_zCDP_to_approxDP
+from opendp.domains import atom_domain, vector_domain
+from opendp.measurements import make_gaussian
+from opendp.metrics import l2_distance
+
+from privacy.budget import GENESIS, YEAR_SECONDS, Act, Ledger, LedgerBroken, Policy
+from privacy.errors import BudgetExceeded, InvalidParameter
+from privacy.loss import EpsilonDelta, Rho, epsilon_of, pld_epsilon
+from privacy.noise import DiscreteGaussian, scale_for
+from privacy.units import Purpose, Unit
+
+POLICY = Policy(
+    EpsilonDelta(1.0, 1e-6), EpsilonDelta(10.0, 1e-6), {Purpose.MOMENTS: Fraction(1, 2)}
+)
+LIMIT = POLICY.limit(Purpose.MOMENTS)
+
+
+@pytest.mark.parametrize("multiplier", [2.0, 5.0, 20.0, 100.0])
+@pytest.mark.parametrize("delta", [1e-5, 1e-6, 1e-9])
+def test_epsilon_agrees_with_opendp_and_is_never_below_the_tight_one(
+    multiplier: float, delta: float
+) -> None:
+    rho = Rho(1 / (2 * multiplier**2))
+    gaussian = make_gaussian(
+        vector_domain(atom_domain(T=int)), l2_distance(T=int), 1000 * multiplier
+    )
+    opendp = make_zCDP_to_approxDP(gaussian).map(1000).epsilon(delta)  # type: ignore[no-untyped-call]
+    ours = epsilon_of(rho, delta)
+    assert ours == pytest.approx(opendp, rel=1e-3)
+    assert ours >= pld_epsilon([multiplier], delta) * 0.999
+    rdp = RdpAccountant([1 + 1.2**k for k in range(-60, 80)])
+    rdp.compose(GaussianDpEvent(multiplier))
+    assert ours <= rdp.get_epsilon(delta) * 1.001
+
+
+@given(st.floats(0.05, 20), st.sampled_from([1e-5, 1e-6, 1e-8]))
+def test_the_rho_bought_for_an_epsilon_never_costs_more(epsilon: float, delta: float) -> None:
+    rho = EpsilonDelta(epsilon, delta).rho()
+    assert epsilon * (1 - 1e-6) <= epsilon_of(rho, delta) <= epsilon
+
+
+def test_the_published_example_of_a_year_of_gaussians_holds() -> None:
+    assert pld_epsilon([24.8] * 365, 1e-7) == pytest.approx(4.00, abs=0.005)
+
+
+@given(st.integers(1, 2**24), st.floats(1e-6, 1.0))
+def test_the_noise_scale_bought_costs_at_most_its_rho(sensitivity: int, rho: float) -> None:
+    scale = scale_for(Rho(rho), sensitivity)
+    assert DiscreteGaussian(scale).rho(sensitivity) <= Rho(rho)
+    assert scale == 1 or DiscreteGaussian(scale - 1).rho(sensitivity) > Rho(rho) * Fraction(
+        999, 1000
+    )
+
+
+@pytest.mark.parametrize("value", [-1, float("nan"), float("inf")])
+def test_a_loss_is_finite_and_not_negative(value: float) -> None:
+    with pytest.raises(InvalidParameter):
+        Rho(value)
+
+
+def test_shares_over_one_are_refused() -> None:
+    shares = {Purpose.MOMENTS: Fraction(2, 3), Purpose.TRAINING: Fraction(1, 2)}
+    with pytest.raises(InvalidParameter, match="at most 1"):
+        Policy(EpsilonDelta(1, 1e-6), EpsilonDelta(1, 1e-6), shares)
+
+
+def test_a_night_reserves_charges_and_closes() -> None:
+    third = Rho(LIMIT / 3)
+    ledger = Ledger(POLICY).reserve("n1", {Purpose.MOMENTS: Rho(third * 2)}, 10)
+    assert ledger.remaining(Purpose.MOMENTS, 10) == LIMIT - 2 * third
+    ledger = ledger.charge("n1", "r1", Purpose.MOMENTS, third, 11)
+    assert ledger.remaining(Purpose.MOMENTS, 11) == LIMIT - 2 * third
+    ledger = ledger.close("n1", 12)
+    assert ledger.remaining(Purpose.MOMENTS, 12) == LIMIT - third
+    assert ledger.close("n1", 13) == ledger
+    assert ledger.remaining(Purpose.MOMENTS, 11 + YEAR_SECONDS) == LIMIT
+    ledger.verify()
+
+
+def test_a_cost_above_what_remains_is_refused_and_changes_nothing() -> None:
+    ledger = Ledger(POLICY)
+    with pytest.raises(BudgetExceeded) as caught:
+        ledger.reserve("n1", {Purpose.MOMENTS: Rho(LIMIT * 2)}, 0)
+    assert (caught.value.requested, caught.value.remaining) == (LIMIT * 2, LIMIT)
+    assert ledger.entries == ()
+    with pytest.raises(BudgetExceeded):
+        ledger.reserve("n1", {Purpose.TRAINING: Rho(1, 10**9)}, 0)
+
+
+def test_a_charge_needs_an_open_reservation_that_holds_it() -> None:
+    half = Rho(LIMIT / 2)
+    ledger = Ledger(POLICY).reserve("n1", {Purpose.MOMENTS: half}, 0)
+    with pytest.raises(BudgetExceeded):
+        ledger.charge("n1", "r1", Purpose.MOMENTS, LIMIT, 0)
+    with pytest.raises(BudgetExceeded):
+        ledger.charge("n2", "r1", Purpose.MOMENTS, half, 0)
+    with pytest.raises(BudgetExceeded):
+        ledger.close("n1", 1).charge("n1", "r1", Purpose.MOMENTS, half, 2)
+    charged = ledger.charge("n1", "r1", Purpose.MOMENTS, half, 0)
+    with pytest.raises(InvalidParameter, match="charged before"):
+        charged.charge("n1", "r1", Purpose.MOMENTS, Rho(0), 0)
+
+
+def test_a_release_without_noise_makes_the_statement_unbounded() -> None:
+    ledger = Ledger(POLICY).reserve("n1", {Purpose.MOMENTS: Rho(0)}, 0)
+    ledger = ledger.charge("n1", "r1", Purpose.MOMENTS, None, 0)
+    assert ledger.epsilon(Unit.CUSTOMER, 0) is None
+    assert ledger.epsilon(Unit.EVENT, 0) == 0
+
+
+def test_a_ledger_that_was_cut_reordered_or_rewritten_is_noticed() -> None:
+    ledger = Ledger(POLICY).reserve("n1", {Purpose.MOMENTS: LIMIT}, 0)
+    ledger = ledger.charge("n1", "r1", Purpose.MOMENTS, Rho(LIMIT / 2), 0).close("n1", 0)
+    ledger.verify()
+    first, second, third = ledger.entries
+    assert first.previous == GENESIS
+    assert [e.act for e in ledger.entries] == [Act.RESERVE, Act.CHARGE, Act.CLOSE]
+    forged = replace(second, rho=Rho(0))
+    for entries in [(second, third), (first, third, second), (first, forged, third)]:
+        with pytest.raises(LedgerBroken):
+            replace(ledger, entries=entries).verify()
+
+
+@given(st.lists(st.tuples(st.integers(1, 40), st.booleans()), max_size=12))
+def test_no_order_of_nights_overspends_a_year(nights: list[tuple[int, bool]]) -> None:
+    ledger = Ledger(POLICY)
+    for index, (parts, spend) in enumerate(nights):
+        name = f"n{index}"
+        cost = Rho(LIMIT * Fraction(parts, 100))
+        try:
+            ledger = ledger.reserve(name, {Purpose.MOMENTS: cost}, index)
+        except BudgetExceeded:
+            assert cost > ledger.remaining(Purpose.MOMENTS, index)
+            continue
+        if spend:
+            ledger = ledger.charge(name, f"r{index}", Purpose.MOMENTS, cost, index)
+        ledger = ledger.close(name, index)
+    assert ledger.spent(Purpose.MOMENTS, len(nights)) <= LIMIT

@@ -1,0 +1,247 @@
+"""Under which conditions the office signs and unlocks, and what a kill leaves behind."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+
+from privacy.envelopes import SigningKey
+from privacy.errors import AnswerRefused, BudgetExceeded, InvalidParameter, PlanRefused
+from privacy.loss import Rho
+from privacy.plans import NightPlan, PlannedReleases, ReleasePlan, Signed
+from privacy.units import Purpose
+from server.office.settings import OfficeSettings
+from server.office.unlock import Office
+from tests.builders import CUT_OFF, SCALE, Bench
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from privacy.two_key_sum import MaskedShare
+
+
+def answers(bench: Bench, signed: Signed, names: str = "abc") -> list[MaskedShare]:
+    return [bench.share(signed, name) for name in names]
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def test_unlocks_what_was_planned_and_charges_it_once(bench: Bench) -> None:
+    signed = bench.office.sign_release(bench.draft(bench.night()))
+    envelopes = [share.envelope for share in answers(bench, signed)]
+    first = bench.office.unlock(signed.digest, envelopes)
+    again = bench.office.unlock(signed.digest, envelopes[::-1])
+    assert first.tobytes() == again.tobytes()
+    charges = [e for e in bench.store.ledger().entries if e.release]
+    plan = ReleasePlan.decode(signed.payload)
+    assert [(e.release, e.rho) for e in charges] == [("r1", plan.rho())]
+
+
+def test_answers_hold_the_offices_own_noise(bench: Bench) -> None:
+    signed = bench.office.sign_release(bench.draft(bench.night(), dimension=200))
+    shares = answers(bench, signed)
+    answer = bench.office.unlock(signed.digest, [share.envelope for share in shares])
+    total = sum((share.vector for share in shares[1:]), shares[0].vector)
+    noisy = (total - answer).view(np.int64) / SCALE
+    assert np.abs(noisy - noisy.mean()).max() > 1  # without noise all 200 would be equal
+
+
+@pytest.mark.parametrize("names", ["ab", "aab", "aabc"])
+def test_too_few_or_repeated_outlets_are_refused_and_cost_nothing(bench: Bench, names: str) -> None:
+    signed = bench.office.sign_release(bench.draft(bench.night()))
+    with pytest.raises(AnswerRefused, match=r"twice|expected at least 3"):
+        bench.office.unlock(signed.digest, [s.envelope for s in answers(bench, signed, names)])
+    assert not [e for e in bench.store.ledger().entries if e.release]
+
+
+def test_the_offices_own_minimum_stands_above_a_plans_quorum() -> None:
+    bench = Bench(settings=OfficeSettings(minimum_outlets=4))
+    with pytest.raises(PlanRefused, match="got quorum 3, expected at least 4"):
+        bench.office.sign_release(bench.draft(bench.night()))
+
+
+def test_an_outlet_that_only_hq_knows_is_refused(bench: Bench) -> None:
+    signed = bench.office.sign_release(bench.draft(bench.night()))
+    bench.keys["mallory"] = SigningKey.generate()
+    envelopes = [s.envelope for s in [*answers(bench, signed), bench.share(signed, "mallory")]]
+    with pytest.raises(AnswerRefused, match="not on the office's list"):
+        bench.office.unlock(signed.digest, envelopes)
+
+
+def test_another_set_after_an_answer_is_refused(bench: Bench) -> None:
+    signed = bench.office.sign_release(bench.draft(bench.night()))
+    envelopes = [share.envelope for share in answers(bench, signed, "abcd")]
+    bench.office.unlock(signed.digest, envelopes)
+    with pytest.raises(AnswerRefused, match="another set"):
+        bench.office.unlock(signed.digest, envelopes[:3])
+
+
+@pytest.mark.parametrize("field", ["sealed_seed", "vector_digest", "signature"])
+def test_a_tampered_seed_vector_or_signature_is_refused(bench: Bench, field: str) -> None:
+    signed = bench.office.sign_release(bench.draft(bench.night()))
+    good, other = answers(bench, signed), bench.share(signed, "a").envelope
+    swapped = replace(good[0].envelope, **{field: getattr(other, field)})
+    with pytest.raises(AnswerRefused, match="signature"):
+        bench.office.unlock(signed.digest, [swapped, good[1].envelope, good[2].envelope])
+
+
+def test_a_seed_from_another_release_does_not_open(bench: Bench) -> None:
+    night = bench.night()
+    signed = bench.office.sign_release(bench.draft(night))
+    other = bench.office.sign_release(bench.draft(night, "r2"))
+    foreign = bench.share(other, "a").envelope
+    rest = [share.envelope for share in answers(bench, signed, "bc")]
+    with pytest.raises(AnswerRefused, match="signature"):
+        bench.office.unlock(signed.digest, [foreign, *rest])
+
+
+def test_a_plan_that_the_office_did_not_sign_is_refused(bench: Bench) -> None:
+    stranger = Bench(names=bench.names)
+    signed = stranger.office.sign_release(stranger.draft(stranger.night()))
+    envelopes = [share.envelope for share in answers(stranger, signed)]
+    with pytest.raises(PlanRefused, match="not signed here"):
+        bench.office.unlock(signed.digest, envelopes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"night": "00" * 32}, "was not planned here"),
+        ({"parent": "r0"}, "got parent 'r0', expected ''"),
+        ({"purpose": Purpose.TRAINING}, "plans no release for training"),
+        ({"noise_scale": 1}, "costs more"),
+        ({"noise_scale": 0}, "no noise"),
+        ({"quorum": 2}, "quorum 2"),
+        ({"ring_bits": 32, "outlet_bound": 2**30}, "bits, got 32"),
+        ({"ring_bits": 48}, "got 48 bits"),
+        ({"dimension": 0}, "outside its domain"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_draft_outside_its_night_is_not_signed(
+    bench: Bench, changes: dict[str, object], reason: str
+) -> None:
+    night = bench.night()
+    with pytest.raises((PlanRefused, InvalidParameter), match=reason):
+        bench.office.sign_release(bench.draft(night, "r1", **changes))
+
+
+def test_a_release_follows_the_last_answered_one_under_the_same_directory(bench: Bench) -> None:
+    night = bench.night()
+    signed = bench.office.sign_release(bench.draft(night))
+    bench.office.unlock(signed.digest, [share.envelope for share in answers(bench, signed)])
+    with pytest.raises(PlanRefused, match="expected 'r1'"):
+        bench.office.sign_release(bench.draft(night, "r2"))
+    with pytest.raises(PlanRefused, match="directory"):
+        bench.office.sign_release(bench.draft(night, "r2", parent="r1", directory="other"))
+    follower = bench.office.sign_release(bench.draft(night, "r2", parent="r1"))
+    assert ReleasePlan.decode(follower.payload).parent == "r1"
+
+
+def test_a_night_signs_no_more_releases_than_it_planned(bench: Bench) -> None:
+    bench.count = 2
+    night = bench.night()
+    for release in ("r1", "r2"):
+        bench.office.sign_release(bench.draft(night, release))
+    with pytest.raises(PlanRefused, match="plans 2"):
+        bench.office.sign_release(bench.draft(night, "r3"))
+
+
+def test_the_same_request_is_signed_once_and_another_under_its_name_is_not(bench: Bench) -> None:
+    night = bench.night()
+    assert bench.night() == night
+    draft = bench.draft(night)
+    assert bench.office.sign_release(draft) == bench.office.sign_release(draft)
+    with pytest.raises(PlanRefused, match="another content"):
+        bench.office.sign_release(replace(draft, dimension=5))
+    bench.count = 1
+    with pytest.raises(PlanRefused, match="another content"):
+        bench.night()
+
+
+def test_a_night_above_the_years_budget_is_not_signed(bench: Bench) -> None:
+    bench.rho = Rho(1)
+    with pytest.raises(BudgetExceeded) as caught:
+        bench.night()
+    assert caught.value.requested == 3
+    assert bench.store.ledger().entries == ()
+
+
+def test_plans_without_noise_are_signed_in_the_sandbox_only(bench: Bench) -> None:
+    lines = (PlannedReleases(Purpose.MOMENTS, 1, None),)
+    with pytest.raises(PlanRefused, match="sandbox only"):
+        bench.office.sign_night("n", CUT_OFF, lines)
+    sandbox = Bench(settings=OfficeSettings(noiseless=True))
+    night = sandbox.office.sign_night("n", CUT_OFF, lines)
+    signed = sandbox.office.sign_release(sandbox.draft(night, noise_scale=0))
+    shares = answers(sandbox, signed)
+    answer = sandbox.office.unlock(signed.digest, [share.envelope for share in shares])
+    total = sum((share.vector for share in shares[1:]), shares[0].vector)
+    assert len(set((total - answer).tolist())) == 1
+    assert sandbox.store.ledger().entries[-1].noiseless
+
+
+def test_an_expired_release_loses_its_key_and_its_night_is_closed(bench: Bench) -> None:
+    signed = bench.office.sign_release(bench.draft(bench.night()))
+    envelopes = [share.envelope for share in answers(bench, signed)]
+    bench.clock.at += 3600
+    with pytest.raises(PlanRefused, match="expired"):
+        bench.office.unlock(signed.digest, envelopes)
+    bench.clock.at += 12 * 3600
+    bench.night("night-2")
+    with bench.store.transaction() as transaction:
+        stored = transaction.release(name="r1")
+    assert stored is not None
+    assert stored.key is None
+    assert bench.store.ledger().open_nights() == ("night-2",)
+
+
+def test_a_night_plan_names_the_ledgers_head_after_its_own_reservation(bench: Bench) -> None:
+    plan = NightPlan.decode(bench.night().payload)
+    ledger = bench.store.ledger()
+    assert (plan.ledger_length, plan.ledger_head) == (len(ledger.entries), ledger.head)
+
+
+@pytest.mark.parametrize("step", ["_draw", "_store_answer"])
+def test_a_kill_between_charge_and_answer_neither_loses_nor_repeats_the_charge(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    bench = Bench(url=f"sqlite:///{tmp_path / 'office.db'}")
+    signed = bench.office.sign_release(bench.draft(bench.night()))
+    shares = answers(bench, signed, "abcd")
+    envelopes = [share.envelope for share in shares]
+
+    class Killed(BaseException):
+        pass
+
+    def die(*_: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Office, step, die)
+        with pytest.raises(Killed):
+            bench.office.unlock(signed.digest, envelopes)
+    bench.store.close()
+    reborn = Bench(url=bench.url)
+    reborn.office = replace(reborn.office, outlets=bench.public_keys)
+    with pytest.raises(AnswerRefused, match="another set"):
+        reborn.office.unlock(signed.digest, envelopes[:3])
+    first = reborn.office.unlock(signed.digest, envelopes)
+    assert reborn.office.unlock(signed.digest, envelopes).tobytes() == first.tobytes()
+    assert len([e for e in reborn.store.ledger().entries if e.release == "r1"]) == 1
+
+
+def test_the_stored_ledger_can_be_neither_changed_nor_deleted(tmp_path: Path) -> None:
+    bench = Bench(url=f"sqlite:///{tmp_path / 'office.db'}")
+    bench.night()
+    engine = sa.create_engine(bench.url)
+    for statement in ("DELETE FROM ledger", "UPDATE ledger SET rho = '0/1'"):
+        with pytest.raises(sa.exc.DatabaseError, match="append-only"), engine.begin() as connection:
+            connection.execute(sa.text(statement))
