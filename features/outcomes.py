@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from features.errors import FeatureError
 from features.ledger import Kind
 
 if TYPE_CHECKING:
@@ -27,6 +28,22 @@ class Outcome(StrEnum):
 
     LAPSED = "y_lapsed"
     """Did not come back: no purchase."""
+
+    @classmethod
+    def named(cls, target: str) -> Outcome:
+        """Finds an outcome by name.
+
+        Raises:
+            FeatureError: If no outlet can judge it from its own ledger.
+        """
+        for outcome in cls:
+            if outcome.value == target:
+                return outcome
+        known = ", ".join(outcome.value for outcome in cls)
+        raise FeatureError(
+            f"outcome: got '{target}', an outlet's own ledger shows {known}; "
+            "train on given outcomes instead"
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,7 +133,7 @@ class World:
         y = np.zeros(len(self.customers))
         for name, own in self.outlets.items():
             here = (self.homes == name).to_numpy()
-            y[here] = observe(Outcome(target), own, self.customers.filter(here), Thresholds())
+            y[here] = observe(Outcome.named(target), own, self.customers.filter(here), Thresholds())
         return y
 
     def home_features(self) -> Matrix:

@@ -49,7 +49,7 @@ def steps_table(steps: Sequence[Step], remaining: float) -> Table:
     """
     table = Table(title="Releases of the night", title_justify="left", box=SIMPLE_HEAD)
     table.add_column("release", no_wrap=True)
-    for column in ("outlets", "absent", "clipped*", "signal/noise", "rho", "left this year"):
+    for column in ("outlets", "absent", "clipped*", "signal\nto noise", "rho", "left\nthis year"):
         table.add_column(column, justify="right", no_wrap=True)
     shares: list[float] = []
     rounds = 0

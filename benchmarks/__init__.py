@@ -1,0 +1,1 @@
+"""Measurements behind docs/benchmarks.md; not part of the tests."""

@@ -1,0 +1,180 @@
+"""Real ledgers: the floors of quality, and what the commands print and write."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+from features.errors import FeatureError, LedgerError
+from features.snapshot import CutOff
+from sandbox.main import app
+from sandbox.replay import CONTENDERS, ReplayFailed, TrainOn, World, replay
+from sandbox.show import plot_auc_by_epsilon
+from tests.networks import CUT_OFF, TARGET, small_world
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RUNNER = CliRunner()
+OR = CutOff.parse("2011-08-31")
+CDNOW = CutOff.parse("1997-09-30")
+
+# The goals of three repeats, on one repeat, whose mean has a standard deviation of at most .002
+# (docs/benchmarks.md). Home outcomes may cost .012.
+FLOORS = [
+    ("or", OR, "y_loyal", TrainOn.GIVEN, 0.838),
+    ("or", OR, "y_lapsed", TrainOn.HOME, 0.734 - 0.012),
+    ("cdnow", CDNOW, "y_loyal", TrainOn.HOME, 0.799 - 0.012),
+    ("cdnow", CDNOW, "y_lapsed", TrainOn.GIVEN, 0.763),
+]
+
+
+@pytest.mark.parametrize(("name", "cut_off", "target", "train_on", "floor"), FLOORS)
+def test_a_network_at_epsilon_1_ranks_a_real_ledger_above_the_floor(
+    shared_data: Path, name: str, cut_off: CutOff, target: str, train_on: TrainOn, floor: float
+) -> None:
+    world = World.load(
+        shared_data / f"{name}_ledger.parquet",
+        shared_data / f"{name}_labels.csv.gz",
+        cut_off,
+        target,
+    )
+    found = replay(world, target=target, epsilon=1.0, repeats=1, train_on=train_on)
+    assert found.auc["network"].mean >= floor
+    assert found.auc["network"].mean > found.auc["local_model"].mean + 0.02
+    assert found.outlets == 12
+
+
+def test_the_replay_command_writes_every_figure_and_prints_a_table(
+    shared_data: Path, tmp_path: Path
+) -> None:
+    report, plot = tmp_path / "r.json", tmp_path / "auc.png"
+    result = RUNNER.invoke(
+        app,
+        [
+            "replay", "--ledger", str(shared_data / "or_ledger.parquet"),
+            "--labels", str(shared_data / "or_labels.csv.gz"), "--cutoff", "2011-03-31",
+            "--target", "y_loyal", "--epsilon", "inf", "--report", str(report),
+        ],
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    found = json.loads(report.read_text())
+    assert set(found) >= {
+        "target", "cutoff", "outlets", "customers", "events", "epsilon", "noise", "delta",
+        "rho_spent", "rounds", "seconds", "peak_mib", "repeats", "auc",
+    }  # fmt: skip
+    assert (found["epsilon"], found["rho_spent"], found["repeats"]) == (None, None, 1)
+    assert set(found["auc"]) == set(CONTENDERS)
+    assert all(set(figure) == {"mean", "sd"} for figure in found["auc"].values())
+    assert "12 outlets, 2132 customers" in result.output
+    assert not plot.exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--cutoff", "2011-02-30"], "cut-off: got '2011-02-30'"),
+        (["--cutoff", "2001-01-01"], "none is 2001-01-01; the file has 2011-03-31"),
+        (["--target", "y_none"], "column y_none: missing"),
+        (["--target", "future_spend"], "expected 0 or 1"),
+        (["--ledger", "nowhere.parquet"], "no such file"),
+        (["--epsilon", "-1"], "expected a positive number or inf"),
+    ],
+)
+def test_a_wrong_option_is_one_clear_error(
+    shared_data: Path, tmp_path: Path, options: list[str], reason: str
+) -> None:
+    given = {
+        "--ledger": str(shared_data / "or_ledger.parquet"),
+        "--labels": str(shared_data / "or_labels.csv.gz"),
+        "--cutoff": "2011-03-31",
+        "--target": "y_loyal",
+        "--report": str(tmp_path / "r.json"),
+    }
+    given |= dict(zip(options[::2], options[1::2], strict=True))
+    result = RUNNER.invoke(app, ["replay", *(part for pair in given.items() for part in pair)])
+    assert result.exit_code != 0
+    assert reason in " ".join(result.output.replace("│", " ").split())
+    assert "Traceback" not in result.output
+
+
+def test_a_replay_without_enough_outlets_says_why() -> None:
+    with pytest.raises(ReplayFailed, match="2 outlets answered, expected at least 3"):
+        replay(small_world(outlets=2), target=TARGET, epsilon=1.0, repeats=1)
+
+
+def test_home_outcomes_need_a_target_that_an_outlet_can_see() -> None:
+    with pytest.raises(FeatureError, match="got 'y_flip7', an outlet's own ledger shows y_loyal"):
+        small_world().outcomes(TrainOn.HOME, "y_flip7")
+
+
+def test_a_plot_of_auc_by_epsilon_is_a_picture(tmp_path: Path) -> None:
+    world = small_world()
+    reports = [replay(world, target=TARGET, epsilon=e, repeats=1) for e in (1.0, None)]
+    plot_auc_by_epsilon(reports, tmp_path / "auc.png")
+    assert (tmp_path / "auc.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_customers_home_is_the_outlet_of_the_first_event_ties_by_outlet() -> None:
+    world = small_world()
+    first = world.snapshot.history.sort("date", "outlet").group_by("customer").first()
+    expected = dict(first.select("customer", "outlet").iter_rows())
+    assert dict(zip(world.customers, world.homes, strict=True)) == {
+        customer: expected[customer] for customer in world.customers
+    }
+
+
+def test_a_night_writes_its_report_and_state_and_no_customer_in_hqs_or_the_offices_files(
+    tmp_path: Path,
+) -> None:
+    result = RUNNER.invoke(app, ["night", "--runs", str(tmp_path), "--customers", "600"])
+    assert result.exit_code == 0, result.output
+    assert "round 20" in result.output
+    assert "Privacy ledger: rho 0.02177 of 0.31106 spent this year" in result.output
+    (run,) = tmp_path.iterdir()
+    report = json.loads((run / "report.json").read_text())
+    assert report["ended"] == "complete"
+    assert len(report["steps"]) == 23
+    assert sorted(path.name for path in (run / "outlets").iterdir()) == [
+        "O1", "O2", "O3", "O4", "O5"
+    ]  # fmt: skip
+    written = b"".join(
+        path.read_bytes()
+        for role in ("hq", "office")
+        for path in (run / role).rglob("*")
+        if path.is_file()
+    )
+    assert len(written) > 10_000
+    assert b"S00" not in written  # customers are named S00000 and so on
+    assert CUT_OFF.date.isoformat() == report["cutoff"]
+
+
+def test_json_on_request_is_the_report(tmp_path: Path) -> None:
+    arguments = ["night", "--runs", str(tmp_path), "--customers", "300", "--json"]
+    result = RUNNER.invoke(app, arguments)
+    (run,) = tmp_path.iterdir()
+    assert json.loads(result.stdout) == json.loads((run / "report.json").read_text())
+
+
+def test_labels_that_name_a_customer_twice_are_refused(tmp_path: Path) -> None:
+    row = {
+        "customer_id": "a",
+        "cutoff": "2026-01-01",
+        "horizon_end": "2026-02-01",
+        "y": 1,
+        "fold": 0,
+    }
+    pl.DataFrame([row, row]).write_csv(tmp_path / "labels.csv")
+    ledger = {
+        "customer_id": "a", "outlet_id": "o", "purchased_at": "2026-01-01", "price": 1.0,
+        "list_price": 1.0, "is_return": False, "basket_id": "b",
+    }  # fmt: skip
+    pl.DataFrame([ledger]).write_csv(tmp_path / "ledger.csv")
+    with pytest.raises(LedgerError, match="each customer once"):
+        World.load(
+            tmp_path / "ledger.csv", tmp_path / "labels.csv", CutOff.parse("2026-01-01"), "y"
+        )
