@@ -7,7 +7,7 @@ with the same set of answers and the same noise, or not at all.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 
@@ -28,13 +28,15 @@ from server.hq.errors import QuorumNotMet
 from server.hq.store import Checkpoint, HqStore
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from privacy.loss import Rho
     from privacy.units import Purpose
     from server.hq.flower_link import FlowerLink
 
 RING_BITS = 64
+
+Made = TypeVar("Made", CustomerRelease, ScoreTable)
 
 
 class PrivacyOffice(Protocol):
@@ -115,17 +117,7 @@ class Combiner:
             QuorumNotMet: If fewer outlets than the quorum gave an answer that verifies.
             PrivacyError: If the office refuses.
         """
-        release = self._begin(ask)
-        known = self._checkpoint(release, ask)
-        plan = ReleasePlan.decode(known.signed.payload)
-        if known.values is not None:
-            made = CustomerRelease(plan, known.outlets, known.values)
-        else:
-            aggregate, noise, answer = self._unlocked(release, plan, known, ask)
-            made = aggregate.customer_release(answer, noise)
-            self.store.add_values(release, made.values)
-        self._parent = release
-        return made
+        return self._made(ask, Aggregate.customer_release, CustomerRelease)
 
     def score_table(self, ask: Ask) -> ScoreTable:
         """Makes a points release.
@@ -134,14 +126,23 @@ class Combiner:
             QuorumNotMet: If fewer outlets than the quorum gave an answer that verifies.
             PrivacyError: If the office refuses.
         """
+        return self._made(ask, Aggregate.score_table, ScoreTable)
+
+    def _made(
+        self,
+        ask: Ask,
+        finish: Callable[[Aggregate, Residues, Integers], Made],
+        restore: type[Made],
+    ) -> Made:
+        """Makes a release, or reads a finished one from the store."""
         release = self._begin(ask)
         known = self._checkpoint(release, ask)
         plan = ReleasePlan.decode(known.signed.payload)
         if known.values is not None:
-            made = ScoreTable(plan, known.outlets, known.values)
+            made = restore(plan, known.outlets, known.values)
         else:
             aggregate, noise, answer = self._unlocked(release, plan, known, ask)
-            made = aggregate.score_table(answer, noise)
+            made = finish(aggregate, answer, noise)
             self.store.add_values(release, made.values)
         self._parent = release
         return made

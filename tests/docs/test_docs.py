@@ -1,0 +1,67 @@
+"""What the documents claim is what the program does."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from privacy.loss import EpsilonDelta, Rho, epsilon_of
+from privacy.units import Purpose, Unit
+from server.hq.settings import HqSettings
+from server.office.settings import OfficeSettings
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+
+
+def test_the_privacy_statement_prints_the_programs_defaults() -> None:
+    office, hq = OfficeSettings(), HqSettings()
+    year = EpsilonDelta(office.epsilon, office.delta).rho()
+    page = (ROOT / "docs/privacy-statement.md").read_text()
+    assert f"epsilon {office.epsilon:g} at delta {office.delta:g}" in page
+    assert f"rho {float(year):.5f}" in page
+    counts, costs, month = hq.counts(), hq.costs(), Rho(0)
+    for purpose, share in office.shares.items():
+        if purpose.unit is Unit.EVENT:
+            continue
+        row = f"| {purpose} | {float(share):.0%} | {float(year * share):.5f} |".replace("%", " %")
+        if purpose in counts:
+            cost = costs[purpose]
+            assert cost is not None
+            month = Rho(month + cost * counts[purpose])
+            row += f" {hq.trainings_a_year} | {counts[purpose]} | {float(cost):.6f} |"
+        assert row in page
+    assert f"training costs epsilon {epsilon_of(month, office.delta):.2f} by itself" in page
+
+
+def test_hq_asks_within_what_the_office_allows_for_a_year_of_trainings() -> None:
+    policy, hq = OfficeSettings().policy(), HqSettings()
+    for purpose, count in hq.counts().items():
+        cost = hq.costs()[purpose]
+        assert cost is not None
+        assert cost * count * hq.trainings_a_year <= policy.limit(purpose)
+    assert policy.limit(Purpose.POINTS) > 0
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_and_named_tests_exist(document: Path) -> None:
+    page = document.read_text()
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", page):
+        assert (document.parent / target).exists(), f"{document.name} links to {target}"
+    sources = "\n".join(path.read_text() for path in ROOT.glob("tests/**/test_*.py"))
+    for name in re.findall(r"`(test_\w+)`", page):
+        assert f"def {name}(" in sources, f"{document.name} names {name}"
+    for path in re.findall(r"`((?:tests|docs|features|privacy|server)/[\w./-]+)`", page):
+        assert (ROOT / path).exists(), f"{document.name} names {path}"
+
+
+def test_every_source_that_a_docstring_cites_is_in_the_references() -> None:
+    references = (ROOT / "docs/references.md").read_text()
+    listed = set(re.findall(r"^\| ((?:RFC |FIPS )?\w+) \|", references, re.MULTILINE))
+    folders = ("features", "privacy", "server", "outlet_client", "sandbox")
+    source = "\n".join(p.read_text() for folder in folders for p in (ROOT / folder).rglob("*.py"))
+    cited = set(re.findall(r"\[((?:RFC|FIPS) \d+|[A-Z][A-Za-z]{1,3}\d{2})[,\]]", source))
+    assert cited <= listed, f"not in docs/references.md: {sorted(cited - listed)}"
+    assert cited
