@@ -96,7 +96,7 @@ DIMENSION = len(FEATURE_NAMES)
 """d, the length of a customer's vector."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class EventFeatures:
     """An outlet's events as numbers.
 

@@ -27,6 +27,9 @@ GRADIENT_CLIP = 1.5
 FLAG_SHARE = 0.1
 """Part of the gradient's clip that carries 'this row was clipped'."""
 
+LARGEST_ENTRY = 1e6
+"""Public bound on a preconditioner's entries."""
+
 MOMENTS_DIMENSION = DIMENSION * (DIMENSION + 1) // 2
 GRADIENT_DIMENSION = DIMENSION + 1
 
@@ -107,13 +110,14 @@ class Preconditioner:
         """Reads `encode`'s bytes.
 
         Raises:
-            CatalogueError: If they are not a finite square matrix of the catalogue's dimension.
+            CatalogueError: If they are not a square matrix of the catalogue's dimension, its
+                entries within the public bound.
         """
         if len(data) != 8 * DIMENSION**2:
             raise CatalogueError(f"preconditioner: expected {DIMENSION} x {DIMENSION} numbers")
         matrix = np.frombuffer(data, dtype="<f8").reshape(DIMENSION, DIMENSION)
-        if not np.isfinite(matrix).all():
-            raise CatalogueError("preconditioner: expected finite numbers")
+        if not (np.abs(matrix) <= LARGEST_ENTRY).all():
+            raise CatalogueError(f"preconditioner: expected numbers within +-{LARGEST_ENTRY:g}")
         return matrix
 
 

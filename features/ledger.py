@@ -43,6 +43,9 @@ LEDGER_COLUMNS: dict[str, pl.DataType] = {
 
 _TRUTHS = {"true": True, "1": True, "false": False, "0": False}
 
+LARGEST_AMOUNT = 1e9
+"""Public bound on a price; a larger one is a mistake, and could overflow in a sum."""
+
 LINE_ID = "line_id"
 """An optional column: rows that repeat a line id are one row read twice."""
 
@@ -101,9 +104,8 @@ def _typed(column: pl.Series, kind: pl.DataType, source: str) -> pl.Series:
     what = "a date in the calendar, as YYYY-MM-DD" if kind == pl.Date() else f"{kind}"
     _refuse(typed.is_null(), column.name, source, f"not readable; expected {what}")
     if kind == pl.Float64():
-        _refuse(
-            ~typed.is_finite(), column.name, source, "NaN or infinity; expected a finite number"
-        )
+        bad = ~typed.is_finite() | (typed.abs() > LARGEST_AMOUNT)
+        _refuse(bad, column.name, source, f"NaN, infinity or over {LARGEST_AMOUNT:g}")
     if kind == pl.String():
         _refuse(typed.str.strip_chars() == "", column.name, source, "empty; expected a key")
     return typed

@@ -30,6 +30,12 @@ from features.events import (
 POINTS_PER_LOGIT = 20 / math.log(2)
 """Points per unit of log odds: 20 points double the odds."""
 
+POINTS_WIDTH = 3
+"""Numbers a slot: points, rate points, events."""
+
+LARGEST_WEIGHT, LARGEST_CAP = 1e6, 1e9
+"""Public bounds: with them, no arithmetic on a customer's finite numbers can overflow."""
+
 _POINTS = slice(1, 1 + len(POINT_BOUNDS))
 _RATES = slice(_POINTS.stop, _POINTS.stop + len(RATE_BOUNDS))
 
@@ -49,10 +55,13 @@ class Scorecard:
     event_cap: float
 
     def __post_init__(self) -> None:
-        if len(self.weights) != DIMENSION or not np.isfinite([*self.weights, self.event_cap]).all():
-            raise CatalogueError(f"scorecard: expected {DIMENSION} finite weights and a finite cap")
-        if self.event_cap <= 0:
-            raise CatalogueError(f"scorecard: got event cap {self.event_cap}, expected above 0")
+        small = all(abs(weight) <= LARGEST_WEIGHT for weight in self.weights)
+        if len(self.weights) != DIMENSION or not small:
+            raise CatalogueError(
+                f"scorecard: expected {DIMENSION} weights within +-{LARGEST_WEIGHT:g}"
+            )
+        if not 0 < self.event_cap <= LARGEST_CAP:
+            raise CatalogueError(f"scorecard: expected an event cap above 0, up to {LARGEST_CAP:g}")
 
     @classmethod
     def uncapped(cls, outcome: str, weights: Vector) -> Self:

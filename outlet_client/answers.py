@@ -6,6 +6,8 @@ same bytes; so no two answers to one plan can be compared.
 
 from __future__ import annotations
 
+import threading
+from contextlib import contextmanager
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -21,6 +23,9 @@ from privacy.two_key_sum import Envelope, MaskedShare
 from privacy.units import Purpose, Unit
 
 if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator
+
     from privacy.plans import NightPlan, ReleasePlan
 
 _METADATA = sa.MetaData()
@@ -56,9 +61,30 @@ class AnswerStore:
         self._engine = sa.create_engine(
             url,
             poolclass=StaticPool if in_memory else None,
-            connect_args={"check_same_thread": False} if in_memory else {"timeout": 30},
+            connect_args={"check_same_thread": False} if in_memory else {"timeout": 60},
         )
-        _METADATA.create_all(self._engine)
+        self._alone = threading.Lock()
+        sa.event.listen(self._engine, "connect", _begin_ourselves)
+        sa.event.listen(self._engine, "begin", lambda c: c.exec_driver_sql("BEGIN IMMEDIATE"))
+        with self._engine.begin() as connection:
+            _METADATA.create_all(connection)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Answers]:
+        """One answer at a time, over threads and processes; an exception undoes all of it."""
+        with self._alone, self._engine.begin() as connection:
+            yield Answers(connection)
+
+    def close(self) -> None:
+        """Closes all connections."""
+        self._engine.dispose()
+
+
+class Answers:
+    """What can be read and written within one transaction."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
 
     def answer(self, plan: ReleasePlan, plan_digest: str) -> MaskedShare | None:
         """The stored answer to a plan, or None.
@@ -66,9 +92,8 @@ class AnswerStore:
         Raises:
             QuestionRefused: If another plan of this name was answered.
         """
-        with self._engine.connect() as connection:
-            query = sa.select(_ANSWERS).where(_ANSWERS.c.release == plan.release)
-            row = connection.execute(query).one_or_none()
+        query = sa.select(_ANSWERS).where(_ANSWERS.c.release == plan.release)
+        row = self._connection.execute(query).one_or_none()
         if row is None:
             return None
         if row.plan != plan_digest:
@@ -77,32 +102,34 @@ class AnswerStore:
         envelope = Envelope(row.outlet, row.sealed_seed, row.vector_digest, row.signature)
         return MaskedShare(vector, envelope)
 
-    def add_answer(self, plan: ReleasePlan, plan_digest: str, share: MaskedShare, at: int) -> None:
-        """Stores an answer, durably, before it is sent."""
-        with self._engine.begin() as connection:
-            connection.execute(
-                _ANSWERS.insert().values(
-                    release=plan.release,
-                    plan=plan_digest,
-                    purpose=plan.purpose.value,
-                    rho=(plan.rho() or Rho(0)).encode(),
-                    at=at,
-                    outlet=share.envelope.outlet,
-                    ring_bits=plan.ring_bits,
-                    vector=share.vector.tobytes(),
-                    sealed_seed=share.envelope.sealed_seed,
-                    vector_digest=share.envelope.vector_digest,
-                    signature=share.envelope.signature,
-                )
+    def add(self, plan: ReleasePlan, plan_digest: str, share: MaskedShare, at: int) -> None:
+        """Stores an answer; it may be sent once the transaction has ended."""
+        self._connection.execute(
+            _ANSWERS.insert().values(
+                release=plan.release,
+                plan=plan_digest,
+                purpose=plan.purpose.value,
+                rho=(plan.rho() or Rho(0)).encode(),
+                at=at,
+                outlet=share.envelope.outlet,
+                ring_bits=plan.ring_bits,
+                vector=share.vector.tobytes(),
+                sealed_seed=share.envelope.sealed_seed,
+                vector_digest=share.envelope.vector_digest,
+                signature=share.envelope.signature,
             )
+        )
 
     def spent(self, unit: Unit, at: int) -> Rho:
-        """What the plans answered in the 365 days before `at` cost one unit."""
-        with self._engine.connect() as connection:
-            recent = sa.select(_ANSWERS.c.purpose, _ANSWERS.c.rho).where(
-                _ANSWERS.c.at > at - YEAR_SECONDS
-            )
-            rows = connection.execute(recent).all()
+        """What the plans answered in the 365 days before `at` cost one unit.
+
+        Where a clock went back, the last answer's moment counts instead of `at`.
+        """
+        latest = self._connection.scalar(sa.select(sa.func.max(_ANSWERS.c.at))) or at
+        recent = sa.select(_ANSWERS.c.purpose, _ANSWERS.c.rho).where(
+            _ANSWERS.c.at > max(at, latest) - YEAR_SECONDS
+        )
+        rows = self._connection.execute(recent).all()
         return Rho.total(Fraction(row.rho) for row in rows if Purpose(row.purpose).unit is unit)
 
     def follow(self, night: NightPlan) -> None:
@@ -111,23 +138,22 @@ class AnswerStore:
         Raises:
             QuestionRefused: If the ledger went back, or has another entry where one was seen.
         """
-        with self._engine.begin() as connection:
-            last = connection.execute(
-                sa.select(_HEADS).order_by(_HEADS.c.length.desc()).limit(1)
-            ).one_or_none()
-            if last is not None and (
-                night.ledger_length < last.length
-                or (night.ledger_length == last.length and night.ledger_head != last.head)
-            ):
-                raise QuestionRefused(
-                    f"night {night.night}: the office's ledger went back from {last.length} "
-                    f"to {night.ledger_length} entries; ask the privacy office why"
-                )
-            if last is None or night.ledger_length > last.length:
-                connection.execute(
-                    _HEADS.insert().values(length=night.ledger_length, head=night.ledger_head)
-                )
+        query = sa.select(_HEADS).order_by(_HEADS.c.length.desc()).limit(1)
+        last = self._connection.execute(query).one_or_none()
+        if last is not None and (
+            night.ledger_length < last.length
+            or (night.ledger_length == last.length and night.ledger_head != last.head)
+        ):
+            raise QuestionRefused(
+                f"night {night.night}: the office's ledger went back from {last.length} "
+                f"to {night.ledger_length} entries; ask the privacy office why"
+            )
+        if last is None or night.ledger_length > last.length:
+            self._connection.execute(
+                _HEADS.insert().values(length=night.ledger_length, head=night.ledger_head)
+            )
 
-    def close(self) -> None:
-        """Closes all connections."""
-        self._engine.dispose()
+
+def _begin_ourselves(connection: sqlite3.Connection, _record: object) -> None:
+    """Lets SQLAlchemy's `begin` event say how a transaction begins."""
+    connection.isolation_level = None

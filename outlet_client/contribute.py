@@ -13,9 +13,17 @@ import numpy as np
 import numpy.typing as npt
 
 from features.events import EventFeatures, Matrix, Vector, customer_features, positions
-from features.learning import Preconditioner, counts_rows, gradient_rows, moments_rows
-from features.scorecard import Scorecard
-from outlet_client.errors import QuestionRefused
+from features.learning import (
+    COUNTS_DIMENSION,
+    GRADIENT_DIMENSION,
+    MOMENTS_DIMENSION,
+    Preconditioner,
+    counts_rows,
+    gradient_rows,
+    moments_rows,
+)
+from features.scorecard import POINTS_WIDTH, Scorecard
+from outlet_client.errors import OutletError, QuestionRefused
 from privacy.envelopes import SigningKey, VerifyKey, digest
 from privacy.loss import EpsilonDelta, Rho
 from privacy.plans import ReleasePlan, Signed, open_night, open_release
@@ -27,11 +35,11 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from outlet_client.answers import AnswerStore
+    from outlet_client.answers import Answers, AnswerStore
     from outlet_client.settings import OutletSettings
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class HomeCustomers:
     """The customers whose home is this outlet, one row each.
 
@@ -47,15 +55,20 @@ class HomeCustomers:
     def of(cls, events: EventFeatures, customers: pl.Series, y: Vector) -> HomeCustomers:
         """Adds up this outlet's events for its home customers.
 
+        A home customer without events here adds nothing to any sum, not even an intercept or a
+        label. So emptying a customer's records is the same as taking its row away, which moves a
+        sum by at most one clipped row.
+
         Raises:
-            QuestionRefused: If a customer is named twice: it would count twice in every sum.
+            OutletError: If a customer is named twice: it would count twice in every sum.
         """
         if customers.n_unique() != len(customers):
-            raise QuestionRefused("home customers: one is named twice; expected each once")
-        return cls(customer_features(events, customers), y)
+            raise OutletError("home customers: one is named twice; expected each once")
+        known = customers.is_in(events.keys["customer"].implode()).to_numpy()
+        return cls(customer_features(events, customers.filter(known)), y[known])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Outlet:
     """One outlet, ready to answer tonight's plans.
 
@@ -66,6 +79,8 @@ class Outlet:
         office: The privacy office's pinned key.
         answers: What it answered so far.
         clock: Unix seconds.
+        cut_off: Tonight's cut-off, ISO 8601; the last day in its features.
+        outcome: The outcome that `home` was judged for.
         home: Its home customers.
         events: All its events.
         directory: The slots' customers, in order; what a points release is laid out by.
@@ -78,6 +93,8 @@ class Outlet:
     office: VerifyKey
     answers: AnswerStore
     clock: Callable[[], float]
+    cut_off: str
+    outcome: str
     home: HomeCustomers
     events: EventFeatures
     directory: pl.Series
@@ -100,9 +117,24 @@ class Outlet:
         at = int(self.clock())
         signed = Signed(question["plan"], question["plan_signature"])
         plan = open_release(signed, self.office, at)
-        stored = self.answers.answer(plan, signed.digest)
-        if stored is not None:
-            return stored
+        with self.answers.transaction() as answers:
+            stored = answers.answer(plan, signed.digest)
+            if stored is not None:
+                return stored
+            self._check_question(plan, question, answers, at)
+            contribution = self._contribution(plan, question)
+            share = mask_share(contribution, plan, signed.digest, self.name, self.key)
+            answers.add(plan, signed.digest, share, at)
+        return share
+
+    def _check_question(
+        self, plan: ReleasePlan, question: Mapping[str, bytes], answers: Answers, at: int
+    ) -> None:
+        """Refuses what does not fit its plan, tonight's data, or this outlet's floors.
+
+        Every refusal is a function of public values and of what was answered before, never of a
+        customer's: HQ sees that an outlet refused, free of charge and without noise.
+        """
         signed_night = Signed(question["night"], question["night_signature"])
         night = open_night(signed_night, self.office, at)
         if plan.night != signed_night.digest:
@@ -112,15 +144,27 @@ class Outlet:
                 raise QuestionRefused(f"release {plan.release}: {name} is not the plan's")
         if plan.directory != self.directory_digest:
             raise QuestionRefused(f"release {plan.release}: directory is not tonight's")
-        self._check_floors(plan, at)
-        self.answers.follow(night)
-        share = mask_share(
-            self._contribution(plan, question), plan, signed.digest, self.name, self.key
-        )
-        self.answers.add_answer(plan, signed.digest, share, at)
-        return share
+        card = Scorecard.decode(question["scorecard"])
+        if (night.cut_off, card.outcome) != (self.cut_off, self.outcome):
+            raise QuestionRefused(
+                f"release {plan.release}: asks for {card.outcome} as of {night.cut_off}, "
+                f"this outlet is ready for {self.outcome} as of {self.cut_off}"
+            )
+        if plan.dimension != self._dimensions().get(plan.purpose):
+            raise QuestionRefused(f"release {plan.release}: no {plan.purpose} of this dimension")
+        self._check_floors(plan, answers, at)
+        answers.follow(night)
 
-    def _check_floors(self, plan: ReleasePlan, at: int) -> None:
+    def _dimensions(self) -> dict[Purpose, int]:
+        """The public layout of each sum that this outlet contributes to."""
+        return {
+            Purpose.MOMENTS: MOMENTS_DIMENSION,
+            Purpose.TRAINING: GRADIENT_DIMENSION,
+            Purpose.EVALUATION: COUNTS_DIMENSION,
+            Purpose.POINTS: POINTS_WIDTH * len(self.directory),
+        }
+
+    def _check_floors(self, plan: ReleasePlan, answers: Answers, at: int) -> None:
         """Refuses what this outlet finds too little noise, too few outlets or too much a year."""
         plan.check(outlets=plan.quorum)
         if plan.quorum < self.settings.least_quorum:
@@ -130,7 +174,7 @@ class Outlet:
             )
         cost = plan.rho()
         if cost is None:
-            if not self.settings.noiseless:
+            if plan.purpose not in self.settings.noiseless:
                 raise QuestionRefused(f"release {plan.release}: without noise")
             return
         unit = plan.purpose.unit
@@ -142,7 +186,7 @@ class Outlet:
                 f"clipping norm, this outlet's least is {least:g}"
             )
         most = EpsilonDelta(self.settings.most_epsilon, self.settings.delta).rho()
-        if is_customer and Rho(self.answers.spent(unit, at) + cost) > most:
+        if is_customer and Rho(answers.spent(unit, at) + cost) > most:
             raise QuestionRefused(
                 f"release {plan.release}: this outlet's year is spent "
                 f"(epsilon {self.settings.most_epsilon:g})"
@@ -159,9 +203,7 @@ class Outlet:
             return Contribution(gradient_rows(self.home.x, self.home.y, weights, matrix))
         if plan.purpose is Purpose.EVALUATION:
             return Contribution(counts_rows(self.home.x, self.home.y, weights))
-        if plan.purpose is Purpose.POINTS:
-            return self._points(card)
-        raise QuestionRefused(f"release {plan.release}: no contribution for {plan.purpose} here")
+        return self._points(card)
 
     def _points(self, card: Scorecard) -> Contribution:
         slots: npt.NDArray[np.int64] = positions(self.events.keys["customer"], self.directory)

@@ -121,6 +121,10 @@ class Ledger:
     policy: Policy
     entries: tuple[Entry, ...] = ()
 
+    def not_before(self, at: int) -> int:
+        """`at`, or the last entry's moment where a clock went back."""
+        return max(at, self.entries[-1].at) if self.entries else at
+
     @property
     def head(self) -> str:
         """The digest of the last entry."""
@@ -204,6 +208,7 @@ class Ledger:
 
     def spent(self, purpose: Purpose, at: int) -> Rho:
         """What was charged for a purpose in the 365 days before `at`."""
+        at = self.not_before(at)
         return Rho.total(
             e.rho
             for e in self.entries
@@ -240,6 +245,15 @@ class Ledger:
         noiseless: bool = False,
     ) -> Ledger:
         entry = Entry(
-            len(self.entries), at, act, night, release, purpose, rho, noiseless, self.head, ""
+            len(self.entries),
+            self.not_before(at),
+            act,
+            night,
+            release,
+            purpose,
+            rho,
+            noiseless,
+            self.head,
+            "",
         )
         return replace(self, entries=(*self.entries, replace(entry, digest=entry.compute_digest())))

@@ -2,14 +2,12 @@
 
     PrivacyError
     +-- InvalidParameter         a scale, norm, ring or share outside its domain
-    +-- ContributionError        a customer's vector that must not be summed
-    |   +-- NotFinite            NaN or infinity in it
-    |   +-- SensitivityExceeded  its integer norm is over the bound after truncation
     +-- BudgetExceeded           a cost above what remains
     +-- PlanRefused              a plan that is unsigned, malformed, expired or outside a floor
     +-- AnswerRefused            a masked share or an office answer that does not verify
 
-Messages say what, got, expected. They never carry a customer's identifier or value.
+Messages say what, got, expected. They never carry a customer's identifier or value, and nothing
+that an outlet raises while it answers may depend on a customer's value: HQ sees that it raised.
 """
 
 from __future__ import annotations
@@ -26,38 +24,6 @@ class PrivacyError(Exception):
 
 class InvalidParameter(PrivacyError):
     """A parameter outside the domain that the mathematics needs."""
-
-
-class ContributionError(PrivacyError):
-    """A contribution that must not be summed."""
-
-
-class NotFinite(ContributionError):
-    """A contribution holds NaN or infinity.
-
-    Attributes:
-        rows: How many rows are affected. Which ones is not said.
-    """
-
-    def __init__(self, rows: int) -> None:
-        super().__init__(f"contribution: {rows} rows hold NaN or infinity; expected finite numbers")
-        self.rows = rows
-
-
-class SensitivityExceeded(ContributionError):
-    """An integer contribution is longer than its bound.
-
-    Attributes:
-        rows: How many rows are affected.
-        bound: The bound, in integer units.
-    """
-
-    def __init__(self, rows: int, bound: int) -> None:
-        super().__init__(
-            f"contribution: {rows} rows are longer than the bound of {bound} units after truncation"
-        )
-        self.rows = rows
-        self.bound = bound
 
 
 class BudgetExceeded(PrivacyError):
@@ -85,4 +51,12 @@ class PlanRefused(PrivacyError):
 
 
 class AnswerRefused(PrivacyError):
-    """A masked share or an office answer that does not verify."""
+    """A masked share or an office answer that does not verify.
+
+    Attributes:
+        outlet: Whose share it is, where one outlet is at fault; None otherwise.
+    """
+
+    def __init__(self, message: str, outlet: str | None = None) -> None:
+        super().__init__(message)
+        self.outlet = outlet

@@ -3,7 +3,7 @@
 Why the sensitivity is exact. A clipped row has a floating-point norm of at most C up to a relative
 error of about d * 2^-53. It is shortened by 2^-40 of itself, multiplied by the scale, and truncated
 toward zero, which can only shorten each coordinate. So its integer norm is at most C * scale; that
-is then *checked* in integer arithmetic, not trusted.
+is then *checked* in integer arithmetic, not trusted; a row that fails the check counts as nothing.
 
 Why sums never wrap. Each outlet saturates each coordinate at `outlet_bound` (a projection, so it
 never increases a distance), and a plan is only signed when outlets x bound + noise tail < 2^(k-1).
@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from privacy.clipping import Rows, clip_rows
-from privacy.errors import InvalidParameter, SensitivityExceeded
+from privacy.errors import InvalidParameter
 
 Integers = npt.NDArray[np.int64]
 Residues = npt.NDArray[Any]
@@ -30,7 +30,8 @@ RING_TYPES: dict[int, np.dtype[Any]] = {
     64: np.dtype("<u8"),
 }
 _MARGIN = 1 - 2.0**-40
-_LARGEST_NORM = 2**30
+LARGEST_NORM, LARGEST_SCALE = 2**30, 2**40
+"""Bounds on what a plan may ask, so that no arithmetic below can overflow."""
 _TAIL_SCALES = 12
 
 
@@ -69,8 +70,11 @@ def check_capacity(*, outlets: int, outlet_bound: int, noise_scale: int, ring_bi
         )
 
 
-def to_integers(rows: Rows, scale: int, norm: int) -> Integers:
+def to_integers(rows: Rows, scale: int, norm: int) -> tuple[Integers, int]:
     """Clips rows and truncates them to integers whose norm is at most `norm`, checked.
+
+    A row that is not finite, or whose integer norm is over the bound all the same, becomes zero. It
+    is not an error: an error would reach HQ, and tell it without noise that there is such a row.
 
     Args:
         rows: float64[n, d], one whole contribution per unit.
@@ -78,30 +82,36 @@ def to_integers(rows: Rows, scale: int, norm: int) -> Integers:
         norm: The clipping norm in integer units; the sensitivity of the sum.
 
     Returns:
-        int64[n, d].
+        int64[n, d], and how many rows became zero, for the outlet's own eyes.
 
     Raises:
-        NotFinite: If any entry is NaN or infinite.
-        InvalidParameter: If scale or norm is outside its domain.
-        SensitivityExceeded: If a truncated row is longer than `norm`.
+        InvalidParameter: If scale or norm, which are public, is outside its domain.
     """
-    if scale < 1 or not 1 <= norm <= _LARGEST_NORM:
+    if not 1 <= scale <= LARGEST_SCALE or not 1 <= norm <= LARGEST_NORM:
         raise InvalidParameter(
-            f"scale {scale}, norm {norm}: expected scale >= 1 and 1 <= norm <= {_LARGEST_NORM}"
+            f"scale {scale}, norm {norm}: expected 1 to {LARGEST_SCALE} and 1 to {LARGEST_NORM}"
         )
-    clipped, _ = clip_rows(rows, norm / scale)
-    integers = np.trunc(clipped * (scale * _MARGIN)).astype(np.int64)
-    # |entry| <= norm <= 2^30 and so each square is below 2^60; the sum is taken in two halves of
-    # 30 bits, exact in int64 for any row shorter than 2^33 entries.
+    finite = np.asarray(np.isfinite(rows).all(axis=1))
+    clipped, _ = clip_rows(np.where(finite[:, None], rows, 0.0), norm / scale)
+    truncated = np.trunc(clipped * (scale * _MARGIN))
+    kept = finite & (np.abs(truncated).max(axis=1, initial=0.0) <= LARGEST_NORM)
+    integers = np.where(kept[:, None], truncated, 0.0).astype(np.int64)
+    kept &= _within(integers, norm)
+    return np.where(kept[:, None], integers, 0), int((~kept).sum())
+
+
+def _within(integers: Integers, norm: int) -> npt.NDArray[np.bool_]:
+    """Tells which rows are no longer than `norm`, in exact integer arithmetic.
+
+    Entries are at most 2^30, so a square is at most 2^60; squares are summed in two halves of 30
+    bits, exact in int64 for rows of up to 2^30 entries.
+    """
     squares = np.square(integers)
     low = (squares & (2**30 - 1)).sum(axis=1)
     high = (squares >> 30).sum(axis=1) + (low >> 30)
     low &= 2**30 - 1
-    limit = norm * norm
-    over = (high > limit >> 30) | ((high == limit >> 30) & (low > (limit & (2**30 - 1))))
-    if over.any():
-        raise SensitivityExceeded(int(over.sum()), norm)
-    return integers
+    limit_high, limit_low = divmod(norm * norm, 2**30)
+    return np.asarray((high < limit_high) | ((high == limit_high) & (low <= limit_low)))
 
 
 def to_ring(sums: Integers, outlet_bound: int, ring_bits: int) -> Residues:

@@ -1,7 +1,8 @@
 """Discrete Gaussian noise, exact, from OpenDP.
 
 There is no seed: noise that can be drawn again can be taken off. What it costs comes from the
-measurement's own `.map`, never from a formula of ours.
+measurement's own `.map`, never from a formula of ours. Integers are 64 bits wide: OpenDP's `T=int`
+is 32 and clamps draws at 2^31, which is not post-processing (docs/decisions/0004).
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 dp.enable_features("contrib")
 
+LARGEST_NOISE_SCALE = 2**50
+"""Draws of this scale stay within 64 bits but for a chance below exp(-2^24)."""
+
 
 @dataclass(frozen=True, slots=True)
 class DiscreteGaussian:
@@ -33,10 +37,14 @@ class DiscreteGaussian:
     _measurement: Any = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if self.scale < 1:
-            raise InvalidParameter(f"noise scale: got {self.scale}, expected at least 1")
+        if not 1 <= self.scale <= LARGEST_NOISE_SCALE:
+            raise InvalidParameter(
+                f"noise scale: got {self.scale}, expected 1 to {LARGEST_NOISE_SCALE}"
+            )
         measurement = dp.m.make_gaussian(
-            dp.vector_domain(dp.atom_domain(T=int)), dp.l2_distance(T=int), scale=float(self.scale)
+            dp.vector_domain(dp.atom_domain(T="i64")),
+            dp.l2_distance(T="i64"),
+            scale=float(self.scale),
         )
         object.__setattr__(self, "_measurement", measurement)
 

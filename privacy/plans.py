@@ -13,10 +13,12 @@ from typing import Any, Self
 
 from privacy.envelopes import SigningKey, VerifyKey, digest
 from privacy.errors import InvalidParameter, PlanRefused
-from privacy.fixed_point import check_capacity, ring_type
+from privacy.fixed_point import LARGEST_NORM, LARGEST_SCALE, check_capacity, ring_type
 from privacy.loss import Rho
-from privacy.noise import DiscreteGaussian
+from privacy.noise import LARGEST_NOISE_SCALE, DiscreteGaussian
 from privacy.units import Purpose
+
+LARGEST_DIMENSION = 2**27
 
 _NIGHT_DOMAIN = b"escapement/v1/night-plan"
 _RELEASE_DOMAIN = b"escapement/v1/release-plan"
@@ -136,6 +138,11 @@ class ReleaseDraft:
     directory: str
     preconditioner: str
 
+    def same_draft(self, other: ReleaseDraft) -> bool:
+        """Tells whether two drafts, or a plan and a draft, ask for the same."""
+        names = [entry.name for entry in fields(ReleaseDraft)]
+        return all(getattr(self, name) == getattr(other, name) for name in names)
+
     def rho(self) -> Rho | None:
         """The cost for one unit, from the OpenDP measurement's map; None without noise."""
         if self.noise_scale == 0:
@@ -151,9 +158,18 @@ class ReleaseDraft:
         Raises:
             PlanRefused: If a parameter is outside its domain or the ring could wrap.
         """
-        positive = (self.dimension, self.scale, self.norm, self.outlet_bound, self.quorum)
-        if min(positive) < 1 or self.noise_scale < 0:
-            raise PlanRefused(f"release plan {self.release}: a parameter is outside its domain")
+        ceilings = {
+            "dimension": LARGEST_DIMENSION,
+            "scale": LARGEST_SCALE,
+            "norm": LARGEST_NORM,
+            "outlet_bound": 2**63,
+            "quorum": 2**31,
+        }
+        for name, most in ceilings.items():
+            if not 1 <= _integer(getattr(self, name)) <= most:
+                raise PlanRefused(f"release plan {self.release}: {name} is not within 1 and {most}")
+        if not 0 <= _integer(self.noise_scale) <= LARGEST_NOISE_SCALE:
+            raise PlanRefused(f"release plan {self.release}: noise scale is outside its domain")
         try:
             ring_type(self.ring_bits)
             check_capacity(

@@ -10,6 +10,7 @@ sees seeds: **the argument needs HQ and the office not to collude.**
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -28,11 +29,13 @@ if TYPE_CHECKING:
     from privacy.clipping import Rows
     from privacy.plans import ReleasePlan
 
+_LOG = logging.getLogger(__name__)
+
 _SEED_DOMAIN = b"escapement/v1/seed"
 _SHARE_DOMAIN = b"escapement/v1/share"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Contribution:
     """One outlet's contributions, one row a unit, before clipping.
 
@@ -47,10 +50,14 @@ class Contribution:
     def sums(self, plan: ReleasePlan) -> Integers:
         """Clips, truncates and adds up, int64[d].
 
-        The rows of one unit never overlap another's bound: clipping is a row at a time, so taking
-        one row away moves the sum by at most the plan's norm.
+        Clipping is a row at a time, so taking one row away moves the sum by at most the plan's
+        norm. Nothing here raises because of a value in a row.
         """
-        integers = to_integers(self.rows, plan.scale, plan.norm)
+        integers, zeroed = to_integers(self.rows, plan.scale, plan.norm)
+        if zeroed:
+            _LOG.warning(
+                "%s: %d rows not finite or too long count as nothing", plan.release, zeroed
+            )
         total = np.zeros(plan.dimension, dtype=np.int64)
         width = integers.shape[1]
         if self.starts is None:
@@ -109,8 +116,6 @@ def mask_share(
         outlet: The outlet's id.
         key: The outlet's signing key.
 
-    Raises:
-        ContributionError: If a row is not finite or longer than the bound.
     """
     sums = to_ring(contribution.sums(plan), plan.outlet_bound, plan.ring_bits)
     seed = Seed.fresh()
@@ -132,13 +137,13 @@ def check_share(
     """
     outlet = share.envelope.outlet
     if outlet not in keys:
-        raise AnswerRefused(f"outlet {outlet}: not on the list")
+        raise AnswerRefused(f"outlet {outlet}: not on the list", outlet)
     if share.vector.shape != (plan.dimension,) or share.vector.dtype != ring_type(plan.ring_bits):
-        raise AnswerRefused(f"outlet {outlet}: a vector of another shape or ring than the plan's")
+        raise AnswerRefused(f"outlet {outlet}: a vector of another shape or ring", outlet)
     if digest(share.vector.tobytes()) != share.envelope.vector_digest:
-        raise AnswerRefused(f"outlet {outlet}: vector and digest differ")
+        raise AnswerRefused(f"outlet {outlet}: vector and digest differ", outlet)
     if not share.envelope.signed_by(keys[outlet], plan_digest):
-        raise AnswerRefused(f"outlet {outlet}: signature does not verify")
+        raise AnswerRefused(f"outlet {outlet}: signature does not verify", outlet)
 
 
 def sum_of_masks(
@@ -152,7 +157,14 @@ def sum_of_masks(
     total = np.zeros(plan.dimension, dtype=ring_type(plan.ring_bits))
     for envelope in envelopes:
         info = _seed_info(plan_digest, envelope.outlet, envelope.vector_digest)
-        total += mask(key.open(envelope.sealed_seed, *info), plan.dimension, plan.ring_bits)
+        try:
+            seed = key.open(envelope.sealed_seed, *info)
+            total += mask(seed, plan.dimension, plan.ring_bits)
+        except (AnswerRefused, InvalidParameter) as error:
+            raise AnswerRefused(
+                f"outlet {envelope.outlet}: its seed does not open under plan and vector",
+                envelope.outlet,
+            ) from error
     return total
 
 

@@ -18,7 +18,7 @@ class Unit(StrEnum):
     (its home), which is why one vector per customer and outlet is one per customer."""
 
     EVENT = "event"
-    """One piece (serial) with everything attached to it. Weaker: a customer has many."""
+    """What one customer bought, or brought back, in one basket. Weaker: a customer has many."""
 
 
 class Purpose(StrEnum):

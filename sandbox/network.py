@@ -63,7 +63,8 @@ class Settings:
 
         Points carry no noise here until slots have tokens, so plans without noise are allowed.
         """
-        return cls(OfficeSettings(noiseless=True), HqSettings(), OutletSettings(noiseless=True))
+        points = frozenset({Purpose.POINTS})
+        return cls(OfficeSettings(noiseless=points), HqSettings(), OutletSettings(noiseless=points))
 
     @classmethod
     def one_training(
@@ -71,6 +72,7 @@ class Settings:
     ) -> Settings:
         """All of a budget in one training; without noise where `epsilon` is None."""
         spend = 1.0 if epsilon is None else epsilon
+        noiseless = frozenset(Purpose) if epsilon is None else frozenset({Purpose.POINTS})
         hq = HqSettings(
             epsilon=spend,
             delta=delta,
@@ -81,9 +83,11 @@ class Settings:
         if rounds is not None:
             hq = hq.model_copy(update={"rounds": rounds})
         return cls(
-            OfficeSettings(epsilon=spend, delta=delta, shares=ONE_TRAINING_SHARES, noiseless=True),
+            OfficeSettings(
+                epsilon=spend, delta=delta, shares=ONE_TRAINING_SHARES, noiseless=noiseless
+            ),
             hq,
-            OutletSettings(least_noise=0.1, most_epsilon=spend, delta=delta, noiseless=True),
+            OutletSettings(least_noise=0.1, most_epsilon=spend, delta=delta, noiseless=noiseless),
         )
 
 
@@ -92,10 +96,14 @@ class Member:
     """An outlet as the sandbox makes one.
 
     Attributes:
+        cut_off: The last day in its features, ISO 8601.
+        outcome: What its home customers were judged for.
         events: All its events.
         home: Its home customers with their outcomes.
     """
 
+    cut_off: str
+    outcome: str
     events: EventFeatures
     home: HomeCustomers
 
@@ -160,6 +168,8 @@ class Network:
                 office_key.public,
                 AnswerStore(_url(folder, f"outlets/{name}", "outlet.db")),
                 clock,
+                member.cut_off,
+                member.outcome,
                 member.home,
                 member.events,
                 directory,

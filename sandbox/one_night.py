@@ -132,7 +132,9 @@ def one_night(
     target = Outcome.LOYAL.value
     test = world.fold == HELD_OUT
     y = world.outcomes(TrainOn.HOME, target)
-    network = Network.build(world.members(y, ~test), world.customers, Settings.of_a_year(), folder)
+    network = Network.build(
+        world.members(target, y, ~test), world.customers, Settings.of_a_year(), folder
+    )
     cut_off = str(world.snapshot.cut_off)
     night = network.night(f"night-{cut_off}", cut_off, target, points=True, on_step=on_step)
     ledger = network.ledger()

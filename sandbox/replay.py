@@ -149,13 +149,13 @@ class World:
         order = np.argsort(np.concatenate([index for index, _ in rows]))
         return np.concatenate([x for _, x in rows])[order]
 
-    def members(self, y: Vector, training: npt.NDArray[np.bool_]) -> dict[str, Member]:
+    def members(self, target: str, y: Vector, training: npt.NDArray[np.bool_]) -> dict[str, Member]:
         """The outlets, each with its own home customers among `training`."""
         members = {}
         for name, events in self.events.items():
             mine = (self.homes == name).to_numpy() & training
             home = HomeCustomers.of(events, self.customers.filter(mine), y[mine])
-            members[name] = Member(events, home)
+            members[name] = Member(str(self.snapshot.cut_off), target, events, home)
         return members
 
 
@@ -235,7 +235,7 @@ def replay(
     for fold in np.unique(world.fold).tolist():
         test = world.fold == fold
         for repeat in range(repeats):
-            network = Network.build(world.members(y, ~test), world.customers, settings)
+            network = Network.build(world.members(target, y, ~test), world.customers, settings)
             report = network.night(
                 f"{target}-{fold}-{repeat}",
                 str(world.snapshot.cut_off),

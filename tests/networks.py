@@ -55,7 +55,7 @@ def small_network(
     world = world or small_world()
     everybody = np.ones(len(world.customers), dtype=bool)
     return Network.build(
-        world.members(world.y, everybody),
+        world.members(TARGET, world.y, everybody),
         world.customers,
         Settings.one_training(epsilon, 1e-6, rounds),
         drop=drop,

@@ -24,11 +24,11 @@ from privacy.two_key_sum import (
     ScoreTable,
     check_share,
 )
-from server.hq.errors import QuorumNotMet
+from server.hq.errors import AnotherNight, QuorumNotMet
 from server.hq.store import Checkpoint, HqStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from privacy.loss import Rho
     from privacy.units import Purpose
@@ -86,6 +86,7 @@ class Combiner:
 
     Attributes:
         name: The night's name.
+        outcome: The outcome that its scorecard predicts.
         night: Its signed plan.
         nodes: Outlet id of each Flower node at roll call.
         office: The privacy office.
@@ -98,6 +99,7 @@ class Combiner:
     """
 
     name: str
+    outcome: str
     night: Signed
     nodes: Mapping[int, str]
     office: PrivacyOffice
@@ -151,15 +153,22 @@ class Combiner:
         """Names the next release; the same name when a killed night runs again."""
         self._count += 1
         self.failures = {}
-        return f"{self.name}/{self._count:03d}-{ask.purpose}"
+        return f"{self.name}/{self.outcome}/{self._count:03d}-{ask.purpose}"
 
     def _checkpoint(self, release: str, ask: Ask) -> Checkpoint:
-        """What is stored of a release; its plan is asked for first where nothing is."""
+        """What is stored of a release; its plan is asked for first where nothing is.
+
+        Raises:
+            AnotherNight: If what is stored was asked with other parameters.
+        """
+        draft = self._draft(release, ask)
         known = self.store.checkpoint(release)
         if known is None:
-            signed = self.office.sign_release(self._draft(release, ask))
+            signed = self.office.sign_release(draft)
             self.store.add_plan(release, self.name, signed)
             known = Checkpoint(signed, None, None, (), None)
+        if not draft.same_draft(ReleasePlan.decode(known.signed.payload)):
+            raise AnotherNight(release)
         return known
 
     def _draft(self, release: str, ask: Ask) -> ReleaseDraft:
@@ -184,17 +193,42 @@ class Combiner:
     def _unlocked(
         self, release: str, plan: ReleasePlan, known: Checkpoint, ask: Ask
     ) -> tuple[Aggregate, Integers, Residues]:
-        """The masked sum, HQ's noise and the office's answer; the first two durable before it."""
+        """The masked sum, HQ's noise and the office's answer; the first two durable before it.
+
+        Where the office finds one outlet's seed at fault, before it charges, that outlet is left
+        out and the office is asked again, with the same noise of HQ's.
+        """
         if known.aggregate is not None and known.noise is not None:
             aggregate, noise = known.aggregate, known.noise
         else:
             aggregate = Aggregate.of(plan, self._collect(plan, known.signed, ask))
             noise = _draw(plan)
             self.store.add_sum(release, aggregate, noise)
-        return aggregate, noise, self.office.unlock(known.signed.digest, aggregate.envelopes)
+        at_fault: set[str] = set()
+        while True:
+            try:
+                answer = self.office.unlock(known.signed.digest, aggregate.envelopes)
+            except AnswerRefused as refusal:
+                if refusal.outlet is None or refusal.outlet in at_fault:
+                    raise
+                at_fault.add(refusal.outlet)
+                shares = self._collect(plan, known.signed, ask, at_fault)
+                aggregate = Aggregate.of(plan, shares)
+                self.store.replace_sum(release, aggregate)
+            else:
+                return aggregate, noise, answer
 
-    def _collect(self, plan: ReleasePlan, signed: Signed, ask: Ask) -> list[MaskedShare]:
-        """Asks everyone at roll call; keeps the answers that verify."""
+    def _collect(
+        self,
+        plan: ReleasePlan,
+        signed: Signed,
+        ask: Ask,
+        at_fault: Collection[str] = (),
+    ) -> list[MaskedShare]:
+        """Asks everyone at roll call; keeps the answers that verify.
+
+        Outlets repeat the bytes of an answer they gave, so asking again changes nothing.
+        """
         question = {
             "night": self.night.payload,
             "night_signature": self.night.signature,
@@ -216,6 +250,9 @@ class Combiner:
                 failures["does not verify"] = failures.get("does not verify", 0) + 1
             else:
                 shares.append(share)
+        shares = [share for share in shares if share.envelope.outlet not in at_fault]
+        if at_fault:
+            failures["seed at fault"] = len(at_fault)
         self.failures = failures
         if len(shares) < self.quorum:
             raise QuorumNotMet(f"release {plan.release}", len(shares), self.quorum)

@@ -2,6 +2,8 @@
 
 HqError
 +-- QuorumNotMet      fewer outlets than the quorum answered
++-- AnotherNight      a stored release of this name was asked for something else
++-- NightTwice        another process is running this night
 """
 
 from __future__ import annotations
@@ -23,3 +25,20 @@ class QuorumNotMet(HqError):
         super().__init__(f"{what}: {answered} outlets answered, expected at least {quorum}")
         self.answered = answered
         self.quorum = quorum
+
+
+class AnotherNight(HqError):
+    """A stored release of this name was asked for something else."""
+
+    def __init__(self, release: str) -> None:
+        super().__init__(
+            f"release {release}: stored with other parameters; a night is resumed with the "
+            "settings it began with, or run under a new name"
+        )
+
+
+class NightTwice(HqError):
+    """Another process is running this night."""
+
+    def __init__(self, release: str) -> None:
+        super().__init__(f"release {release}: summed before; another process runs this night")

@@ -6,6 +6,7 @@ one `ConfigRecord` of bytes. What an outlet answers with an error is its type, n
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -58,7 +59,8 @@ class FlowerLink:
     def roll_call(self) -> dict[int, str]:
         """Asks who is there: Flower node to outlet id."""
         replies, _, _ = self._ask(list(self.grid.get_node_ids()), ROLL_CALL, {})
-        return {node: str(content["outlet"]) for node, content in replies.items()}
+        named = {node: content.get("outlet") for node, content in replies.items()}
+        return {node: name for node, name in named.items() if isinstance(name, str)}
 
     def release(self, nodes: list[int], question: Mapping[str, bytes]) -> Replies:
         """Asks nodes for their masked shares."""
@@ -87,11 +89,17 @@ class FlowerLink:
         failures: dict[str, int] = {}
         for reply in self.grid.send_and_receive(messages, timeout=self.timeout):
             if reply.has_error():
-                reason = reply.error.reason or "unknown"
+                reason = _type_name(reply.error.reason)
                 failures[reason] = failures.get(reason, 0) + 1
             else:
-                answers[reply.metadata.src_node_id] = reply.content.config_records["answer"]
+                records = reply.content.config_records
+                answers[reply.metadata.src_node_id] = records.get("answer", ConfigRecord())
         return answers, failures, len(nodes) - len(answers) - sum(failures.values())
+
+
+def _type_name(reason: str | None) -> str:
+    """An error's type as an outlet may send it; anything else is nobody's business here."""
+    return reason if reason is not None and re.fullmatch(r"[A-Za-z]{1,40}", reason) else "error"
 
 
 def _share(content: Mapping[str, object]) -> MaskedShare:

@@ -22,12 +22,12 @@ from features.learning import (
     MOMENTS_DIMENSION,
     ROW_CLIP,
 )
-from features.scorecard import Scorecard
+from features.scorecard import POINTS_WIDTH, Scorecard
 from privacy.errors import AnswerRefused, BudgetExceeded, PlanRefused
 from privacy.plans import PlannedReleases
 from privacy.units import Purpose
 from server.hq.combine import Ask, Combiner, PrivacyOffice
-from server.hq.errors import QuorumNotMet
+from server.hq.errors import HqError, QuorumNotMet
 from server.hq.training import Evaluation, Training
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ class Night:
         report.cohort = tuple(sorted(nodes.values()))
         try:
             self._releases(nodes, report)
-        except (BudgetExceeded, PlanRefused, AnswerRefused, QuorumNotMet) as refusal:
+        except (BudgetExceeded, PlanRefused, AnswerRefused, HqError) as refusal:
             report.ended = f"{type(refusal).__name__}: {refusal}"
         else:
             report.ended = "complete"
@@ -153,6 +153,7 @@ class Night:
             raise QuorumNotMet("roll call", len(nodes), self.settings.quorum)
         combiner = Combiner(
             self.name,
+            self.outcome,
             self.office.sign_night(self.name, self.cut_off, self._lines()),
             nodes,
             self.office,
@@ -214,7 +215,7 @@ class Night:
         table = combiner.score_table(
             Ask(
                 Purpose.POINTS,
-                3 * self.slots,
+                POINTS_WIDTH * self.slots,
                 math.sqrt(2 * card.event_cap**2 + 1) + 1 / POINTS_SCALE,
                 POINTS_SCALE,
                 MOST_EVENTS,

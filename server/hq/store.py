@@ -26,6 +26,7 @@ from sqlalchemy.pool import StaticPool
 from privacy.fixed_point import Integers, ring_type
 from privacy.plans import ReleasePlan, Signed
 from privacy.two_key_sum import Aggregate, Envelope
+from server.hq.errors import NightTwice
 
 if TYPE_CHECKING:
     from privacy.clipping import Rows
@@ -115,22 +116,24 @@ class HqStore:
             )
 
     def add_sum(self, release: str, aggregate: Aggregate, noise: Integers) -> None:
-        """Stores the masked sum and HQ's noise, before the office is asked."""
-        envelopes = [
-            {
-                **asdict(envelope),
-                "sealed_seed": envelope.sealed_seed.hex(),
-                "signature": envelope.signature.hex(),
-            }
-            for envelope in aggregate.envelopes
-        ]
-        self._update(
-            release,
-            envelopes=json.dumps(envelopes),
-            masked_sum=aggregate.masked_sum.tobytes(),
-            noise=noise.astype("<i8").tobytes(),
-            outlets=json.dumps(aggregate.outlets),
-        )
+        """Stores the masked sum and HQ's noise, before the office is asked.
+
+        Raises:
+            NightTwice: If a sum is stored already: another process runs this night.
+        """
+        with self._engine.begin() as connection:
+            mine = (_RELEASES.c.release == release) & _RELEASES.c.noise.is_(None)
+            unsummed = mine & _RELEASES.c.value.is_(None)
+            values = {**_summed(aggregate), "noise": noise.astype("<i8").tobytes()}
+            if (
+                connection.execute(_RELEASES.update().where(unsummed).values(**values)).rowcount
+                != 1
+            ):
+                raise NightTwice(release)
+
+    def replace_sum(self, release: str, aggregate: Aggregate) -> None:
+        """Replaces a masked sum that the office refused, uncharged; HQ's noise stays."""
+        self._update(release, **_summed(aggregate))
 
     def add_values(self, release: str, values: Rows) -> None:
         """Stores the released values and deletes what they were made of."""
@@ -166,3 +169,20 @@ class HqStore:
             connection.execute(
                 _RELEASES.update().where(_RELEASES.c.release == release).values(**values)
             )
+
+
+def _summed(aggregate: Aggregate) -> dict[str, object]:
+    """The columns of a masked sum."""
+    envelopes = [
+        {
+            **asdict(envelope),
+            "sealed_seed": envelope.sealed_seed.hex(),
+            "signature": envelope.signature.hex(),
+        }
+        for envelope in aggregate.envelopes
+    ]
+    return {
+        "envelopes": json.dumps(envelopes),
+        "masked_sum": aggregate.masked_sum.tobytes(),
+        "outlets": json.dumps(aggregate.outlets),
+    }

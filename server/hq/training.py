@@ -80,7 +80,8 @@ class Evaluation:
             return cls(None, None)
         nudge = max(1.0, counts.noise_sd / 10)
         slopes = [
-            ((auc_of_counts(counts.values + nudge * unit) or auc) - auc) / nudge
+            (auc if moved is None else moved) - auc
             for unit in np.eye(len(counts.values))
+            for moved in [auc_of_counts(counts.values + nudge * unit)]
         ]
-        return cls(auc, float(np.linalg.norm(slopes) * counts.noise_sd))
+        return cls(auc, float(np.linalg.norm(slopes) / nudge * counts.noise_sd))

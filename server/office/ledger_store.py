@@ -6,8 +6,13 @@ added to but neither changed nor deleted: triggers refuse it, and the hash chain
 States of a release, each step durable before the next:
 
     signed    plan stored with its one-time key         -> charged | expired (key deleted)
-    charged   ledger entry and the set's digest stored  -> answered (the same set only)
+    charged   ledger entry and the set's digest stored  -> answered (the same set only), or lost
+                                                           with its key when the night expires
     answered  answer stored, key deleted                -> for ever; the same request gets it again
+
+A deleted key is overwritten in the database file, and no journal keeps it. What a file system or
+a copy of the file keeps is beyond this program: a copy taken while a release is open can open it
+again.
 """
 
 from __future__ import annotations
@@ -80,6 +85,17 @@ for _verb in ("UPDATE", "DELETE"):
             "BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END"
         ).execute_if(dialect="sqlite"),
     )
+
+
+sa.event.listen(
+    _LEDGER,
+    "after_create",
+    sa.DDL(  # type: ignore[no-untyped-call]  # nor can a row be put in another's place
+        "CREATE TRIGGER ledger_in_order BEFORE INSERT ON ledger "
+        "WHEN NEW.sequence <> (SELECT COUNT(*) FROM ledger) "
+        "BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END"
+    ).execute_if(dialect="sqlite"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,9 +274,16 @@ class Transaction:
         self._update(release, answer=answer, key=None)
 
     def delete_expired_keys(self, at: int) -> None:
-        """Deletes the one-time keys of releases that expired before they were charged."""
-        over = (_RELEASES.c.expires <= at) & _RELEASES.c.set_digest.is_(None)
+        """Deletes the one-time keys of what expired: releases uncharged, and nights altogether."""
+        uncharged = (_RELEASES.c.expires <= at) & _RELEASES.c.set_digest.is_(None)
+        nights = sa.select(_NIGHTS.c.digest).where(_NIGHTS.c.expires <= at)
+        over = (uncharged | _RELEASES.c.night.in_(nights)) & _RELEASES.c.key.is_not(None)
         self._connection.execute(_RELEASES.update().where(over).values(key=None))
+
+    def outstanding(self, night: str) -> str:
+        """A release of the night that may still be answered, or ""."""
+        mine = (_RELEASES.c.night == night) & _RELEASES.c.key.is_not(None)
+        return self._connection.scalar(sa.select(_RELEASES.c.release).where(mine).limit(1)) or ""
 
     def _update(self, release: str, **values: object) -> None:
         self._connection.execute(
@@ -271,5 +294,10 @@ class Transaction:
 def _durable(connection: object, _record: object) -> None:
     """SQLite: durable at commit, deleted keys overwritten, transactions begun by us."""
     connection.isolation_level = None  # type: ignore[attr-defined]  # sqlite3's own attribute
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "foreign_keys=ON"):
+    for pragma in (
+        "journal_mode=DELETE",
+        "synchronous=FULL",
+        "secure_delete=ON",
+        "foreign_keys=ON",
+    ):
         connection.execute(f"PRAGMA {pragma}")  # type: ignore[attr-defined]

@@ -35,7 +35,7 @@ class OfficeSettings(BaseModel):
         minimum_outlets: No sum over fewer outlets is ever unlocked.
         night_hours: How long a night plan is valid.
         release_minutes: How long a release plan is valid; its one-time key is deleted then.
-        noiseless: Whether plans without noise may be signed. **For the sandbox only.**
+        noiseless: Purposes whose plans may be signed without noise. **For the sandbox only.**
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -47,7 +47,7 @@ class OfficeSettings(BaseModel):
     minimum_outlets: int = Field(3, ge=2)
     night_hours: int = Field(12, ge=1)
     release_minutes: int = Field(60, ge=1)
-    noiseless: bool = False
+    noiseless: frozenset[Purpose] = frozenset()
 
     def policy(self) -> Policy:
         """The year's division of rho."""

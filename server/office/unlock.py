@@ -57,9 +57,8 @@ class Office:
             BudgetExceeded: If a line costs more than what remains for its purpose.
             PlanRefused: If the night was signed with another content, or plans without noise.
         """
-        at = self._at()
+        at = self._begin()
         with self.store.transaction() as transaction:
-            self._tidy(transaction, at)
             known = transaction.night(name=night)
             if known is not None:
                 plan = NightPlan.decode(known[0].payload)
@@ -67,7 +66,7 @@ class Office:
                     raise PlanRefused(f"night {night}: signed before with another content")
                 return known[0]
             for line in lines:
-                if line.rho is None and not self.settings.noiseless:
+                if line.rho is None and line.purpose not in self.settings.noiseless:
                     raise PlanRefused(
                         f"night {night}: releases without noise exist in the sandbox only"
                     )
@@ -88,7 +87,7 @@ class Office:
             PlanRefused: If the draft is outside its night plan, the night's chain of releases, its
                 directory, or the office's floors.
         """
-        at = self._at()
+        at = self._begin()
         with self.store.transaction() as transaction:
             known = transaction.release(name=draft.release)
             if known is not None:
@@ -125,7 +124,7 @@ class Office:
                 list, does not verify, or differs from the set that was charged.
             BudgetExceeded: If the ledger does not hold the cost.
         """
-        at = self._at()
+        at = self._begin()
         set_digest = _digest_of_set(envelopes)
         with self.store.transaction() as transaction:
             stored = self._find(transaction, plan_digest)
@@ -147,9 +146,10 @@ class Office:
 
     def close_night(self, night: str) -> None:
         """Ends a night: what it reserved and did not charge becomes available again."""
+        at = self._begin()
         with self.store.transaction() as transaction:
             before = transaction.ledger()
-            transaction.append(before, before.close(night, self._at()))
+            transaction.append(before, before.close(night, at))
 
     def _charge(self, plan: ReleasePlan, set_digest: str, at: int) -> None:
         """Charges a release to its night, once, and binds it to its set."""
@@ -184,6 +184,7 @@ class Office:
         return answer
 
     def _check_draft(self, transaction: Transaction, draft: ReleaseDraft, at: int) -> None:
+        draft.check(len(self.outlets))
         known = transaction.night(digest=draft.night)
         if known is None:
             raise PlanRefused(f"release {draft.release}: its night was not planned here")
@@ -196,6 +197,9 @@ class Office:
                 f"release {draft.release}: the night plans {line.count} for {line.purpose}"
             )
         self._check_cost(draft, line)
+        waiting = transaction.outstanding(draft.night)
+        if waiting:
+            raise PlanRefused(f"release {draft.release}: {waiting} is not answered yet")
         parent = transaction.last_answered(draft.night)
         if draft.parent != parent:
             raise PlanRefused(
@@ -208,20 +212,18 @@ class Office:
                 f"release {draft.release}: got quorum {draft.quorum}, "
                 f"expected at least {self.settings.minimum_outlets}"
             )
-        draft.check(len(self.outlets))
 
     def _check_cost(self, draft: ReleaseDraft, line: PlannedReleases) -> None:
         cost = draft.rho()
         if cost is None:
-            if line.rho is not None or not self.settings.noiseless:
+            if line.rho is not None or draft.purpose not in self.settings.noiseless:
                 raise PlanRefused(f"release {draft.release}: no noise where noise was planned")
         elif cost > (line.rho or Rho(0)):
             raise PlanRefused(f"release {draft.release}: costs more than the night plans for it")
 
     def _known_plan(self, known: StoredRelease, draft: ReleaseDraft) -> Signed:
         plan = ReleasePlan.decode(known.signed.payload)
-        same = {name: getattr(plan, name) for name in asdict(draft)} == asdict(draft)
-        if not same:
+        if not draft.same_draft(plan):
             raise PlanRefused(f"release {draft.release}: signed before with another content")
         return known.signed
 
@@ -239,9 +241,13 @@ class Office:
         for envelope in envelopes:
             key = self.outlets.get(envelope.outlet)
             if key is None:
-                raise AnswerRefused(f"outlet {envelope.outlet}: not on the office's list")
+                raise AnswerRefused(
+                    f"outlet {envelope.outlet}: not on the office's list", envelope.outlet
+                )
             if not envelope.signed_by(key, plan_digest):
-                raise AnswerRefused(f"outlet {envelope.outlet}: signature does not verify")
+                raise AnswerRefused(
+                    f"outlet {envelope.outlet}: signature does not verify", envelope.outlet
+                )
 
     def _find(self, transaction: Transaction, plan_digest: str) -> StoredRelease:
         stored = transaction.release(digest=plan_digest)
@@ -257,8 +263,12 @@ class Office:
             after = after.close(night, at)
         transaction.append(before, after)
 
-    def _at(self) -> int:
-        return int(self.clock())
+    def _begin(self) -> int:
+        """Now, after what is over was tidied away; never before the ledger's last entry."""
+        with self.store.transaction() as transaction:
+            at = transaction.ledger().not_before(int(self.clock()))
+            self._tidy(transaction, at)
+        return at
 
 
 def _night_name(transaction: Transaction, plan: ReleasePlan) -> str:

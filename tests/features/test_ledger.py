@@ -43,8 +43,9 @@ def test_a_ledger_becomes_events_without_phones_or_names_of_columns_it_does_not_
     [
         ({"customer_id": ["anna", None, "anna"]}, 2, "customer_id", "empty"),
         ({"outlet_id": ["o1", "  ", "o1"]}, 2, "outlet_id", "empty; expected a key"),
-        ({"price": [1.0, 2.0, float("nan")]}, 3, "price", "NaN or infinity"),
-        ({"list_price": [float("inf"), 2.0, 3.0]}, 1, "list_price", "NaN or infinity"),
+        ({"price": [1.0, 2.0, float("nan")]}, 3, "price", "NaN, infinity or over 1e+09"),
+        ({"list_price": [float("inf"), 2.0, 3.0]}, 1, "list_price", "NaN, infinity or over 1e+09"),
+        ({"price": [1.0, 1e308, 1.0]}, 2, "price", "over 1e+09"),
         ({"price": ["1.0", "12,50", "3"]}, 2, "price", "not readable"),
         ({"purchased_at": ["2026-01-01", "2026-02-30", "2026-01-03"]}, 2, "purchased_at",
          "a date in the calendar"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,10 +17,10 @@ from features.learning import Preconditioner
 from features.ledger import canonical_events
 from features.scorecard import Scorecard
 from outlet_client.contribute import HomeCustomers, Outlet
-from outlet_client.errors import QuestionRefused
+from outlet_client.errors import OutletError, QuestionRefused
 from outlet_client.settings import OutletSettings
-from privacy.envelopes import SigningKey
-from privacy.errors import NotFinite, PlanRefused
+from privacy.envelopes import SigningKey, digest
+from privacy.errors import PlanRefused
 from privacy.plans import NightPlan, PlannedReleases, ReleasePlan, sign
 from privacy.units import Purpose
 from sandbox.market import simulated_ledger
@@ -28,6 +29,7 @@ from tests.networks import CUT_OFF, TARGET, small_network, world_of
 
 if TYPE_CHECKING:
     from sandbox.network import Network
+from sandbox.replay import TrainOn
 
 CARD = Scorecard.uncapped(TARGET, np.linspace(-0.5, 1.0, DIMENSION))
 MATRIX = Preconditioner(np.eye(DIMENSION) * 1.5, 1.0).encode()
@@ -131,10 +133,17 @@ class Stage:
         self.outlet = fresh(network, office=self.key.public)
 
     def ask(
-        self, plan: ReleasePlan, *, length: int = 1, head: str = "h", night: str = "n"
+        self,
+        plan: ReleasePlan,
+        *,
+        length: int = 1,
+        head: str = "h",
+        night: str = "n",
+        cut_off: str = str(CUT_OFF),
     ) -> dict[str, bytes]:
         lines = (PlannedReleases(plan.purpose, 9, None),)
-        signed_night = sign(NightPlan(night, "2026-01-01", lines, length, head, 2**40), self.key)
+        night_plan = NightPlan(night, cut_off, lines, length, head, 2**40)
+        signed_night = sign(night_plan, self.key)
         plan = replace(plan, night=signed_night.digest, expires=2**40)
         signed = sign(plan, self.key)
         return {
@@ -151,8 +160,6 @@ class Stage:
 def stage(asked: tuple[Network, dict[str, bytes]]) -> tuple[Stage, ReleasePlan]:
     network, question = asked
     plan = ReleasePlan.decode(question["plan"])
-    from privacy.envelopes import digest
-
     plan = replace(
         plan, purpose=Purpose.MOMENTS, dimension=36, scorecard=digest(CARD.encode()),
         preconditioner="",
@@ -197,18 +204,65 @@ def test_a_plan_of_another_night_is_refused(stage: tuple[Stage, ReleasePlan]) ->
         office.outlet.answer(question)
 
 
-def test_features_that_are_not_finite_leave_nothing(stage: tuple[Stage, ReleasePlan]) -> None:
+def test_features_that_are_not_finite_count_as_nothing_and_are_no_error(
+    stage: tuple[Stage, ReleasePlan], caplog: pytest.LogCaptureFixture
+) -> None:
     office, plan = stage
     broken = HomeCustomers(np.full((2, DIMENSION), np.nan), np.zeros(2))
-    with pytest.raises(NotFinite):
-        replace(office.outlet, home=broken).answer(office.ask(plan))
+    outlet = replace(office.outlet, home=broken)
+    assert outlet.answer(office.ask(plan)).vector.shape == (plan.dimension,)
+    assert not outlet._contribution(plan, office.ask(plan)).sums(plan).any()
+    assert "2 rows not finite or too long count as nothing" in caplog.text
+
+
+def test_a_plan_of_another_cut_off_outcome_or_layout_is_refused(
+    stage: tuple[Stage, ReleasePlan],
+) -> None:
+    office, plan = stage
+    with pytest.raises(QuestionRefused, match="as of 1999-01-01, this outlet is ready for"):
+        office.outlet.answer(office.ask(plan, cut_off="1999-01-01"))
+    with pytest.raises(QuestionRefused, match="asks for y_loyal"):
+        replace(office.outlet, outcome="y_flipper").answer(office.ask(plan))
+    with pytest.raises(QuestionRefused, match="of this dimension"):
+        office.outlet.answer(office.ask(replace(plan, dimension=35)))
+    with pytest.raises(QuestionRefused, match="of this dimension"):
+        office.outlet.answer(office.ask(replace(plan, purpose=Purpose.DEMAND)))
+
+
+def test_nothing_that_holds_purchases_prints_them(stage: tuple[Stage, ReleasePlan]) -> None:
+    outlet = stage[0].outlet
+    for thing in (
+        outlet,
+        outlet.home,
+        outlet.events,
+        outlet._contribution(stage[1], {"scorecard": CARD.encode()}),
+    ):
+        assert repr(thing).startswith(
+            f"<{type(thing).__module__}.{type(thing).__qualname__} object"
+        )
+
+
+def test_two_threads_with_one_plan_get_the_same_bytes(stage: tuple[Stage, ReleasePlan]) -> None:
+    office, plan = stage
+    question = office.ask(plan)
+    with ThreadPoolExecutor(8) as pool:
+        shares = list(pool.map(lambda _: office.outlet.answer(question), range(8)))
+    assert len({share.vector.tobytes() for share in shares}) == 1
+
+
+def test_a_home_customer_without_events_adds_nothing() -> None:
+    outlet = small_network().outlets["O1"]
+    known = outlet.events.customers().head(1)
+    people = pl.concat([known, pl.Series(known.name, ["nobody"])])
+    home = HomeCustomers.of(outlet.events, people, np.ones(2))
+    assert (len(home.x), len(home.y)) == (1, 1)
 
 
 def test_a_customer_named_twice_is_refused() -> None:
     network = small_network()
     events = network.outlets["O1"].events
     twice = pl.Series(["S00001", "S00001"])
-    with pytest.raises(QuestionRefused, match="named twice"):
+    with pytest.raises(OutletError, match="named twice"):
         HomeCustomers.of(events, twice, np.zeros(2))
 
 
@@ -220,12 +274,18 @@ def test_removing_any_one_customer_moves_every_customer_sum_by_at_most_the_bound
     """On the real contribution code: same directory and homes, one customer's records emptied."""
     ledger = simulated_ledger(np.random.default_rng(seed), outlets=3, customers=40)
     events = canonical_events(ledger, "simulated")
-    with_everybody = world_of(events)
-    if with_everybody.customers.is_empty():
+    whole_world = world_of(events)
+    if whole_world.customers.is_empty():
         return
-    gone = with_everybody.customers[who % len(with_everybody.customers)]
-    without = world_of(events.filter(pl.col("customer") != gone))
-    whole, less = (network_sums(world) for world in (with_everybody, without))
+    gone = whole_world.customers[who % len(whole_world.customers)]
+    emptied = world_of(events.filter(pl.col("customer") != gone))
+    emptied = replace(  # the directory, the homes and what is labelled are public and stay
+        emptied, customers=whole_world.customers, homes=whole_world.homes,
+        y=whole_world.outcomes(TrainOn.HOME, TARGET), fold=whole_world.fold,
+    )  # fmt: skip
+    whole_world = replace(whole_world, y=emptied.y)
+    emptied = replace(emptied, y=emptied.outcomes(TrainOn.HOME, TARGET))
+    whole, less = (network_sums(world) for world in (whole_world, emptied))
     for purpose, (plan, total) in whole.items():
         moved = [int(value) for value in total - less[purpose][1]]
         assert sum(value * value for value in moved) <= plan.norm**2

@@ -113,6 +113,14 @@ def test_a_charge_needs_an_open_reservation_that_holds_it() -> None:
         charged.charge("n1", "r1", Purpose.MOMENTS, Rho(0), 0)
 
 
+def test_a_clock_that_goes_back_takes_no_charge_out_of_the_year() -> None:
+    ledger = Ledger(POLICY).reserve("n1", {Purpose.MOMENTS: LIMIT}, YEAR_SECONDS)
+    ledger = ledger.charge("n1", "r1", Purpose.MOMENTS, LIMIT, 5)
+    assert ledger.entries[-1].at == YEAR_SECONDS
+    assert ledger.remaining(Purpose.MOMENTS, YEAR_SECONDS + 10) == 0
+    assert ledger.spent(Purpose.MOMENTS, 5) == LIMIT
+
+
 def test_a_release_without_noise_makes_the_statement_unbounded() -> None:
     ledger = Ledger(POLICY).reserve("n1", {Purpose.MOMENTS: Rho(0)}, 0)
     ledger = ledger.charge("n1", "r1", Purpose.MOMENTS, None, 0)

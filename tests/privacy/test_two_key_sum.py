@@ -12,8 +12,9 @@ from hypothesis.extra import numpy as hnp
 
 from privacy.envelopes import OneTimeKey, SigningKey
 from privacy.errors import AnswerRefused, InvalidParameter, PlanRefused
+from privacy.loss import Rho
 from privacy.masks import Seed, mask
-from privacy.plans import NightPlan, ReleasePlan, open_release, sign
+from privacy.plans import NightPlan, PlannedReleases, ReleasePlan, open_release, sign
 from privacy.two_key_sum import Aggregate, Contribution, check_share, mask_share, sum_of_masks
 from privacy.units import Purpose
 from tests.builders import SCALE
@@ -92,8 +93,9 @@ def test_a_seed_does_not_open_for_another_outlet_or_plan(outlet: str, digest: st
     plan = plan_of(4)
     share = mask_share(Contribution(np.ones((1, 4))), plan, "ab" * 32, "a", OUTLETS["a"])
     moved = replace(share.envelope, outlet=outlet)
-    with pytest.raises(AnswerRefused, match="does not open"):
+    with pytest.raises(AnswerRefused, match="does not open") as caught:
         sum_of_masks([moved], plan, digest, KEY)
+    assert caught.value.outlet == outlet
 
 
 def test_a_tampered_vector_is_refused_by_hq() -> None:
@@ -130,6 +132,24 @@ def test_an_expired_unsigned_or_edited_plan_is_refused() -> None:
         open_release(edited, office.public, 1)
 
 
+NIGHT = NightPlan("n", "2026-01-01", (PlannedReleases(Purpose.MOMENTS, 2, Rho(1, 3)),), 1, "h", 9)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        NIGHT.encode().replace(b'"moments",2', b'"moments",true'),
+        NIGHT.encode().replace(b'"1/3"', b'"-1/3"'),
+        NIGHT.encode().replace(b'"moments"', b'"money"'),
+        NIGHT.encode().replace(b'"ledger_length":1', b'"ledger_length":1,"ledger_length":1'),
+    ],
+)
+def test_a_malformed_night_plan_is_refused(payload: bytes) -> None:
+    assert NightPlan.decode(NIGHT.encode()) == NIGHT
+    with pytest.raises(PlanRefused):
+        NightPlan.decode(payload)
+
+
 @pytest.mark.parametrize(
     "payload",
     [b"[]", b"{}", b"\xff", plan_of(4).encode().replace(b'"dimension":4', b'"dimension":true'),
@@ -138,5 +158,3 @@ def test_an_expired_unsigned_or_edited_plan_is_refused() -> None:
 def test_a_malformed_plan_is_refused(payload: bytes) -> None:
     with pytest.raises(PlanRefused):
         ReleasePlan.decode(payload)
-    with pytest.raises(PlanRefused):
-        NightPlan.decode(payload)

@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from flwr.app import ConfigRecord, Context, Message, RecordDict
+from flwr.clientapp import ClientApp
 from scipy import stats
 
 from features.learning import moments_rows
-from privacy.envelopes import SigningKey
+from outlet_client.contribute import Outlet
+from privacy.envelopes import SigningKey, digest
 from privacy.errors import AnswerRefused
 from privacy.plans import ReleasePlan
+from privacy.two_key_sum import Aggregate, MaskedShare, _statement
 from privacy.units import Purpose, Unit
 from server.hq.combine import Combiner
 from server.hq.flower_link import FlowerLink, Replies
@@ -56,7 +60,7 @@ def test_a_training_costs_its_epsilon_and_no_more() -> None:
 def test_without_noise_the_released_sums_are_exact() -> None:
     network = small_network(epsilon=None)
     run(network)
-    checkpoint = network.hq_store.checkpoint("n1/001-moments")
+    checkpoint = network.hq_store.checkpoint(f"n1/{TARGET}/001-moments")
     assert checkpoint is not None
     assert checkpoint.values is not None
     rows = [moments_rows(outlet.home.x) for outlet in network.outlets.values()]
@@ -204,7 +208,7 @@ def test_hq_asks_no_second_answer_from_an_outlet_that_answered() -> None:
     network = small_network()
     run(network)
     outlet = network.outlets["O1"]
-    checkpoint = network.hq_store.checkpoint("n1/001-moments")
+    checkpoint = network.hq_store.checkpoint(f"n1/{TARGET}/001-moments")
     assert checkpoint is not None
     plan = ReleasePlan.decode(checkpoint.signed.payload)
     question = {"plan": checkpoint.signed.payload, "plan_signature": checkpoint.signed.signature}
@@ -214,6 +218,100 @@ def test_hq_asks_no_second_answer_from_an_outlet_that_answered() -> None:
     with pytest.raises(AnswerRefused, match="another set"):
         network.office.unlock(checkpoint.signed.digest, [first.envelope])
     assert plan.purpose is Purpose.MOMENTS
+
+
+def test_a_night_resumed_for_another_outcome_or_with_other_settings_is_refused() -> None:
+    network = small_network()
+    assert run(network).ended == "complete"
+    other = network.settings.hq.model_copy(update={"step": 1.0})
+    changed = replace(network, settings=replace(network.settings, hq=other))
+    assert run(changed).ended.startswith("AnotherNight: release n1/y_loyal/003-training")
+    report = network.night("n1", str(CUT_OFF), "y_lapsed", points=True)
+    assert report.ended.startswith("PlanRefused")
+    assert report.scorecard is None
+
+
+def test_two_processes_on_one_night_cannot_draw_hqs_noise_twice() -> None:
+    network = small_network()
+    stored = []
+    add_sum = HqStore.add_sum
+
+    def twice(self: HqStore, release: str, aggregate: Aggregate, noise: np.ndarray) -> None:
+        add_sum(self, release, aggregate, noise)
+        stored.append(noise)
+        add_sum(self, release, aggregate, noise + 1)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(HqStore, "add_sum", twice)
+        report = run(network)
+    assert report.ended.startswith("NightTwice")
+    checkpoint = network.hq_store.checkpoint(f"n1/{TARGET}/001-moments")
+    assert checkpoint is not None
+    assert checkpoint.noise is not None
+    assert checkpoint.noise.tolist() == stored[0].tolist()
+
+
+def test_an_outlet_whose_seed_does_not_open_is_left_out_and_the_night_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    network = small_network()
+    bad = network.outlets["O2"]
+    answer = Outlet.answer
+
+    def sabotage(self: Outlet, question: dict[str, bytes]) -> MaskedShare:
+        share = answer(self, question)
+        if self.name != bad.name:
+            return share
+        unsigned = replace(share.envelope, sealed_seed=bytes(80))
+        plan_digest = digest(question["plan"])
+        signature = self.key.sign(*_statement(plan_digest, unsigned))
+        return replace(share, envelope=replace(unsigned, signature=signature))
+
+    monkeypatch.setattr(Outlet, "answer", sabotage)
+    report = run(network)
+    assert report.ended == "complete"
+    assert {step.outlets for step in report.steps} == {3}
+    assert all(step.failures == {"seed at fault": 1} for step in report.steps)
+
+
+def test_what_an_outlet_says_in_an_error_is_its_type_only(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    network = small_network()
+    answer = Outlet.answer
+
+    def fail(self: Outlet, question: dict[str, bytes]) -> MaskedShare:
+        if self.name == "O2":
+            raise KeyError("+65 9123 4567")
+        return answer(self, question)
+
+    monkeypatch.setattr(Outlet, "answer", fail)
+    report = run(network)
+    assert report.ended == "complete"
+    assert {tuple(step.failures.items()) for step in report.steps} == {(("KeyError", 1),)}
+    assert "9123" not in caplog.text
+
+
+def test_a_reply_without_a_record_is_a_failure_and_not_a_crash() -> None:
+    network = small_network()
+    mute = ClientApp()
+
+    @mute.query("roll_call")
+    def roll_call(message: Message, _context: Context) -> Message:
+        return Message(RecordDict({"answer": ConfigRecord({"outlet": "O1"})}), reply_to=message)
+
+    @mute.query("release")
+    def release(message: Message, _context: Context) -> Message:
+        return Message(RecordDict(), reply_to=message)
+
+    @mute.query("goodnight")
+    def goodnight(message: Message, _context: Context) -> Message:
+        return Message(RecordDict(), reply_to=message)
+
+    network.grid._apps = {**network.grid._apps, 1000: mute}
+    report = run(network)
+    assert report.ended == "complete"
+    assert report.steps[0].failures == {"malformed": 1}
 
 
 @pytest.mark.statistical
@@ -248,7 +346,10 @@ def test_what_hq_records_is_uniform(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_offices_floor_stands_against_hqs_quorum() -> None:
     network = small_network()
-    strict = replace(network.office, settings=OfficeSettings(minimum_outlets=5, noiseless=True))
+    strict = replace(
+        network.office,
+        settings=OfficeSettings(minimum_outlets=5, noiseless=frozenset({Purpose.POINTS})),
+    )
     report = run(replace(network, office=strict))
     assert report.ended.startswith("PlanRefused")
     assert "expected at least 5" in report.ended

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from privacy.envelopes import SigningKey
+from privacy.envelopes import SigningKey, seal
 from privacy.errors import AnswerRefused, BudgetExceeded, InvalidParameter, PlanRefused
 from privacy.loss import Rho
 from privacy.plans import NightPlan, PlannedReleases, ReleasePlan, Signed
+from privacy.two_key_sum import _seed_info, _statement
 from privacy.units import Purpose
 from server.office.settings import OfficeSettings
 from server.office.unlock import Office
@@ -21,7 +22,7 @@ from tests.builders import CUT_OFF, SCALE, Bench
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from privacy.two_key_sum import MaskedShare
+    from privacy.two_key_sum import Envelope, MaskedShare
 
 
 def answers(bench: Bench, signed: Signed, names: str = "abc") -> list[MaskedShare]:
@@ -93,13 +94,37 @@ def test_a_tampered_seed_vector_or_signature_is_refused(bench: Bench, field: str
 
 
 def test_a_seed_from_another_release_does_not_open(bench: Bench) -> None:
-    night = bench.night()
-    signed = bench.office.sign_release(bench.draft(night))
-    other = bench.office.sign_release(bench.draft(night, "r2"))
-    foreign = bench.share(other, "a").envelope
-    rest = [share.envelope for share in answers(bench, signed, "bc")]
-    with pytest.raises(AnswerRefused, match="signature"):
-        bench.office.unlock(signed.digest, [foreign, *rest])
+    stranger = Bench(names=bench.names)
+    foreign = stranger.office.sign_release(stranger.draft(stranger.night()))
+    seed = stranger.share(foreign, "a").envelope.sealed_seed
+    signed = bench.office.sign_release(bench.draft(bench.night()))
+    with pytest.raises(AnswerRefused, match="does not open") as caught:
+        bench.office.unlock(signed.digest, with_seed(bench, signed, seed))
+    assert caught.value.outlet == "a"
+
+
+def with_seed(bench: Bench, signed: Signed, sealed: bytes) -> list[Envelope]:
+    """Envelopes of a, b and c, where a signs a sealed seed of somebody's choice."""
+    good = [share.envelope for share in answers(bench, signed)]
+    unsigned = replace(good[0], sealed_seed=sealed)
+    signature = bench.keys["a"].sign(*_statement(signed.digest, unsigned))
+    return [replace(unsigned, signature=signature), *good[1:]]
+
+
+def test_a_seed_of_another_length_is_the_outlets_fault_and_costs_nothing(bench: Bench) -> None:
+    signed = bench.office.sign_release(bench.draft(bench.night()))
+    plan = ReleasePlan.decode(signed.payload)
+    vector_digest = bench.share(signed, "a").envelope.vector_digest
+    good = [share.envelope for share in answers(bench, signed)]
+    info = _seed_info(signed.digest, "a", good[0].vector_digest)
+    unsigned = replace(good[0], sealed_seed=seal(bytes.fromhex(plan.key), bytes(31), *info))
+    signature = bench.keys["a"].sign(*_statement(signed.digest, unsigned))
+    with pytest.raises(AnswerRefused, match="does not open") as caught:
+        bench.office.unlock(signed.digest, [replace(unsigned, signature=signature), *good[1:]])
+    assert caught.value.outlet == "a"
+    assert vector_digest != good[0].vector_digest
+    assert not [e for e in bench.store.ledger().entries if e.release]
+    assert bench.office.unlock(signed.digest, good).shape == (plan.dimension,)
 
 
 def test_a_plan_that_the_office_did_not_sign_is_refused(bench: Bench) -> None:
@@ -121,7 +146,12 @@ def test_a_plan_that_the_office_did_not_sign_is_refused(bench: Bench) -> None:
         ({"quorum": 2}, "quorum 2"),
         ({"ring_bits": 32, "outlet_bound": 2**30}, "bits, got 32"),
         ({"ring_bits": 48}, "got 48 bits"),
-        ({"dimension": 0}, "outside its domain"),
+        ({"dimension": 0}, "dimension is not within"),
+        ({"dimension": True}, "expected an integer"),
+        ({"dimension": 10**12}, "dimension is not within"),
+        ({"scale": 10**400}, "scale is not within"),
+        ({"norm": 2**31}, "norm is not within"),
+        ({"noise_scale": 2**51}, "noise scale is outside"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -148,10 +178,20 @@ def test_a_release_follows_the_last_answered_one_under_the_same_directory(bench:
 def test_a_night_signs_no_more_releases_than_it_planned(bench: Bench) -> None:
     bench.count = 2
     night = bench.night()
+    parent = ""
     for release in ("r1", "r2"):
-        bench.office.sign_release(bench.draft(night, release))
+        signed = bench.office.sign_release(bench.draft(night, release, parent=parent))
+        bench.office.unlock(signed.digest, [share.envelope for share in answers(bench, signed)])
+        parent = release
     with pytest.raises(PlanRefused, match="plans 2"):
-        bench.office.sign_release(bench.draft(night, "r3"))
+        bench.office.sign_release(bench.draft(night, "r3", parent=parent))
+
+
+def test_a_release_waits_for_the_answer_to_the_one_before(bench: Bench) -> None:
+    night = bench.night()
+    bench.office.sign_release(bench.draft(night))
+    with pytest.raises(PlanRefused, match="r1 is not answered yet"):
+        bench.office.sign_release(bench.draft(night, "r2"))
 
 
 def test_the_same_request_is_signed_once_and_another_under_its_name_is_not(bench: Bench) -> None:
@@ -178,7 +218,7 @@ def test_plans_without_noise_are_signed_in_the_sandbox_only(bench: Bench) -> Non
     lines = (PlannedReleases(Purpose.MOMENTS, 1, None),)
     with pytest.raises(PlanRefused, match="sandbox only"):
         bench.office.sign_night("n", CUT_OFF, lines)
-    sandbox = Bench(settings=OfficeSettings(noiseless=True))
+    sandbox = Bench(settings=OfficeSettings(noiseless=frozenset({Purpose.MOMENTS})))
     night = sandbox.office.sign_night("n", CUT_OFF, lines)
     signed = sandbox.office.sign_release(sandbox.draft(night, noise_scale=0))
     shares = answers(sandbox, signed)
@@ -194,12 +234,15 @@ def test_an_expired_release_loses_its_key_and_its_night_is_closed(bench: Bench) 
     bench.clock.at += 3600
     with pytest.raises(PlanRefused, match="expired"):
         bench.office.unlock(signed.digest, envelopes)
-    bench.clock.at += 12 * 3600
-    bench.night("night-2")
     with bench.store.transaction() as transaction:
         stored = transaction.release(name="r1")
     assert stored is not None
     assert stored.key is None
+    bench.clock.at -= 3600
+    with pytest.raises(PlanRefused, match="expired"):
+        bench.office.unlock(signed.digest, envelopes)
+    bench.clock.at += 13 * 3600
+    bench.night("night-2")
     assert bench.store.ledger().open_nights() == ("night-2",)
 
 
@@ -238,10 +281,28 @@ def test_a_kill_between_charge_and_answer_neither_loses_nor_repeats_the_charge(
     assert len([e for e in reborn.store.ledger().entries if e.release == "r1"]) == 1
 
 
+def test_no_file_of_the_office_holds_a_one_time_key_after_the_answer(tmp_path: Path) -> None:
+    bench = Bench(url=f"sqlite:///{tmp_path / 'office.db'}")
+    signed = bench.office.sign_release(bench.draft(bench.night()))
+    with bench.store.transaction() as transaction:
+        stored = transaction.release(name="r1")
+    assert stored is not None
+    assert stored.key is not None
+    secret = stored.key.to_bytes()
+    assert any(secret in path.read_bytes() for path in tmp_path.iterdir())
+    bench.office.unlock(signed.digest, [share.envelope for share in answers(bench, signed)])
+    assert not any(secret in path.read_bytes() for path in tmp_path.iterdir())
+
+
 def test_the_stored_ledger_can_be_neither_changed_nor_deleted(tmp_path: Path) -> None:
     bench = Bench(url=f"sqlite:///{tmp_path / 'office.db'}")
     bench.night()
     engine = sa.create_engine(bench.url)
-    for statement in ("DELETE FROM ledger", "UPDATE ledger SET rho = '0/1'"):
+    rewritten = "INSERT OR REPLACE INTO ledger SELECT sequence, at, act, night, release, purpose,"
+    for statement in (
+        "DELETE FROM ledger",
+        "UPDATE ledger SET rho = '0/1'",
+        f"{rewritten} '0/1', noiseless, previous, digest || 'x' FROM ledger",
+    ):
         with pytest.raises(sa.exc.DatabaseError, match="append-only"), engine.begin() as connection:
             connection.execute(sa.text(statement))

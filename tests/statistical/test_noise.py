@@ -32,12 +32,15 @@ def fits(draws: np.ndarray, scale: float) -> bool:
     return bool(min(tails) * 2 > FALSE_ALARM and mean > FALSE_ALARM)
 
 
-@pytest.mark.parametrize("scale", [3, 1000, 2**24])
+@pytest.mark.parametrize("scale", [3, 1000, 2**24, 2**33, 2**45, 2**50])
 def test_a_draw_is_a_discrete_gaussian_of_its_scale_and_of_no_other(scale: int) -> None:
     draws = DiscreteGaussian(scale).draw(20_000)
     assert fits(draws, scale)
     assert not fits(draws, scale * 1.3)
     assert not fits(draws, scale / 1.3)
+    assert len(np.unique(np.abs(draws))) > min(
+        6, scale
+    )  # 32-bit integers would pile up at the ends
 
 
 def test_small_scales_have_the_discrete_law_cell_by_cell() -> None:
@@ -68,7 +71,7 @@ def released_noise(network: Network) -> tuple[np.ndarray, float]:
     from privacy.plans import ReleasePlan
 
     network.night("n1", str(CUT_OFF), TARGET, points=False)
-    checkpoint = network.hq_store.checkpoint("n1/001-moments")
+    checkpoint = network.hq_store.checkpoint(f"n1/{TARGET}/001-moments")
     assert checkpoint is not None
     assert checkpoint.values is not None
     plan = ReleasePlan.decode(checkpoint.signed.payload)
