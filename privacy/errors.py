@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from privacy.loss import Rho
+    from fractions import Fraction
 
 
 class PrivacyError(Exception):
@@ -35,7 +35,7 @@ class BudgetExceeded(PrivacyError):
         remaining: What that use may still cost.
     """
 
-    def __init__(self, purpose: str, requested: Rho, remaining: Rho) -> None:
+    def __init__(self, purpose: str, requested: Fraction, remaining: Fraction) -> None:
         super().__init__(
             f"budget for {purpose}: requested rho {float(requested):.6g}, "
             f"remaining {float(remaining):.6g}; wait for older charges to leave the rolling year, "
