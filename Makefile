@@ -7,7 +7,7 @@ export FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION = 1
 # A server's thread pool inside one small network costs more than it gains.
 export POLARS_MAX_THREADS ?= 2
 
-.PHONY: setup night test check lock clean
+.PHONY: setup night test check lock wire clean
 
 setup: .venv/.run-ready
 
@@ -28,6 +28,10 @@ lock:
 	@test -x $(BIN)/uv || scripts/setup.sh dev
 	$(BIN)/uv pip compile -q --generate-hashes --no-header --no-annotate --python-version 3.11 --extra build pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile -q --generate-hashes --no-header --no-annotate --python-version 3.11 --extra build --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+
+# Regenerates the stubs of server/wire from its .proto files.
+wire: .venv/.dev-ready
+	PATH="$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I . --python_out=. --grpc_python_out=. --mypy_out=. --mypy_grpc_out=. server/wire/office.proto
 
 clean:
 	rm -rf .venv runs .mypy_cache .ruff_cache .pytest_cache

@@ -33,7 +33,8 @@ def clip_rows(rows: Rows, norm: float) -> tuple[Rows, npt.NDArray[np.bool_]]:
     # Dividing by the largest entry first keeps the squares of huge rows finite.
     largest = np.abs(rows).max(axis=1, initial=0.0)
     safe = np.where(largest > 0, largest, 1.0)
-    lengths = safe * np.sqrt(np.square(rows / safe[:, None]).sum(axis=1))
+    with np.errstate(over="ignore"):  # an infinite length clips a row to zero
+        lengths = safe * np.sqrt(np.square(rows / safe[:, None]).sum(axis=1))
     longer = lengths > norm
     factor = np.ones(len(rows))
     factor[longer] = norm / lengths[longer]

@@ -138,6 +138,19 @@ class ReleaseDraft:
     directory: str
     preconditioner: str
 
+    def encode(self) -> bytes:
+        """Canonical bytes; those of a plan are what is signed."""
+        return _canonical(asdict(self))
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        """Reads `encode`'s bytes, strictly."""
+        raw = _strict(cls, data)
+        try:
+            return cls(**{**raw, "purpose": Purpose(raw["purpose"])})
+        except ValueError as error:
+            raise PlanRefused("release plan: unknown purpose") from error
+
     def same_draft(self, other: ReleaseDraft) -> bool:
         """Tells whether two drafts, or a plan and a draft, ask for the same."""
         names = [entry.name for entry in fields(ReleaseDraft)]
@@ -193,19 +206,6 @@ class ReleasePlan(ReleaseDraft):
 
     key: str
     expires: int
-
-    def encode(self) -> bytes:
-        """The canonical bytes that are signed."""
-        return _canonical(asdict(self))
-
-    @classmethod
-    def decode(cls, data: bytes) -> Self:
-        """Reads `encode`'s bytes, strictly."""
-        raw = _strict(cls, data)
-        try:
-            return cls(**{**raw, "purpose": Purpose(raw["purpose"])})
-        except ValueError as error:
-            raise PlanRefused("release plan: unknown purpose") from error
 
 
 @dataclass(frozen=True, slots=True)

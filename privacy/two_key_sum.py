@@ -190,11 +190,11 @@ class Aggregate:
         """Who is in the sum, in order."""
         return tuple(envelope.outlet for envelope in self.envelopes)
 
-    def customer_release(self, answer: Residues, own_noise: Integers) -> CustomerRelease:
+    def customer_release(self, answer: bytes, own_noise: Integers) -> CustomerRelease:
         """Takes the masks off and HQ's noise on: the only way to a `CustomerRelease`.
 
         Args:
-            answer: The office's, sum of masks less its noise.
+            answer: The office's, little-endian residues: sum of masks less its noise.
             own_noise: int64[d], HQ's noise, stored before this call; zeros in the sandbox's
                 noiseless mode.
 
@@ -205,7 +205,7 @@ class Aggregate:
             raise InvalidParameter("a points sum is a score table, not a customer release")
         return CustomerRelease(self.plan, self.outlets, self._decode(answer, own_noise))
 
-    def score_table(self, answer: Residues, own_noise: Integers) -> ScoreTable:
+    def score_table(self, answer: bytes, own_noise: Integers) -> ScoreTable:
         """Takes the masks off and HQ's noise on: the only way to a `ScoreTable`.
 
         Raises:
@@ -215,11 +215,12 @@ class Aggregate:
             raise InvalidParameter("a customer sum is a customer release, not a score table")
         return ScoreTable(self.plan, self.outlets, self._decode(answer, own_noise))
 
-    def _decode(self, answer: Residues, own_noise: Integers) -> Rows:
+    def _decode(self, answer: bytes, own_noise: Integers) -> Rows:
         kind = ring_type(self.plan.ring_bits)
-        if answer.shape != self.masked_sum.shape or answer.dtype != kind:
-            raise AnswerRefused("office answer: another shape or ring than the plan's")
-        return from_ring(self.masked_sum - answer + own_noise.astype(kind), self.plan.scale)
+        if len(answer) != self.masked_sum.nbytes:
+            raise AnswerRefused("office answer: another length than the plan's vector")
+        masks = np.frombuffer(answer, dtype=kind)
+        return from_ring(self.masked_sum - masks + own_noise.astype(kind), self.plan.scale)
 
 
 @dataclass(frozen=True, slots=True)

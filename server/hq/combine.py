@@ -13,7 +13,7 @@ import numpy as np
 
 from privacy.envelopes import VerifyKey, digest
 from privacy.errors import AnswerRefused
-from privacy.fixed_point import Integers, Residues, clipping_units
+from privacy.fixed_point import Integers, clipping_units
 from privacy.noise import DiscreteGaussian, scale_for
 from privacy.plans import PlannedReleases, ReleaseDraft, ReleasePlan, Signed
 from privacy.two_key_sum import (
@@ -48,7 +48,7 @@ class PrivacyOffice(Protocol):
     def sign_release(self, draft: ReleaseDraft) -> Signed:
         """Signs a release plan."""
 
-    def unlock(self, plan_digest: str, envelopes: Sequence[Envelope]) -> Residues:
+    def unlock(self, plan_digest: str, envelopes: Sequence[Envelope]) -> bytes:
         """Answers with the sum of masks less the office's noise."""
 
     def close_night(self, night: str) -> None:
@@ -133,7 +133,7 @@ class Combiner:
     def _made(
         self,
         ask: Ask,
-        finish: Callable[[Aggregate, Residues, Integers], Made],
+        finish: Callable[[Aggregate, bytes, Integers], Made],
         restore: type[Made],
     ) -> Made:
         """Makes a release, or reads a finished one from the store."""
@@ -192,7 +192,7 @@ class Combiner:
 
     def _unlocked(
         self, release: str, plan: ReleasePlan, known: Checkpoint, ask: Ask
-    ) -> tuple[Aggregate, Integers, Residues]:
+    ) -> tuple[Aggregate, Integers, bytes]:
         """The masked sum, HQ's noise and the office's answer; the first two durable before it.
 
         Where the office finds one outlet's seed at fault, before it charges, that outlet is left

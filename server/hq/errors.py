@@ -1,9 +1,10 @@
 """The errors of `server.hq`.
 
 HqError
-+-- QuorumNotMet      fewer outlets than the quorum answered
-+-- AnotherNight      a stored release of this name was asked for something else
-+-- NightTwice        another process is running this night
++-- QuorumNotMet       fewer outlets than the quorum answered
++-- AnotherNight       a stored release of this name was asked for something else
++-- NightTwice         another process is running this night
++-- OfficeUnreachable  the privacy office did not answer, or is paused
 """
 
 from __future__ import annotations
@@ -42,3 +43,17 @@ class NightTwice(HqError):
 
     def __init__(self, release: str) -> None:
         super().__init__(f"release {release}: summed before; another process runs this night")
+
+
+class OfficeUnreachable(HqError):
+    """The privacy office did not answer, or is paused.
+
+    Attributes:
+        why: A gRPC status, or "paused".
+    """
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            f"privacy office: no answer ({why}); nothing is lost, run the night again by its name"
+        )
+        self.why = why

@@ -108,7 +108,7 @@ class Office:
             )
             return signed
 
-    def unlock(self, plan_digest: str, envelopes: Sequence[Envelope]) -> Residues:
+    def unlock(self, plan_digest: str, envelopes: Sequence[Envelope]) -> bytes:
         """Answers with the sum of masks of a set of outlets, less the office's own noise.
 
         Args:
@@ -116,7 +116,7 @@ class Office:
             envelopes: One per outlet in HQ's sum.
 
         Returns:
-            Residues[d], the same bytes whenever the same request is made.
+            Little-endian residues[d], the same bytes whenever the same request is made.
 
         Raises:
             PlanRefused: If the plan is not the office's own or has expired.
@@ -134,7 +134,7 @@ class Office:
                 f"release {plan.release}: charged before for another set of answers"
             )
         if stored.answer is not None:
-            return np.frombuffer(stored.answer, dtype=ring_type(plan.ring_bits))
+            return stored.answer
         if stored.key is None or (stored.set_digest is None and at >= plan.expires):
             raise PlanRefused(f"release {plan.release}: expired; its key is deleted")
         self._check_set(plan, plan_digest, envelopes)
@@ -142,7 +142,7 @@ class Office:
 
         self._charge(plan, set_digest, at)
         answer = masks - self._draw(plan)
-        return self._store_answer(plan, set_digest, answer)
+        return self._store_answer(plan, answer.tobytes())
 
     def close_night(self, night: str) -> None:
         """Ends a night: what it reserved and did not charge becomes available again."""
@@ -174,13 +174,13 @@ class Office:
         noise = DiscreteGaussian(plan.noise_scale).draw(plan.dimension)
         return noise.astype(ring_type(plan.ring_bits))
 
-    def _store_answer(self, plan: ReleasePlan, set_digest: str, answer: Residues) -> Residues:
+    def _store_answer(self, plan: ReleasePlan, answer: bytes) -> bytes:
         """Stores an answer; where another call was faster, its answer is the one that counts."""
         with self.store.transaction() as transaction:
             stored = transaction.release(name=plan.release)
             if stored is not None and stored.answer is not None:
-                return np.frombuffer(stored.answer, dtype=ring_type(plan.ring_bits))
-            transaction.mark_answered(plan.release, answer.tobytes())
+                return stored.answer
+            transaction.mark_answered(plan.release, answer)
         return answer
 
     def _check_draft(self, transaction: Transaction, draft: ReleaseDraft, at: int) -> None:

@@ -1,0 +1,187 @@
+"""Who is who: the keys that each party makes for itself, and the public card that others import.
+
+There is no certificate authority. Each party makes a self-signed TLS certificate (P-256, because
+gRPC refuses Ed25519), a signing key (Ed25519) and, at an outlet, a Flower node key (P-384, Flower's
+own form), and writes one public **card**. Others import it after comparing its fingerprint by
+another way, and from then on trust that very certificate and no other. Taking a card off a list is
+the revocation.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any, Self
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from privacy.envelopes import SigningKey, VerifyKey, digest
+from privacy.errors import PrivacyError
+
+CERTIFICATE_YEARS = 5
+_CARD_DOMAIN = b"escapement/v1/card"
+_PEM = serialization.Encoding.PEM
+
+
+class CardRefused(PrivacyError):
+    """A public card that is malformed, of another kind, or not signed by its own key."""
+
+
+class Kind(StrEnum):
+    """What a party is."""
+
+    OUTLET = "outlet"
+    HQ = "hq"
+    OFFICE = "office"
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What a party tells the others about itself; all of it public.
+
+    Attributes:
+        kind: What it is.
+        name: Its name, unique among its kind.
+        address: `host:port` where it listens; "" for an outlet.
+        certificate: Its TLS certificate, PEM.
+        signing_key: Its Ed25519 public key, hex.
+        node_key: Its Flower node key in OpenSSH form; "" unless an outlet.
+    """
+
+    kind: Kind
+    name: str
+    address: str
+    certificate: str
+    signing_key: str
+    node_key: str
+
+    @property
+    def verify_key(self) -> VerifyKey:
+        """The key that its statements are checked with."""
+        return VerifyKey(bytes.fromhex(self.signing_key))
+
+    @property
+    def fingerprint(self) -> str:
+        """The first 128 bits of the card's digest, in groups to be read over the telephone."""
+        text = digest(self._body())[:32]
+        return " ".join(text[start : start + 4] for start in range(0, 32, 4))
+
+    def encode(self, key: SigningKey) -> bytes:
+        """The public file, signed by the party's own key: a card cannot be half exchanged."""
+        body = {**asdict(self), "signature": key.sign(_CARD_DOMAIN, self._body()).hex()}
+        return json.dumps(body, indent=2).encode() + b"\n"
+
+    @classmethod
+    def decode(cls, data: bytes, kind: Kind) -> Self:
+        """Reads a public file.
+
+        Raises:
+            CardRefused: If it is malformed, of another kind, or not signed by its own key.
+        """
+        try:
+            raw: dict[str, Any] = json.loads(data)
+            signature = bytes.fromhex(raw.pop("signature"))
+            card = cls(**{**raw, "kind": Kind(raw["kind"])})
+            fits = all(isinstance(value, str) for value in asdict(card).values())
+            x509.load_pem_x509_certificate(card.certificate.encode())
+            signed = fits and card.verify_key.verify(signature, _CARD_DOMAIN, card._body())
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise CardRefused(
+                "card: malformed; expected the public file of an enrolment"
+            ) from error
+        if not signed or not card.name or not card.name.replace("-", "").isalnum():
+            raise CardRefused("card: not signed by its own key, or without a plain name")
+        if card.kind is not kind:
+            raise CardRefused(f"card: got one of {card.kind}, expected one of {kind}")
+        return card
+
+    def _body(self) -> bytes:
+        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":")).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A party's own keys and card. Its secrets are never printed.
+
+    Attributes:
+        card: What others may know.
+        signing: Signs its statements.
+        tls_key: PEM of its certificate's key.
+        node_key: OpenSSH form of its Flower node key; empty unless an outlet.
+    """
+
+    card: Card
+    signing: SigningKey = field(repr=False)
+    tls_key: bytes = field(repr=False)
+    node_key: bytes = field(repr=False)
+
+    @classmethod
+    def generate(cls, kind: Kind, name: str, address: str, at: dt.datetime) -> Self:
+        """Makes fresh keys and a certificate valid from `at`."""
+        signing = SigningKey.generate()
+        tls_key = ec.generate_private_key(ec.SECP256R1())
+        certificate = _certificate(tls_key, f"{name}.{kind}", at)
+        secret = public = b""
+        if kind is Kind.OUTLET:
+            node = ec.generate_private_key(ec.SECP384R1())
+            secret = node.private_bytes(
+                _PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
+            )
+            public = node.public_key().public_bytes(
+                serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
+            )
+        card = Card(kind, name, address, certificate, signing.public.raw.hex(), public.decode())
+        key_pem = tls_key.private_bytes(
+            _PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        return cls(card, signing, key_pem, secret)
+
+    def encode(self) -> bytes:
+        """The secret file, for the owner's eyes only."""
+        body = {
+            "card": json.loads(self.card.encode(self.signing)),
+            "signing": self.signing.to_bytes().hex(),
+            "tls_key": self.tls_key.decode(),
+            "node_key": self.node_key.decode(),
+        }
+        return json.dumps(body, indent=2).encode() + b"\n"
+
+    @classmethod
+    def decode(cls, data: bytes, kind: Kind) -> Self:
+        """Reads what `encode` wrote.
+
+        Raises:
+            CardRefused: If it is malformed or of another kind.
+        """
+        try:
+            raw = json.loads(data)
+            card = Card.decode(json.dumps(raw["card"]).encode(), kind)
+            signing = SigningKey.from_bytes(bytes.fromhex(raw["signing"]))
+            return cls(card, signing, raw["tls_key"].encode(), raw["node_key"].encode())
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise CardRefused("identity: malformed key file; restore it from a backup") from error
+
+
+def _certificate(key: ec.EllipticCurvePrivateKey, name: str, at: dt.datetime) -> str:
+    """A self-signed certificate, for server and client use."""
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    usage = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(at - dt.timedelta(days=1))
+        .not_valid_after(at + dt.timedelta(days=365 * CERTIFICATE_YEARS))
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage(usage), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    return certificate.public_bytes(_PEM).decode()

@@ -1,0 +1,29 @@
+"""Refusals over gRPC: the one table from an error's type to a status."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import grpc
+
+from server.wire.office_pb2 import Refusal
+
+METADATA_KEY = "escapement-refusal-bin"
+
+STATUS: dict[str, grpc.StatusCode] = {
+    "PlanRefused": grpc.StatusCode.FAILED_PRECONDITION,
+    "AnswerRefused": grpc.StatusCode.INVALID_ARGUMENT,
+    "BudgetExceeded": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "InvalidParameter": grpc.StatusCode.INVALID_ARGUMENT,
+    "OfficePaused": grpc.StatusCode.UNAVAILABLE,
+}
+"""Every error that a peer may see, by the name of its type; any other is INTERNAL, without text."""
+
+
+def read_refusal(error: grpc.RpcError) -> Refusal | None:
+    """The refusal that a call ended with; None where it failed for another reason."""
+    call = cast("grpc.Call", error)  # what a stub raises is both
+    for key, value in call.trailing_metadata() or ():
+        if key == METADATA_KEY and isinstance(value, bytes):
+            return Refusal.FromString(value)
+    return None
