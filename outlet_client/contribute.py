@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from features.events import EventFeatures, Matrix, Vector, customer_features, positions
+from features.events import EventFeatures, Matrix, Vector, customer_features
 from features.learning import (
     COUNTS_DIMENSION,
     GRADIENT_DIMENSION,
@@ -83,8 +83,9 @@ class Outlet:
         outcome: The outcome that `home` was judged for.
         home: Its home customers.
         events: All its events.
-        directory: The slots' customers, in order; what a points release is laid out by.
-        directory_digest: Its digest, the same for the whole night.
+        slots: How many customers the network has; what a points release is laid out by.
+        event_slots: int64[events], the slot of each event's customer; -1 where there is none.
+        directory_digest: The directory's digest, the same for the whole night.
     """
 
     name: str
@@ -97,7 +98,8 @@ class Outlet:
     outcome: str
     home: HomeCustomers
     events: EventFeatures
-    directory: pl.Series
+    slots: int
+    event_slots: npt.NDArray[np.int64]
     directory_digest: str
 
     def answer(self, question: Mapping[str, bytes]) -> MaskedShare:
@@ -161,7 +163,7 @@ class Outlet:
             Purpose.MOMENTS: MOMENTS_DIMENSION,
             Purpose.TRAINING: GRADIENT_DIMENSION,
             Purpose.EVALUATION: COUNTS_DIMENSION,
-            Purpose.POINTS: POINTS_WIDTH * len(self.directory),
+            Purpose.POINTS: POINTS_WIDTH * self.slots,
         }
 
     def _check_floors(self, plan: ReleasePlan, answers: Answers, at: int) -> None:
@@ -206,10 +208,9 @@ class Outlet:
         return self._points(card)
 
     def _points(self, card: Scorecard) -> Contribution:
-        slots: npt.NDArray[np.int64] = positions(self.events.keys["customer"], self.directory)
-        listed = slots >= 0
+        listed = self.event_slots >= 0
         rows = card.event_points(self.events)[listed]
-        return Contribution(rows, slots[listed] * rows.shape[1])
+        return Contribution(rows, self.event_slots[listed] * POINTS_WIDTH)
 
 
 def _digest(data: bytes) -> str:

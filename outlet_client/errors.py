@@ -1,7 +1,11 @@
 """The errors of `outlet_client`.
 
 OutletError
-+-- QuestionRefused     a question that does not fit its signed plan
++-- QuestionRefused   a question that does not fit its signed plan
++-- NotConfigured     a setting, key or card is missing or wrong
++-- HqUnreachable     HQ does not listen, or went away
++-- NotOnTheList      HQ does not know this outlet's keys
++-- ClockOff          this outlet's clock is too far from HQ's
 """
 
 from __future__ import annotations
@@ -13,3 +17,43 @@ class OutletError(Exception):
 
 class QuestionRefused(OutletError):
     """A question that does not fit its signed plan, or another plan under an answered name."""
+
+
+class NotConfigured(OutletError):
+    """A setting, key or card is missing or wrong."""
+
+
+class HqUnreachable(OutletError):
+    """HQ does not listen, or went away."""
+
+    def __init__(self, address: str, why: str) -> None:
+        super().__init__(
+            f"{address}: {why}; is a night running there, and does a firewall let this outlet out? "
+            "The next night needs nothing from this one"
+        )
+
+
+class NotOnTheList(OutletError):
+    """HQ does not know this outlet's keys."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"outlet {name}: HQ does not know its keys, or is not the HQ on the card; send HQ the "
+            "public file of `escapement-outlet enrol` and compare fingerprints"
+        )
+
+
+class ClockOff(OutletError):
+    """This outlet's clock is too far from HQ's.
+
+    Attributes:
+        seconds: How far ahead of HQ's; negative when behind.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        way = "ahead of" if seconds > 0 else "behind"
+        super().__init__(
+            f"clock: {abs(seconds) / 60:.0f} minutes {way} HQ's, expected at most 5; set the time, "
+            "best by NTP"
+        )
+        self.seconds = seconds

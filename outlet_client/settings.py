@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+import tomllib
+from pathlib import Path
 
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from outlet_client.errors import NotConfigured
 from privacy.units import Purpose
 
 
@@ -29,3 +33,50 @@ class OutletSettings(BaseModel):
     most_epsilon: float = Field(6.0, gt=0)
     delta: float = Field(1e-6, gt=0, lt=1)
     noiseless: frozenset[Purpose] = frozenset()
+
+
+class OutletFile(BaseModel):
+    """escapement.toml. Unknown keys are refused; paths are relative to the file.
+
+    Attributes:
+        ledger: The ledger, Parquet or CSV.
+        directory: Tonight's directory of this outlet's customers: slot and home.
+        outcomes: For the sandbox: a CSV of customer_id and y instead of the ledger's own outcomes.
+        horizon_days: How long after the cut-off an outcome is watched.
+        join_minutes: How long to keep trying to join a night.
+        night_hours: After how long an endless night is left.
+        floors: What this outlet refuses.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    ledger: Path
+    directory: Path = Path("directory.json")
+    outcomes: Path | None = None
+    horizon_days: int = Field(180, ge=1)
+    join_minutes: float = Field(30.0, gt=0)
+    night_hours: float = Field(4.0, gt=0)
+    floors: OutletSettings = OutletSettings()
+
+    @classmethod
+    def read(cls, file: Path) -> OutletFile:
+        """Reads a TOML file.
+
+        Raises:
+            NotConfigured: If it is not there, not TOML, or has unknown or wrong settings.
+        """
+        try:
+            found = cls(**tomllib.loads(file.read_text()))
+        except FileNotFoundError as error:
+            raise NotConfigured(
+                f"{file}: no such file; `escapement-outlet enrol` makes one"
+            ) from error
+        except (tomllib.TOMLDecodeError, ValidationError) as error:
+            raise NotConfigured(f"{file}: {error}") from error
+        return found.model_copy(
+            update={
+                name: None if value is None else file.parent / value
+                for name in ("ledger", "directory", "outcomes")
+                for value in [getattr(found, name)]
+            }
+        )

@@ -66,6 +66,12 @@ class Card:
         return VerifyKey(bytes.fromhex(self.signing_key))
 
     @property
+    def node_key_pem(self) -> bytes:
+        """The Flower node key as Flower's link state knows it."""
+        key = serialization.load_ssh_public_key(self.node_key.encode())
+        return key.public_bytes(_PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+    @property
     def fingerprint(self) -> str:
         """The first 128 bits of the card's digest, in groups to be read over the telephone."""
         text = digest(self._body())[:32]
@@ -140,6 +146,14 @@ class Identity:
             _PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
         return cls(card, signing, key_pem, secret)
+
+    @property
+    def node_private_key(self) -> ec.EllipticCurvePrivateKey:
+        """The Flower node key, for Flower's own client."""
+        key = serialization.load_ssh_private_key(self.node_key, None)
+        if not isinstance(key, ec.EllipticCurvePrivateKey):
+            raise CardRefused("identity: got another kind of node key, expected an EC key")
+        return key
 
     def encode(self) -> bytes:
         """The secret file, for the owner's eyes only."""

@@ -129,7 +129,9 @@ def night(
     world = World.of(events, judged, cut_off, last)
     with _progress() as progress:
         task = progress.add_task("night", total=Settings.of_a_year().hq.rounds + 3)
-        found = one_night(world, folder, on_step=lambda _step: progress.advance(task))
+        found = one_night(
+            world, folder, on_release=lambda done: progress.update(task, completed=done)
+        )
     body = found.as_json()
     (folder / "report.json").write_text(json.dumps(body, indent=2) + "\n")
     if as_json:

@@ -8,8 +8,10 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from typing import TYPE_CHECKING
 
+from features.events import positions
 from outlet_client.answers import AnswerStore
 from outlet_client.contribute import HomeCustomers, Outlet
 from outlet_client.flower_node import client_app
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
 
     from features.events import EventFeatures
     from privacy.budget import Ledger
+
+FIRST_NODE = 1000
+"""Flower node of the first outlet."""
 
 ONE_TRAINING_SHARES: dict[Purpose, Fraction] = {
     Purpose.MOMENTS: Fraction("0.15"),
@@ -172,13 +177,17 @@ class Network:
                 member.outcome,
                 member.home,
                 member.events,
-                directory,
+                len(directory),
+                positions(member.events.keys["customer"], directory),
                 directory_digest,
             )
             for name, member in members.items()
         }
         grid = LocalGrid(
-            {1000 + index: client_app(outlet) for index, outlet in enumerate(outlets.values())},
+            {
+                FIRST_NODE + index: client_app(outlet.name, partial(_ready, outlet))
+                for index, outlet in enumerate(outlets.values())
+            },
             drop,
         )
         hq_store = HqStore(_url(folder, "hq", "hq.db"))
@@ -200,13 +209,18 @@ class Network:
             outcome,
             self.settings.hq,
             self.office,
-            FlowerLink(self.grid, self.settings.hq.timeout),
+            FlowerLink(self.grid, self.names, self.settings.hq.timeout),
             self.hq_store,
             {outlet.name: outlet.key.public for outlet in self.outlets.values()},
             self.directory_digest,
             len(self.directory) if points else 0,
             on_step,
         ).run()
+
+    @property
+    def names(self) -> dict[int, str]:
+        """Outlet id of each Flower node."""
+        return {FIRST_NODE + index: name for index, name in enumerate(self.outlets)}
 
     def ledger(self) -> Ledger:
         """The office's ledger."""
@@ -218,6 +232,11 @@ class Network:
         self.hq_store.close()
         for outlet in self.outlets.values():
             outlet.answers.close()
+
+
+def _ready(outlet: Outlet, _cut_off: str, _outcome: str) -> Outlet:
+    """An outlet of the sandbox is ready as it was built."""
+    return outlet
 
 
 def _url(folder: Path | None, role: str, name: str) -> str:

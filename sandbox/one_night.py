@@ -1,4 +1,4 @@
-"""One night of a small network, with its state on disk, as a year's policy pays for it."""
+"""One night of a small network of real processes, as a year's policy pays for it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from features.outcomes import Outcome
 from privacy.units import Purpose, Unit
 from sandbox.baselines import auc
-from sandbox.network import Network, Settings
+from sandbox.network import Settings
+from sandbox.processes import Processes
 from sandbox.replay import Spread, TrainOn, World, baselines, scores
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from privacy.budget import Ledger
-    from server.hq.night import NightReport, Step
+    from server.hq.night import NightReport
 
 HELD_OUT = 0
 """The fold that is in no training sum."""
@@ -77,15 +78,12 @@ class OneNight:
 
     def as_json(self) -> dict[str, object]:
         """Plain values, for `json.dumps`."""
-        judged = self.night.evaluation
         guarantee = self.ledger.policy.guarantee(Unit.CUSTOMER)
         return {
-            "night": self.night.night,
-            "ended": self.night.ended,
+            **self.night.as_json(),
             "target": Outcome.LOYAL.value,
             "cutoff": str(self.world.snapshot.cut_off),
             "outlets": len(self.world.outlets),
-            "cohort": list(self.night.cohort),
             "customers": len(self.world.customers),
             "events": sum(len(events.keys) for events in self.world.events.values()),
             "rows_left_out": self.world.snapshot.left_out,
@@ -99,19 +97,6 @@ class OneNight:
                 for purpose in Purpose
                 if purpose.unit is Unit.CUSTOMER
             },
-            "steps": [
-                {
-                    "release": step.release,
-                    "purpose": step.purpose.value,
-                    "outlets": step.outlets,
-                    "failures": dict(step.failures),
-                    "clipped_share": step.clipped,
-                    "signal_to_noise": step.signal_to_noise,
-                    "rho": None if step.rho is None else float(step.rho),
-                }
-                for step in self.night.steps
-            ],
-            "evaluation": None if judged is None else asdict(judged),
             "auc": {name: asdict(spread) for name, spread in self.auc.items()},
             "seconds": self.seconds,
             "peak_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
@@ -119,26 +104,23 @@ class OneNight:
 
 
 def one_night(
-    world: World, folder: Path, on_step: Callable[[Step], None] = lambda _step: None
+    world: World, folder: Path, on_release: Callable[[int], None] = lambda _count: None
 ) -> OneNight:
     """Trains on home outcomes under the default year's policy and scores a held-out fold.
 
     Args:
         world: A ledger as its outlets hold it.
         folder: Where hq/, office/ and outlets/ keep their state.
-        on_step: Called after every release.
+        on_release: Called now and then with the number of releases made so far.
     """
     began = time.monotonic()
     target = Outcome.LOYAL.value
     test = world.fold == HELD_OUT
     y = world.outcomes(TrainOn.HOME, target)
-    network = Network.build(
-        world.members(target, y, ~test), world.customers, Settings.of_a_year(), folder
-    )
     cut_off = str(world.snapshot.cut_off)
-    night = network.night(f"night-{cut_off}", cut_off, target, points=True, on_step=on_step)
+    network = Processes.enrol(folder, world, target, y, ~test, Settings.of_a_year())
+    night = network.night(f"night-{cut_off}", cut_off, target, on_release)
     ledger = network.ledger()
-    network.close()
     found: dict[str, Spread] = {}
     if night.scorecard is not None and night.points is not None:
         home_x = world.home_features()

@@ -6,6 +6,7 @@ with the same set of answers and the same noise, or not at all.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -88,7 +89,8 @@ class Combiner:
         name: The night's name.
         outcome: The outcome that its scorecard predicts.
         night: Its signed plan.
-        nodes: Outlet id of each Flower node at roll call.
+        nodes: Outlet id of each Flower node at roll call; who falls silent is not asked again
+            tonight.
         office: The privacy office.
         link: The outlets, through Flower.
         store: HQ's checkpoints.
@@ -96,6 +98,7 @@ class Combiner:
         directory: The digest of tonight's directory.
         quorum: The least number of outlets in a sum.
         failures: Answers to the latest release that were errors or did not verify, by reason.
+        seconds: How long the latest release took.
     """
 
     name: str
@@ -109,6 +112,7 @@ class Combiner:
     directory: str
     quorum: int
     failures: Mapping[str, int] = field(default_factory=dict, init=False)
+    seconds: float = field(default=0.0, init=False)
     _count: int = field(default=0, init=False)
     _parent: str = field(default="", init=False)
 
@@ -137,6 +141,7 @@ class Combiner:
         restore: type[Made],
     ) -> Made:
         """Makes a release, or reads a finished one from the store."""
+        began = time.monotonic()
         release = self._begin(ask)
         known = self._checkpoint(release, ask)
         plan = ReleasePlan.decode(known.signed.payload)
@@ -147,6 +152,7 @@ class Combiner:
             made = finish(aggregate, answer, noise)
             self.store.add_values(release, made.values)
         self._parent = release
+        self.seconds = round(time.monotonic() - began, 4)
         return made
 
     def _begin(self, ask: Ask) -> str:
@@ -240,7 +246,8 @@ class Combiner:
         replies = self.link.release(list(self.nodes), question)
         failures = dict(replies.failures)
         if replies.silent:
-            failures["no answer"] = replies.silent
+            failures["no answer"] = len(replies.silent)
+            self.nodes = {n: o for n, o in self.nodes.items() if n not in replies.silent}
         shares = []
         for node, share in replies.shares.items():
             name = self.nodes[node]

@@ -57,3 +57,7 @@ class OfficeUnreachable(HqError):
             f"privacy office: no answer ({why}); nothing is lost, run the night again by its name"
         )
         self.why = why
+
+
+class NotConfigured(HqError):
+    """A setting is missing or wrong."""

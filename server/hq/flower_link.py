@@ -7,7 +7,6 @@ one `ConfigRecord` of bytes. What an outlet answers with an error is its type, n
 from __future__ import annotations
 
 import re
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,13 +17,16 @@ from privacy.fixed_point import RING_TYPES
 from privacy.two_key_sum import Envelope, MaskedShare
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from flwr.serverapp import Grid
 
 ROLL_CALL = "query.roll_call"
 RELEASE = "query.release"
 GOODNIGHT = "query.goodnight"
+
+_ABSENT = (3, 4, 5)
+"""Flower's codes for a message, a reply or a node that is not available."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +36,12 @@ class Replies:
     Attributes:
         shares: The masked shares, by Flower node.
         failures: How many nodes answered with an error, by its reason.
-        silent: How many nodes did not answer in time.
+        silent: The nodes that did not answer in time.
     """
 
     shares: Mapping[int, MaskedShare]
     failures: Mapping[str, int]
-    silent: int
+    silent: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,19 +50,20 @@ class FlowerLink:
 
     Attributes:
         grid: The grid: SuperLink's, or a local one.
+        names: Outlet id of each Flower node: whoever registered the nodes knows, not the nodes.
         timeout: Seconds to wait for answers to one question.
-        now: A monotonic clock in seconds.
     """
 
     grid: Grid
+    names: Mapping[int, str]
     timeout: float = 60.0
-    now: Callable[[], float] = time.monotonic
 
-    def roll_call(self) -> dict[int, str]:
-        """Asks who is there: Flower node to outlet id."""
-        replies, _, _ = self._ask(list(self.grid.get_node_ids()), ROLL_CALL, {})
-        named = {node: content.get("outlet") for node, content in replies.items()}
-        return {node: name for node, name in named.items() if isinstance(name, str)}
+    def roll_call(self, cut_off: str, outcome: str) -> dict[int, str]:
+        """Asks who is there and ready for tonight's cut-off and outcome: node to outlet id."""
+        question = {"cut_off": cut_off.encode(), "outcome": outcome.encode()}
+        nodes = [node for node in self.grid.get_node_ids() if node in self.names]
+        replies, _, _ = self._ask(nodes, ROLL_CALL, question)
+        return {node: self.names[node] for node in replies}
 
     def release(self, nodes: list[int], question: Mapping[str, bytes]) -> Replies:
         """Asks nodes for their masked shares."""
@@ -79,7 +82,7 @@ class FlowerLink:
 
     def _ask(
         self, nodes: list[int], kind: str, question: Mapping[str, bytes]
-    ) -> tuple[dict[int, Mapping[str, object]], dict[str, int], int]:
+    ) -> tuple[dict[int, Mapping[str, object]], dict[str, int], frozenset[int]]:
         content = RecordDict({"question": ConfigRecord(dict(question))})
         messages = [
             Message(content=content, dst_node_id=node, message_type=kind, ttl=self.timeout)
@@ -87,14 +90,18 @@ class FlowerLink:
         ]
         answers: dict[int, Mapping[str, object]] = {}
         failures: dict[str, int] = {}
+        heard: set[int] = set()
         for reply in self.grid.send_and_receive(messages, timeout=self.timeout):
+            if reply.has_error() and reply.error.code in _ABSENT:
+                continue
+            heard.add(reply.metadata.src_node_id)
             if reply.has_error():
                 reason = _type_name(reply.error.reason)
                 failures[reason] = failures.get(reason, 0) + 1
             else:
                 records = reply.content.config_records
                 answers[reply.metadata.src_node_id] = records.get("answer", ConfigRecord())
-        return answers, failures, len(nodes) - len(answers) - sum(failures.values())
+        return answers, failures, frozenset(nodes) - heard
 
 
 def _type_name(reason: str | None) -> str:

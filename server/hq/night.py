@@ -9,7 +9,7 @@ unfinished one is taken up where it stood.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -58,6 +58,7 @@ class Step:
         failures: Answers that were errors or did not verify, by reason.
         signal_to_noise: From the released values; None without noise or for points.
         rho: What it cost one unit; None without noise.
+        seconds: From the question to the value.
         clipped: The share of rows clipped, where the release says so.
     """
 
@@ -67,7 +68,21 @@ class Step:
     failures: Mapping[str, int]
     signal_to_noise: float | None
     rho: Rho | None
+    seconds: float
     clipped: float | None = None
+
+    def as_json(self) -> dict[str, object]:
+        """Plain values, for `json.dumps`."""
+        return {
+            "release": self.release,
+            "purpose": self.purpose.value,
+            "outlets": self.outlets,
+            "failures": dict(self.failures),
+            "clipped_share": self.clipped,
+            "signal_to_noise": self.signal_to_noise,
+            "rho": None if self.rho is None else float(self.rho),
+            "seconds": self.seconds,
+        }
 
 
 @dataclass(slots=True)
@@ -81,6 +96,7 @@ class NightReport:
         scorecard: The trained one; None if training did not end.
         evaluation: What the evaluation counts say; None if they were not released.
         points: The score table, where points were asked for.
+        skipped: What was not done tonight, and why.
         ended: "complete", or why it ended before.
     """
 
@@ -90,7 +106,19 @@ class NightReport:
     scorecard: Scorecard | None = None
     evaluation: Evaluation | None = None
     points: ScoreTable | None = None
+    skipped: list[str] = field(default_factory=list)
     ended: str = "not begun"
+
+    def as_json(self) -> dict[str, object]:
+        """What may be kept and shown: everything but the score table."""
+        return {
+            "night": self.night,
+            "ended": self.ended,
+            "cohort": list(self.cohort),
+            "steps": [step.as_json() for step in self.steps],
+            "skipped": self.skipped,
+            "evaluation": None if self.evaluation is None else asdict(self.evaluation),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,14 +167,9 @@ class Night:
         return report
 
     def _roll_call(self) -> dict[int, str]:
-        """Who is there: outlets on HQ's list, each behind exactly one Flower node."""
-        present = self.link.roll_call()
-        names = list(present.values())
-        return {
-            node: name
-            for node, name in present.items()
-            if name in self.outlets and names.count(name) == 1
-        }
+        """Who is there, of the outlets on HQ's list."""
+        present = self.link.roll_call(self.cut_off, self.outcome)
+        return {node: name for node, name in present.items() if name in self.outlets}
 
     def _releases(self, nodes: Mapping[int, str], report: NightReport) -> None:
         if len(nodes) < self.settings.quorum:
@@ -169,6 +192,8 @@ class Night:
         report.evaluation = self._evaluate(combiner, report, card)
         if self.slots:
             report.points = self._points(combiner, report, card)
+        else:
+            report.skipped.append("points: no directory of customers, or switched off in hq.toml")
 
     def _lines(self) -> list[PlannedReleases]:
         """What the night plan holds."""
@@ -224,7 +249,13 @@ class Night:
             )
         )
         step = Step(
-            table.plan.release, Purpose.POINTS, len(table.outlets), combiner.failures, None, None
+            table.plan.release,
+            Purpose.POINTS,
+            len(table.outlets),
+            combiner.failures,
+            None,
+            None,
+            combiner.seconds,
         )
         report.steps.append(step)
         self.on_step(step)
@@ -264,6 +295,7 @@ class Night:
             combiner.failures,
             release.signal_to_noise,
             release.plan.rho(),
+            combiner.seconds,
             clipped,
         )
         report.steps.append(step)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import tomllib
 from fractions import Fraction
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from privacy.loss import EpsilonDelta, Rho
 from privacy.units import Purpose
+from server.hq.errors import NotConfigured
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Share = Annotated[Fraction, BeforeValidator(lambda value: Fraction(str(value)))]
 
@@ -59,3 +65,48 @@ class HqSettings(BaseModel):
             purpose: Rho(year * self.shares[purpose] / self.trainings_a_year / count)
             for purpose, count in self.counts().items()
         }
+
+
+class HqFile(BaseModel):
+    """hq.toml. Unknown keys are refused.
+
+    Attributes:
+        listen: `host:port` of the outlets' port; the card's address where empty.
+        join_seconds: How long outlets may take to join a night.
+        night_at: When `serve` begins a night, UTC.
+        horizon_days: How long after the cut-off an outcome is watched.
+        outcome: What the scorecard predicts.
+        points: Whether points are released; needs a directory.
+        training: How a training spends its budget.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    listen: str = ""
+    join_seconds: float = Field(600.0, gt=0)
+    night_at: dt.time = dt.time(2, 0)
+    horizon_days: int = Field(180, ge=1)
+    outcome: str = "y_loyal"
+    points: bool = False
+    training: HqSettings = HqSettings()
+
+    @classmethod
+    def read(cls, file: Path) -> HqFile:
+        """Reads a TOML file; the defaults where there is none.
+
+        Raises:
+            NotConfigured: If it is not TOML, or has unknown or wrong settings.
+        """
+        try:
+            return cls(**tomllib.loads(file.read_text())) if file.exists() else cls()
+        except (tomllib.TOMLDecodeError, ValidationError) as error:
+            raise NotConfigured(f"{file}: {error}") from error
+
+    def seconds_until_night(self, now: dt.datetime) -> float:
+        """From `now`, UTC, until the next night begins."""
+        begin = now.replace(
+            hour=self.night_at.hour, minute=self.night_at.minute, second=0, microsecond=0
+        )
+        if begin <= now:
+            begin += dt.timedelta(days=1)
+        return (begin - now).total_seconds()

@@ -1,0 +1,24 @@
+"""What HQ and an outlet must agree on before they add anything up."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from importlib.metadata import version
+
+from features.events import CATALOGUE, FEATURE_NAMES
+from features.learning import BIN_EDGES, GRADIENT_CLIP, ROW_CLIP
+from features.scorecard import POINTS_WIDTH
+
+
+def app_digest() -> str:
+    """SHA-256, in hex, of everything public that an answer depends on, the version included.
+
+    A Flower run carries it in place of code: an outlet answers only a run with its own digest. No
+    code travels, so it says which release is installed, not that nobody changed it.
+    """
+    agreed = [
+        version("escapement"), CATALOGUE, FEATURE_NAMES, ROW_CLIP, GRADIENT_CLIP,
+        BIN_EDGES.tolist(), POINTS_WIDTH,
+    ]  # fmt: skip
+    return hashlib.sha256(json.dumps(agreed).encode()).hexdigest()

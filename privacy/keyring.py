@@ -1,0 +1,130 @@
+"""A folder with a party's own keys and the cards it trusts: the only files that `privacy` touches.
+
+identity.json         the party's secrets, readable by its owner only
+public.json           its card, to be given to the others
+peers/<kind>-<name>.json   cards of others, each imported after comparing its fingerprint
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from privacy.errors import PrivacyError
+from privacy.identity import Card, Identity, Kind
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from pathlib import Path
+
+
+class KeyringError(PrivacyError):
+    """A key or card that is not there, or is there already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keyring:
+    """The keys and cards of one party.
+
+    Attributes:
+        folder: Where they are.
+        kind: What the party is.
+    """
+
+    folder: Path
+    kind: Kind
+
+    def create(self, name: str, address: str, at: dt.datetime) -> Identity:
+        """Makes fresh keys.
+
+        Raises:
+            KeyringError: If there are keys already; they are never overwritten.
+        """
+        if self._identity_file.exists():
+            raise KeyringError(f"{self._identity_file}: keys exist already; move them away first")
+        identity = Identity.generate(self.kind, name, address, at)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_private(self._identity_file, identity.encode())
+        self.public_file.write_bytes(identity.card.encode(identity.signing))
+        return identity
+
+    def identity(self) -> Identity:
+        """The party's own keys.
+
+        Raises:
+            KeyringError: If there are none.
+            CardRefused: If they cannot be read.
+        """
+        if not self._identity_file.exists():
+            raise KeyringError(f"{self._identity_file}: no keys; make them first, or restore them")
+        return Identity.decode(self._identity_file.read_bytes(), self.kind)
+
+    @property
+    def public_file(self) -> Path:
+        """The card to give to the others."""
+        return self.folder / "public.json"
+
+    def trust(self, source: Path, kind: Kind) -> Card:
+        """Imports a card. Whoever calls has compared its fingerprint.
+
+        Raises:
+            KeyringError: If another card of that name is trusted already.
+            CardRefused: If the file is no card of that kind.
+        """
+        data = source.read_bytes()
+        card = Card.decode(data, kind)
+        place = self._peer_file(kind, card.name)
+        if place.exists() and place.read_bytes() != data:
+            raise KeyringError(f"{kind} {card.name}: another card is trusted; remove it first")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(data)
+        return card
+
+    def distrust(self, kind: Kind, name: str) -> None:
+        """Takes a card off the list: the revocation.
+
+        Raises:
+            KeyringError: If there is none of that name.
+        """
+        place = self._peer_file(kind, name)
+        if not place.exists():
+            raise KeyringError(f"{kind} {name}: no such card in {place.parent}")
+        place.unlink()
+
+    def peers(self, kind: Kind) -> dict[str, Card]:
+        """The trusted cards of a kind, by name."""
+        files = sorted(self.folder.glob(f"peers/{kind}-*.json"))
+        cards = [Card.decode(file.read_bytes(), kind) for file in files]
+        return {card.name: card for card in cards}
+
+    def peer(self, kind: Kind) -> Card:
+        """The one trusted card of a kind.
+
+        Raises:
+            KeyringError: If there is none, or more than one.
+        """
+        cards = self.peers(kind)
+        if len(cards) != 1:
+            raise KeyringError(
+                f"{self.folder}: got {len(cards)} cards of {kind}, expected 1; import its file"
+            )
+        return next(iter(cards.values()))
+
+    @property
+    def _identity_file(self) -> Path:
+        return self.folder / "identity.json"
+
+    def _peer_file(self, kind: Kind, name: str) -> Path:
+        return self.folder / "peers" / f"{kind}-{name}.json"
+
+
+def write_private(place: Path, data: bytes) -> None:
+    """Writes a file that only its owner can read, whole or not at all."""
+    part = place.with_suffix(".part")
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(place)

@@ -1,0 +1,289 @@
+"""`escapement-hq`: runs the night; sees tokens and noisy sums, never a purchase."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import logging
+import signal
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from features.protocol import app_digest
+from privacy.errors import PrivacyError
+from privacy.identity import Card, Kind
+from privacy.keyring import Keyring
+from server.hq.errors import HqError
+from server.hq.flower_link import FlowerLink
+from server.hq.night import Night, NightReport
+from server.hq.office_client import OfficeClient
+from server.hq.settings import HqFile
+from server.hq.store import HqStore
+from server.hq.superlink import SuperLink
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+office_app = typer.Typer(no_args_is_help=True, help="The privacy office that holds the second key.")
+outlets_app = typer.Typer(no_args_is_help=True, help="HQ's list of outlets.")
+app.add_typer(office_app, name="office")
+app.add_typer(outlets_app, name="outlets")
+
+Home = Annotated[Path, typer.Option(help="Folder of keys, settings and state.")]
+Fingerprint = Annotated[
+    str | None, typer.Option(help="What the owner read to you; asked for when not given.")
+]
+HERE = Path("hq")
+
+_LOG = logging.getLogger(__name__)
+_out = Console()
+_err = Console(stderr=True)
+
+SETTINGS_TEXT = """\
+# HQ's settings; what is commented out is the default.
+# listen = "{address}"
+# join_seconds = 600      # how long outlets may take to join a night
+# night_at = "02:00"      # when `serve` begins a night, in UTC
+# horizon_days = 180      # how long after the cut-off an outcome is watched
+
+[training]
+# rounds = 20
+# quorum = 3
+# trainings_a_year = 12
+"""
+
+
+@app.command()
+def init(
+    name: Annotated[str, typer.Option(help="HQ's name.")],
+    address: Annotated[str, typer.Option(help="host:port at which outlets reach it.")],
+    home: Home = HERE,
+) -> None:
+    """Makes HQ's keys and settings, and the public file for the office and outlets."""
+    with _failing():
+        ring = Keyring(home, Kind.HQ)
+        identity = ring.create(name, address, dt.datetime.now(dt.UTC))
+        settings = home / "hq.toml"
+        settings.write_text(SETTINGS_TEXT.format(address=address))
+        _out.print(f"Settings: {settings}\nPublic file: {ring.public_file}", highlight=False)
+        _out.print(f"Fingerprint: {identity.card.fingerprint}", highlight=False)
+
+
+@office_app.command("add")
+def office_add(file: Path, fingerprint: Fingerprint = None, home: Home = HERE) -> None:
+    """Imports the office's public file, after comparing its fingerprint by another way."""
+    _trust(Keyring(home, Kind.HQ), file, Kind.OFFICE, fingerprint)
+
+
+@outlets_app.command("add")
+def outlets_add(file: Path, fingerprint: Fingerprint = None, home: Home = HERE) -> None:
+    """Imports an outlet's public file, after comparing its fingerprint by another way."""
+    _trust(Keyring(home, Kind.HQ), file, Kind.OUTLET, fingerprint)
+
+
+@outlets_app.command("remove")
+def outlets_remove(name: str, home: Home = HERE) -> None:
+    """Takes an outlet off the list; from the next night on its certificate is refused."""
+    with _failing():
+        Keyring(home, Kind.HQ).distrust(Kind.OUTLET, name)
+        _out.print(f"{name} is off the list.")
+
+
+@app.command("night")
+def night_command(
+    home: Home = HERE,
+    name: Annotated[
+        str | None, typer.Option(help="The night's name; that of a killed night resumes it.")
+    ] = None,
+    cut_off: Annotated[
+        str | None, typer.Option(help="Last day that a feature may see, YYYY-MM-DD.")
+    ] = None,
+) -> None:
+    """Runs one night now: waits for outlets to join, combines what they answer, says goodnight."""
+    _log_to_stderr()
+    with _failing():
+        report = run_night(home, name, cut_off)
+        _out.print(f"Night {report.night}: {report.ended}", highlight=False)
+        if report.ended != "complete":
+            raise typer.Exit(1)
+
+
+@app.command()
+def serve(home: Home = HERE) -> None:
+    """Runs a night every day at the time that hq.toml says, until stopped."""
+    _log_to_stderr()
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    with _failing():
+        while True:
+            wait = HqFile.read(home / "hq.toml").seconds_until_night(dt.datetime.now(dt.UTC))
+            _LOG.info("next night in %.0f minutes", wait / 60)
+            if stop.wait(wait):
+                return
+            try:
+                run_night(home, None, None)
+            except (HqError, OSError) as error:  # tomorrow's night needs nothing from this one
+                _LOG.error("night failed: %s", error)
+
+
+@app.command()
+def status(
+    home: Home = HERE,
+    as_json: Annotated[  # noqa: FBT002  (a flag on the command line)
+        bool, typer.Option("--json", help="Print the last night's report as JSON.")
+    ] = False,
+) -> None:
+    """Says how the last night went: who was there, who was missing, what was skipped and why."""
+    with _failing():
+        nights = sorted((home / "nights").glob("*.json"), key=lambda file: file.stat().st_mtime)
+        if not nights:
+            _out.print("No night yet. `escapement-hq night` runs one.")
+            return
+        last = json.loads(nights[-1].read_text())
+        if as_json:
+            sys.stdout.write(json.dumps(last, indent=2) + "\n")
+            return
+        _out.print(f"Night {last['night']}: {last['ended']}", highlight=False)
+        _out.print(f"There: {', '.join(last['cohort']) or 'nobody'}", highlight=False)
+        _out.print(f"Missing: {', '.join(last['missing']) or 'nobody'}", highlight=False)
+        table = Table("release", "outlets", "failures", "seconds")
+        for step in last["steps"]:
+            failures = ", ".join(f"{why}: {count}" for why, count in step["failures"].items())
+            table.add_row(
+                step["release"].rpartition("/")[2],
+                str(step["outlets"]),
+                failures,
+                f"{step['seconds']:.2f}",
+            )
+        _out.print(table)
+        for skipped in last["skipped"]:
+            _out.print(f"Skipped: {skipped}", highlight=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """Tonight's directory as HQ knows it.
+
+    Attributes:
+        digest: What every plan of the night is bound to.
+        slots: How many customers have one.
+    """
+
+    digest: str
+    slots: int
+
+    @classmethod
+    def read(cls, home: Path) -> Directory:
+        """Reads directory.json; an empty directory where there is none yet."""
+        file = home / "directory.json"
+        if not file.exists():
+            return cls("", 0)
+        raw = json.loads(file.read_text())
+        return cls(str(raw["digest"]), int(raw["slots"]))
+
+
+def run_night(
+    home: Path,
+    name: str | None,
+    cut_off: str | None,
+    listening: Callable[[int], None] = lambda _port: None,
+) -> NightReport:
+    """Runs one night with the keys, lists and settings of a folder.
+
+    Args:
+        home: HQ's folder.
+        name: The night's name; today's date where None.
+        cut_off: ISO 8601 date; the horizon before today where None.
+        listening: Called with the port once outlets can join.
+
+    Raises:
+        HqError: If the office cannot be reached.
+        PrivacyError: If a key or card is missing.
+        OSError: If the address cannot be bound.
+    """
+    settings, ring = HqFile.read(home / "hq.toml"), Keyring(home, Kind.HQ)
+    identity, outlets = ring.identity(), ring.peers(Kind.OUTLET)
+    today = dt.datetime.now(dt.UTC).date()
+    cut_off = cut_off or (today - dt.timedelta(days=settings.horizon_days)).isoformat()
+    directory = Directory.read(home)
+    store = HqStore(f"sqlite:///{home / 'hq.db'}")
+    superlink = SuperLink(outlets, app_digest())
+    try:
+        host, _, port = (settings.listen or identity.card.address).rpartition(":")
+        listening(superlink.listen(identity, host, int(port)))
+        _wait_for_outlets(superlink, set(outlets), settings.join_seconds)
+        report = Night(
+            name or f"night-{today.isoformat()}",
+            cut_off,
+            settings.outcome,
+            settings.training,
+            OfficeClient.connect(identity, ring.peer(Kind.OFFICE), settings.training.timeout),
+            FlowerLink(superlink.grid, superlink.names, settings.training.timeout),
+            store,
+            {outlet: card.verify_key for outlet, card in outlets.items()},
+            directory.digest,
+            directory.slots if settings.points else 0,
+            lambda step: _LOG.info("%s: %d outlets", step.release, step.outlets),
+        ).run()
+    finally:
+        superlink.close()
+        store.close()
+    _record(home, report, set(outlets))
+    return report
+
+
+def _wait_for_outlets(superlink: SuperLink, expected: set[str], seconds: float) -> None:
+    """Waits until everybody on the list has joined, or the window is over."""
+    end = time.monotonic() + seconds
+    while (missing := expected - superlink.online()) and time.monotonic() < end:
+        time.sleep(0.02)
+    if missing:
+        _LOG.warning("not there tonight: %s", ", ".join(sorted(missing)))
+
+
+def _record(home: Path, report: NightReport, expected: set[str]) -> None:
+    """Writes the night's record, for `status` and for people."""
+    folder = home / "nights"
+    folder.mkdir(exist_ok=True)
+    body = {**report.as_json(), "missing": sorted(expected - set(report.cohort))}
+    (folder / f"{report.night}.json").write_text(json.dumps(body, indent=2) + "\n")
+
+
+def _log_to_stderr() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    for noisy in ("flwr", "httpx", "uvicorn"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def _trust(ring: Keyring, file: Path, kind: Kind, fingerprint: str | None) -> None:
+    with _failing():
+        card = Card.decode(file.read_bytes(), kind)
+        if fingerprint is None:
+            _out.print(f"{kind} {card.name}, fingerprint {card.fingerprint}", highlight=False)
+            typer.confirm("Did its owner read you the same by another way?", abort=True)
+        elif fingerprint.split() != card.fingerprint.split():
+            raise typer.BadParameter(f"{file}: its fingerprint is {card.fingerprint}")
+        ring.trust(file, kind)
+        _out.print(f"{kind} {card.name} is on the list.", highlight=False)
+
+
+class _failing:  # noqa: N801  (used as a word in a with statement)
+    """Ends the program with one line where one of our own errors says enough."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, PrivacyError | HqError | OSError):
+            _err.print(f"[bold red]error:[/] {error}", highlight=False)
+            raise typer.Exit(1) from error

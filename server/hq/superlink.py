@@ -1,0 +1,320 @@
+"""Flower's SuperLink, embedded: link state in memory, and a listener for outlets and nothing else.
+
+Held to flwr 1.41.0 by a contract test. Only Flower's Fleet routes exist in this process: no Control
+API that could start a run, no Runtime API with a token to steal, no subprocess. Outlets reach them
+over mutual TLS, each with the one certificate on its card, and Flower authenticates each call with
+the node key on the same card. The night's messages are put into the link state directly, by a Grid
+that lives beside it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import uvicorn
+from fastapi import FastAPI
+from flwr.app import Error, Message
+from flwr.app.message import remove_content_from_message
+from flwr.common.constant import (
+    HEARTBEAT_DEFAULT_INTERVAL,
+    NOOP_FLWR_AID,
+    SUPERLINK_NODE_ID,
+    ErrorCode,
+    SubStatus,
+)
+from flwr.proto.fleet_pb2 import PullMessagesRequest
+from flwr.serverapp import Grid
+from flwr.supercore.constant import FLWR_IN_MEMORY_DB_NAME, NOOP_FEDERATION_ID, TaskType
+from flwr.supercore.error import http_error_translator
+from flwr.supercore.inflatable.inflatable_object import (
+    get_all_nested_objects,
+    get_object_tree,
+    iterate_object_tree,
+    no_object_id_recompute,
+)
+from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_contents
+from flwr.supercore.protobuf.translation import ProtobufTranslationMiddleware
+from flwr.supercore.task_identity import TaskIdentity
+from flwr.superlink.config_loader import (
+    get_federation_manager,
+    get_objectstore_linkstate_factories,
+)
+from flwr.superlink.routers.fleet.node_auth import NodeAuthMiddleware
+from flwr.superlink.routers.fleet.router import router as fleet_router
+from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware
+from typing_extensions import override
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from flwr.server.superlink.linkstate import InMemoryLinkState, LinkState
+    from flwr.supercore.run import Run
+
+    from privacy.identity import Card, Identity
+
+_PULL = "/v1/fleet/pull-messages"
+_HOLD_SECONDS = 2.0
+_POLL_SECONDS = 0.004
+
+
+class SuperLink:
+    """One night's Flower: nodes registered anew from HQ's own list, one run, one listener.
+
+    Attributes:
+        grid: What a `Night` asks its outlets through.
+        names: Outlet id of each Flower node.
+    """
+
+    def __init__(self, outlets: Mapping[str, Card], app_digest: str) -> None:
+        """Makes the link state.
+
+        Args:
+            outlets: HQ's list.
+            app_digest: What an outlet must have installed; carried where Flower has a FAB's hash.
+        """
+        manager = get_federation_manager(is_simulation=False)
+        _, self._factory = get_objectstore_linkstate_factories(FLWR_IN_MEMORY_DB_NAME, manager)
+        self._state: LinkState = self._factory.state()
+        self.names: dict[int, str] = {
+            self._state.create_node(
+                NOOP_FLWR_AID, "", card.node_key_pem, HEARTBEAT_DEFAULT_INTERVAL, name=name
+            ): name
+            for name, card in outlets.items()
+        }
+        run_id = self._state.create_run(
+            None, None, app_digest, {}, NOOP_FEDERATION_ID, None, None, TaskType.SERVER_APP
+        )
+        self._run = next(iter(self._state.get_run_info(run_ids=[run_id])))
+        self._task = self._run.primary_task_id or 0
+        self._state.claim_task(self._task)
+        self._state.activate_task(self._task)
+        self.grid = SuperLinkGrid(self._state, self._run)
+        self._outlets = outlets
+        self._server: uvicorn.Server | None = None
+        self._thread: threading.Thread | None = None
+
+    def listen(self, identity: Identity, host: str, port: int) -> int:
+        """Opens the outlets' port, over mutual TLS.
+
+        Returns:
+            The port; a free one was taken where 0 was asked for.
+
+        Raises:
+            OSError: If the address cannot be bound.
+        """
+        app = FastAPI(
+            docs_url=None,
+            redoc_url=None,
+            openapi_url=None,
+            middleware=[
+                Middleware(BaseHTTPMiddleware, dispatch=http_error_translator),
+                Middleware(ProtobufTranslationMiddleware),
+                Middleware(NodeAuthMiddleware),
+            ],
+        )
+        app.state.linkstate_factory = self._factory
+        app.state.enable_supernode_auth = True
+        app.state.fleet_event_log_plugin = None
+        app.include_router(fleet_router)
+        config = uvicorn.Config(
+            _Hold(app, self._state),
+            host=host,
+            port=port,
+            log_level="warning",
+            lifespan="off",
+            ssl_cert_reqs=ssl.CERT_REQUIRED,
+            timeout_graceful_shutdown=3,
+            server_header=False,
+        )
+        config.load()
+        config.ssl = _tls(identity, self._outlets)
+        server = uvicorn.Server(config)
+        sockets = [config.bind_socket()] if port == 0 else None
+        thread = threading.Thread(target=server.run, args=(sockets,), name="fleet", daemon=True)
+        thread.start()
+        while not server.started:
+            if not thread.is_alive():
+                raise OSError(f"cannot listen on {host}:{port}")
+            time.sleep(0.01)
+        self._server, self._thread = server, thread
+        bound: int = server.servers[0].sockets[0].getsockname()[1]
+        return bound
+
+    def online(self) -> set[str]:
+        """The outlets that have joined and not left."""
+        return {self.names[node] for node in self.grid.get_node_ids() if node in self.names}
+
+    def close(self) -> None:
+        """Ends the run and closes the port."""
+        self._state.finish_task(self._task, SubStatus.COMPLETED, "")
+        if self._server is not None and self._thread is not None:
+            self._server.should_exit = True
+            self._thread.join(timeout=10)
+
+
+class SuperLinkGrid(Grid):
+    """A Grid on the link state itself, in the same process: no socket, no token, no polling delay.
+
+    Attributes:
+        patience: Seconds to wait for the rest, once `enough` of the asked have answered.
+        enough: The share of the asked after which patience begins to run.
+    """
+
+    def __init__(self, state: LinkState, run: Run) -> None:
+        TaskIdentity.run_id, TaskIdentity.node_id = run.run_id, SUPERLINK_NODE_ID
+        self._task = run.primary_task_id or 0
+        TaskIdentity.task_id = self._task
+        self._state = state
+        self._run = run
+        self.patience = 10.0
+        self.enough = 0.5
+
+    @override
+    def set_run(self, run: Run) -> None:
+        self._run = run
+
+    @property
+    @override
+    def run(self) -> Run:
+        return self._run
+
+    @override
+    def create_message(self, *args: Any, **kwargs: Any) -> Message:
+        raise TypeError("make a Message(...) instead; this call is Flower's old one")
+
+    @override
+    def get_node_ids(self) -> Iterable[int]:
+        return sorted(self._state.get_nodes(self._run.run_id))
+
+    @override
+    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+        identifiers = []
+        with no_object_id_recompute():
+            for message in messages:
+                message.metadata.__dict__["_message_id"] = message.object_id
+                objects, tree = get_all_nested_objects(message), get_object_tree(message)
+                session = self._state.start_session(self._run.run_id)
+                head = remove_content_from_message(message)
+                stored, missing = self._state.store_message_and_object_tree(head, tree, session)
+                for identifier in missing if stored else ():
+                    content = objects[identifier].deflate()
+                    self._state.store_object(self._run.run_id, session, identifier, content)
+                identifiers.append(message.metadata.message_id if stored else "")
+        return identifiers
+
+    @override
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        heads = self._state.get_message_res(set(message_ids), self._run.run_id)
+        asked = {head.metadata.reply_to_message_id for head in heads}
+        replies = [self._inflated(head) for head in heads]
+        self._state.delete_messages(message_ins_ids=asked)
+        return replies
+
+    @override
+    def send_and_receive(
+        self, messages: Iterable[Message], *, timeout: float | None = None
+    ) -> Iterable[Message]:
+        self._state.acknowledge_task_heartbeat(self._task)
+        waiting = {identifier for identifier in self.push_messages(messages) if identifier}
+        asked, replies = len(waiting), list[Message]()
+        end = time.monotonic() + (float("inf") if timeout is None else timeout)
+        while waiting and time.monotonic() < end:
+            came = list(self.pull_messages(waiting))
+            waiting -= {reply.metadata.reply_to_message_id for reply in came}
+            replies += came
+            if came and len(replies) >= self.enough * asked:
+                end = min(end, time.monotonic() + self.patience)
+            if not came:
+                time.sleep(_POLL_SECONDS)
+        self._state.delete_messages(message_ins_ids=waiting)
+        return replies
+
+    def _inflated(self, head: Message) -> Message:
+        """A reply with its content, once all of it was pushed."""
+        if head.has_error():
+            return head
+        identifier = head.metadata.message_id
+        tree = self._state.object_store.get_object_tree(identifier)
+        contents: dict[str, bytes] = {}
+        end = time.monotonic() + self.patience
+        for part in (node.object_id for node in iterate_object_tree(tree)):
+            while not (content := self._state.get_object(self._run.run_id, part)):
+                if time.monotonic() > end:
+                    error = Error(ErrorCode.REPLY_MESSAGE_UNAVAILABLE, "Incomplete")
+                    return Message(error, reply_to=head)
+                time.sleep(_POLL_SECONDS)
+            contents[part] = content
+        message = inflate_object_from_contents(identifier, contents)
+        if not isinstance(message, Message):
+            raise TypeError("a reply that is no message")
+        message.metadata.__dict__["_message_id"] = identifier
+        self._state.object_store.delete(identifier)
+        return message
+
+
+class _Hold:
+    """Holds an outlet's question for work until there is some: no polling, no delay.
+
+    An outlet asks again after `_HOLD_SECONDS` without. The request is authenticated after it was
+    held, by Flower; whoever holds a listed certificate can keep a connection open, no more.
+    """
+
+    def __init__(self, app: FastAPI, state: LinkState) -> None:
+        self._app = app
+        self._state = state
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http" or scope["path"] != _PULL:
+            await self._app(scope, receive, send)
+            return
+        body = bytearray()
+        more = True
+        while more and len(body) < 2**16:
+            part = await receive()
+            body += part.get("body", b"")
+            more = part.get("more_body", False)
+        end = time.monotonic() + _HOLD_SECONDS
+        while time.monotonic() < end and not self._has_work(bytes(body)):
+            await asyncio.sleep(_POLL_SECONDS)
+        sent = False
+
+        async def replay() -> Any:
+            nonlocal sent
+            if sent:
+                return await receive()
+            sent = True
+            return {"type": "http.request", "body": bytes(body), "more_body": more}
+
+        await self._app(scope, replay, send)
+
+    def _has_work(self, body: bytes) -> bool:
+        try:
+            node = PullMessagesRequest.FromString(body).node.node_id
+        except ValueError:  # let Flower refuse it
+            return True
+        store = cast("InMemoryLinkState", self._state).message_ins_store
+        return any(
+            message.metadata.dst_node_id == node and message.metadata.delivered_at == ""
+            for message in list(store.values())
+        )
+
+
+def _tls(identity: Identity, outlets: Mapping[str, Card]) -> ssl.SSLContext:
+    """Serves with HQ's certificate, and accepts the certificates on its list and no other."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(cadata="".join(card.certificate for card in outlets.values()))
+    with tempfile.TemporaryDirectory() as folder:  # the ssl module reads keys from files only
+        pem = Path(folder) / "key.pem"
+        pem.touch(mode=0o600)
+        pem.write_bytes(identity.card.certificate.encode() + identity.tls_key)
+        context.load_cert_chain(pem)
+    return context

@@ -1,0 +1,232 @@
+"""`escapement-office`: the privacy office, on a machine that HQ does not control."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import logging
+import signal
+import sys
+import threading
+import time
+import tomllib
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from privacy.errors import PrivacyError
+from privacy.identity import Card, Kind
+from privacy.keyring import Keyring
+from privacy.units import Purpose, Unit
+from server.office.errors import OfficePaused
+from server.office.ledger_store import OfficeStore
+from server.office.service import OfficeService, start_server
+from server.office.settings import OfficeSettings
+from server.office.unlock import Office
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+hq_app = typer.Typer(no_args_is_help=True, help="The HQ that may call.")
+outlets_app = typer.Typer(no_args_is_help=True, help="The office's own list of outlets.")
+app.add_typer(hq_app, name="hq")
+app.add_typer(outlets_app, name="outlets")
+
+Home = Annotated[Path, typer.Option(help="Folder of keys, settings and state.")]
+Fingerprint = Annotated[
+    str | None, typer.Option(help="What the owner read to you; asked for when not given.")
+]
+HERE = Path("office")
+
+_out = Console()
+_err = Console(stderr=True)
+
+SETTINGS_TEXT = """\
+# The privacy office's settings; what is commented out is the default.
+# listen = "{address}"
+
+[promise]
+# epsilon = 4.0          # a year's promise to a customer, over all outlets
+# delta = 1e-6
+# minimum_outlets = 3    # no sum over fewer outlets is ever unlocked
+"""
+
+
+@app.command()
+def init(
+    name: Annotated[str, typer.Option(help="The office's name.")],
+    address: Annotated[str, typer.Option(help="host:port at which HQ reaches it.")],
+    home: Home = HERE,
+) -> None:
+    """Makes the office's keys and settings, and the public file for HQ and outlets."""
+    with _failing():
+        ring = Keyring(home, Kind.OFFICE)
+        identity = ring.create(name, address, dt.datetime.now(dt.UTC))
+        settings = home / "office.toml"
+        settings.write_text(SETTINGS_TEXT.format(address=address))
+        _out.print(f"Settings: {settings}\nPublic file: {ring.public_file}", highlight=False)
+        _out.print(f"Fingerprint: {identity.card.fingerprint}", highlight=False)
+
+
+@hq_app.command("add")
+def hq_add(file: Path, fingerprint: Fingerprint = None, home: Home = HERE) -> None:
+    """Imports HQ's public file, after comparing its fingerprint by another way."""
+    _trust(Keyring(home, Kind.OFFICE), file, Kind.HQ, fingerprint)
+
+
+@outlets_app.command("add")
+def outlets_add(file: Path, fingerprint: Fingerprint = None, home: Home = HERE) -> None:
+    """Imports an outlet's public file, after comparing its fingerprint by another way."""
+    _trust(Keyring(home, Kind.OFFICE), file, Kind.OUTLET, fingerprint)
+
+
+@outlets_app.command("remove")
+def outlets_remove(name: str, home: Home = HERE) -> None:
+    """Takes an outlet off the list; from then on it is in no sum."""
+    with _failing():
+        Keyring(home, Kind.OFFICE).distrust(Kind.OUTLET, name)
+        _out.print(f"{name} is off the list.")
+
+
+@outlets_app.command("list")
+def outlets_list(home: Home = HERE) -> None:
+    """Lists outlets and fingerprints."""
+    with _failing():
+        for card in Keyring(home, Kind.OFFICE).peers(Kind.OUTLET).values():
+            _out.print(f"{card.name}  {card.fingerprint}", highlight=False)
+
+
+@app.command()
+def serve(home: Home = HERE) -> None:
+    """Serves HQ over mutual TLS until stopped."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    with _failing():
+        ring = Keyring(home, Kind.OFFICE)
+        identity, settings, listen = ring.identity(), *_settings(home)
+        store = OfficeStore(f"sqlite:///{home / 'office.db'}", settings.policy())
+
+        def office() -> Office:
+            if _pause_file(home).exists():
+                raise OfficePaused
+            keys = {name: card.verify_key for name, card in ring.peers(Kind.OUTLET).items()}
+            return Office(settings, store, identity.signing, keys, time.time)
+
+        service = OfficeService(office)
+        address = listen or identity.card.address
+        server, _ = start_server(service, identity, ring.peer(Kind.HQ), address)
+        _out.print(f"The privacy office {identity.card.name} serves {address}.", highlight=False)
+        stop.wait()
+        server.stop(grace=5).wait()
+        store.close()
+
+
+@app.command()
+def pause(home: Home = HERE) -> None:
+    """Signs and unlocks nothing until resumed. Takes effect at once."""
+    home.mkdir(exist_ok=True)
+    _pause_file(home).touch()
+    _out.print("Paused.")
+
+
+@app.command()
+def resume(home: Home = HERE) -> None:
+    """Ends a pause."""
+    _pause_file(home).unlink(missing_ok=True)
+    _out.print("Resumed.")
+
+
+@app.command()
+def ledger(
+    home: Home = HERE,
+    as_json: Annotated[  # noqa: FBT002  (a flag on the command line)
+        bool, typer.Option("--json", help="Print every entry as JSON.")
+    ] = False,
+) -> None:
+    """Prints the ledger of losses, its chain verified."""
+    with _failing():
+        settings, _ = _settings(home)
+        store = OfficeStore(f"sqlite:///{home / 'office.db'}", settings.policy())
+        book, at = store.ledger(), int(time.time())
+        store.close()
+        if as_json:
+            entries = [
+                {
+                    "sequence": entry.sequence,
+                    "at": entry.at,
+                    "act": entry.act.value,
+                    "night": entry.night,
+                    "release": entry.release,
+                    "purpose": None if entry.purpose is None else entry.purpose.value,
+                    "rho": entry.rho.encode(),
+                    "noiseless": entry.noiseless,
+                    "digest": entry.digest,
+                }
+                for entry in book.entries
+            ]
+            sys.stdout.write(json.dumps(entries, indent=2) + "\n")
+            return
+        table = Table(title=f"{len(book.entries)} entries, head {book.head[:16]}")
+        for column in ("use", "spent", "held", "remaining", "a year"):
+            table.add_column(column, justify="left" if column == "use" else "right")
+        for purpose in Purpose:
+            limit, spent = book.policy.limit(purpose), book.spent(purpose, at)
+            left = book.remaining(purpose, at)
+            figures = (spent, limit - spent - left, left, limit)
+            table.add_row(purpose.value, *(f"{float(figure):.5f}" for figure in figures))
+        _out.print(table)
+        for unit in Unit:
+            spent_epsilon = book.epsilon(unit, at)
+            stated = (
+                "unbounded: a sum had no noise" if spent_epsilon is None else f"{spent_epsilon:.3f}"
+            )
+            promise = book.policy.guarantee(unit)
+            _out.print(
+                f"{unit}: epsilon {stated} of {promise.epsilon:g} at delta {promise.delta:g}",
+                highlight=False,
+            )
+
+
+def _settings(home: Path) -> tuple[OfficeSettings, str]:
+    """Reads office.toml: the promise, and where to listen if not at the card's address."""
+    file = home / "office.toml"
+    try:
+        raw = tomllib.loads(file.read_text()) if file.exists() else {}
+        unknown = set(raw) - {"listen", "promise"}
+        if unknown:
+            raise typer.BadParameter(f"{file}: unknown settings {', '.join(sorted(unknown))}")
+        return OfficeSettings(**raw.get("promise", {})), str(raw.get("listen", ""))
+    except (tomllib.TOMLDecodeError, ValidationError) as error:
+        raise typer.BadParameter(f"{file}: {error}") from error
+
+
+def _pause_file(home: Path) -> Path:
+    return home / "paused"
+
+
+def _trust(ring: Keyring, file: Path, kind: Kind, fingerprint: str | None) -> None:
+    with _failing():
+        card = Card.decode(file.read_bytes(), kind)
+        if fingerprint is None:
+            _out.print(f"{kind} {card.name}, fingerprint {card.fingerprint}", highlight=False)
+            typer.confirm("Did its owner read you the same by another way?", abort=True)
+        elif fingerprint.split() != card.fingerprint.split():
+            raise typer.BadParameter(f"{file}: its fingerprint is {card.fingerprint}")
+        ring.trust(file, kind)
+        _out.print(f"{kind} {card.name} is on the list.", highlight=False)
+
+
+class _failing:  # noqa: N801  (used as a word in a with statement)
+    """Ends the program with one line where one of our own errors says enough."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, PrivacyError | OSError):
+            _err.print(f"[bold red]error:[/] {error}", highlight=False)
+            raise typer.Exit(1) from error
