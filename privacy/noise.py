@@ -11,7 +11,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import opendp.prelude as dp
+from opendp.domains import atom_domain, vector_domain
+from opendp.measurements import make_gaussian
+from opendp.metrics import l2_distance
+from opendp.mod import enable_features
 
 from privacy.errors import InvalidParameter
 from privacy.loss import Rho
@@ -19,7 +22,7 @@ from privacy.loss import Rho
 if TYPE_CHECKING:
     from privacy.fixed_point import Integers
 
-dp.enable_features("contrib")
+enable_features("contrib")
 
 LARGEST_NOISE_SCALE = 2**50
 """Draws of this scale stay within 64 bits but for a chance below exp(-2^24)."""
@@ -41,9 +44,9 @@ class DiscreteGaussian:
             raise InvalidParameter(
                 f"noise scale: got {self.scale}, expected 1 to {LARGEST_NOISE_SCALE}"
             )
-        measurement = dp.m.make_gaussian(
-            dp.vector_domain(dp.atom_domain(T="i64")),
-            dp.l2_distance(T="i64"),
+        measurement = make_gaussian(
+            vector_domain(atom_domain(T="i64")),
+            l2_distance(T="i64"),
             scale=float(self.scale),
         )
         object.__setattr__(self, "_measurement", measurement)

@@ -33,7 +33,7 @@ from server.hq.training import Evaluation
 from server.office.ledger_store import OfficeStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from features.events import Vector
     from privacy.budget import Ledger
@@ -304,7 +304,7 @@ def _office(settings: Settings) -> dict[str, object]:
     return {**raw, "shares": _shares(settings.office.shares)}
 
 
-def _shares(shares: dict[Purpose, object]) -> dict[str, str]:
+def _shares(shares: Mapping[Purpose, object]) -> dict[str, str]:
     return {purpose.value: str(share) for purpose, share in shares.items()}
 
 

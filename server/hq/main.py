@@ -217,7 +217,7 @@ def run_night(
     cut_off = cut_off or (today - dt.timedelta(days=settings.horizon_days)).isoformat()
     directory = Directory.read(home)
     store = HqStore(f"sqlite:///{home / 'hq.db'}")
-    superlink = SuperLink(outlets, app_digest())
+    superlink = SuperLink(outlets, app_digest(), settings.training.patience)
     try:
         host, _, port = (settings.listen or identity.card.address).rpartition(":")
         listening(superlink.listen(identity, host, int(port)))

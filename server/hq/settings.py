@@ -33,6 +33,7 @@ class HqSettings(BaseModel):
         step: Step length in preconditioned space, where the loss is about 1/4-smooth.
         quorum: The least number of outlets in a sum.
         timeout: Seconds to wait for answers to one question.
+        patience: Seconds to wait for the rest, once half of the asked have answered.
         noiseless: Ask for plans without noise. **For the sandbox only**; a real office refuses.
     """
 
@@ -50,6 +51,7 @@ class HqSettings(BaseModel):
     step: float = Field(2.0, gt=0)
     quorum: int = Field(3, ge=2)
     timeout: float = Field(60.0, gt=0)
+    patience: float = Field(10.0, gt=0)
     noiseless: bool = False
 
     def counts(self) -> dict[Purpose, int]:

@@ -72,12 +72,13 @@ class SuperLink:
         names: Outlet id of each Flower node.
     """
 
-    def __init__(self, outlets: Mapping[str, Card], app_digest: str) -> None:
+    def __init__(self, outlets: Mapping[str, Card], app_digest: str, patience: float) -> None:
         """Makes the link state.
 
         Args:
             outlets: HQ's list.
             app_digest: What an outlet must have installed; carried where Flower has a FAB's hash.
+            patience: Seconds to wait for the rest, once half of the asked have answered.
         """
         manager = get_federation_manager(is_simulation=False)
         _, self._factory = get_objectstore_linkstate_factories(FLWR_IN_MEMORY_DB_NAME, manager)
@@ -95,7 +96,7 @@ class SuperLink:
         self._task = self._run.primary_task_id or 0
         self._state.claim_task(self._task)
         self._state.activate_task(self._task)
-        self.grid = SuperLinkGrid(self._state, self._run)
+        self.grid = SuperLinkGrid(self._state, self._run, patience)
         self._outlets = outlets
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
@@ -163,18 +164,16 @@ class SuperLinkGrid(Grid):
     """A Grid on the link state itself, in the same process: no socket, no token, no polling delay.
 
     Attributes:
-        patience: Seconds to wait for the rest, once `enough` of the asked have answered.
-        enough: The share of the asked after which patience begins to run.
+        patience: Seconds to wait for the rest, once half of the asked have answered.
     """
 
-    def __init__(self, state: LinkState, run: Run) -> None:
+    def __init__(self, state: LinkState, run: Run, patience: float) -> None:
         TaskIdentity.run_id, TaskIdentity.node_id = run.run_id, SUPERLINK_NODE_ID
         self._task = run.primary_task_id or 0
         TaskIdentity.task_id = self._task
         self._state = state
         self._run = run
-        self.patience = 10.0
-        self.enough = 0.5
+        self.patience = patience
 
     @override
     def set_run(self, run: Run) -> None:
@@ -229,7 +228,7 @@ class SuperLinkGrid(Grid):
             came = list(self.pull_messages(waiting))
             waiting -= {reply.metadata.reply_to_message_id for reply in came}
             replies += came
-            if came and len(replies) >= self.enough * asked:
+            if came and 2 * len(replies) >= asked:
                 end = min(end, time.monotonic() + self.patience)
             if not came:
                 time.sleep(_POLL_SECONDS)

@@ -94,7 +94,9 @@ def test_an_outlet_that_is_down_is_simply_not_in_the_sum() -> None:
     assert report.ended == "complete"
     assert len(report.cohort) == 4
     assert {step.outlets for step in report.steps} == {3}
-    assert {tuple(step.failures.items()) for step in report.steps} == {(("no answer", 1),)}
+    first, *rest = [step.failures for step in report.steps]
+    assert first == {"no answer": 1}
+    assert not any(rest)  # who fell silent is not asked, nor waited for, again tonight
 
 
 def test_fewer_outlets_than_the_quorum_end_the_night_and_cost_nothing() -> None:

@@ -1,0 +1,233 @@
+"""Nights of real processes over TLS: complete, interrupted, and lied to."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from privacy.identity import Kind
+from privacy.keyring import Keyring
+from privacy.units import Unit
+from sandbox.processes import ENVIRONMENT, Processes
+from tests.networks import CUT_OFF, TARGET, small_world
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from server.hq.night import NightReport
+
+pytestmark = pytest.mark.federation
+
+
+def night(network: Processes, name: str = "n1") -> NightReport:
+    return network.night(name, str(CUT_OFF), TARGET)
+
+
+def charges(network: Processes) -> list[str]:
+    return [entry.release for entry in network.ledger().entries if entry.release]
+
+
+def start_dying(
+    network: Processes, where: str, when: str, number: int, role: str, home: Path, *arguments: str
+) -> subprocess.Popen[bytes]:
+    """Starts a role that will be killed; `network` ends it all the same."""
+    command = [
+        sys.executable, "-m", "tests.federation.dying", where, when, str(number), role,
+        *arguments, "--home", str(home),
+    ]  # fmt: skip
+    with (home / "dying.log").open("ab") as log:
+        process = subprocess.Popen(  # noqa: S603  (our own program)
+            command, stdout=log, stderr=log, env={**os.environ, **ENVIRONMENT}
+        )
+    network.running[f"dying {role}"] = process
+    return process
+
+
+def test_a_night_is_complete_and_neither_hq_nor_the_office_holds_a_customer(
+    enrol: Callable[..., Processes],
+) -> None:
+    network = enrol()
+    report = night(network)
+    assert report.ended == "complete"
+    assert report.cohort == ("O1", "O2", "O3", "O4")
+    assert len(charges(network)) == 4
+    spent = network.ledger().epsilon(Unit.CUSTOMER, int(time.time()))
+    assert spent is not None
+    assert 0.999 <= spent <= 1.0
+    written = b"".join(
+        file.read_bytes()
+        for role in ("hq", "office")
+        for file in (network.folder / role).rglob("*")
+        if file.is_file()
+    )
+    assert len(written) > 20_000
+    for customer in small_world(customers=300).customers:
+        name = customer.encode()
+        for form in (
+            name,
+            hashlib.sha256(name).hexdigest().encode(),
+            hashlib.sha256(name).digest(),
+            base64.b64encode(name).rstrip(b"="),
+        ):
+            assert form not in written
+    for event in small_world(customers=300).snapshot.history.head(500).iter_rows(named=True):
+        assert f"{event['price']:.2f}".encode() not in re.sub(rb"[0-9a-f]{32,}", b"", written)
+
+
+def test_an_outlet_that_only_hq_knows_is_not_counted(enrol: Callable[..., Processes]) -> None:
+    network = enrol()
+    Keyring(network.folder / "office", Kind.OFFICE).distrust(Kind.OUTLET, "O4")
+    report = night(network)
+    assert report.ended == "complete"
+    assert {step.outlets for step in report.steps} == {3}
+    assert all(step.failures == {"seed at fault": 1} for step in report.steps)
+
+
+def test_an_outlet_killed_in_mid_round_leaves_the_night_finishing_without_it(
+    enrol: Callable[..., Processes],
+) -> None:
+    network = enrol(rounds=3)
+    home = network.outlet("O2")
+    network.start_office()
+    hq = network.start(
+        "escapement-hq",
+        "night",
+        "--name",
+        "n1",
+        "--cut-off",
+        str(CUT_OFF),
+        home=network.folder / "hq",
+    )
+    for name in ("O1", "O3", "O4"):
+        network.start("escapement-outlet", "nightly", home=network.outlet(name))
+    dying = start_dying(
+        network, "outlet_client.contribute:Outlet.answer", "before", 2, "outlet", home, "nightly"
+    )
+    assert hq.wait(timeout=120) == 0
+    assert dying.wait(timeout=10) == 9
+    report = network.read_night("n1", TARGET)
+    assert report.ended == "complete"
+    assert [step.outlets for step in report.steps] == [4, 3, 3, 3, 3, 3]
+    assert report.steps[1].failures == {"no answer": 1}
+
+
+OFFICE_STEPS = [
+    ("server.office.ledger_store:Transaction.add_night", "before", 1),
+    ("server.office.unlock:Office.sign_night", "after", 1),
+    ("server.office.ledger_store:Transaction.add_release", "before", 2),
+    ("server.office.unlock:Office.sign_release", "after", 2),
+    ("server.office.unlock:Office._charge", "before", 2),
+    ("server.office.unlock:Office._charge", "after", 2),
+    ("server.office.unlock:Office._draw", "after", 2),
+    ("server.office.unlock:Office._store_answer", "after", 2),
+    ("server.office.unlock:Office.close_night", "before", 1),
+    ("server.office.unlock:Office.close_night", "after", 1),
+]
+HQ_STEPS = [
+    ("server.hq.store:HqStore.add_plan", "before", 2),
+    ("server.hq.store:HqStore.add_plan", "after", 2),
+    ("server.hq.store:HqStore.add_sum", "before", 2),
+    ("server.hq.store:HqStore.add_sum", "after", 2),
+    ("server.hq.store:HqStore.add_values", "before", 2),
+    ("server.hq.store:HqStore.add_values", "after", 2),
+]
+HQ_NIGHT = ("night", "--name", "n1", "--cut-off", str(CUT_OFF))
+
+
+@pytest.mark.parametrize(
+    ("role", "step"),
+    [("office", step) for step in OFFICE_STEPS] + [("hq", step) for step in HQ_STEPS],
+    ids=lambda value: value if isinstance(value, str) else f"{value[1]} {value[0].split('.')[-1]}",
+)
+def test_a_kill_at_any_step_neither_loses_nor_repeats_a_charge(
+    enrol: Callable[..., Processes], role: str, step: tuple[str, str, int]
+) -> None:
+    """The role is killed, everything is started again, and the same night ends complete."""
+    network = enrol(outlets=3)
+    hq_home, office_home = network.folder / "hq", network.folder / "office"
+    if role == "office":
+        dying = start_dying(network, *step, "office", office_home, "serve")
+        network.start("escapement-hq", *HQ_NIGHT, home=hq_home)
+    else:
+        network.start_office()
+        dying = start_dying(network, *step, "hq", hq_home, *HQ_NIGHT)
+    network.start_outlets()
+    assert dying.wait(timeout=60) == 9
+    network.stop()
+    before = charges(network)
+    assert len(before) == len(set(before)) <= 2 or "close_night" in step[0]
+
+    report = night(network)
+    assert report.ended == "complete"
+    assert report.cohort == ("O1", "O2", "O3")
+    after = charges(network)
+    assert after[: len(before)] == before
+    assert len(after) == len(set(after)) == 4
+
+
+def test_the_night_after_a_kill_is_complete_under_its_own_name(
+    enrol: Callable[..., Processes],
+) -> None:
+    network = enrol(outlets=3, trainings=2)
+    network.start_office()
+    hq = network.start("escapement-hq", *HQ_NIGHT, home=network.folder / "hq")
+    network.start_outlets()
+    while network.released() < 1:
+        time.sleep(0.02)
+        assert hq.poll() is None
+    hq.send_signal(signal.SIGKILL)
+    network.stop()
+    report = night(network, "n2")
+    assert report.ended == "complete"
+    assert len([name for name in charges(network) if name.startswith("n2/")]) == 4
+
+
+def test_a_paused_office_signs_nothing_and_the_night_says_so(
+    enrol: Callable[..., Processes],
+) -> None:
+    network = enrol(outlets=3)
+    (network.folder / "office" / "paused").touch()
+    report = night(network)
+    assert "OfficeUnreachable: privacy office: no answer (paused)" in report.ended
+    assert network.ledger().entries == ()
+    (network.folder / "office" / "paused").unlink()
+    assert night(network).ended == "complete"
+
+
+def test_processes_release_the_same_sums_as_one_process_to_the_last_bit(
+    enrol: Callable[..., Processes],
+) -> None:
+    from sandbox.network import Network, Settings
+    from server.hq.store import HqStore
+
+    network = enrol(epsilon=None, rounds=2)
+    assert night(network).ended == "complete"
+    world = small_world(outlets=4, customers=300)
+    everybody = world.fold >= 0
+    local = Network.build(
+        world.members(TARGET, world.y, everybody),
+        world.customers,
+        Settings.one_training(None, 1e-6, 2),
+    )
+    assert local.night("n1", str(CUT_OFF), TARGET, points=True).ended == "complete"
+    store = HqStore(f"sqlite:///{network.folder / 'hq' / 'hq.db'}")
+    purposes = ("moments", "training", "training", "evaluation", "points")
+    for number, purpose in enumerate(purposes, start=1):
+        name = f"n1/{TARGET}/{number:03d}-{purpose}"
+        here, there = local.hq_store.checkpoint(name), store.checkpoint(name)
+        assert here is not None
+        assert there is not None
+        assert here.values is not None
+        assert there.values is not None
+        assert here.values.tobytes() == there.values.tobytes()
+    store.close()
