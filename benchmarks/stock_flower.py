@@ -5,8 +5,8 @@ python -m benchmarks.stock_flower [--nodes 5] [--rounds 5]
 Everything is as Flower ships it but the addresses: TLS on loopback, every message answered by a
 fresh ClientApp process, and Flower's own polling (a SuperNode for messages and a ServerApp for
 replies every 3 s, a SuperExec for tasks every second). Questions and answers are tiny, so what is
-measured is the round itself. The first round also installs the app on every node. Plain HTTP remains
-where Flower has it by default: between a SuperNode and its own ClientApp.
+measured is the round itself. The first round also installs the app on every node. Plain HTTP
+remains where Flower has it by default: between a SuperNode and its own ClientApp.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated
 import polars as pl
 import typer
 from rich.console import Console
+from sqlalchemy.exc import SQLAlchemyError
 
 from features.errors import FeatureError
 from outlet_client.errors import (
@@ -209,6 +210,9 @@ class _failing:  # noqa: N801  (used as a word in a with statement)
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, SQLAlchemyError):
+            cause = getattr(error, "orig", None)
+            error = OSError(f"database: {cause or type(error).__name__}; is the disk full?")
         if isinstance(error, OutletError | PrivacyError | FeatureError | OSError):
             _err.print(f"[bold red]error:[/] {error}", highlight=False, soft_wrap=True)
             raise typer.Exit(EXIT_CODES.get(type(error), 1)) from error

@@ -22,6 +22,7 @@ from privacy.errors import PrivacyError
 from sandbox.market import DAYS, FIRST_DAY, simulated_ledger
 from sandbox.network import Settings
 from sandbox.one_night import one_night
+from sandbox.processes import ProcessFailed
 from sandbox.replay import ReplayFailed, ReplayReport, TrainOn, World, replay
 from sandbox.show import auc_table, plot_auc_by_epsilon, steps_table
 
@@ -55,18 +56,21 @@ def replay_command(
     epsilon: Annotated[str, typer.Option(help="Cost of one whole training, or inf.")] = "1",
     repeats: Annotated[int, typer.Option(min=1, help="Trainings per fold.")] = 3,
     train_on: Annotated[TrainOn, typer.Option(help="Whose outcomes train.")] = TrainOn.GIVEN,
+    processes: Annotated[  # noqa: FBT002  (a flag on the command line)
+        bool, typer.Option("--processes", help="Every party a process of its own, over TLS.")
+    ] = False,
     plot: Annotated[Path | None, typer.Option(help="PNG of AUC by epsilon; takes longer.")] = None,
 ) -> None:
     """Replays a real ledger as a network of its outlets and measures how its scores rank."""
     chosen = _epsilon(epsilon)
     try:
         world = World.load(ledger, labels, CutOff.parse(cutoff), target)
-        found = _replay(world, target, chosen, repeats, train_on)
+        found = _replay(world, target, chosen, repeats, train_on, processes=processes)
         report.write_text(json.dumps(found.as_json(), indent=2) + "\n")
         if plot is not None:
             others = [_replay(world, target, e, 1, train_on) for e in (*PLOTTED, None)]
             plot_auc_by_epsilon(others, plot)
-    except (FeatureError, PrivacyError, ReplayFailed) as error:
+    except (FeatureError, PrivacyError, ReplayFailed, ProcessFailed) as error:
         _err.print(f"[bold red]error:[/] {error}", highlight=False)
         raise typer.Exit(1) from error
     _out.print(auc_table(found.auc))
@@ -80,7 +84,13 @@ def replay_command(
 
 
 def _replay(
-    world: World, target: str, epsilon: float | None, repeats: int, train_on: TrainOn
+    world: World,
+    target: str,
+    epsilon: float | None,
+    repeats: int,
+    train_on: TrainOn,
+    *,
+    processes: bool = False,
 ) -> ReplayReport:
     """Runs a replay behind a progress bar; without noise, once is enough."""
     repeats = 1 if epsilon is None else repeats
@@ -95,6 +105,7 @@ def _replay(
             epsilon=epsilon,
             repeats=repeats,
             train_on=train_on,
+            processes=processes,
             on_step=lambda _step: progress.advance(task),
         )
 

@@ -10,9 +10,11 @@ import datetime as dt
 import json
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,6 +36,9 @@ from server.office.ledger_store import OfficeStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    import numpy as np
+    import numpy.typing as npt
 
     from features.events import Vector
     from privacy.budget import Ledger
@@ -77,7 +82,7 @@ class Processes:
         world: World,
         target: str,
         y: Vector,
-        training: Vector,
+        training: npt.NDArray[np.bool_],
         settings: Settings,
     ) -> Processes:
         """Makes keys, cards, settings, ledgers and directories for everybody.
@@ -218,13 +223,14 @@ class Processes:
         self.running.clear()
 
     def released(self) -> int:
-        """How many releases HQ has made."""
-        if not (self.folder / "hq" / "hq.db").exists():
+        """How many releases HQ has made; read without touching its database."""
+        place = self.folder / "hq" / "hq.db"
+        try:
+            with closing(sqlite3.connect(f"file:{place}?mode=ro", uri=True)) as database:
+                query = "SELECT COUNT(*) FROM releases WHERE value IS NOT NULL"
+                return int(database.execute(query).fetchone()[0])
+        except sqlite3.OperationalError:  # not there yet, or being written
             return 0
-        store = self._hq_store()
-        count = store.released()
-        store.close()
-        return count
 
     def read_night(self, name: str, outcome: str) -> NightReport:
         """Reads a night from HQ's folder, the score table included.
@@ -277,7 +283,7 @@ class Processes:
         return HqStore(f"sqlite:///{self.folder / 'hq' / 'hq.db'}")
 
 
-def _write_directory(home: Path, world: World, name: str, training: Vector) -> None:
+def _write_directory(home: Path, world: World, name: str, training: npt.NDArray[np.bool_]) -> None:
     """Slots and homes of one outlet's customers; only who is in training has a home."""
     mine = world.events[name].customers()
     known = pl.DataFrame(

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import datetime as dt
 import resource
+import tempfile
 import time
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,11 +36,12 @@ from outlet_client.purchases import read_events, read_table
 from privacy.units import Unit
 from sandbox.baselines import auc, fit_and_score_linked, linked_features, past_spend
 from sandbox.network import Member, Network, Settings
+from sandbox.processes import Processes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
+    from privacy.budget import Ledger
     from server.hq.night import NightReport, Step
 
 
@@ -209,6 +212,7 @@ def replay(
     delta: float = 1e-6,
     repeats: int = 3,
     train_on: TrainOn = TrainOn.GIVEN,
+    processes: bool = False,
     on_step: Callable[[Step], None] = lambda _step: None,
 ) -> ReplayReport:
     """Trains and scores once per fold and repeat.
@@ -220,7 +224,8 @@ def replay(
         delta: Its failure probability.
         repeats: Trainings per fold; one is enough without noise.
         train_on: Where training's outcomes come from.
-        on_step: Called after every release.
+        processes: Whether every party is a process of its own, over TLS; slower.
+        on_step: Called after every release; of processes, once a night for all.
 
     Raises:
         ReplayFailed: If a night ended before its time; names why.
@@ -235,16 +240,10 @@ def replay(
     for fold in np.unique(world.fold).tolist():
         test = world.fold == fold
         for repeat in range(repeats):
-            network = Network.build(world.members(target, y, ~test), world.customers, settings)
-            report = network.night(
-                f"{target}-{fold}-{repeat}",
-                str(world.snapshot.cut_off),
-                target,
-                points=True,
-                on_step=on_step,
-            )
-            rho = float(network.ledger().spent_in_unit(Unit.CUSTOMER, int(time.time())))
-            network.close()
+            name = f"{target.replace('_', '-')}-{fold}-{repeat}"
+            run = _in_processes if processes else _in_one_process
+            report, ledger = run(world, name, target, y, ~test, settings, on_step)
+            rho = float(ledger.spent_in_unit(Unit.CUSTOMER, int(time.time())))
             network_scores, home_scores = scores(report, home_x)
             _note(found, "network", world.y[test], network_scores[test])
             _note(found, "shared_model_home_events", world.y[test], home_scores[test])
@@ -270,6 +269,42 @@ def replay(
         peak_mib=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
         auc={name: Spread.over(values) for name, values in found.items()},
     )
+
+
+def _in_one_process(
+    world: World,
+    name: str,
+    target: str,
+    y: Vector,
+    training: npt.NDArray[np.bool_],
+    settings: Settings,
+    on_step: Callable[[Step], None],
+) -> tuple[NightReport, Ledger]:
+    """One training in this process."""
+    network = Network.build(world.members(target, y, training), world.customers, settings)
+    cut_off = str(world.snapshot.cut_off)
+    report = network.night(name, cut_off, target, points=True, on_step=on_step)
+    ledger = network.ledger()
+    network.close()
+    return report, ledger
+
+
+def _in_processes(
+    world: World,
+    name: str,
+    target: str,
+    y: Vector,
+    training: npt.NDArray[np.bool_],
+    settings: Settings,
+    on_step: Callable[[Step], None],
+) -> tuple[NightReport, Ledger]:
+    """One training with every party a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        network = Processes.enrol(Path(folder), world, target, y, training, settings)
+        report = network.night(name, str(world.snapshot.cut_off), target)
+        for step in report.steps:
+            on_step(step)
+        return report, network.ledger()
 
 
 def scores(report: NightReport, home_x: Matrix) -> tuple[Vector, Vector]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+from sqlalchemy.exc import SQLAlchemyError
 
 from features.protocol import app_digest
 from privacy.errors import PrivacyError
@@ -284,6 +285,9 @@ class _failing:  # noqa: N801  (used as a word in a with statement)
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, SQLAlchemyError):
+            cause = getattr(error, "orig", None)
+            error = OSError(f"database: {cause or type(error).__name__}; is the disk full?")
         if isinstance(error, PrivacyError | HqError | OSError):
             _err.print(f"[bold red]error:[/] {error}", highlight=False)
             raise typer.Exit(1) from error

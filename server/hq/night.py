@@ -27,7 +27,7 @@ from privacy.errors import AnswerRefused, BudgetExceeded, PlanRefused
 from privacy.plans import PlannedReleases
 from privacy.units import Purpose
 from server.hq.combine import Ask, Combiner, PrivacyOffice
-from server.hq.errors import HqError, QuorumNotMet
+from server.hq.errors import HqError, OfficeUnreachable, QuorumNotMet
 from server.hq.training import Evaluation, Training
 
 if TYPE_CHECKING:
@@ -158,12 +158,21 @@ class Night:
         report.cohort = tuple(sorted(nodes.values()))
         try:
             self._releases(nodes, report)
+        except OfficeUnreachable as unreachable:  # not closed: it can be taken up by its name
+            report.ended = f"OfficeUnreachable: {unreachable}"
+            self.link.goodnight(list(nodes))
+            return report
         except (BudgetExceeded, PlanRefused, AnswerRefused, HqError) as refusal:
             report.ended = f"{type(refusal).__name__}: {refusal}"
         else:
             report.ended = "complete"
         self.link.goodnight(list(nodes))
-        self.office.close_night(self.name)
+        try:
+            self.office.close_night(self.name)
+        except HqError as unreachable:
+            report.skipped.append(
+                f"closing: {unreachable}; the office closes a night when its plan expires"
+            )
         return report
 
     def _roll_call(self) -> dict[int, str]:

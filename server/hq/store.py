@@ -145,12 +145,6 @@ class HqStore:
             noise=None,
         )
 
-    def released(self) -> int:
-        """How many releases are finished."""
-        finished = sa.select(sa.func.count()).where(_RELEASES.c.value.is_not(None))
-        with self._engine.connect() as connection:
-            return int(connection.scalar(finished) or 0)
-
     def save_scorecard(self, night: str, outcome: str, payload: bytes) -> None:
         """Stores the scorecard after a step; the last one of a night stands."""
         with self._engine.begin() as connection:

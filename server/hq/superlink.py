@@ -130,6 +130,7 @@ class SuperLink:
             port=port,
             log_level="warning",
             lifespan="off",
+            ws="none",
             ssl_cert_reqs=ssl.CERT_REQUIRED,
             timeout_graceful_shutdown=3,
             server_header=False,

@@ -17,6 +17,7 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
+from sqlalchemy.exc import SQLAlchemyError
 
 from privacy.errors import PrivacyError
 from privacy.identity import Card, Kind
@@ -227,6 +228,9 @@ class _failing:  # noqa: N801  (used as a word in a with statement)
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, SQLAlchemyError):
+            cause = getattr(error, "orig", None)
+            error = OSError(f"database: {cause or type(error).__name__}; is the disk full?")
         if isinstance(error, PrivacyError | OSError):
             _err.print(f"[bold red]error:[/] {error}", highlight=False)
             raise typer.Exit(1) from error

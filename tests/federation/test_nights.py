@@ -231,3 +231,103 @@ def test_processes_release_the_same_sums_as_one_process_to_the_last_bit(
         assert there.values is not None
         assert here.values.tobytes() == there.values.tobytes()
     store.close()
+
+
+def start_patched(
+    network: Processes, patch: str, module: str, home: Path, *arguments: str
+) -> subprocess.Popen[bytes]:
+    """Starts a role's program after a line of Python."""
+    program = f"{patch}\nimport {module} as m\nm.app({[*arguments, '--home', str(home)]!r})"
+    with (home / "patched.log").open("ab") as log:
+        process = subprocess.Popen(  # noqa: S603  (our own program)
+            [sys.executable, "-c", program], stdout=log, stderr=log,
+            env={**os.environ, **ENVIRONMENT},
+        )  # fmt: skip
+    network.running[f"patched {home.name}"] = process
+    return process
+
+
+def test_a_run_of_another_app_digest_is_refused_by_every_outlet(
+    enrol: Callable[..., Processes],
+) -> None:
+    network = enrol(outlets=3)
+    home = network.folder / "hq"
+    network.start_office()
+    patch = "import server.hq.main as hq\nhq.app_digest = lambda: '00' * 32"
+    hq = start_patched(network, patch, "server.hq.main", home, *HQ_NIGHT)
+    network.start_outlets()
+    assert hq.wait(timeout=120) == 1
+    report = network.read_night("n1", TARGET)
+    assert report.ended == "QuorumNotMet: roll call: 0 outlets answered, expected at least 3"
+    for process in list(network.running.values()):
+        process.wait(timeout=30) if "escapement-outlet" in str(process.args) else None
+    log = (network.outlet("O1") / "nightly.log").read_text()
+    assert "HQ runs another release of escapement than is installed here" in log
+
+
+FAIL = """
+import outlet_client.contribute as c
+def fail(self, question): raise KeyError("+65 9123 4567")
+c.Outlet.answer = fail
+"""
+
+FULL = """
+import sqlalchemy as sa
+@sa.event.listens_for(sa.Engine, "connect")
+def full(connection, _): connection.execute("PRAGMA max_page_count = {pages}")
+"""
+
+
+@pytest.mark.parametrize(
+    ("patch", "type_name", "failing"),
+    [(FAIL, "KeyError", 4), (FULL.format(pages=5), "OperationalError", 1)],
+    ids=["exception", "full disk"],
+)
+def test_a_failing_outlet_sends_its_errors_type_only_and_the_night_goes_on(
+    enrol: Callable[..., Processes], patch: str, type_name: str, failing: int
+) -> None:
+    """With a full disk the last release fails, whose answer is too large for the pages left."""
+    network = enrol()
+    home = network.outlet("O2")
+    network.start_office()
+    hq = network.start("escapement-hq", *HQ_NIGHT, home=network.folder / "hq")
+    for name in ("O1", "O3", "O4"):
+        network.start("escapement-outlet", "nightly", home=network.outlet(name))
+    start_patched(network, patch, "outlet_client.main", home, "nightly")
+    assert hq.wait(timeout=120) == 0
+    report = network.read_night("n1", TARGET)
+    assert report.ended == "complete"
+    assert [step.outlets for step in report.steps[-failing:]] == [3] * failing
+    assert all(step.failures == {type_name: 1} for step in report.steps[-failing:])
+    network.stop()
+    for file in (network.folder / "hq").rglob("*"):
+        assert not file.is_file() or b"9123" not in file.read_bytes()
+    assert "9123" not in (home / "patched.log").read_text()
+
+
+@pytest.mark.parametrize(("role", "pages"), [("hq", 6), ("office", 10)])
+def test_a_full_disk_is_an_error_and_no_corruption(
+    enrol: Callable[..., Processes], role: str, pages: int
+) -> None:
+    """SQLite refuses to grow; the night ends with an error; with room again it is resumed."""
+    network = enrol(outlets=3)
+    home = network.folder / role
+    patch = FULL.format(pages=pages)
+    if role == "office":
+        start_patched(network, patch, "server.office.main", home, "serve")
+        hq = network.start("escapement-hq", *HQ_NIGHT, home=network.folder / "hq")
+    else:
+        network.start_office()
+        hq = start_patched(network, patch, "server.hq.main", home, *HQ_NIGHT)
+    network.start_outlets()
+    assert hq.wait(timeout=120) == 1
+    network.stop()
+    words = "".join(log.read_text() for log in (network.folder / "hq").glob("*.log"))
+    expected = "is the disk full?" if role == "hq" else "no answer (INTERNAL)"
+    assert expected in " ".join(words.split())
+    assert "Traceback" not in words
+    network.ledger().verify()
+    report = night(network)
+    assert report.ended == "complete"
+    names = charges(network)
+    assert len(names) == len(set(names)) == 4
