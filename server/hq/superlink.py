@@ -14,6 +14,7 @@ import ssl
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -47,12 +48,13 @@ from flwr.superlink.config_loader import (
 )
 from flwr.superlink.routers.fleet.node_auth import NodeAuthMiddleware
 from flwr.superlink.routers.fleet.router import router as fleet_router
+from google.protobuf.message import DecodeError
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
 from typing_extensions import override
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from flwr.server.superlink.linkstate import InMemoryLinkState, LinkState
     from flwr.supercore.run import Run
@@ -61,6 +63,7 @@ if TYPE_CHECKING:
 
 _PULL = "/v1/fleet/pull-messages"
 _HOLD_SECONDS = 2.0
+_LARGEST_PULL = 2**16
 _POLL_SECONDS = 0.004
 
 
@@ -125,7 +128,7 @@ class SuperLink:
         app.state.fleet_event_log_plugin = None
         app.include_router(fleet_router)
         config = uvicorn.Config(
-            _Hold(app, self._state),
+            _Hold(app, self.grid),
             host=host,
             port=port,
             log_level="warning",
@@ -166,6 +169,7 @@ class SuperLinkGrid(Grid):
 
     Attributes:
         patience: Seconds to wait for the rest, once half of the asked have answered.
+        on_push: Called with the nodes for which messages were pushed.
     """
 
     def __init__(self, state: LinkState, run: Run, patience: float) -> None:
@@ -175,6 +179,7 @@ class SuperLinkGrid(Grid):
         self._state = state
         self._run = run
         self.patience = patience
+        self.on_push: Callable[[set[int]], None] = lambda _nodes: None
 
     @override
     def set_run(self, run: Run) -> None:
@@ -195,7 +200,7 @@ class SuperLinkGrid(Grid):
 
     @override
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
-        identifiers = []
+        identifiers, nodes = [], set[int]()
         with no_object_id_recompute():
             for message in messages:
                 message.metadata.__dict__["_message_id"] = message.object_id
@@ -207,7 +212,17 @@ class SuperLinkGrid(Grid):
                     content = objects[identifier].deflate()
                     self._state.store_object(self._run.run_id, session, identifier, content)
                 identifiers.append(message.metadata.message_id if stored else "")
+                nodes.add(message.metadata.dst_node_id)
+        self.on_push(nodes)
         return identifiers
+
+    def has_work(self, node: int) -> bool:
+        """Whether a message waits for a node."""
+        store = cast("InMemoryLinkState", self._state).message_ins_store
+        return any(
+            message.metadata.dst_node_id == node and message.metadata.delivered_at == ""
+            for message in list(store.values())
+        )
 
     @override
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
@@ -266,23 +281,24 @@ class _Hold:
     held, by Flower; whoever holds a listed certificate can keep a connection open, no more.
     """
 
-    def __init__(self, app: FastAPI, state: LinkState) -> None:
+    def __init__(self, app: FastAPI, grid: SuperLinkGrid) -> None:
         self._app = app
-        self._state = state
+        self._grid = grid
+        self._held: dict[int, asyncio.Event] = {}
+        grid.on_push = self._wake
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http" or scope["path"] != _PULL:
             await self._app(scope, receive, send)
             return
-        body = bytearray()
-        more = True
-        while more and len(body) < 2**16:
+        self._loop = asyncio.get_running_loop()
+        body, more = bytearray(), True
+        while more and len(body) < _LARGEST_PULL:
             part = await receive()
             body += part.get("body", b"")
             more = part.get("more_body", False)
-        end = time.monotonic() + _HOLD_SECONDS
-        while time.monotonic() < end and not self._has_work(bytes(body)):
-            await asyncio.sleep(_POLL_SECONDS)
+        with suppress(DecodeError):  # Flower refuses what it cannot read
+            await self._until_work(PullMessagesRequest.FromString(bytes(body)).node.node_id)
         sent = False
 
         async def replay() -> Any:
@@ -294,16 +310,18 @@ class _Hold:
 
         await self._app(scope, replay, send)
 
-    def _has_work(self, body: bytes) -> bool:
-        try:
-            node = PullMessagesRequest.FromString(body).node.node_id
-        except ValueError:  # let Flower refuse it
-            return True
-        store = cast("InMemoryLinkState", self._state).message_ins_store
-        return any(
-            message.metadata.dst_node_id == node and message.metadata.delivered_at == ""
-            for message in list(store.values())
-        )
+    async def _until_work(self, node: int) -> None:
+        """Waits until a message for the node was pushed, or `_HOLD_SECONDS`."""
+        event = self._held.setdefault(node, asyncio.Event())
+        event.clear()
+        if not self._grid.has_work(node):  # after the event was cleared, so that no push is missed
+            with suppress(TimeoutError):
+                await asyncio.wait_for(event.wait(), _HOLD_SECONDS)
+
+    def _wake(self, nodes: set[int]) -> None:
+        """Wakes what is held for nodes; called from the night's thread."""
+        for node in nodes & set(self._held):
+            self._loop.call_soon_threadsafe(self._held[node].set)
 
 
 def _tls(identity: Identity, outlets: Mapping[str, Card]) -> ssl.SSLContext:
