@@ -17,7 +17,8 @@ again.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+import sqlite3
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -33,6 +34,7 @@ from privacy.units import Purpose
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 _METADATA = sa.MetaData()
 
@@ -144,6 +146,18 @@ class OfficeStore:
         """Reads the whole ledger and checks its chain."""
         with self.transaction() as transaction:
             return transaction.ledger()
+
+    def copy_without_keys(self, place: Path) -> None:
+        """Copies the store into a new file, less every one-time key.
+
+        So a restored copy can open no release that was open when it was made: it would otherwise
+        answer that release for another set of outlets.
+        """
+        with self._engine.connect() as connection, closing(sqlite3.connect(place)) as copy:
+            connection.connection.driver_connection.backup(copy)  # type: ignore[union-attr]
+            copy.execute("UPDATE releases SET key = NULL")
+            copy.commit()
+            copy.execute("VACUUM")
 
     def close(self) -> None:
         """Closes all connections."""

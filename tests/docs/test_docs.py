@@ -6,10 +6,18 @@ import re
 from pathlib import Path
 
 import pytest
+from click import Group
+from pydantic import BaseModel
+from typer.main import get_command
 
+from outlet_client.main import app as outlet_app
+from outlet_client.settings import OutletFile, OutletSettings
 from privacy.loss import EpsilonDelta, Rho, epsilon_of
 from privacy.units import Purpose, Unit
-from server.hq.settings import HqSettings
+from sandbox.main import app as sandbox_app
+from server.hq.main import app as hq_app
+from server.hq.settings import HqFile, HqSettings
+from server.office.main import app as office_app
 from server.office.settings import OfficeSettings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -65,3 +73,37 @@ def test_every_source_that_a_docstring_cites_is_in_the_references() -> None:
     cited = set(re.findall(r"\[((?:RFC|FIPS) \d+|[A-Z][A-Za-z]{1,3}\d{2})[,\]]", source))
     assert cited <= listed, f"not in docs/references.md: {sorted(cited - listed)}"
     assert cited
+
+
+@pytest.mark.parametrize(
+    ("model", "prefix"),
+    [
+        (OfficeSettings, "promise."),
+        (HqFile, ""),
+        (HqSettings, "training."),
+        (OutletFile, ""),
+        (OutletSettings, "floors."),
+    ],
+)
+def test_every_setting_is_documented_with_its_default(model: type[BaseModel], prefix: str) -> None:
+    page = (ROOT / "docs/settings.md").read_text()
+    for name, field in model.model_fields.items():
+        if isinstance(field.default, BaseModel):
+            continue  # a section of its own
+        row = next(
+            (line for line in page.splitlines() if line.startswith(f"| `{prefix}{name}` |")), ""
+        )
+        assert row, f"docs/settings.md does not name {prefix}{name}"
+        if isinstance(field.default, int | float | bool) or name in ("night_at", "outcome"):
+            assert f"| {field.default} |" in row
+
+
+def test_every_command_that_the_readme_shows_exists() -> None:
+    page = (ROOT / "README.md").read_text() + (ROOT / "deploy/README.md").read_text()
+    shown = set(re.findall(r"escapement-(hq|office|outlet|sandbox) ([a-z]+)", page))
+    apps = {"hq": hq_app, "office": office_app, "outlet": outlet_app, "sandbox": sandbox_app}
+    for program, command in shown:
+        known = get_command(apps[program])
+        assert isinstance(known, Group)
+        assert command in known.commands, f"escapement-{program} {command}"
+    assert {"hq", "office", "outlet", "sandbox"} == {program for program, _ in shown}

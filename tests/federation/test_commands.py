@@ -1,0 +1,183 @@
+"""The commands as a person uses them: enrolment, lists, doctor, ledger, backup."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+from outlet_client.main import app as outlet_app
+from privacy.errors import AnswerRefused, PlanRefused
+from privacy.identity import Card, CardRefused, Kind
+from privacy.keyring import Keyring
+from server.hq.main import app as hq_app
+from server.office.ledger_store import OfficeStore
+from server.office.main import app as office_app
+from tests.builders import Bench
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import typer
+
+RUNNER = CliRunner()
+
+
+def run(app: typer.Typer, *arguments: object, code: int = 0, typed: str = "") -> str:
+    result = RUNNER.invoke(app, [str(part) for part in arguments], input=typed)
+    assert result.exit_code == code, result.output
+    return " ".join(result.output.split())
+
+
+@pytest.fixture
+def parties(tmp_path: Path) -> Path:
+    """HQ, office and one outlet, enrolled with one another by their commands."""
+    hq, office, outlet = (tmp_path / name for name in ("hq", "office", "o1"))
+    run(hq_app, "init", "--name", "hq", "--address", "127.0.0.1:1", "--home", hq)
+    run(office_app, "init", "--name", "dpo", "--address", "127.0.0.1:2", "--home", office)
+    run(hq_app, "office", "add", office / "public.json", "--home", hq, typed="y\n")
+    run(office_app, "hq", "add", hq / "public.json", "--home", office, typed="y\n")
+    said = run(
+        outlet_app, "enrol", "--name", "o1", "--hq", hq / "public.json",
+        "--office", office / "public.json", "--home", outlet, typed="y\n",
+    )  # fmt: skip
+    card = Card.decode((outlet / "public.json").read_bytes(), Kind.OUTLET)
+    assert card.fingerprint in said
+    for app, home in ((hq_app, hq), (office_app, office)):
+        added = run(
+            app, "outlets", "add", outlet / "public.json", "--fingerprint", card.fingerprint,
+            "--home", home,
+        )  # fmt: skip
+        assert "outlet o1 is on the list" in added
+    return tmp_path
+
+
+def test_cards_are_exchanged_after_fingerprints_were_compared(parties: Path) -> None:
+    assert "o1" in run(office_app, "outlets", "list", "--home", parties / "office")
+    wrong = run(
+        hq_app, "outlets", "add", parties / "o1" / "public.json", "--fingerprint", "beef",
+        "--home", parties / "hq", code=2,
+    )  # fmt: skip
+    assert "its fingerprint is" in wrong.replace("│", "")
+    refused = RUNNER.invoke(
+        hq_app,
+        ["outlets", "add", str(parties / "o1/public.json"), "--home", str(parties / "new")],
+        input="n\n",
+    )
+    assert refused.exit_code == 1
+    assert Keyring(parties / "new", Kind.HQ).peers(Kind.OUTLET) == {}
+
+
+def test_secrets_are_readable_by_their_owner_only_and_never_overwritten(parties: Path) -> None:
+    for name in ("hq", "office", "o1"):
+        assert (parties / name / "identity.json").stat().st_mode & 0o077 == 0
+    again = run(hq_app, "init", "--name", "x", "--address", "h:1", "--home", parties / "hq", code=1)
+    assert "keys exist already" in again
+
+
+def test_a_card_of_another_kind_a_forged_one_and_another_under_its_name_are_refused(
+    parties: Path,
+) -> None:
+    data = (parties / "o1" / "public.json").read_bytes()
+    with pytest.raises(CardRefused, match="got one of outlet, expected one of hq"):
+        Card.decode(data, Kind.HQ)
+    with pytest.raises(CardRefused, match="not signed"):
+        Card.decode(data.replace(b'"name": "o1"', b'"name": "o2"'), Kind.OUTLET)
+    for malformed in (b"{}", b"[]", b"\xff"):
+        with pytest.raises(CardRefused):
+            Card.decode(malformed, Kind.OUTLET)
+    other = Keyring(parties / "other", Kind.OUTLET)
+    import datetime as dt
+
+    other.create("o1", "", dt.datetime.now(dt.UTC))
+    said = run(
+        hq_app, "outlets", "add", other.public_file, "--home", parties / "hq", code=1, typed="y\n"
+    )
+    assert "another card is trusted; remove it first" in said
+    run(hq_app, "outlets", "remove", "o1", "--home", parties / "hq")
+    run(hq_app, "outlets", "add", other.public_file, "--home", parties / "hq", typed="y\n")
+
+
+def test_doctor_names_what_is_wrong_and_what_to_do(parties: Path) -> None:
+    home = parties / "o1"
+    said = run(outlet_app, "doctor", "--home", home, code=1)
+    assert "✓ keys: outlet o1" in said
+    assert "✗ ledger:" in said
+    assert "no such file" in said
+    assert "127.0.0.1:1: ConnectionRefusedError; is a night running there" in said
+    row = {
+        "customer_id": "a", "outlet_id": "o1", "purchased_at": "2026-01-01", "price": "1.0",
+        "list_price": "1.0", "is_return": "false", "basket_id": "b",
+    }  # fmt: skip
+    pl.DataFrame([row]).write_csv(home / "ledger.csv")
+    assert "✓ ledger: 1 rows, 2026-01-01 to 2026-01-01" in run(
+        outlet_app, "doctor", "--home", home, code=1
+    )
+
+
+def test_exit_codes_tell_a_timer_what_happened(parties: Path, tmp_path: Path) -> None:
+    settings = parties / "o1" / "escapement.toml"
+    settings.write_text('ledger = "ledger.csv"\njoin_minutes = 0.001\n')
+    assert "ConnectError" in run(outlet_app, "nightly", "--home", parties / "o1", code=3)
+    settings.write_text('ledger = "ledger.csv"\nledgr = 1\n')
+    assert "ledgr" in run(outlet_app, "nightly", "--home", parties / "o1", code=6)
+    assert "no such file" in run(outlet_app, "nightly", "--home", tmp_path / "none", code=6)
+
+
+def test_an_outlets_backup_brings_back_its_keys_and_what_it_answered(parties: Path) -> None:
+    home, file = parties / "o1", parties / "backup.tar.gz"
+    (home / "outlet.db").write_bytes(b"answers")
+    run(outlet_app, "backup", file, "--home", home)
+    assert file.stat().st_mode & 0o077 == 0
+    run(outlet_app, "restore", file, "--home", home, code=6)
+    run(outlet_app, "restore", file, "--home", parties / "o1-again")
+    for name in ("identity.json", "outlet.db", "escapement.toml", "peers/hq-hq.json"):
+        assert (parties / "o1-again" / name).read_bytes() == (home / name).read_bytes()
+
+
+def test_a_restored_office_opens_no_release_that_was_open(parties: Path) -> None:
+    home = parties / "office"
+    bench = Bench(url=f"sqlite:///{home / 'office.db'}")
+    signed = bench.office.sign_release(bench.draft(bench.night()))
+    envelopes = [bench.share(signed, name).envelope for name in "abcd"]
+    run(office_app, "backup", parties / "copy", "--home", home)
+    bench.office.unlock(signed.digest, envelopes)
+    store = OfficeStore(f"sqlite:///{parties / 'copy' / 'office.db'}", bench.settings.policy())
+    restored = type(bench.office)(
+        bench.settings, store, bench.office_key, bench.public_keys, bench.clock
+    )
+    for some in (envelopes, envelopes[:3]):
+        with pytest.raises((PlanRefused, AnswerRefused), match="its key is deleted"):
+            restored.unlock(signed.digest, some)
+
+
+def test_the_ledger_is_readable_and_json_on_request(parties: Path) -> None:
+    home = parties / "office"
+    Bench(url=f"sqlite:///{home / 'office.db'}").night()
+    said = run(office_app, "ledger", "--home", home)
+    assert "moments" in said
+    assert "customer: epsilon 0.000 of 4 at delta 1e-06" in said
+    (entry,) = json.loads(
+        RUNNER.invoke(office_app, ["ledger", "--home", str(home), "--json"]).stdout
+    )
+    assert entry["act"] == "reserve"
+    (home / "office.toml").write_text("[promise]\nepsilonn = 1\n")
+    assert "epsilonn" in run(office_app, "ledger", "--home", home, code=2)
+
+
+def test_status_before_any_night_says_what_to_do(parties: Path) -> None:
+    assert "escapement-hq night" in run(hq_app, "status", "--home", parties / "hq")
+    (parties / "hq" / "nights").mkdir()
+    night = {
+        "night": "n1", "ended": "complete", "cohort": ["a"], "missing": ["b"],
+        "skipped": ["points: no directory"],
+        "steps": [{"release": "n1/y/001-moments", "outlets": 1, "failures": {"no answer": 1},
+                   "seconds": 0.1}],
+    }  # fmt: skip
+    (parties / "hq" / "nights" / "n1.json").write_text(json.dumps(night))
+    said = run(hq_app, "status", "--home", parties / "hq")
+    for words in ("n1: complete", "There: a", "Missing: b", "no answer: 1", "Skipped: points"):
+        assert words in said
