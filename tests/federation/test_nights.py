@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,7 +23,6 @@ from tests.networks import CUT_OFF, TARGET, small_world
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from server.hq.night import NightReport
 
@@ -331,3 +331,55 @@ def test_a_full_disk_is_an_error_and_no_corruption(
     assert report.ended == "complete"
     names = charges(network)
     assert len(names) == len(set(names)) == 4
+
+
+def test_ctrl_c_ends_every_process_of_the_sandbox(tmp_path: Path) -> None:
+    program = Path(sys.executable).parent / "escapement-sandbox"
+    sandbox = subprocess.Popen(  # noqa: S603  (our own program)
+        [program, "night", "--runs", str(tmp_path), "--customers", "300"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    end = time.monotonic() + 60
+    while not list(tmp_path.glob("*/outlets/*/nightly.log")) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert running_in(tmp_path)
+    sandbox.send_signal(signal.SIGINT)
+    assert sandbox.wait(timeout=60) != 0
+    assert running_in(tmp_path) == []
+
+
+def running_in(folder: Path) -> list[str]:
+    """Command lines of processes that name a folder, other than the sandbox itself."""
+    lines = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = file.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if str(folder) in line and "escapement-sandbox" not in line:
+            lines.append(line)
+    return lines
+
+
+def test_serve_runs_a_night_when_it_is_time_and_stops_when_told(
+    enrol: Callable[..., Processes],
+) -> None:
+    network = enrol(outlets=3)
+    home = network.folder / "hq"
+    patch = (
+        "import server.hq.main as hq\n"
+        "waits = iter([0.1])\n"
+        "hq.HqFile.seconds_until_night = lambda self, now: next(waits, 1e6)\n"
+        f"run = hq.run_night\nhq.run_night = lambda home, name, cut: run(home, 'n1', '{CUT_OFF}')"
+    )
+    network.start_office()
+    serving = start_patched(network, patch, "server.hq.main", home, "serve")
+    network.start_outlets()
+    end = time.monotonic() + 90
+    while not (home / "nights" / "n1.json").exists() and time.monotonic() < end:
+        time.sleep(0.1)
+    assert network.read_night("n1", TARGET).ended == "complete"
+    serving.terminate()
+    assert serving.wait(timeout=20) == 0
