@@ -52,8 +52,10 @@ class ClockOff(OutletError):
 
     def __init__(self, seconds: float) -> None:
         way = "ahead of" if seconds > 0 else "behind"
+        minutes = round(abs(seconds) / 60)
+        size = f"{minutes} minutes" if minutes else f"{abs(seconds):.0f} s"
         super().__init__(
-            f"clock: {abs(seconds) / 60:.0f} minutes {way} HQ's, expected at most 5; set the time, "
-            "best by NTP"
+            f"clock: {size} {way} HQ's, expected at most 4 s ahead or 5 minutes behind; set the "
+            "time, best by NTP"
         )
         self.seconds = seconds

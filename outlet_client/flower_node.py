@@ -69,25 +69,29 @@ RAISED, NOT_APPROVED = 2, 7
 """Flower's code for an exception in a ClientApp, and ours for an app not installed here."""
 
 GOODNIGHT = "query.goodnight"
-MOST_CLOCK_SECONDS = 300
-"""Flower refuses calls whose signed time is further off."""
+MOST_BEHIND, MOST_AHEAD = 300, 4
+"""Seconds: Flower refuses calls whose signed time is older, or in the future."""
 
 _FIRST_WAIT, _LONGEST_WAIT, _HANG_UPS = 0.1, 15.0, 3
 
 
-def client_app(name: str, prepare: Callable[[str, str], Outlet]) -> ClientApp:
+def client_app(
+    name: str, prepare: Callable[[str, str], Outlet], refusals: list[Exception] | None = None
+) -> ClientApp:
     """Makes the ClientApp of an outlet.
 
     Args:
         name: The outlet's id.
         prepare: Gets the outlet ready for a cut-off and an outcome; called at roll call.
+        refusals: Where what went wrong is put, for this outlet's own eyes.
     """
     app = ClientApp()
     ready: list[Outlet] = []
+    refusals = [] if refusals is None else refusals
 
     @app.query("roll_call")
     def roll_call(message: Message, _context: Context) -> Message:
-        with _types_only(message) as failure:
+        with _types_only(message, refusals) as failure:
             question = _question(message)
             ready[:] = [prepare(question["cut_off"].decode(), question["outcome"].decode())]
         return failure[0] if failure else _reply(message, {"outlet": name})
@@ -95,7 +99,7 @@ def client_app(name: str, prepare: Callable[[str, str], Outlet]) -> ClientApp:
     @app.query("release")
     def release(message: Message, _context: Context) -> Message:
         fields: dict[str, str | int | bytes] = {}
-        with _types_only(message) as failure:
+        with _types_only(message, refusals) as failure:
             if not ready:
                 raise QuestionRefused("a release was asked for before roll call")
             share = ready[0].answer(_question(message))
@@ -276,7 +280,11 @@ def _activate(client: FleetHttpClient, identity: Identity, hq: Card, window: flo
         try:
             return int(client.ActivateNode(request).node_id)
         except httpx.HTTPStatusError as error:
-            raise _refusal(error.response, identity.card.name) from error
+            # Anything but 401 may pass, such as Flower still believing that this node is there.
+            if error.response.status_code == httpx.codes.UNAUTHORIZED:
+                raise _refusal(error.response, identity.card.name) from error
+            if time.monotonic() + wait > end:
+                raise HqUnreachable(hq.address, str(error.response.status_code)) from error
         except httpx.TransportError as error:
             # HQ hangs up on a certificate that is not on its list; once may be chance.
             hung_up += isinstance(error, httpx.RemoteProtocolError | httpx.ReadError)
@@ -303,7 +311,7 @@ def clock_difference(identity: Identity, hq: Card) -> float:
     off = _clock_off(response)
     if off is None:
         raise HqUnreachable(hq.address, "no date in its answer")
-    if abs(off) > MOST_CLOCK_SECONDS:
+    if not -MOST_BEHIND < off < MOST_AHEAD:
         raise ClockOff(off)
     return off
 
@@ -323,7 +331,7 @@ def _now() -> dt.datetime:
 def _refusal(response: httpx.Response, name: str) -> OutletError:
     """Why Flower refused: a clock that is off, or an outlet that is not on the list."""
     off = _clock_off(response)
-    if off is not None and abs(off) > MOST_CLOCK_SECONDS:
+    if off is not None and not -MOST_BEHIND < off < MOST_AHEAD:
         return ClockOff(off)
     return NotOnTheList(name)
 
@@ -348,7 +356,7 @@ def _question(message: Message) -> dict[str, bytes]:
 
 
 @contextmanager
-def _types_only(message: Message) -> Iterator[list[Message]]:
+def _types_only(message: Message, refusals: list[Exception]) -> Iterator[list[Message]]:
     """Turns whatever goes wrong into an error reply that says its type and nothing else."""
     failure: list[Message] = []
     try:
@@ -356,6 +364,7 @@ def _types_only(message: Message) -> Iterator[list[Message]]:
     except Exception as error:  # noqa: BLE001  (whatever it is, its text must not leave)
         ours = isinstance(error, OutletError | PrivacyError | FeatureError)
         _LOG.warning("question refused: %s", error if ours else type(error).__name__)
+        refusals.append(error)
         failure.append(Message(Error(RAISED, type(error).__name__), reply_to=message))
 
 

@@ -9,9 +9,13 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import os
 import shutil
 import socket
+import sqlite3
 import tarfile
+import tempfile
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -34,7 +38,7 @@ from outlet_client.nightly import nightly
 from outlet_client.purchases import read_events
 from outlet_client.settings import OutletFile
 from privacy.errors import PrivacyError
-from privacy.identity import Kind
+from privacy.identity import Card, Kind
 from privacy.keyring import Keyring, KeyringError, write_private
 
 if TYPE_CHECKING:
@@ -55,8 +59,8 @@ EXIT_CODES: dict[type[Exception], int] = {
 """The one table from an error's type to an exit code; any other of our own is 1."""
 
 LEAST_FREE_BYTES = 2**28
-KEPT = ("identity.json", "public.json", "escapement.toml", "outlet.db", "peers")
-"""What a backup holds: without `outlet.db` an outlet would answer a plan twice."""
+KEPT = ("identity.json", "public.json", "escapement.toml", "peers")
+"""What a backup holds beside `outlet.db`, without which an outlet would answer a plan twice."""
 
 _out = Console()
 _err = Console(stderr=True)
@@ -75,6 +79,12 @@ ledger = "ledger.csv"        # Parquet or CSV, relative to this file
 """
 
 
+@app.callback()
+def private() -> None:
+    """Whatever this program writes is for its own user only."""
+    os.umask(0o077)
+
+
 @app.command()
 def enrol(
     name: Annotated[str, typer.Option(help="This outlet's name: letters, digits, hyphens.")],
@@ -88,12 +98,15 @@ def enrol(
     """Makes this outlet's keys and one public file for HQ and the office to import."""
     with _failing():
         ring = Keyring(home, Kind.OUTLET)
-        cards = [ring.trust(hq, Kind.HQ), ring.trust(office, Kind.OFFICE)]
-        for card in cards:
+        files = [(Kind.HQ, hq.read_bytes()), (Kind.OFFICE, office.read_bytes())]
+        cards = [(Card.decode(data, kind), data) for kind, data in files]
+        for card, _ in cards:
             _out.print(f"{card.kind} {card.name}, fingerprint {card.fingerprint}", highlight=False)
         if not yes:
             typer.confirm("Did both read you the same by another way?", abort=True)
         identity = ring.create(name, "", dt.datetime.now(dt.UTC))
+        for card, data in cards:
+            ring.trust(card, data)
         settings = home / "escapement.toml"
         if not settings.exists():
             settings.write_text(SETTINGS_TEXT)
@@ -138,10 +151,18 @@ def backup(file: Path, home: Home = HERE) -> None:
     with _failing():
         Keyring(home, Kind.OUTLET).identity()
         write_private(file, b"")
-        with tarfile.open(file, "w:gz") as archive:
+        with tempfile.TemporaryDirectory() as folder, tarfile.open(file, "w:gz") as archive:
             for name in KEPT:
                 if (home / name).exists():
                     archive.add(home / name, name)
+            if (home / "outlet.db").exists():  # whole, also while a night is writing to it
+                copy = Path(folder) / "outlet.db"
+                with (
+                    closing(sqlite3.connect(home / "outlet.db")) as source,
+                    closing(sqlite3.connect(copy)) as target,
+                ):
+                    source.backup(target)
+                archive.add(copy, "outlet.db")
         _out.print(f"{file}: holds this outlet's secret keys; keep it where only you can read it.")
 
 

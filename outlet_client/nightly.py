@@ -132,13 +132,15 @@ def nightly(home: Path) -> int:
         How many questions were answered.
 
     Raises:
-        OutletError: If the night cannot be joined, or ends badly.
+        OutletError: If the night cannot be joined, or ends badly; or what made this outlet refuse
+            its first question, once the night is over.
         PrivacyError: If a key or card is missing.
     """
     settings, ring = OutletFile.read(home / "escapement.toml"), Keyring(home, Kind.OUTLET)
     identity = ring.identity()
-    app = client_app(identity.card.name, lambda cut, outcome: prepare(home, cut, outcome))
-    return join_night(
+    refusals: list[Exception] = []
+    app = client_app(identity.card.name, lambda cut, outcome: prepare(home, cut, outcome), refusals)
+    answered = join_night(
         app,
         identity,
         ring.peer(Kind.HQ),
@@ -146,6 +148,9 @@ def nightly(home: Path) -> int:
         window=60 * settings.join_minutes,
         night=3600 * settings.night_hours,
     )
+    if refusals:
+        raise refusals[0]
+    return answered
 
 
 def _outcomes(

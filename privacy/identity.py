@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, Self
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -24,6 +26,7 @@ from privacy.envelopes import SigningKey, VerifyKey, digest
 from privacy.errors import PrivacyError
 
 CERTIFICATE_YEARS = 5
+_NODE_KEY_BITS = 384
 _CARD_DOMAIN = b"escapement/v1/card"
 _PEM = serialization.Encoding.PEM
 
@@ -94,17 +97,42 @@ class Card:
             signature = bytes.fromhex(raw.pop("signature"))
             card = cls(**{**raw, "kind": Kind(raw["kind"])})
             fits = all(isinstance(value, str) for value in asdict(card).values())
-            x509.load_pem_x509_certificate(card.certificate.encode())
             signed = fits and card.verify_key.verify(signature, _CARD_DOMAIN, card._body())
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            card._check_keys()
+        except (
+            AttributeError,
+            KeyError,
+            TypeError,
+            ValueError,
+            UnsupportedAlgorithm,
+            x509.ExtensionNotFound,
+        ) as error:
             raise CardRefused(
                 "card: malformed; expected the public file of an enrolment"
             ) from error
-        if not signed or not card.name or not card.name.replace("-", "").isalnum():
-            raise CardRefused("card: not signed by its own key, or without a plain name")
+        if not signed:
+            raise CardRefused("card: not signed by its own key")
         if card.kind is not kind:
             raise CardRefused(f"card: got one of {card.kind}, expected one of {kind}")
         return card
+
+    def _check_keys(self) -> None:
+        """Refuses a name, certificate or node key that would trip others up later.
+
+        Raises:
+            ValueError: If one of them is not what `Identity.generate` makes.
+        """
+        check_name(self.name)
+        blocks = x509.load_pem_x509_certificates(self.certificate.encode())
+        if len(blocks) != 1 or self.certificate.count("-----BEGIN") != 1:
+            raise ValueError("expected one certificate")
+        constraints = blocks[0].extensions.get_extension_for_class(x509.BasicConstraints).value
+        if constraints.ca or not isinstance(blocks[0].public_key(), ec.EllipticCurvePublicKey):
+            raise ValueError("expected a certificate that signs no others")
+        if self.kind is Kind.OUTLET:
+            key = serialization.load_ssh_public_key(self.node_key.encode())
+            if not isinstance(key, ec.EllipticCurvePublicKey) or key.key_size != _NODE_KEY_BITS:
+                raise ValueError("expected a P-384 node key")
 
     def _body(self) -> bytes:
         return json.dumps(asdict(self), sort_keys=True, separators=(",", ":")).encode()
@@ -128,7 +156,15 @@ class Identity:
 
     @classmethod
     def generate(cls, kind: Kind, name: str, address: str, at: dt.datetime) -> Self:
-        """Makes fresh keys and a certificate valid from `at`."""
+        """Makes fresh keys and a certificate valid from `at`.
+
+        Raises:
+            CardRefused: If the name is not plain.
+        """
+        try:
+            check_name(name)
+        except ValueError as error:
+            raise CardRefused(f"name: got '{name}', {error}") from error
         signing = SigningKey.generate()
         tls_key = ec.generate_private_key(ec.SECP256R1())
         certificate = _certificate(tls_key, f"{name}.{kind}", at)
@@ -179,6 +215,16 @@ class Identity:
             return cls(card, signing, raw["tls_key"].encode(), raw["node_key"].encode())
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise CardRefused("identity: malformed key file; restore it from a backup") from error
+
+
+def check_name(name: str) -> None:
+    """Refuses a name that could be mistaken for another, or for a path.
+
+    Raises:
+        ValueError: If it is not 1 to 40 ASCII letters, digits and inner hyphens.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,38}[A-Za-z0-9])?", name, re.ASCII):
+        raise ValueError("expected 1 to 40 ASCII letters, digits and inner hyphens")
 
 
 def _certificate(key: ec.EllipticCurvePrivateKey, name: str, at: dt.datetime) -> str:

@@ -44,7 +44,7 @@ class Keyring:
         if self._identity_file.exists():
             raise KeyringError(f"{self._identity_file}: keys exist already; move them away first")
         identity = Identity.generate(self.kind, name, address, at)
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_private(self._identity_file, identity.encode())
         self.public_file.write_bytes(identity.card.encode(identity.signing))
         return identity
@@ -65,21 +65,30 @@ class Keyring:
         """The card to give to the others."""
         return self.folder / "public.json"
 
-    def trust(self, source: Path, kind: Kind) -> Card:
-        """Imports a card. Whoever calls has compared its fingerprint.
+    def trust(self, card: Card, data: bytes) -> None:
+        """Puts a card on the list. Whoever calls has compared its fingerprint.
+
+        Args:
+            card: What `Card.decode` made of `data`.
+            data: The public file's bytes, as they were read for the comparison.
 
         Raises:
-            KeyringError: If another card of that name is trusted already.
-            CardRefused: If the file is no card of that kind.
+            KeyringError: If another card of its name, or one of its keys, is trusted already.
         """
-        data = source.read_bytes()
-        card = Card.decode(data, kind)
-        place = self._peer_file(kind, card.name)
-        if place.exists() and place.read_bytes() != data:
-            raise KeyringError(f"{kind} {card.name}: another card is trusted; remove it first")
+        for known in self.peers(card.kind).values():
+            if known == card:
+                return
+            if known.name == card.name:
+                raise KeyringError(
+                    f"{card.kind} {card.name}: another card is trusted; remove it first"
+                )
+            if {known.certificate, known.signing_key} & {card.certificate, card.signing_key} or (
+                card.node_key and known.node_key == card.node_key
+            ):
+                raise KeyringError(f"{card.kind} {card.name}: has a key of {known.name}'s")
+        place = self._peer_file(card.kind, card.name)
         place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(data)
-        return card
+        write_private(place, data)
 
     def distrust(self, kind: Kind, name: str) -> None:
         """Takes a card off the list: the revocation.

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
+SEALED_SEED_BYTES, DIGEST_CHARACTERS, SIGNATURE_BYTES = 80, 64, 64
+"""X25519 share, seed and tag; SHA-256 in hex; Ed25519."""
+
 _SEED_DOMAIN = b"escapement/v1/seed"
 _SHARE_DOMAIN = b"escapement/v1/share"
 
@@ -92,7 +95,10 @@ class Envelope:
     signature: bytes
 
     def signed_by(self, key: VerifyKey, plan_digest: str) -> bool:
-        """Tells whether the outlet signed this envelope for this plan."""
+        """Tells whether the envelope has its exact size and the outlet signed it for this plan."""
+        sizes = len(self.sealed_seed), len(self.vector_digest), len(self.signature)
+        if sizes != (SEALED_SEED_BYTES, DIGEST_CHARACTERS, SIGNATURE_BYTES):
+            return False
         return key.verify(self.signature, *_statement(plan_digest, self))
 
 

@@ -23,7 +23,7 @@ import polars as pl
 
 from features.scorecard import Scorecard
 from privacy.envelopes import digest
-from privacy.identity import Kind
+from privacy.identity import Card, Kind
 from privacy.keyring import Keyring
 from privacy.loss import Rho
 from privacy.plans import ReleasePlan
@@ -100,16 +100,13 @@ class Processes:
         hq, office = Keyring(folder / "hq", Kind.HQ), Keyring(folder / "office", Kind.OFFICE)
         hq.create("hq", f"127.0.0.1:{_free_port()}", at)
         office.create("office", f"127.0.0.1:{_free_port()}", at)
-        hq.trust(office.public_file, Kind.OFFICE)
-        office.trust(hq.public_file, Kind.HQ)
+        _introduce(hq, office)
         horizon = (world.snapshot.horizon_end - world.snapshot.cut_off.date).days
         for name, own in world.outlets.items():
             ring = Keyring(made.outlet(name), Kind.OUTLET)
             ring.create(name, "", at)
-            ring.trust(hq.public_file, Kind.HQ)
-            ring.trust(office.public_file, Kind.OFFICE)
-            hq.trust(ring.public_file, Kind.OUTLET)
-            office.trust(ring.public_file, Kind.OUTLET)
+            _introduce(ring, hq)
+            _introduce(ring, office)
             pl.concat([own.history, own.future]).select(
                 customer_id="customer",
                 outlet_id="outlet",
@@ -281,6 +278,13 @@ class Processes:
 
     def _hq_store(self) -> HqStore:
         return HqStore(f"sqlite:///{self.folder / 'hq' / 'hq.db'}")
+
+
+def _introduce(one: Keyring, other: Keyring) -> None:
+    """Two parties trust one another's cards."""
+    for ring, peer in ((one, other), (other, one)):
+        data = peer.public_file.read_bytes()
+        ring.trust(Card.decode(data, peer.kind), data)
 
 
 def _write_directory(home: Path, world: World, name: str, training: npt.NDArray[np.bool_]) -> None:

@@ -76,8 +76,9 @@ class FlowerLink:
                 failures["malformed"] = failures.get("malformed", 0) + 1
         return Replies(shares, failures, silent)
 
-    def goodnight(self, nodes: list[int]) -> None:
-        """Tells nodes that the night is over; they may leave."""
+    def goodnight(self) -> None:
+        """Tells everybody who is there that the night is over; they may leave."""
+        nodes = [node for node in self.grid.get_node_ids() if node in self.names]
         self._ask(nodes, GOODNIGHT, {})
 
     def _ask(
@@ -93,6 +94,8 @@ class FlowerLink:
         heard: set[int] = set()
         for reply in self.grid.send_and_receive(messages, timeout=self.timeout):
             if reply.has_error() and reply.error.code in _ABSENT:
+                continue
+            if reply.metadata.src_node_id not in nodes:
                 continue
             heard.add(reply.metadata.src_node_id)
             if reply.has_error():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import logging
+import os
 import signal
 import sys
 import threading
@@ -18,7 +19,9 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy.exc import SQLAlchemyError
 
+from features.learning import MOMENTS_DIMENSION
 from features.protocol import app_digest
+from features.scorecard import POINTS_WIDTH
 from privacy.errors import PrivacyError
 from privacy.identity import Card, Kind
 from privacy.keyring import Keyring
@@ -61,6 +64,12 @@ SETTINGS_TEXT = """\
 # quorum = 3
 # trainings_a_year = 12
 """
+
+
+@app.callback()
+def private() -> None:
+    """Whatever this program writes is for its own user only."""
+    os.umask(0o077)
 
 
 @app.command()
@@ -133,8 +142,9 @@ def serve(home: Home = HERE) -> None:
                 return
             try:
                 run_night(home, None, None)
-            except (HqError, OSError) as error:  # tomorrow's night needs nothing from this one
-                _LOG.error("night failed: %s", error)
+            except Exception as error:  # noqa: BLE001  (tomorrow's night needs nothing from this one)
+                ours = isinstance(error, HqError | PrivacyError | OSError)
+                _LOG.error("night failed: %s", error if ours else type(error).__name__)
 
 
 @app.command()
@@ -215,20 +225,28 @@ def run_night(
     settings, ring = HqFile.read(home / "hq.toml"), Keyring(home, Kind.HQ)
     identity, outlets = ring.identity(), ring.peers(Kind.OUTLET)
     today = dt.datetime.now(dt.UTC).date()
-    cut_off = cut_off or (today - dt.timedelta(days=settings.horizon_days)).isoformat()
+    name = name or f"night-{today.isoformat()}"
+    default = cut_off or (today - dt.timedelta(days=settings.horizon_days)).isoformat()
+    cut_off = _remembered_cut_off(home, name, default)
+    office = ring.peer(Kind.OFFICE)
     directory = Directory.read(home)
     store = HqStore(f"sqlite:///{home / 'hq.db'}")
-    superlink = SuperLink(outlets, app_digest(), settings.training.patience)
+    superlink = SuperLink(
+        outlets,
+        app_digest(),
+        settings.training.patience,
+        8 * max(POINTS_WIDTH * directory.slots, MOMENTS_DIMENSION),
+    )
     try:
         host, _, port = (settings.listen or identity.card.address).rpartition(":")
         listening(superlink.listen(identity, host, int(port)))
         _wait_for_outlets(superlink, set(outlets), settings.join_seconds)
         report = Night(
-            name or f"night-{today.isoformat()}",
+            name,
             cut_off,
             settings.outcome,
             settings.training,
-            OfficeClient.connect(identity, ring.peer(Kind.OFFICE), settings.training.timeout),
+            OfficeClient.connect(identity, office, settings.training.timeout),
             FlowerLink(superlink.grid, superlink.names, settings.training.timeout),
             store,
             {outlet: card.verify_key for outlet, card in outlets.items()},
@@ -241,6 +259,16 @@ def run_night(
         store.close()
     _record(home, report, set(outlets))
     return report
+
+
+def _remembered_cut_off(home: Path, name: str, cut_off: str) -> str:
+    """The cut-off that a night of this name began with; `cut_off` where it begins now."""
+    folder = home / "nights"
+    folder.mkdir(exist_ok=True)
+    file = folder / f"{name}.cut-off"
+    if not file.exists():
+        file.write_text(cut_off)
+    return file.read_text()
 
 
 def _wait_for_outlets(superlink: SuperLink, expected: set[str], seconds: float) -> None:
@@ -268,13 +296,14 @@ def _log_to_stderr() -> None:
 
 def _trust(ring: Keyring, file: Path, kind: Kind, fingerprint: str | None) -> None:
     with _failing():
-        card = Card.decode(file.read_bytes(), kind)
+        data = file.read_bytes()
+        card = Card.decode(data, kind)
         if fingerprint is None:
             _out.print(f"{kind} {card.name}, fingerprint {card.fingerprint}", highlight=False)
             typer.confirm("Did its owner read you the same by another way?", abort=True)
         elif fingerprint.split() != card.fingerprint.split():
             raise typer.BadParameter(f"{file}: its fingerprint is {card.fingerprint}")
-        ring.trust(file, kind)
+        ring.trust(card, data)
         _out.print(f"{kind} {card.name} is on the list.", highlight=False)
 
 

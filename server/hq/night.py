@@ -160,13 +160,13 @@ class Night:
             self._releases(nodes, report)
         except OfficeUnreachable as unreachable:  # not closed: it can be taken up by its name
             report.ended = f"OfficeUnreachable: {unreachable}"
-            self.link.goodnight(list(nodes))
+            self.link.goodnight()
             return report
         except (BudgetExceeded, PlanRefused, AnswerRefused, HqError) as refusal:
             report.ended = f"{type(refusal).__name__}: {refusal}"
         else:
             report.ended = "complete"
-        self.link.goodnight(list(nodes))
+        self.link.goodnight()
         try:
             self.office.close_night(self.name)
         except HqError as unreachable:

@@ -21,15 +21,14 @@ from typing import TYPE_CHECKING, Any, cast
 import uvicorn
 from fastapi import FastAPI
 from flwr.app import Error, Message
-from flwr.app.message import remove_content_from_message
+from flwr.app.message import make_message, remove_content_from_message
 from flwr.common.constant import (
     HEARTBEAT_DEFAULT_INTERVAL,
     NOOP_FLWR_AID,
     SUPERLINK_NODE_ID,
-    ErrorCode,
     SubStatus,
 )
-from flwr.proto.fleet_pb2 import PullMessagesRequest
+from flwr.proto.fleet_pb2 import PullMessagesRequest, PushMessagesRequest
 from flwr.serverapp import Grid
 from flwr.supercore.constant import FLWR_IN_MEMORY_DB_NAME, NOOP_FEDERATION_ID, TaskType
 from flwr.supercore.error import http_error_translator
@@ -54,16 +53,22 @@ from starlette.middleware.base import BaseHTTPMiddleware
 from typing_extensions import override
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
+    from flwr.proto.message_pb2 import ObjectTree
     from flwr.server.superlink.linkstate import InMemoryLinkState, LinkState
     from flwr.supercore.run import Run
 
     from privacy.identity import Card, Identity
 
 _PULL = "/v1/fleet/pull-messages"
+_PUSH, _PUSH_OBJECT = "/v1/fleet/push-messages", "/v1/fleet/push-object"
+_RAISED = 2
 _HOLD_SECONDS = 2.0
-_LARGEST_PULL = 2**16
+_LARGEST_CALL = 2**16
+_MOST_OBJECTS, _DEEPEST = 16, 6
+"""A reply is a message, its records and a record: no honest tree comes near these."""
+
 _POLL_SECONDS = 0.004
 
 
@@ -75,14 +80,18 @@ class SuperLink:
         names: Outlet id of each Flower node.
     """
 
-    def __init__(self, outlets: Mapping[str, Card], app_digest: str, patience: float) -> None:
+    def __init__(
+        self, outlets: Mapping[str, Card], app_digest: str, patience: float, largest_answer: int
+    ) -> None:
         """Makes the link state.
 
         Args:
             outlets: HQ's list.
             app_digest: What an outlet must have installed; carried where Flower has a FAB's hash.
             patience: Seconds to wait for the rest, once half of the asked have answered.
+            largest_answer: Bytes of the night's largest masked vector.
         """
+        self._largest_answer = largest_answer
         manager = get_federation_manager(is_simulation=False)
         _, self._factory = get_objectstore_linkstate_factories(FLWR_IN_MEMORY_DB_NAME, manager)
         self._state: LinkState = self._factory.state()
@@ -128,7 +137,7 @@ class SuperLink:
         app.state.fleet_event_log_plugin = None
         app.include_router(fleet_router)
         config = uvicorn.Config(
-            _Hold(app, self.grid),
+            _Gate(app, self.grid, self.names, self._largest_answer),
             host=host,
             port=port,
             log_level="warning",
@@ -180,6 +189,7 @@ class SuperLinkGrid(Grid):
         self._run = run
         self.patience = patience
         self.on_push: Callable[[set[int]], None] = lambda _nodes: None
+        self._end = float("inf")
 
     @override
     def set_run(self, run: Run) -> None:
@@ -228,7 +238,8 @@ class SuperLinkGrid(Grid):
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
         heads = self._state.get_message_res(set(message_ids), self._run.run_id)
         asked = {head.metadata.reply_to_message_id for head in heads}
-        replies = [self._inflated(head) for head in heads]
+        end = min(self._end, time.monotonic() + self.patience)
+        replies = [self._inflated(head, end) for head in heads]
         self._state.delete_messages(message_ins_ids=asked)
         return replies
 
@@ -239,66 +250,94 @@ class SuperLinkGrid(Grid):
         self._state.acknowledge_task_heartbeat(self._task)
         waiting = {identifier for identifier in self.push_messages(messages) if identifier}
         asked, replies = len(waiting), list[Message]()
-        end = time.monotonic() + (float("inf") if timeout is None else timeout)
-        while waiting and time.monotonic() < end:
+        self._end = time.monotonic() + (float("inf") if timeout is None else timeout)
+        while waiting and time.monotonic() < self._end:
             came = list(self.pull_messages(waiting))
             waiting -= {reply.metadata.reply_to_message_id for reply in came}
             replies += came
             if came and 2 * len(replies) >= asked:
-                end = min(end, time.monotonic() + self.patience)
+                self._end = min(self._end, time.monotonic() + self.patience)
             if not came:
                 time.sleep(_POLL_SECONDS)
         self._state.delete_messages(message_ins_ids=waiting)
         return replies
 
-    def _inflated(self, head: Message) -> Message:
-        """A reply with its content, once all of it was pushed."""
+    def _inflated(self, head: Message, end: float) -> Message:
+        """A reply with its content, once all of it was pushed; an error where that fails.
+
+        Whatever an outlet pushed, the outcome is a reply: nothing of it may end the night. Who
+        replied to what is taken from the head, which Flower checked, not from the content.
+        """
         if head.has_error():
             return head
         identifier = head.metadata.message_id
-        tree = self._state.object_store.get_object_tree(identifier)
-        contents: dict[str, bytes] = {}
-        end = time.monotonic() + self.patience
-        for part in (node.object_id for node in iterate_object_tree(tree)):
-            while not (content := self._state.get_object(self._run.run_id, part)):
-                if time.monotonic() > end:
-                    error = Error(ErrorCode.REPLY_MESSAGE_UNAVAILABLE, "Incomplete")
-                    return Message(error, reply_to=head)
-                time.sleep(_POLL_SECONDS)
-            contents[part] = content
-        message = inflate_object_from_contents(identifier, contents)
-        if not isinstance(message, Message):
-            raise TypeError("a reply that is no message")
-        message.metadata.__dict__["_message_id"] = identifier
-        self._state.object_store.delete(identifier)
-        return message
+        try:
+            tree = self._state.object_store.get_object_tree(identifier)
+            contents: dict[str, bytes] = {}
+            for part in (node.object_id for node in iterate_object_tree(tree)):
+                while not (content := self._state.get_object(self._run.run_id, part)):
+                    if time.monotonic() > end:
+                        return _failed(head, "Incomplete")
+                    time.sleep(_POLL_SECONDS)
+                contents[part] = content
+            message = inflate_object_from_contents(identifier, contents)
+            if not isinstance(message, Message) or not message.has_content():
+                return _failed(head, "NoMessage")
+            content_only = message.content
+        except Exception as error:  # noqa: BLE001  (an outlet's bytes, read by Flower's code)
+            return _failed(head, type(error).__name__)
+        finally:
+            with suppress(Exception):
+                self._state.object_store.delete(identifier)
+        return make_message(metadata=head.metadata, content=content_only)
 
 
-class _Hold:
-    """Holds an outlet's question for work until there is some: no polling, no delay.
+def _failed(head: Message, reason: str) -> Message:
+    """A reply whose content could not be had, in the name of who sent its head."""
+    return make_message(metadata=head.metadata, error=Error(_RAISED, reason))
 
-    An outlet asks again after `_HOLD_SECONDS` without. The request is authenticated after it was
-    held, by Flower; whoever holds a listed certificate can keep a connection open, no more.
+
+class _Gate:
+    """Stands before Flower on the outlets' port.
+
+    Bounds what is read from a connection before Flower authenticates it; refuses object trees that
+    would unfold without end in Flower's recursion; and holds an outlet's question for work until
+    there is some, so that nobody polls. An outlet asks again after `_HOLD_SECONDS` without. Whoever
+    holds a listed certificate can keep connections open, no more.
     """
 
-    def __init__(self, app: FastAPI, grid: SuperLinkGrid) -> None:
+    def __init__(
+        self, app: FastAPI, grid: SuperLinkGrid, nodes: Collection[int], largest_answer: int
+    ) -> None:
         self._app = app
         self._grid = grid
-        self._held: dict[int, asyncio.Event] = {}
+        self._largest_object = largest_answer + _LARGEST_CALL
+        self._held = {node: asyncio.Event() for node in nodes}
         grid.on_push = self._wake
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "http" or scope["path"] != _PULL:
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         self._loop = asyncio.get_running_loop()
-        body, more = bytearray(), True
-        while more and len(body) < _LARGEST_PULL:
-            part = await receive()
-            body += part.get("body", b"")
-            more = part.get("more_body", False)
-        with suppress(DecodeError):  # Flower refuses what it cannot read
-            await self._until_work(PullMessagesRequest.FromString(bytes(body)).node.node_id)
+        path = scope["path"]
+        body = await self._body(
+            receive, self._largest_object if path == _PUSH_OBJECT else _LARGEST_CALL
+        )
+        if body is None:
+            await _refuse(send, 413)
+            return
+        try:
+            if path == _PULL:
+                await self._until_work(PullMessagesRequest.FromString(body).node.node_id)
+            elif path == _PUSH and not all(
+                _small(tree) for tree in PushMessagesRequest.FromString(body).message_object_trees
+            ):
+                await _refuse(send, 400)
+                return
+        except DecodeError:
+            await _refuse(send, 400)
+            return
         sent = False
 
         async def replay() -> Any:
@@ -306,13 +345,26 @@ class _Hold:
             if sent:
                 return await receive()
             sent = True
-            return {"type": "http.request", "body": bytes(body), "more_body": more}
+            return {"type": "http.request", "body": body, "more_body": False}
 
         await self._app(scope, replay, send)
 
+    async def _body(self, receive: Any, most: int) -> bytes | None:
+        """Reads a request's body; None where it is larger than `most`."""
+        body, more = bytearray(), True
+        while more:
+            part = await receive()
+            body += part.get("body", b"")
+            more = part.get("more_body", False)
+            if len(body) > most:
+                return None
+        return bytes(body)
+
     async def _until_work(self, node: int) -> None:
         """Waits until a message for the node was pushed, or `_HOLD_SECONDS`."""
-        event = self._held.setdefault(node, asyncio.Event())
+        event = self._held.get(node)
+        if event is None:
+            return  # Flower refuses a node that it does not know
         event.clear()
         if not self._grid.has_work(node):  # after the event was cleared, so that no push is missed
             with suppress(TimeoutError):
@@ -322,6 +374,29 @@ class _Hold:
         """Wakes what is held for nodes; called from the night's thread."""
         for node in nodes & set(self._held):
             self._loop.call_soon_threadsafe(self._held[node].set)
+
+
+def _small(tree: ObjectTree) -> bool:
+    """Whether a tree stays within what an honest reply needs, each object named once.
+
+    Flower keeps trees by object id and unfolds them recursively: an id named twice a level doubles
+    the work at each.
+    """
+    level, seen = [tree], set[str]()
+    for _ in range(_DEEPEST):
+        for node in level:
+            if node.object_id in seen or len(seen) == _MOST_OBJECTS:
+                return False
+            seen.add(node.object_id)
+        level = [child for node in level for child in node.children]
+        if not level:
+            return True
+    return False
+
+
+async def _refuse(send: Any, status: int) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
 
 
 def _tls(identity: Identity, outlets: Mapping[str, Card]) -> ssl.SSLContext:

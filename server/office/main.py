@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import logging
+import os
 import shutil
 import signal
 import sys
@@ -54,6 +55,12 @@ SETTINGS_TEXT = """\
 # delta = 1e-6
 # minimum_outlets = 3    # no sum over fewer outlets is ever unlocked
 """
+
+
+@app.callback()
+def private() -> None:
+    """Whatever this program writes is for its own user only."""
+    os.umask(0o077)
 
 
 @app.command()
@@ -130,16 +137,19 @@ def serve(home: Home = HERE) -> None:
 @app.command()
 def pause(home: Home = HERE) -> None:
     """Signs and unlocks nothing until resumed. Takes effect at once."""
-    home.mkdir(exist_ok=True)
-    _pause_file(home).touch()
-    _out.print("Paused.")
+    with _failing():
+        name = Keyring(home, Kind.OFFICE).identity().card.name
+        _pause_file(home).touch()
+        _out.print(f"{name} is paused.")
 
 
 @app.command()
 def resume(home: Home = HERE) -> None:
     """Ends a pause."""
-    _pause_file(home).unlink(missing_ok=True)
-    _out.print("Resumed.")
+    with _failing():
+        name = Keyring(home, Kind.OFFICE).identity().card.name
+        _pause_file(home).unlink(missing_ok=True)
+        _out.print(f"{name} is resumed.")
 
 
 @app.command()
@@ -203,7 +213,7 @@ def backup(folder: Path, home: Home = HERE) -> None:
     with _failing():
         Keyring(home, Kind.OFFICE).identity()
         folder.mkdir(parents=True, mode=0o700)
-        for name in ("identity.json", "public.json", "office.toml"):
+        for name in ("identity.json", "public.json", "office.toml", "paused"):
             if (home / name).exists():
                 shutil.copy2(home / name, folder / name)
         shutil.copytree(home / "peers", folder / "peers")
@@ -233,13 +243,14 @@ def _pause_file(home: Path) -> Path:
 
 def _trust(ring: Keyring, file: Path, kind: Kind, fingerprint: str | None) -> None:
     with _failing():
-        card = Card.decode(file.read_bytes(), kind)
+        data = file.read_bytes()
+        card = Card.decode(data, kind)
         if fingerprint is None:
             _out.print(f"{kind} {card.name}, fingerprint {card.fingerprint}", highlight=False)
             typer.confirm("Did its owner read you the same by another way?", abort=True)
         elif fingerprint.split() != card.fingerprint.split():
             raise typer.BadParameter(f"{file}: its fingerprint is {card.fingerprint}")
-        ring.trust(file, kind)
+        ring.trust(card, data)
         _out.print(f"{kind} {card.name} is on the list.", highlight=False)
 
 

@@ -48,7 +48,7 @@ class OfficeService(office_pb2_grpc.OfficeServicer):
         with _refusals(context):
             lines = [_line(line) for line in request.releases]
             signed = self._office().sign_night(request.night, request.cut_off, lines)
-            _LOG.info("night %s: signed", request.night)
+            _LOG.info("night %r: signed", request.night)
             return office_pb2.SignedPlan(payload=signed.payload, signature=signed.signature)
 
     @override
@@ -70,7 +70,7 @@ class OfficeService(office_pb2_grpc.OfficeServicer):
                 for raw in request.envelopes
             ]
             answer = self._office().unlock(request.plan_digest, envelopes)
-            _LOG.info("plan %s: unlocked for %d outlets", request.plan_digest[:12], len(envelopes))
+            _LOG.info("plan %r: unlocked for %d outlets", request.plan_digest[:12], len(envelopes))
             for start in range(0, len(answer), CHUNK_BYTES):
                 yield office_pb2.Chunk(data=answer[start : start + CHUNK_BYTES])
 
@@ -80,7 +80,7 @@ class OfficeService(office_pb2_grpc.OfficeServicer):
     ) -> office_pb2.CloseNightResponse:
         with _refusals(context):
             self._office().close_night(request.night)
-            _LOG.info("night %s: closed", request.night)
+            _LOG.info("night %r: closed", request.night)
             return office_pb2.CloseNightResponse()
 
 
@@ -117,7 +117,7 @@ def _refusals(context: grpc.ServicerContext) -> Iterator[None]:
         yield
     except (PrivacyError, OfficeError) as error:
         name = type(error).__name__
-        _LOG.warning("refused: %s: %s", name, error)
+        _LOG.warning("refused: %s: %r", name, str(error))
         refusal = office_pb2.Refusal(
             type=name,
             message=str(error),

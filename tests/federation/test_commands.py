@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
 from typer.testing import CliRunner
 
+from outlet_client.answers import AnswerStore
 from outlet_client.main import app as outlet_app
 from privacy.errors import AnswerRefused, PlanRefused
-from privacy.identity import Card, CardRefused, Kind
+from privacy.identity import Card, CardRefused, Identity, Kind
 from privacy.keyring import Keyring
+from privacy.units import Unit
 from server.hq.main import app as hq_app
 from server.office.ledger_store import OfficeStore
 from server.office.main import app as office_app
@@ -90,8 +94,6 @@ def test_a_card_of_another_kind_a_forged_one_and_another_under_its_name_are_refu
         with pytest.raises(CardRefused):
             Card.decode(malformed, Kind.OUTLET)
     other = Keyring(parties / "other", Kind.OUTLET)
-    import datetime as dt
-
     other.create("o1", "", dt.datetime.now(dt.UTC))
     said = run(
         hq_app, "outlets", "add", other.public_file, "--home", parties / "hq", code=1, typed="y\n"
@@ -99,6 +101,60 @@ def test_a_card_of_another_kind_a_forged_one_and_another_under_its_name_are_refu
     assert "another card is trusted; remove it first" in said
     run(hq_app, "outlets", "remove", "o1", "--home", parties / "hq")
     run(hq_app, "outlets", "add", other.public_file, "--home", parties / "hq", typed="y\n")
+
+
+def test_a_fingerprint_that_was_not_confirmed_leaves_nothing_trusted(
+    parties: Path, tmp_path: Path
+) -> None:
+    home = tmp_path / "o2"
+    run(
+        outlet_app, "enrol", "--name", "o2", "--hq", parties / "hq/public.json",
+        "--office", parties / "office/public.json", "--home", home, code=1, typed="n\n",
+    )  # fmt: skip
+    ring = Keyring(home, Kind.OUTLET)
+    assert (ring.peers(Kind.HQ), ring.peers(Kind.OFFICE)) == ({}, {})
+    assert not (home / "identity.json").exists()
+
+
+def test_a_card_with_another_outlets_keys_or_a_broken_one_is_refused(parties: Path) -> None:
+    now = dt.datetime.now(dt.UTC)
+    first = Card.decode((parties / "o1" / "public.json").read_bytes(), Kind.OUTLET)
+    thief = Identity.generate(Kind.OUTLET, "o3", "", now)
+    file = parties / "thief.json"
+    file.write_bytes(replace(thief.card, node_key=first.node_key).encode(thief.signing))
+    said = run(hq_app, "outlets", "add", file, "--home", parties / "hq", code=1, typed="y\n")
+    assert "has a key of o1's" in said
+    for changes in (
+        {"node_key": ""},
+        {"node_key": "ssh-ed25519 AAAA"},
+        {"name": "../x"},
+        {"name": "\u0430"},
+        {"certificate": thief.card.certificate + first.certificate},
+        {"certificate": ""},
+    ):
+        card = replace(thief.card, **changes)  # type: ignore[arg-type]
+        forged = card.encode(thief.signing)
+        with pytest.raises(CardRefused):
+            Card.decode(forged, Kind.OUTLET)
+    assert "expected 1 to 40 ASCII" in run(
+        hq_app, "init", "--name", "caf\u00e9", "--address", "h:1", "--home", parties / "x", code=1
+    )
+
+
+def test_a_pause_in_the_wrong_folder_says_so_and_a_backup_stays_paused(parties: Path) -> None:
+    said = run(office_app, "pause", "--home", parties / "typo", code=1)
+    assert "no keys" in said
+    assert not (parties / "typo").exists()
+    assert "dpo is paused" in run(office_app, "pause", "--home", parties / "office")
+    run(office_app, "backup", parties / "paused-copy", "--home", parties / "office")
+    assert (parties / "paused-copy" / "paused").exists()
+
+
+def test_databases_are_for_their_own_user_only(parties: Path) -> None:
+    run(office_app, "ledger", "--home", parties / "office")
+    for name in ("hq", "office", "o1"):
+        for file in (parties / name).rglob("*"):
+            assert file.stat().st_mode & 0o077 == 0, file
 
 
 def test_doctor_names_what_is_wrong_and_what_to_do(parties: Path) -> None:
@@ -129,13 +185,15 @@ def test_exit_codes_tell_a_timer_what_happened(parties: Path, tmp_path: Path) ->
 
 def test_an_outlets_backup_brings_back_its_keys_and_what_it_answered(parties: Path) -> None:
     home, file = parties / "o1", parties / "backup.tar.gz"
-    (home / "outlet.db").write_bytes(b"answers")
+    AnswerStore(f"sqlite:///{home / 'outlet.db'}").close()
     run(outlet_app, "backup", file, "--home", home)
     assert file.stat().st_mode & 0o077 == 0
     run(outlet_app, "restore", file, "--home", home, code=6)
     run(outlet_app, "restore", file, "--home", parties / "o1-again")
-    for name in ("identity.json", "outlet.db", "escapement.toml", "peers/hq-hq.json"):
+    for name in ("identity.json", "escapement.toml", "peers/hq-hq.json"):
         assert (parties / "o1-again" / name).read_bytes() == (home / name).read_bytes()
+    with AnswerStore(f"sqlite:///{parties / 'o1-again' / 'outlet.db'}").transaction() as answers:
+        assert answers.spent(Unit.CUSTOMER, 0) == 0
 
 
 def test_a_restored_office_opens_no_release_that_was_open(parties: Path) -> None:

@@ -11,8 +11,20 @@ from typing import TYPE_CHECKING
 import flwr
 import httpx
 import pytest
-from flwr.proto.fleet_pb2 import RegisterNodeFleetRequest, RegisterNodeFleetResponse
+from flwr.app import ConfigRecord, Message, RecordDict
+from flwr.app.message import remove_content_from_message
+from flwr.proto.fleet_pb2 import (
+    PushMessagesRequest,
+    RegisterNodeFleetRequest,
+    RegisterNodeFleetResponse,
+)
+from flwr.proto.message_pb2 import ObjectTree
 from flwr.server.superlink.linkstate import LinkState
+from flwr.supercore.inflatable.inflatable_object import (
+    get_all_nested_objects,
+    get_object_tree,
+    no_object_id_recompute,
+)
 from flwr.superlink.routers.fleet.router import router as fleet_router
 from flwr.supernode.fleet_http_client import FleetHttpClient
 
@@ -21,7 +33,7 @@ from outlet_client import flower_node
 from outlet_client.errors import ClockOff, HqUnreachable, NotOnTheList
 from outlet_client.flower_node import client_app, clock_difference, join_night
 from privacy.identity import Card, Identity, Kind
-from server.hq.superlink import SuperLink
+from server.hq.superlink import SuperLink, _small
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +48,7 @@ STRANGER = Identity.generate(Kind.OUTLET, "O1", "", NOW)
 
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
-    superlink = SuperLink({"O1": OUTLET.card}, app_digest(), 1.0)
+    superlink = SuperLink({"O1": OUTLET.card}, app_digest(), 1.0, 10_000)
     yield superlink.listen(HQ, "127.0.0.1", 0)
     superlink.close()
 
@@ -158,7 +170,7 @@ def test_a_clock_ten_minutes_off_is_named_as_such(
     monkeypatch.setattr(
         "flwr.supernode.node_auth_http_interceptor.now", lambda: dt.datetime.now(dt.UTC) + off
     )
-    with pytest.raises(ClockOff, match="clock: 10 minutes behind HQ's, expected at most 5"):
+    with pytest.raises(ClockOff, match="clock: 10 minutes behind HQ's, expected at most 4 s ahead"):
         join(port, OUTLET)
     with pytest.raises(ClockOff):
         clock_difference(OUTLET, hq_card(port))
@@ -169,6 +181,101 @@ def test_an_hq_that_does_not_listen_is_named_with_its_address() -> None:
         HqUnreachable, match=r"127\.0\.0\.1:1: ConnectError; is a night running there"
     ):
         join(1, OUTLET)
+
+
+def test_a_clock_ten_seconds_ahead_is_named_too(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    ahead = dt.timedelta(seconds=10)
+    monkeypatch.setattr(flower_node, "_now", lambda: dt.datetime.now(dt.UTC) + ahead)
+    monkeypatch.setattr(
+        "flwr.supernode.node_auth_http_interceptor.now", lambda: dt.datetime.now(dt.UTC) + ahead
+    )
+    with pytest.raises(ClockOff, match=r"clock: \d+ s ahead of HQ's"):
+        join(port, OUTLET)
+
+
+def test_a_body_larger_than_any_honest_call_is_refused_before_it_is_read(port: int) -> None:
+    with client(port, OUTLET) as web:
+        for path, size in (("pull-messages", 2**17), ("push-object", 2**18)):
+            response = web.post(f"/v1/fleet/{path}", content=bytes(size))
+            assert response.status_code == 413
+
+
+def chain(names: str, *, twice: bool) -> ObjectTree:
+    """A tree as deep as `names`; named twice, each level unfolds to twice the one below."""
+    tree = ObjectTree(object_id=names[0])
+    for name in names[1:]:
+        again = [ObjectTree(object_id=tree.object_id)] if twice else []
+        tree = ObjectTree(object_id=name, children=[tree, *again])
+    return tree
+
+
+@pytest.mark.parametrize("tree", [chain("abc", twice=True), chain("abcdefgh", twice=False)])
+def test_an_object_tree_that_unfolds_without_end_is_refused_at_once(
+    port: int, tree: ObjectTree
+) -> None:
+    request = PushMessagesRequest(message_object_trees=[tree])
+    with client(port, OUTLET) as web:
+        response = web.post("/v1/fleet/push-messages", content=request.SerializeToString())
+    assert response.status_code == 400
+    assert not _small(tree)
+    assert _small(chain("abcd", twice=False))
+
+
+def pushed(**lies: object) -> Message:
+    """What HQ's grid makes of a reply whose pushed content lies about itself."""
+    superlink = SuperLink({"O1": OUTLET.card}, app_digest(), 0.2, 10_000)
+    state, grid = superlink._state, superlink.grid
+    (node,) = superlink.names
+    state.activate_node(node, 60)
+    content = RecordDict({"question": ConfigRecord({})})
+    question = Message(content, dst_node_id=node, message_type="query.roll_call", ttl=30.0)
+    (asked,) = grid.push_messages([question])
+    question.metadata.__dict__["_message_id"] = asked
+    (got,) = state.get_message_ins(node, 1)
+    answer = Message(RecordDict({"answer": ConfigRecord({"outlet": "O1"})}), reply_to=question)
+    answer.metadata.__dict__.update({k: v for k, v in lies.items() if k.startswith("_")})
+    with no_object_id_recompute():
+        identifier = answer.object_id
+        contents = {key: part.deflate() for key, part in get_all_nested_objects(answer).items()}
+        tree = get_object_tree(answer)
+    head = remove_content_from_message(answer)
+    head.metadata.__dict__.update(
+        _message_id=identifier, _src_node_id=node, _dst_node_id=got.metadata.src_node_id
+    )
+    session = state.start_session(grid.run.run_id)
+    if lies.get("without_tree"):
+        state.store_message_res(head)
+    else:
+        _, missing = state.store_message_and_object_tree(head, tree, session)
+        for part in missing if not lies.get("without_content") else ():
+            state.store_object(grid.run.run_id, session, part, contents[part])
+    (made,) = grid.pull_messages([asked])
+    assert made.metadata.src_node_id == node
+    superlink.close()
+    return made
+
+
+@pytest.mark.parametrize("lie", ["without_tree", "without_content"])
+def test_a_reply_that_flower_cannot_put_together_is_an_error_and_no_crash(lie: str) -> None:
+    assert pushed(**{lie: True}).has_error()
+
+
+def test_who_replied_is_what_flower_checked_and_not_what_the_content_says() -> None:
+    made = pushed(_src_node_id=12345)
+    assert made.content.config_records["answer"]["outlet"] == "O1"
+
+
+def test_an_outlet_that_was_killed_joins_again_while_flower_believes_it_is_there() -> None:
+    superlink = SuperLink({"O1": OUTLET.card}, app_digest(), 1.0, 10_000)
+    here = superlink.listen(HQ, "127.0.0.1", 0)
+    (node,) = superlink.names
+    superlink._state.activate_node(node, 60)
+    with pytest.raises(HqUnreachable, match=": 412; is a night"):  # tried until the window closed
+        join(here, OUTLET)
+    superlink._state.deactivate_node(node)
+    with pytest.raises(HqUnreachable, match="did not end in time"):
+        join(here, OUTLET)
+    superlink.close()
 
 
 def test_flower_is_the_version_that_the_adapters_were_written_for() -> None:

@@ -363,6 +363,22 @@ def running_in(folder: Path) -> list[str]:
     return lines
 
 
+def test_an_outlet_that_cannot_read_its_ledger_says_so_after_goodnight(
+    enrol: Callable[..., Processes],
+) -> None:
+    network = enrol()
+    (network.outlet("O2") / "ledger.parquet").write_bytes(b"not parquet")
+    network.start_office()
+    hq = network.start("escapement-hq", *HQ_NIGHT, home=network.folder / "hq")
+    network.start_outlets()
+    assert hq.wait(timeout=120) == 0
+    assert network.running["O2 nightly"].wait(timeout=30) == 1
+    assert network.running["O1 nightly"].wait(timeout=30) == 0
+    assert network.read_night("n1", TARGET).cohort == ("O1", "O3", "O4")
+    log = (network.outlet("O2") / "nightly.log").read_text()
+    assert "error: ledger.parquet: not readable as Parquet or CSV" in " ".join(log.split())
+
+
 def test_serve_runs_a_night_when_it_is_time_and_stops_when_told(
     enrol: Callable[..., Processes],
 ) -> None:
