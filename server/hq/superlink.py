@@ -9,7 +9,6 @@ that lives beside it.
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 import tempfile
 import threading
@@ -28,7 +27,6 @@ from flwr.common.constant import (
     SUPERLINK_NODE_ID,
     SubStatus,
 )
-from flwr.proto.fleet_pb2 import PullMessagesRequest, PushMessagesRequest
 from flwr.serverapp import Grid
 from flwr.supercore.constant import FLWR_IN_MEMORY_DB_NAME, NOOP_FEDERATION_ID, TaskType
 from flwr.supercore.error import http_error_translator
@@ -47,28 +45,21 @@ from flwr.superlink.config_loader import (
 )
 from flwr.superlink.routers.fleet.node_auth import NodeAuthMiddleware
 from flwr.superlink.routers.fleet.router import router as fleet_router
-from google.protobuf.message import DecodeError
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
 from typing_extensions import override
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+from server.hq.gate import Gate
 
-    from flwr.proto.message_pb2 import ObjectTree
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
     from flwr.server.superlink.linkstate import InMemoryLinkState, LinkState
     from flwr.supercore.run import Run
 
     from privacy.identity import Card, Identity
 
-_PULL = "/v1/fleet/pull-messages"
-_PUSH, _PUSH_OBJECT = "/v1/fleet/push-messages", "/v1/fleet/push-object"
 _RAISED = 2
-_HOLD_SECONDS = 2.0
-_LARGEST_CALL = 2**16
-_MOST_OBJECTS, _DEEPEST = 16, 6
-"""A reply is a message, its records and a record: no honest tree comes near these."""
-
 _POLL_SECONDS = 0.004
 
 
@@ -136,8 +127,10 @@ class SuperLink:
         app.state.enable_supernode_auth = True
         app.state.fleet_event_log_plugin = None
         app.include_router(fleet_router)
+        gate = Gate(app, self.names, self.grid.has_work, self._largest_answer)
+        self.grid.on_push = gate.wake
         config = uvicorn.Config(
-            _Gate(app, self.grid, self.names, self._largest_answer),
+            gate,
             host=host,
             port=port,
             log_level="warning",
@@ -295,108 +288,6 @@ class SuperLinkGrid(Grid):
 def _failed(head: Message, reason: str) -> Message:
     """A reply whose content could not be had, in the name of who sent its head."""
     return make_message(metadata=head.metadata, error=Error(_RAISED, reason))
-
-
-class _Gate:
-    """Stands before Flower on the outlets' port.
-
-    Bounds what is read from a connection before Flower authenticates it; refuses object trees that
-    would unfold without end in Flower's recursion; and holds an outlet's question for work until
-    there is some, so that nobody polls. An outlet asks again after `_HOLD_SECONDS` without. Whoever
-    holds a listed certificate can keep connections open, no more.
-    """
-
-    def __init__(
-        self, app: FastAPI, grid: SuperLinkGrid, nodes: Collection[int], largest_answer: int
-    ) -> None:
-        self._app = app
-        self._grid = grid
-        self._largest_object = largest_answer + _LARGEST_CALL
-        self._held = {node: asyncio.Event() for node in nodes}
-        grid.on_push = self._wake
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        self._loop = asyncio.get_running_loop()
-        path = scope["path"]
-        body = await self._body(
-            receive, self._largest_object if path == _PUSH_OBJECT else _LARGEST_CALL
-        )
-        if body is None:
-            await _refuse(send, 413)
-            return
-        try:
-            if path == _PULL:
-                await self._until_work(PullMessagesRequest.FromString(body).node.node_id)
-            elif path == _PUSH and not all(
-                _small(tree) for tree in PushMessagesRequest.FromString(body).message_object_trees
-            ):
-                await _refuse(send, 400)
-                return
-        except DecodeError:
-            await _refuse(send, 400)
-            return
-        sent = False
-
-        async def replay() -> Any:
-            nonlocal sent
-            if sent:
-                return await receive()
-            sent = True
-            return {"type": "http.request", "body": body, "more_body": False}
-
-        await self._app(scope, replay, send)
-
-    async def _body(self, receive: Any, most: int) -> bytes | None:
-        """Reads a request's body; None where it is larger than `most`."""
-        body, more = bytearray(), True
-        while more:
-            part = await receive()
-            body += part.get("body", b"")
-            more = part.get("more_body", False)
-            if len(body) > most:
-                return None
-        return bytes(body)
-
-    async def _until_work(self, node: int) -> None:
-        """Waits until a message for the node was pushed, or `_HOLD_SECONDS`."""
-        event = self._held.get(node)
-        if event is None:
-            return  # Flower refuses a node that it does not know
-        event.clear()
-        if not self._grid.has_work(node):  # after the event was cleared, so that no push is missed
-            with suppress(TimeoutError):
-                await asyncio.wait_for(event.wait(), _HOLD_SECONDS)
-
-    def _wake(self, nodes: set[int]) -> None:
-        """Wakes what is held for nodes; called from the night's thread."""
-        for node in nodes & set(self._held):
-            self._loop.call_soon_threadsafe(self._held[node].set)
-
-
-def _small(tree: ObjectTree) -> bool:
-    """Whether a tree stays within what an honest reply needs, each object named once.
-
-    Flower keeps trees by object id and unfolds them recursively: an id named twice a level doubles
-    the work at each.
-    """
-    level, seen = [tree], set[str]()
-    for _ in range(_DEEPEST):
-        for node in level:
-            if node.object_id in seen or len(seen) == _MOST_OBJECTS:
-                return False
-            seen.add(node.object_id)
-        level = [child for node in level for child in node.children]
-        if not level:
-            return True
-    return False
-
-
-async def _refuse(send: Any, status: int) -> None:
-    await send({"type": "http.response.start", "status": status, "headers": []})
-    await send({"type": "http.response.body", "body": b""})
 
 
 def _tls(identity: Identity, outlets: Mapping[str, Card]) -> ssl.SSLContext:

@@ -33,7 +33,8 @@ from outlet_client import flower_node
 from outlet_client.errors import ClockOff, HqUnreachable, NotOnTheList
 from outlet_client.flower_node import client_app, clock_difference, join_night
 from privacy.identity import Card, Identity, Kind
-from server.hq.superlink import SuperLink, _small
+from server.hq.gate import is_small
+from server.hq.superlink import SuperLink
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -217,8 +218,8 @@ def test_an_object_tree_that_unfolds_without_end_is_refused_at_once(
     with client(port, OUTLET) as web:
         response = web.post("/v1/fleet/push-messages", content=request.SerializeToString())
     assert response.status_code == 400
-    assert not _small(tree)
-    assert _small(chain("abcd", twice=False))
+    assert not is_small(tree)
+    assert is_small(chain("abcd", twice=False))
 
 
 def pushed(**lies: object) -> Message:
