@@ -44,7 +44,12 @@ from privacy.keyring import Keyring, KeyringError, write_private
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # they would print local variables: purchases, keys
+    help=__doc__,
+)
 
 Home = Annotated[Path, typer.Option(help="Folder of keys, settings and state.")]
 HERE = Path()

@@ -26,7 +26,12 @@ from sandbox.processes import ProcessFailed
 from sandbox.replay import ReplayFailed, ReplayReport, TrainOn, World, replay
 from sandbox.show import auc_table, plot_auc_by_epsilon, steps_table
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # they would print local variables: purchases, keys
+    help=__doc__,
+)
 _out = Console()
 _err = Console(stderr=True)
 

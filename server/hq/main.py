@@ -36,7 +36,12 @@ from server.hq.superlink import SuperLink
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # they would print local variables: purchases, keys
+    help=__doc__,
+)
 office_app = typer.Typer(no_args_is_help=True, help="The privacy office that holds the second key.")
 outlets_app = typer.Typer(no_args_is_help=True, help="HQ's list of outlets.")
 app.add_typer(office_app, name="office")

@@ -59,7 +59,8 @@ class OfficeClient:
         ]
         request = office_pb2.SignNightRequest(night=night, cut_off=cut_off, releases=releases)
         with _refusals():
-            signed = self._stub.SignNight(request, timeout=self.timeout)
+            # The night's first call waits for an office that is just starting.
+            signed = self._stub.SignNight(request, timeout=self.timeout, wait_for_ready=True)
         return Signed(signed.payload, signed.signature)
 
     def sign_release(self, draft: ReleaseDraft) -> Signed:

@@ -31,7 +31,12 @@ from server.office.service import OfficeService, start_server
 from server.office.settings import OfficeSettings
 from server.office.unlock import Office
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # they would print local variables: purchases, keys
+    help=__doc__,
+)
 hq_app = typer.Typer(no_args_is_help=True, help="The HQ that may call.")
 outlets_app = typer.Typer(no_args_is_help=True, help="The office's own list of outlets.")
 app.add_typer(hq_app, name="hq")

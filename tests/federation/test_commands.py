@@ -17,6 +17,7 @@ from privacy.errors import AnswerRefused, PlanRefused
 from privacy.identity import Card, CardRefused, Identity, Kind
 from privacy.keyring import Keyring
 from privacy.units import Unit
+from sandbox.main import app as sandbox_app
 from server.hq.main import app as hq_app
 from server.office.ledger_store import OfficeStore
 from server.office.main import app as office_app
@@ -224,6 +225,11 @@ def test_the_ledger_is_readable_and_json_on_request(parties: Path) -> None:
     assert entry["act"] == "reserve"
     (home / "office.toml").write_text("[promise]\nepsilonn = 1\n")
     assert "epsilonn" in run(office_app, "ledger", "--home", home, code=2)
+
+
+@pytest.mark.parametrize("app", [hq_app, office_app, outlet_app, sandbox_app])
+def test_an_unforeseen_error_never_prints_local_variables(app: typer.Typer) -> None:
+    assert not app.pretty_exceptions_enable
 
 
 def test_status_before_any_night_says_what_to_do(parties: Path) -> None:

@@ -31,8 +31,8 @@ RECORD_HQ = """
 import pathlib
 from server.hq.superlink import SuperLinkGrid
 original = SuperLinkGrid._inflated
-def record(self, head):
-    reply = original(self, head)
+def record(self, head, end):
+    reply = original(self, head, end)
     with open("{file}", "ab") as file:
         for name, value in reply.content.config_records["answer"].items():
             file.write(value if isinstance(value, bytes) else str(value).encode())
