@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from features.errors import LedgerError
+from features.errors import FeatureError, LedgerError
 from features.events import event_features, positions
 from features.outcomes import Outcome, Thresholds, observe
 from features.protocol import app_digest
 from features.snapshot import CutOff, Snapshot
 from outlet_client.answers import AnswerStore
 from outlet_client.contribute import HomeCustomers, Outlet
-from outlet_client.errors import NotConfigured
+from outlet_client.errors import NotConfigured, OutletError, Unforeseen
 from outlet_client.flower_node import client_app, join_night
 from outlet_client.purchases import read_events, read_table
 from outlet_client.settings import OutletFile
+from privacy.errors import PrivacyError
 from privacy.identity import Kind
 from privacy.keyring import Keyring
 
@@ -148,8 +149,10 @@ def nightly(home: Path) -> int:
         window=60 * settings.join_minutes,
         night=3600 * settings.night_hours,
     )
-    if refusals:
-        raise refusals[0]
+    for refusal in refusals[:1]:
+        if isinstance(refusal, OutletError | PrivacyError | FeatureError):
+            raise refusal
+        raise Unforeseen(type(refusal).__name__) from None  # its text may hold a customer's data
     return answered
 
 
