@@ -6,6 +6,7 @@ OutletError
 +-- HqUnreachable     HQ does not listen, or went away
 +-- NotOnTheList      HQ does not know this outlet's keys
 +-- ClockOff          this outlet's clock is too far from HQ's
++-- Unforeseen        an error that nobody wrote, by its type only
 """
 
 from __future__ import annotations
@@ -59,3 +60,10 @@ class ClockOff(OutletError):
             "time, best by NTP"
         )
         self.seconds = seconds
+
+
+class Unforeseen(OutletError):
+    """An error that nobody wrote, by its type only: its text may hold a customer's data."""
+
+    def __init__(self, type_name: str) -> None:
+        super().__init__(f"a question could not be answered: {type_name}; please report it")

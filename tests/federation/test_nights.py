@@ -302,6 +302,8 @@ def test_a_failing_outlet_sends_its_errors_type_only_and_the_night_goes_on(
     network.stop()
     for file in (network.folder / "hq").rglob("*"):
         assert not file.is_file() or b"9123 4567" not in file.read_bytes()
+    said = (home / "patched.log").read_text()
+    assert f"a question could not be answered: {type_name}" in " ".join(said.split())
     assert "9123 4567" not in (home / "patched.log").read_text()
 
 
