@@ -31,7 +31,7 @@ lock:
 
 # Regenerates the stubs of server/wire from its .proto files.
 wire: .venv/.dev-ready
-	PATH="$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I . --python_out=. --grpc_python_out=. --mypy_out=. --mypy_grpc_out=. server/wire/office.proto
+	PATH="$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I . --python_out=. --grpc_python_out=. --mypy_out=. --mypy_grpc_out=. server/wire/office.proto server/wire/outlets.proto
 
 clean:
 	rm -rf .venv runs .mypy_cache .ruff_cache .pytest_cache

@@ -35,7 +35,7 @@ def main() -> None:
     _print(*["---"] * (6 + len(CONTENDERS)))
     for name, cut_off in LEDGERS:
         for target in TARGETS:
-            world = World.load(
+            world, _ = World.load(
                 options.data / f"{name}_ledger.parquet",
                 options.data / f"{name}_labels.csv.gz",
                 CutOff.parse(cut_off),

@@ -22,15 +22,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from typing_extensions import override
 
-from features.protocol import app_digest
 from outlet_client import flower_node
-from outlet_client.flower_node import client_app, join_night
-from outlet_client.nightly import prepare
-from privacy.identity import Kind
-from privacy.keyring import Keyring
-from sandbox.network import Settings
-from sandbox.processes import JOIN_SECONDS, Processes
-from tests.networks import CUT_OFF, TARGET, small_world
+from outlet_client.nightly import nightly
+from sandbox.processes import Processes
+from tests.networks import CUT_OFF, TARGET, banded_settings, small_world
 
 if TYPE_CHECKING:
     from typing import Any
@@ -58,13 +53,13 @@ def measure(outlets: int, rounds: int) -> tuple[list[float], float]:
     """One night; seconds of each training round, and of the whole night."""
     world = small_world(outlets=outlets, customers=40 * outlets)
     everybody = np.ones(len(world.customers), dtype=bool)
-    settings = Settings.one_training(1.0, 1e-6, rounds)
+    settings = banded_settings(1.0, rounds, 0.5)
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        network = Processes.enrol(Path(folder), world, TARGET, world.y, everybody, settings)
+        network = Processes.enrol(Path(folder), world, {TARGET: world.y}, everybody, settings)
         if outlets > MOST_PROCESSES:
             network = Sharing(network.folder, network.settings)
-        report = network.night("n1", str(CUT_OFF), TARGET)
+        report = network.night("n1", str(CUT_OFF))
     if report.ended != "complete" or len(report.cohort) != outlets:
         raise SystemExit(f"{len(report.cohort)} of {outlets} outlets: {report.ended}")
     times = [step.seconds for step in report.steps if step.purpose.value == "training"]
@@ -94,21 +89,7 @@ def share(homes: list[Path]) -> None:
 
     flower_node._Session._reply = in_turn  # type: ignore[method-assign,assignment]  # noqa: SLF001
     with ThreadPoolExecutor(len(homes)) as pool:
-        list(pool.map(one, homes))
-
-
-def one(home: Path) -> int:
-    """One outlet's night."""
-    ring = Keyring(home, Kind.OUTLET)
-    identity = ring.identity()
-    return join_night(
-        client_app(identity.card.name, lambda cut, outcome: prepare(home, cut, outcome)),
-        identity,
-        ring.peer(Kind.HQ),
-        app_digest(),
-        window=JOIN_SECONDS,
-        night=600,
-    )
+        list(pool.map(nightly, homes))
 
 
 if __name__ == "__main__":

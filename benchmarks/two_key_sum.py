@@ -12,21 +12,25 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from privacy.envelopes import OneTimeKey, SigningKey, VerifyKey
+from privacy.envelopes import SealKey, SigningKey, VerifyKey
 from privacy.noise import DiscreteGaussian
 from privacy.plans import ReleasePlan
 from privacy.two_key_sum import (
     Aggregate,
     Contribution,
+    KeptSeed,
     MaskedShare,
     check_share,
     mask_share,
+    open_seed,
     sum_of_masks,
 )
 from privacy.units import Purpose
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from privacy.fixed_point import Residues
 
 DIGEST = "ab" * 32
 T = TypeVar("T")
@@ -38,13 +42,13 @@ def main() -> None:
     parser.add_argument("--outlets", type=int, default=12)
     parser.add_argument("--dimension", type=int, default=100_000)
     options = parser.parse_args()
-    key, names = OneTimeKey.generate(), [f"o{index}" for index in range(options.outlets)]
+    key, names = SealKey.generate(), [f"o{index}" for index in range(options.outlets)]
     keys = {name: SigningKey.generate() for name in names}
     public = {name: signing.public for name, signing in keys.items()}
     scale = 2**10
     plan = ReleasePlan(
         "r", DIGEST, "", Purpose.POINTS, options.dimension, 64, scale, 100 * scale, 2**40,
-        50 * scale, 3, "", "", "", key.public.hex(), 2**40,
+        50 * scale, 3, "", "", "2026-01-31", "", key.public.hex(), 2**40,
     )  # fmt: skip
     random = np.random.default_rng(1)
     width = 5
@@ -61,7 +65,7 @@ def main() -> None:
     )
     checks, _ = _timed(lambda: _check(shares, plan, public))
     adding, aggregate = _timed(lambda: Aggregate.of(plan, shares))
-    office, _ = _timed(lambda: sum_of_masks(aggregate.envelopes, plan, DIGEST, key))
+    office, _ = _timed(lambda: _unmask(aggregate, key))
     noise, _ = _timed(lambda: DiscreteGaussian(plan.noise_scale).draw(plan.dimension))
     lines = [
         ("each outlet: clip, truncate, add", bare / len(names), ""),
@@ -80,6 +84,12 @@ def main() -> None:
 def _check(shares: list[MaskedShare], plan: ReleasePlan, public: dict[str, VerifyKey]) -> None:
     for share in shares:
         check_share(share, plan, DIGEST, public)
+
+
+def _unmask(aggregate: Aggregate, key: SealKey) -> Residues:
+    plan = aggregate.plan
+    seeds = [open_seed(envelope, DIGEST, key) for envelope in aggregate.envelopes]
+    return sum_of_masks(plan, [KeptSeed(seed, plan.dimension) for seed in seeds])
 
 
 def _timed(work: Callable[[], T]) -> tuple[float, T]:

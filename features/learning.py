@@ -77,10 +77,12 @@ class Preconditioner:
     Attributes:
         matrix: float64[DIMENSION, DIMENSION]; z = x @ matrix has about unit second moments.
         customers: About how many customers the moments stand for; long rows count less.
+        second: float64[DIMENSION, DIMENSION], the noisy second moments of an average customer.
     """
 
     matrix: Matrix
     customers: float
+    second: Matrix
 
     @classmethod
     def of(cls, moments: Vector, noise_sd: float) -> Preconditioner:
@@ -99,7 +101,8 @@ class Preconditioner:
         customers = max(float(second[0, 0]), 4 * noise_sd, 1.0)
         values, vectors = np.linalg.eigh(second)
         floor = max(4 * noise_sd * math.sqrt(DIMENSION), 0.1 * customers)
-        return cls(vectors * np.sqrt(customers / np.maximum(values, floor)), customers)
+        matrix = vectors * np.sqrt(customers / np.maximum(values, floor))
+        return cls(matrix, customers, second / customers)
 
     def encode(self) -> bytes:
         """The bytes whose digest names the map in plans."""

@@ -6,9 +6,10 @@ import hashlib
 import json
 from importlib.metadata import version
 
+from features.calibration import FINE_EDGES
 from features.events import CATALOGUE, FEATURE_NAMES
 from features.learning import BIN_EDGES, GRADIENT_CLIP, ROW_CLIP
-from features.scorecard import POINTS_WIDTH
+from features.points import COUNT_SHARE
 
 
 def app_digest() -> str:
@@ -19,6 +20,6 @@ def app_digest() -> str:
     """
     agreed = [
         version("escapement"), CATALOGUE, FEATURE_NAMES, ROW_CLIP, GRADIENT_CLIP,
-        BIN_EDGES.tolist(), POINTS_WIDTH,
+        BIN_EDGES.tolist(), FINE_EDGES.tolist(), COUNT_SHARE,
     ]  # fmt: skip
     return hashlib.sha256(json.dumps(agreed).encode()).hexdigest()

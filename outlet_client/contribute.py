@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from features.calibration import CALIBRATION_DIMENSION, calibration_rows
 from features.events import EventFeatures, Matrix, Vector, customer_features
 from features.learning import (
     COUNTS_DIMENSION,
@@ -22,21 +23,34 @@ from features.learning import (
     gradient_rows,
     moments_rows,
 )
-from features.scorecard import POINTS_WIDTH, Scorecard
+from features.points import PointsCode
+from features.scorecard import Scorecard
 from outlet_client.errors import OutletError, QuestionRefused
+from privacy.books import Book, read_entry
+from privacy.books import Kind as BookKind
 from privacy.envelopes import SigningKey, VerifyKey, digest
+from privacy.fixed_point import clipping_units
 from privacy.loss import EpsilonDelta, Rho
 from privacy.plans import ReleasePlan, Signed, open_night, open_release
 from privacy.two_key_sum import Contribution, MaskedShare, mask_share
 from privacy.units import Purpose, Unit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     import polars as pl
 
     from outlet_client.answers import Answers, AnswerStore
     from outlet_client.settings import OutletSettings
+    from privacy.plans import NightPlan
+
+DIMENSIONS: dict[Purpose, int] = {
+    Purpose.MOMENTS: MOMENTS_DIMENSION,
+    Purpose.TRAINING: GRADIENT_DIMENSION,
+    Purpose.EVALUATION: COUNTS_DIMENSION,
+    Purpose.CALIBRATION: CALIBRATION_DIMENSION,
+}
+"""The public layout of each customer sum that an outlet contributes to."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -45,14 +59,25 @@ class HomeCustomers:
 
     Attributes:
         x: float64[n, DIMENSION], from this outlet's own events.
-        y: float64[n] of 0 and 1, the outcome as this outlet sees it.
+        y: By outcome, float64[n] of 0 and 1 as this outlet sees it.
+        slots: int64[n], their slots in tonight's directory.
+        keys: n keys that read their entries of a fine book.
     """
 
     x: Matrix
-    y: Vector
+    y: Mapping[str, Vector]
+    slots: npt.NDArray[np.int64]
+    keys: tuple[bytes, ...]
 
     @classmethod
-    def of(cls, events: EventFeatures, customers: pl.Series, y: Vector) -> HomeCustomers:
+    def of(
+        cls,
+        events: EventFeatures,
+        customers: pl.Series,
+        y: Mapping[str, Vector],
+        slots: npt.NDArray[np.int64],
+        keys: Sequence[bytes],
+    ) -> HomeCustomers:
         """Adds up this outlet's events for its home customers.
 
         A home customer without events here adds nothing to any sum, not even an intercept or a
@@ -65,7 +90,26 @@ class HomeCustomers:
         if customers.n_unique() != len(customers):
             raise OutletError("home customers: one is named twice; expected each once")
         known = customers.is_in(events.keys["customer"].implode()).to_numpy()
-        return cls(customer_features(events, customers.filter(known)), y[known])
+        kept = tuple(key for key, here in zip(keys, known, strict=True) if here)
+        return cls(
+            customer_features(events, customers.filter(known)),
+            {outcome: values[known] for outcome, values in y.items()},
+            slots[known],
+            kept,
+        )
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class SlotEvents:
+    """All of an outlet's events up to a day.
+
+    Attributes:
+        events: As numbers.
+        slots: int64[events], the slot of each event's customer; -1 where there is none.
+    """
+
+    events: EventFeatures
+    slots: npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -79,13 +123,11 @@ class Outlet:
         office: The privacy office's pinned key.
         answers: What it answered so far.
         clock: Unix seconds.
-        cut_off: Tonight's cut-off, ISO 8601; the last day in its features.
-        outcome: The outcome that `home` was judged for.
-        home: Its home customers.
-        events: All its events.
-        slots: How many customers the network has; what a points release is laid out by.
-        event_slots: int64[events], the slot of each event's customer; -1 where there is none.
-        directory_digest: The directory's digest, the same for the whole night.
+        cut_off: Tonight's cut-off, ISO 8601; the last day in the features that train.
+        home: Its home customers, as of the cut-off.
+        views: Its events up to each day that points may be asked for, by ISO 8601 date.
+        slots: How many slots the network has.
+        directory: The directory's digest, the same for the whole night.
     """
 
     name: str
@@ -95,19 +137,17 @@ class Outlet:
     answers: AnswerStore
     clock: Callable[[], float]
     cut_off: str
-    outcome: str
     home: HomeCustomers
-    events: EventFeatures
+    views: Mapping[str, SlotEvents]
     slots: int
-    event_slots: npt.NDArray[np.int64]
-    directory_digest: str
+    directory: str
 
     def answer(self, question: Mapping[str, bytes]) -> MaskedShare:
         """Answers a release plan, once.
 
         Args:
             question: Bytes of `night`, `night_signature`, `plan`, `plan_signature`, `scorecard` and
-                `preconditioner`.
+                `attachment`.
 
         Returns:
             The masked share; the same bytes for the same plan.
@@ -141,30 +181,45 @@ class Outlet:
         night = open_night(signed_night, self.office, at)
         if plan.night != signed_night.digest:
             raise QuestionRefused(f"release {plan.release}: belongs to another night")
-        for name in ("scorecard", "preconditioner"):
+        for name in ("scorecard", "attachment"):
             if _digest(question[name]) != getattr(plan, name):
                 raise QuestionRefused(f"release {plan.release}: {name} is not the plan's")
-        if plan.directory != self.directory_digest:
+        if plan.directory != self.directory:
             raise QuestionRefused(f"release {plan.release}: directory is not tonight's")
-        card = Scorecard.decode(question["scorecard"])
-        if (night.cut_off, card.outcome) != (self.cut_off, self.outcome):
-            raise QuestionRefused(
-                f"release {plan.release}: asks for {card.outcome} as of {night.cut_off}, "
-                f"this outlet is ready for {self.outcome} as of {self.cut_off}"
-            )
-        if plan.dimension != self._dimensions().get(plan.purpose):
-            raise QuestionRefused(f"release {plan.release}: no {plan.purpose} of this dimension")
+        if plan.purpose is Purpose.POINTS:
+            self._check_points(plan, question)
+        else:
+            self._check_sum(plan, night, question)
         self._check_floors(plan, answers, at)
         answers.follow(night)
 
-    def _dimensions(self) -> dict[Purpose, int]:
-        """The public layout of each sum that this outlet contributes to."""
-        return {
-            Purpose.MOMENTS: MOMENTS_DIMENSION,
-            Purpose.TRAINING: GRADIENT_DIMENSION,
-            Purpose.EVALUATION: COUNTS_DIMENSION,
-            Purpose.POINTS: POINTS_WIDTH * self.slots,
-        }
+    def _check_points(self, plan: ReleasePlan, question: Mapping[str, bytes]) -> None:
+        """Refuses points of a day or a layout that this outlet is not ready for."""
+        code = PointsCode.decode(question["scorecard"])
+        if plan.as_of not in self.views:
+            raise QuestionRefused(
+                f"release {plan.release}: asks for points as of {plan.as_of}, "
+                f"this outlet is ready for {', '.join(self.views)}"
+            )
+        norm = clipping_units(code.norm, code.scale)
+        expected = (code.width * self.slots, code.ring_bits, code.scale, norm)
+        got = (plan.dimension, plan.ring_bits, plan.scale, plan.norm)
+        if got != expected or plan.outlet_bound != norm * code.most_events:
+            raise QuestionRefused(f"release {plan.release}: no points of this layout")
+
+    def _check_sum(
+        self, plan: ReleasePlan, night: NightPlan, question: Mapping[str, bytes]
+    ) -> None:
+        """Refuses a customer sum at another day, outcome or layout than tonight's."""
+        outcome = Scorecard.decode(question["scorecard"]).outcome
+        fits = (night.cut_off, plan.as_of) == (self.cut_off, self.cut_off)
+        if not fits or outcome not in self.home.y:
+            raise QuestionRefused(
+                f"release {plan.release}: asks for {outcome} as of {plan.as_of}, "
+                f"this outlet is ready for {', '.join(self.home.y)} as of {self.cut_off}"
+            )
+        if plan.dimension != DIMENSIONS.get(plan.purpose):
+            raise QuestionRefused(f"release {plan.release}: no {plan.purpose} of this dimension")
 
     def _check_floors(self, plan: ReleasePlan, answers: Answers, at: int) -> None:
         """Refuses what this outlet finds too little noise, too few outlets or too much a year."""
@@ -198,19 +253,37 @@ class Outlet:
         """One row a unit, for what the plan's purpose asks."""
         if plan.purpose is Purpose.MOMENTS:
             return Contribution(moments_rows(self.home.x))
+        if plan.purpose is Purpose.POINTS:
+            return self._points(plan, PointsCode.decode(question["scorecard"]))
         card = Scorecard.decode(question["scorecard"])
-        weights = np.asarray(card.weights)
+        weights, y = np.asarray(card.weights), self.home.y[card.outcome]
         if plan.purpose is Purpose.TRAINING:
-            matrix = Preconditioner.decode_matrix(question["preconditioner"])
-            return Contribution(gradient_rows(self.home.x, self.home.y, weights, matrix))
+            matrix = Preconditioner.decode_matrix(question["attachment"])
+            return Contribution(gradient_rows(self.home.x, y, weights, matrix))
         if plan.purpose is Purpose.EVALUATION:
-            return Contribution(counts_rows(self.home.x, self.home.y, weights))
-        return self._points(card)
+            return Contribution(counts_rows(self.home.x, y, weights))
+        return self._calibration(card.outcome, Book.decode(question["attachment"]))
 
-    def _points(self, card: Scorecard) -> Contribution:
-        listed = self.event_slots >= 0
-        rows = card.event_points(self.events)[listed]
-        return Contribution(rows, self.event_slots[listed] * POINTS_WIDTH)
+    def _points(self, plan: ReleasePlan, code: PointsCode) -> Contribution:
+        """One row an event, at its customer's slot."""
+        view = self.views[plan.as_of]
+        listed = view.slots >= 0
+        return Contribution(code.rows(view.events)[listed], view.slots[listed] * code.width)
+
+    def _calibration(self, outcome: str, book: Book) -> Contribution:
+        """One cell of (fine bin, outcome) a home customer, its bin read from the fine book.
+
+        An entry that reads as no bin, whatever HQ put there, makes a row of zeros.
+        """
+        if (book.kind, book.slots) != (BookKind.FINE, self.slots) or book.width != len(self.home.y):
+            raise QuestionRefused(f"release {book.release}: no fine book of tonight's directory")
+        place = list(self.home.y).index(outcome)
+        entries = [
+            read_entry(book, slot, key)[place]
+            for slot, key in zip(self.home.slots.tolist(), self.home.keys, strict=True)
+        ]
+        bins = np.array(entries, dtype=np.uint8)
+        return Contribution(calibration_rows(bins, self.home.y[outcome]))
 
 
 def _digest(data: bytes) -> str:

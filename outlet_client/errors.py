@@ -6,10 +6,21 @@ OutletError
 +-- HqUnreachable     HQ does not listen, or went away
 +-- NotOnTheList      HQ does not know this outlet's keys
 +-- ClockOff          this outlet's clock is too far from HQ's
++-- ServiceUnreachable   HQ's or the privacy office's services do not listen, or went away
++-- ServiceRefused    HQ or the privacy office said no, or answered what was not asked
++-- QuotaSpent        no more evaluations today
++-- NoIdentifier      neither a usable phone nor a usable e-mail
++-- ConsentRefused    a file of consents that cannot be read: file, row, column, reason
++-- BookMissing       no band book yet, or only one that is too old to show
 +-- Unforeseen        an error that nobody wrote, by its type only
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import datetime as dt
 
 
 class OutletError(Exception):
@@ -60,6 +71,78 @@ class ClockOff(OutletError):
             "time, best by NTP"
         )
         self.seconds = seconds
+
+
+class ServiceUnreachable(OutletError):
+    """The services of HQ or of the privacy office do not listen, or went away.
+
+    Attributes:
+        which: "HQ" or "the privacy office".
+    """
+
+    def __init__(self, which: str, why: str) -> None:
+        super().__init__(
+            f"{which}: {why} from its services; are they up, does a firewall let this outlet out, "
+            "and is this outlet on the list there? What was stored is sent next time"
+        )
+        self.which = which
+
+
+class ServiceRefused(OutletError):
+    """HQ or the privacy office said no, or answered what was not asked.
+
+    Attributes:
+        which: "HQ" or "the privacy office".
+        kind: The refusal's type, as its side names it.
+    """
+
+    def __init__(self, which: str, kind: str, why: str) -> None:
+        super().__init__(f"{which}: {why}")
+        self.which = which
+        self.kind = kind
+
+
+class QuotaSpent(OutletError):
+    """A holder of the token key gives no more evaluations today.
+
+    Attributes:
+        which: "HQ" or "the privacy office".
+        until: When a new day's quota begins.
+    """
+
+    def __init__(self, which: str, why: str, until: dt.datetime) -> None:
+        super().__init__(f"{which}: {why}; the next quota begins {until:%Y-%m-%d %H:%M} UTC")
+        self.which = which
+        self.until = until
+
+
+class NoIdentifier(OutletError):
+    """Neither a usable phone nor a usable e-mail was given."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "customer: got no usable phone or e-mail, expected a whole number, with +country where "
+            "it is not this region's, or one address; ask the customer again"
+        )
+
+
+class ConsentRefused(OutletError):
+    """A file of consents that cannot be read; nothing of it was recorded.
+
+    Attributes:
+        row: The first bad row, counted from 1 without the header; None if it is about the whole.
+        column: The bad column.
+    """
+
+    def __init__(self, source: str, row: int | None, column: str, reason: str) -> None:
+        place = f"{source}, column {column}" if row is None else f"{source}, row {row}, {column}"
+        super().__init__(f"{place}: {reason}; nothing was recorded")
+        self.row = row
+        self.column = column
+
+
+class BookMissing(OutletError):
+    """No band book yet, or only one that is too old to show."""
 
 
 class Unforeseen(OutletError):

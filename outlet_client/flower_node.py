@@ -58,7 +58,7 @@ from outlet_client.errors import ClockOff, HqUnreachable, NotOnTheList, OutletEr
 from privacy.errors import PrivacyError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from outlet_client.contribute import Outlet
     from privacy.identity import Card, Identity
@@ -76,13 +76,15 @@ _FIRST_WAIT, _LONGEST_WAIT, _HANG_UPS = 0.1, 15.0, 3
 
 
 def client_app(
-    name: str, prepare: Callable[[str, str], Outlet], refusals: list[Exception] | None = None
+    name: str,
+    prepare: Callable[[Mapping[str, str]], Outlet],
+    refusals: list[Exception] | None = None,
 ) -> ClientApp:
     """Makes the ClientApp of an outlet.
 
     Args:
         name: The outlet's id.
-        prepare: Gets the outlet ready for a cut-off and an outcome; called at roll call.
+        prepare: Gets the outlet ready for what a roll call says of tonight; see HQ's `Tonight`.
         refusals: Where what went wrong is put, for this outlet's own eyes.
     """
     app = ClientApp()
@@ -92,8 +94,8 @@ def client_app(
     @app.query("roll_call")
     def roll_call(message: Message, _context: Context) -> Message:
         with _types_only(message, refusals) as failure:
-            question = _question(message)
-            ready[:] = [prepare(question["cut_off"].decode(), question["outcome"].decode())]
+            tonight = {name: value.decode() for name, value in _question(message).items()}
+            ready[:] = [prepare(tonight)]
         return failure[0] if failure else _reply(message, {"outlet": name})
 
     @app.query("release")

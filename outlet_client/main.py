@@ -2,12 +2,15 @@
 
 Exit codes of `nightly`: 0 the night was complete; 1 an error of our own, said in one line; 3 HQ was
 not reached, or went away: tomorrow's night needs nothing from this one; 4 HQ does not know this
-outlet; 5 this outlet's clock is wrong; 6 a setting, key or card is missing.
+outlet; 5 this outlet's clock is wrong; 6 a setting, key or card is missing; 7 a holder of the token
+key gives no more evaluations today. Of `lookup`: 0 there is an answer; 2 the customer's consent is
+needed first; the others as above.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import json
 import logging
 import os
 import shutil
@@ -15,34 +18,46 @@ import socket
 import sqlite3
 import tarfile
 import tempfile
-from contextlib import closing
-from dataclasses import dataclass
+from concurrent import futures
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import grpc
 import polars as pl
 import typer
 from rich.console import Console
 from sqlalchemy.exc import SQLAlchemyError
 
 from features.errors import FeatureError
+from outlet_client.consent import export_consents, import_consents
 from outlet_client.errors import (
     ClockOff,
     HqUnreachable,
+    NoIdentifier,
     NotConfigured,
     NotOnTheList,
     OutletError,
+    QuotaSpent,
+    ServiceUnreachable,
 )
 from outlet_client.flower_node import clock_difference
+from outlet_client.identifiers import identifier
+from outlet_client.introduce import client_book
+from outlet_client.lookup import BOOK_FILE, Answer, DeskService, LookUp, Status
 from outlet_client.nightly import nightly
+from outlet_client.people import People, State
 from outlet_client.purchases import read_events
+from outlet_client.services import HQ, OFFICE, Services
 from outlet_client.settings import OutletFile
 from privacy.errors import PrivacyError
 from privacy.identity import Card, Kind
 from privacy.keyring import Keyring, KeyringError, write_private
+from server.wire import outlets_pb2_grpc
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -51,7 +66,12 @@ app = typer.Typer(
     help=__doc__,
 )
 
+consent_app = typer.Typer(no_args_is_help=True, help="Who agreed to take part, and to which text.")
+app.add_typer(consent_app, name="consent")
+
 Home = Annotated[Path, typer.Option(help="Folder of keys, settings and state.")]
+Phone = Annotated[str | None, typer.Option(help="As typed.")]
+Email = Annotated[str | None, typer.Option(help="As typed; used where the phone is not usable.")]
 HERE = Path()
 
 EXIT_CODES: dict[type[Exception], int] = {
@@ -60,10 +80,14 @@ EXIT_CODES: dict[type[Exception], int] = {
     ClockOff: 5,
     NotConfigured: 6,
     KeyringError: 6,
+    ServiceUnreachable: 3,
+    QuotaSpent: 7,
 }
 """The one table from an error's type to an exit code; any other of our own is 1."""
 
 LEAST_FREE_BYTES = 2**28
+REACH_SECONDS = 5.0
+DESK_SOCKET = "desk.sock"
 KEPT = ("identity.json", "public.json", "escapement.toml", "peers")
 """What a backup holds beside `outlet.db`, without which an outlet would answer a plan twice."""
 
@@ -73,7 +97,10 @@ _err = Console(stderr=True)
 SETTINGS_TEXT = """\
 # This outlet's settings; what is commented out is the default.
 ledger = "ledger.csv"        # Parquet or CSV, relative to this file
-# directory = "directory.json"
+# clients = "clients.csv"    # customer_id, phone, email; by default columns of the ledger
+# region = "SG"              # of phones without a country
+# evaluations_a_night = 512
+# book_days = 30
 # horizon_days = 180
 # join_minutes = 30
 
@@ -135,6 +162,121 @@ def nightly_command(home: Home = HERE) -> None:
 
 
 @app.command()
+def lookup(
+    phone: Phone = None,
+    email: Email = None,
+    consent: Annotated[
+        str | None, typer.Option(help="The notice that the customer agreed to just now.")
+    ] = None,
+    by: Annotated[str | None, typer.Option(help="Who recorded that consent.")] = None,
+    home: Home = HERE,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,  # noqa: FBT002
+) -> None:
+    """Says which bands a customer has, and what they allow."""
+    with _failing():
+        if (consent is None) != (by is None):
+            raise NotConfigured("consent: got one of --consent and --by, expected both or neither")
+        with _desk(home) as (look_up, ring):
+            if consent is None or by is None:
+                answer = look_up.look_up(phone, email)
+            else:
+                with closing(_services(ring)) as services:
+                    total = ring.token_key()
+                    answer = look_up.first_time(phone, email, consent, by, services, total)
+        _print_answer(answer, as_json=as_json)
+        if answer.status is Status.CONSENT_NEEDED:
+            raise typer.Exit(2)
+
+
+@app.command()
+def serve(home: Home = HERE) -> None:
+    """Answers look-ups of this machine's own programs, on a socket in the folder."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    with _failing(), _desk(home) as (look_up, ring), closing(_services(ring)) as services:
+        server = start_desk(DeskService(look_up, services, ring.token_key()), home)
+        _out.print(f"Look-ups at {home / DESK_SOCKET}; stop with Ctrl-C.", highlight=False)
+        try:
+            server.wait_for_termination()
+        finally:
+            server.stop(1).wait()
+
+
+@app.command()
+def withdraw(phone: Phone = None, email: Email = None, home: Home = HERE) -> None:
+    """Ends a customer's consent, here and in the whole network."""
+    with _failing(), _people(home) as (people, settings):
+        who = identifier(phone, email, settings.region)
+        if who is None:
+            raise NoIdentifier
+        state = people.withdraw(people.local_key(who))
+        if state is None:
+            _out.print("This customer never consented here: there is nothing to withdraw.")
+            return
+        _out.print(
+            "Withdrawn. From tonight nothing of this customer is used here; the entry is gone "
+            "from the network's next band book, at every outlet; and any other outlet needs a new "
+            "consent before it may register this customer again."
+            + (" The next night tells HQ." if state is State.WITHDRAWING else "")
+        )
+
+
+@app.command()
+def status(home: Home = HERE) -> None:
+    """Says how many people stand where, and which band book there is."""
+    with _failing(), _people(home) as (people, _):
+        for state, count in people.counts().items():
+            _out.print(f"{count:>8} {state}", highlight=False)
+        book = home / BOOK_FILE
+        since = dt.datetime.fromtimestamp(book.stat().st_mtime, dt.UTC) if book.exists() else None
+        _out.print(f"band book: {f'stored {since:%Y-%m-%d}' if since else 'none yet'}")
+
+
+@consent_app.command("import")
+def consent_import(file: Path, home: Home = HERE) -> None:
+    """Records the consents of a CSV: phone, email, notice, recorded_at, recorded_by."""
+    with _failing(), _people(home) as (people, settings):
+        counts = import_consents(file, people, settings.region, dt.datetime.now(dt.UTC))
+        _out.print("; ".join(f"{count} {what}" for what, count in counts.items()), highlight=False)
+
+
+@consent_app.command("export")
+def consent_export(file: Path, home: Home = HERE) -> None:
+    """Writes the standing consents of the client book's customers as such a CSV."""
+    with _failing(), _people(home) as (people, settings):
+        identifiers = client_book(settings, people).identifiers
+        written, left_out = export_consents(file, people, identifiers)
+        _out.print(f"{written} written; {left_out} of nobody in the client book", highlight=False)
+
+
+@consent_app.command("show")
+def consent_show(home: Home = HERE) -> None:
+    """Says how many consents there are to each notice, standing and ended."""
+    with _failing(), _people(home) as (people, _):
+        ended = pl.col("withdrawn_at").is_not_null()
+        counts = people.consents().group_by("notice").agg(all=pl.len(), ended=ended.sum())
+        for notice, everything, over in counts.sort("notice").iter_rows():
+            _out.print(f"{notice}: {everything - over} standing, {over} ended", highlight=False)
+        if counts.is_empty():
+            _out.print("No consents yet; `escapement-outlet consent import FILE` records some.")
+
+
+def start_desk(service: DeskService, home: Path) -> grpc.Server:
+    """Starts serving look-ups on a socket that only this program's user can open."""
+    server = grpc.server(futures.ThreadPoolExecutor(max_workers=4))
+    outlets_pb2_grpc.add_DeskServicer_to_server(service, server)
+    place = (home / DESK_SOCKET).resolve()
+    before = os.umask(0o177)  # no moment in which the socket is anybody else's
+    try:
+        server.add_insecure_port(f"unix:{place}")
+    except RuntimeError as error:
+        raise OSError(f"{place}: cannot be listened on; is its path too long?") from error
+    finally:
+        os.umask(before)
+    server.start()
+    return server
+
+
+@app.command()
 def doctor(home: Home = HERE) -> None:
     """Checks keys, cards, settings, ledger, disk, HQ and clock, and says what to do."""
     healthy = True
@@ -186,6 +328,35 @@ def restore(file: Path, home: Home = HERE) -> None:
         )
 
 
+def _services(ring: Keyring, timeout: float = 30.0) -> Services:
+    hq, office = ring.peer(Kind.HQ), ring.peer(Kind.OFFICE)
+    return Services.connect(ring.identity(), hq, office, timeout)
+
+
+@contextmanager
+def _people(home: Path) -> Iterator[tuple[People, OutletFile]]:
+    settings = OutletFile.read(home / "escapement.toml")
+    with closing(People.open(home, Keyring(home, Kind.OUTLET).identity())) as people:
+        yield people, settings
+
+
+@contextmanager
+def _desk(home: Path) -> Iterator[tuple[LookUp, Keyring]]:
+    ring = Keyring(home, Kind.OUTLET)
+    hq_key = ring.peer(Kind.HQ).verify_key
+    with _people(home) as (people, settings):
+        yield LookUp(home, people, hq_key, settings.region, settings.book_days), ring
+
+
+def _print_answer(answer: Answer, *, as_json: bool) -> None:
+    if as_json:
+        _out.print_json(json.dumps(asdict(answer)))
+        return
+    _out.print(f"{answer.status}{f', as of {answer.as_of}' if answer.as_of else ''}")
+    for band in answer.bands:
+        _out.print(f"{band.score}: {band.band}. {band.allows}", highlight=False, soft_wrap=True)
+
+
 @dataclass(frozen=True, slots=True)
 class _Check:
     name: str
@@ -214,6 +385,11 @@ def _checks(home: Path) -> list[_Check]:
             raise HqUnreachable(f"{host}:{port}", type(error).__name__) from error
         return f"{host}:{port} listens"
 
+    def services(which: str) -> str:
+        with closing(_services(ring, REACH_SECONDS)) as both:
+            both.reach(which)
+        return "answer under the card's certificate"
+
     def clock() -> str:
         off = clock_difference(ring.identity(), ring.peer(Kind.HQ))
         return f"{off:+.0f} s against HQ's"
@@ -225,6 +401,8 @@ def _checks(home: Path) -> list[_Check]:
         _Check("ledger", ledger),
         _Check("disk", disk),
         _Check("HQ (listens during a night only)", reach),
+        _Check("HQ's services", lambda: services(HQ)),
+        _Check("office's services", lambda: services(OFFICE)),
         _Check("clock", clock),
     ]
 

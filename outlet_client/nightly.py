@@ -1,9 +1,8 @@
-"""The outlet's night, top to bottom: keys, ledger, join, answer, leave."""
+"""The outlet's night, top to bottom: introduce customers, join, answer, fetch the book, leave."""
 
 from __future__ import annotations
 
 import datetime as dt
-import json
 import logging
 import time
 from dataclasses import dataclass
@@ -13,118 +12,176 @@ import numpy as np
 import polars as pl
 
 from features.errors import FeatureError, LedgerError
-from features.events import event_features, positions
+from features.events import event_features
 from features.outcomes import Outcome, Thresholds, observe
 from features.protocol import app_digest
 from features.snapshot import CutOff, Snapshot
 from outlet_client.answers import AnswerStore
-from outlet_client.contribute import HomeCustomers, Outlet
-from outlet_client.errors import NotConfigured, OutletError, Unforeseen
+from outlet_client.contribute import HomeCustomers, Outlet, SlotEvents
+from outlet_client.errors import OutletError, Unforeseen
 from outlet_client.flower_node import client_app, join_night
+from outlet_client.introduce import client_book, introduce
+from outlet_client.lookup import fetch_book
+from outlet_client.people import People
 from outlet_client.purchases import read_events, read_table
+from outlet_client.services import HQ, OFFICE, Services
 from outlet_client.settings import OutletFile
 from privacy.errors import PrivacyError
 from privacy.identity import Kind
 from privacy.keyring import Keyring
+from privacy.tokens import TokenRefused
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from features.events import Vector
+    from privacy.directory import Directory
 
 _LOG = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Directory:
-    """Tonight's directory, as far as it concerns this outlet.
+@dataclass(slots=True)
+class Nightly:
+    """One outlet's night.
 
     Attributes:
-        digest: The same at every outlet tonight.
-        slots: How many customers the network has.
-        customers: This outlet's customers who have a slot.
-        positions: int64[n], their slots.
-        home: bool[n], whether this outlet is their home.
+        home: The outlet's folder.
+        people: Whom the network knows of this outlet's customers.
+        services: HQ and the privacy office by day.
+        refusals: What the outlet's operator must hear of, once the night is over.
+        directory: Tonight's, once roll call named it.
     """
 
-    digest: str
-    slots: int
-    customers: pl.Series
-    positions: pl.Series
-    home: pl.Series
+    home: Path
+    people: People
+    services: Services
+    refusals: list[Exception]
+    directory: Directory | None = None
 
-    @classmethod
-    def read(cls, file: Path) -> Directory:
-        """Reads a directory file.
+    def introduce(self) -> None:
+        """Asks for tokens and hands in registrations; a night goes on without where that fails."""
+        settings, ring = OutletFile.read(self.home / "escapement.toml"), self._ring
+        try:
+            for which in (HQ, OFFICE):  # either may be starting
+                self.services.reach(which)
+            done = introduce(
+                self.people,
+                self.services,
+                client_book(settings, self.people).identifiers,
+                settings,
+                ring.peer(Kind.HQ),
+                ring.token_key(),
+            )
+        except TokenRefused as refused:
+            _LOG.error("no new customers: %s", refused)
+            self.refusals.append(refused)
+            return
+        except (OutletError, PrivacyError, FeatureError) as error:
+            _LOG.warning("new customers wait for tomorrow: %s", error)
+            return
+        if done.quota is not None:
+            _LOG.warning("no new tokens tonight: %s", done.quota)
+        _LOG.info(
+            "introduced: %d new tokens, %d registrations, %d withdrawals, %d wait",
+            done.evaluated, done.registered, done.withdrawn, done.waiting,
+        )  # fmt: skip
+
+    def prepare(self, tonight: Mapping[str, str]) -> Outlet:
+        """Gets the outlet ready to answer: fetches tonight's directory and reads the ledger.
+
+        Args:
+            tonight: What roll call says: `cut_off`, `as_of`, `outcomes` and `directory`.
 
         Raises:
-            NotConfigured: If it is not there or malformed.
+            FeatureError: If the ledger cannot be read, or no outlet can judge an outcome.
+            OutletError: If a setting is missing, or the directory is not the one named.
+            PrivacyError: If the directory is malformed or a key is missing.
         """
+        settings, ring = OutletFile.read(self.home / "escapement.toml"), self._ring
+        identity = ring.identity()
+        directory = self.services.directory(tonight["directory"])
+        self.people.follow(directory)
+        self.directory = directory
+        listed = self._listed(settings, directory)
+        events = _by_slot(read_events(settings.ledger), listed)
+        cut, as_of = CutOff.parse(tonight["cut_off"]), CutOff.parse(tonight["as_of"])
+        horizon_end = cut.date + dt.timedelta(days=settings.horizon_days)
+        snapshot = Snapshot.take(events, cut, horizon_end)
+        views = {str(day): _view(Snapshot.take(events, day, day.date)) for day in {cut, as_of}}
+        _LOG.info("ready as of %s: %d events", as_of, len(views[str(as_of)].slots))
+        return Outlet(
+            identity.card.name,
+            settings.floors,
+            identity.signing,
+            ring.peer(Kind.OFFICE).verify_key,
+            AnswerStore(f"sqlite:///{self.home / 'outlet.db'}"),
+            time.time,
+            str(cut),
+            self._home_customers(settings, tonight["outcomes"].split(","), snapshot, listed),
+            views,
+            directory.slots,
+            directory.digest,
+        )
+
+    def fetch_book(self) -> None:
+        """Fetches the latest band book; the last good one stays where there is none to use."""
+        if self.directory is None:
+            return
+        settings, hq = OutletFile.read(self.home / "escapement.toml"), self._ring.peer(Kind.HQ)
+        at = dt.datetime.now(dt.UTC)
         try:
-            raw = json.loads(file.read_text())
-            rows = pl.DataFrame(
-                raw["customers"],
-                schema={"customer": pl.String, "slot": pl.Int64, "home": pl.Boolean},
-                orient="row",
+            new = fetch_book(
+                self.home, self.services, self.directory, hq.verify_key, at, settings.book_days
             )
-            return cls(
-                str(raw["digest"]), int(raw["slots"]), rows["customer"], rows["slot"], rows["home"]
-            )
-        except FileNotFoundError as error:
-            raise NotConfigured(f"{file}: no directory of customers yet") from error
-        except (KeyError, TypeError, ValueError, pl.exceptions.PolarsError) as error:
-            raise NotConfigured(f"{file}: malformed; fetch tonight's directory again") from error
+        except (OutletError, PrivacyError) as error:
+            _LOG.warning("no new band book: %s", error)
+        else:
+            _LOG.info("band book: %s", "a new one" if new else "none newer")
 
+    def _listed(self, settings: OutletFile, directory: Directory) -> pl.DataFrame:
+        """Customers with a standing consent and a slot: customer, slot, home and key."""
+        book = client_book(settings, self.people)
+        return book.customers.join(self.people.listed(directory), on="key", how="inner").sort(
+            "slot", "customer"
+        )
 
-def prepare(home: Path, cut_off: str, outcome: str) -> Outlet:
-    """Gets the outlet ready to answer: reads its ledger as of a cut-off.
+    def _home_customers(
+        self,
+        settings: OutletFile,
+        outcomes: list[str],
+        snapshot: Snapshot,
+        listed: pl.DataFrame,
+    ) -> HomeCustomers:
+        """The customers whose home is here, one a slot, with their outcomes and book keys."""
+        # Who withdrew while the ledger was read has no key any more, and no row.
+        keys = {} if self.directory is None else self.people.home_keys(self.directory)
+        at_home = listed.filter(pl.col("home") & pl.col("slot").is_in(list(keys)))
+        if settings.outcomes is not None:
+            given = _given(settings.outcomes, outcomes, at_home)
+            at_home = at_home.join(given.select("slot"), on="slot", how="semi")
+        else:
+            given = pl.DataFrame()
+        slots = at_home["slot"].unique().sort()
+        customers = slots.cast(pl.String)
+        y: dict[str, Vector] = {}
+        for outcome in outcomes:
+            if settings.outcomes is None:
+                y[outcome] = observe(Outcome.named(outcome), snapshot, customers, Thresholds())
+            else:
+                y[outcome] = given.sort("slot")[outcome].to_numpy()
+        places = slots.to_numpy()
+        return HomeCustomers.of(
+            event_features(snapshot), customers, y, places, [keys[slot] for slot in places.tolist()]
+        )
 
-    Args:
-        home: The outlet's folder.
-        cut_off: ISO 8601 date.
-        outcome: What the scorecard predicts.
-
-    Raises:
-        FeatureError: If the ledger cannot be read, or no outlet can judge the outcome.
-        NotConfigured: If a setting or the directory is missing.
-    """
-    settings, ring = OutletFile.read(home / "escapement.toml"), Keyring(home, Kind.OUTLET)
-    identity, directory = ring.identity(), Directory.read(settings.directory)
-    cut = CutOff.parse(cut_off)
-    horizon_end = cut.date + dt.timedelta(days=settings.horizon_days)
-    snapshot = Snapshot.take(read_events(settings.ledger), cut, horizon_end)
-    events = event_features(snapshot)
-    mine = directory.customers.filter(directory.home)
-    y = _outcomes(settings, outcome, snapshot, mine)
-    _LOG.info("ready as of %s: %d events, %d rows later", cut, len(events.keys), snapshot.left_out)
-    return Outlet(
-        identity.card.name,
-        settings.floors,
-        identity.signing,
-        ring.peer(Kind.OFFICE).verify_key,
-        AnswerStore(f"sqlite:///{home / 'outlet.db'}"),
-        time.time,
-        cut_off,
-        outcome,
-        HomeCustomers.of(events, mine, y),
-        events,
-        directory.slots,
-        positions_of(events.keys["customer"], directory),
-        directory.digest,
-    )
-
-
-def positions_of(
-    customers: pl.Series, directory: Directory
-) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """The slot of each event's customer, int64[events]; -1 where there is none."""
-    places = positions(customers, directory.customers)
-    slots = directory.positions.to_numpy()
-    return np.where(places >= 0, slots[places] if len(slots) else -1, -1)
+    @property
+    def _ring(self) -> Keyring:
+        return Keyring(self.home, Kind.OUTLET)
 
 
 def nightly(home: Path) -> int:
-    """Joins tonight's night, answers, and leaves.
+    """Introduces new customers, joins tonight's night, answers, fetches the book, and leaves.
 
     Args:
         home: The outlet's folder.
@@ -138,17 +195,24 @@ def nightly(home: Path) -> int:
         PrivacyError: If a key or card is missing.
     """
     settings, ring = OutletFile.read(home / "escapement.toml"), Keyring(home, Kind.OUTLET)
-    identity = ring.identity()
+    identity, hq, office = ring.identity(), ring.peer(Kind.HQ), ring.peer(Kind.OFFICE)
     refusals: list[Exception] = []
-    app = client_app(identity.card.name, lambda cut, outcome: prepare(home, cut, outcome), refusals)
-    answered = join_night(
-        app,
-        identity,
-        ring.peer(Kind.HQ),
-        app_digest(),
-        window=60 * settings.join_minutes,
-        night=3600 * settings.night_hours,
-    )
+    people, services = People.open(home, identity), Services.connect(identity, hq, office)
+    night = Nightly(home, people, services, refusals)
+    try:
+        night.introduce()
+        answered = join_night(
+            client_app(identity.card.name, night.prepare, refusals),
+            identity,
+            hq,
+            app_digest(),
+            window=60 * settings.join_minutes,
+            night=3600 * settings.night_hours,
+        )
+        night.fetch_book()
+    finally:
+        night.services.close()
+        night.people.close()
     for refusal in refusals[:1]:
         if isinstance(refusal, OutletError | PrivacyError | FeatureError):
             raise refusal
@@ -156,15 +220,27 @@ def nightly(home: Path) -> int:
     return answered
 
 
-def _outcomes(
-    settings: OutletFile, outcome: str, snapshot: Snapshot, customers: pl.Series
-) -> Vector:
-    """What this outlet's own ledger shows of its home customers; or what the sandbox hands it."""
-    if settings.outcomes is None:
-        return observe(Outcome.named(outcome), snapshot, customers, Thresholds())
-    given = read_table(settings.outcomes).select("customer_id", pl.col("y").cast(pl.Float64))
-    frame = customers.alias("customer_id").to_frame()
-    y = frame.join(given, on="customer_id", how="left", maintain_order="left")["y"]
-    if y.null_count():
-        raise LedgerError(settings.outcomes.name, None, "y", "a home customer without an outcome")
-    return y.to_numpy()
+def _by_slot(events: pl.DataFrame, listed: pl.DataFrame) -> pl.DataFrame:
+    """Events of listed customers only, under their slot: one person is one customer from here."""
+    slots = listed.select("customer", pl.col("slot").cast(pl.String))
+    joined = events.join(slots, on="customer", how="inner", maintain_order="left")
+    return joined.with_columns(customer=pl.col("slot")).drop("slot")
+
+
+def _view(snapshot: Snapshot) -> SlotEvents:
+    events = event_features(snapshot)
+    return SlotEvents(events, events.keys["customer"].cast(pl.Int64).to_numpy().astype(np.int64))
+
+
+def _given(path: Path, outcomes: list[str], at_home: pl.DataFrame) -> pl.DataFrame:
+    """Outcomes that the sandbox hands over, one row a slot; who is in no row trains nothing."""
+    table = read_table(path)
+    for name in ("customer_id", *outcomes):
+        if name not in table.columns:
+            raise LedgerError(path.name, None, name, "missing")
+    given = table.select(
+        pl.col("customer_id").cast(pl.String).alias("customer"),
+        *(pl.col(name).cast(pl.Float64) for name in outcomes),
+    )
+    joined = at_home.select("customer", "slot").join(given, on="customer", how="inner")
+    return joined.unique("slot", keep="first", maintain_order=True).drop("customer")

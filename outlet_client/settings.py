@@ -40,7 +40,12 @@ class OutletFile(BaseModel):
 
     Attributes:
         ledger: The ledger, Parquet or CSV.
-        directory: Tonight's directory of this outlet's customers: slot and home.
+        clients: The client book, Parquet or CSV with customer_id, phone and email; None where the
+            ledger holds phone and email itself.
+        region: For phones without a country, such as "SG" or "US".
+        evaluations_a_night: How many tokens are asked for, dummies included: the same number
+            every night, so that it tells nothing.
+        book_days: A band book made longer ago is not shown.
         outcomes: For the sandbox: a CSV of customer_id and y instead of the ledger's own outcomes.
         horizon_days: How long after the cut-off an outcome is watched.
         join_minutes: How long to keep trying to join a night.
@@ -51,7 +56,10 @@ class OutletFile(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     ledger: Path
-    directory: Path = Path("directory.json")
+    clients: Path | None = None
+    region: str = Field("SG", pattern="^[A-Z]{2}$")
+    evaluations_a_night: int = Field(512, ge=1)
+    book_days: int = Field(30, ge=1)
     outcomes: Path | None = None
     horizon_days: int = Field(180, ge=1)
     join_minutes: float = Field(30.0, gt=0)
@@ -76,7 +84,7 @@ class OutletFile(BaseModel):
         return found.model_copy(
             update={
                 name: None if value is None else file.parent / value
-                for name in ("ledger", "directory", "outcomes")
+                for name in ("ledger", "clients", "outcomes")
                 for value in [getattr(found, name)]
             }
         )

@@ -215,6 +215,12 @@ class Ledger:
             if e.act is Act.CHARGE and e.purpose is purpose and e.at > at - YEAR_SECONDS
         )
 
+    def charges(self, purpose: Purpose, at: int) -> int:
+        """How many releases were charged for a purpose in the 365 days before `at`."""
+        since = self.not_before(at) - YEAR_SECONDS
+        mine = (e for e in self.entries if e.act is Act.CHARGE and e.purpose is purpose)
+        return sum(e.at > since for e in mine)
+
     def spent_in_unit(self, unit: Unit, at: int) -> Rho:
         """What was charged for all purposes of a unit in the 365 days before `at`."""
         return Rho.total(self.spent(purpose, at) for purpose in Purpose if purpose.unit is unit)

@@ -1,8 +1,9 @@
 """Envelopes and signatures: who may read a seed, and who said what.
 
 A seed is sealed with HPKE [RFC 9180] to a key that the office made for one release, bound through
-`info` to the plan, the outlet and the very vector it masks. Signatures are Ed25519 [RFC 8032] over
-length-prefixed fields behind a domain tag, so that no two statements share an encoding.
+`info` to the plan, the outlet and the very vector it masks; a registration is sealed to HQ, bound
+to its batch. Signatures are Ed25519 [RFC 8032] over length-prefixed fields behind a domain tag, so
+that no two statements share an encoding.
 """
 
 from __future__ import annotations
@@ -77,8 +78,8 @@ class SigningKey:
 
 
 @dataclass(frozen=True, slots=True)
-class OneTimeKey:
-    """The office's HPKE key for one release; deleted after the answer."""
+class SealKey:
+    """An HPKE key pair: the office's for one release, or HQ's for registrations."""
 
     _key: X25519PrivateKey = field(repr=False)
 
@@ -93,12 +94,12 @@ class OneTimeKey:
         return cls(X25519PrivateKey.from_private_bytes(raw))
 
     def to_bytes(self) -> bytes:
-        """The 32 secret bytes, for the office's store until the answer is given."""
+        """The 32 secret bytes, for the owner's store only."""
         return self._key.private_bytes_raw()
 
     @property
     def public(self) -> bytes:
-        """The 32 public bytes that a release plan carries."""
+        """The 32 public bytes that a plan or a card carries."""
         return self._key.public_key().public_bytes(
             serialization.Encoding.Raw, serialization.PublicFormat.Raw
         )
@@ -112,7 +113,7 @@ class OneTimeKey:
         try:
             return _SUITE.decrypt(sealed, self._key, info=frame(*info))
         except (InvalidTag, ValueError) as error:
-            raise AnswerRefused("sealed seed: does not open under its plan and vector") from error
+            raise AnswerRefused("envelope: does not open under what it is bound to") from error
 
 
 def seal(recipient: bytes, plaintext: bytes, *info: bytes) -> bytes:

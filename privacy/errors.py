@@ -5,6 +5,12 @@
     +-- BudgetExceeded           a cost above what remains
     +-- PlanRefused              a plan that is unsigned, malformed, expired or outside a floor
     +-- AnswerRefused            a masked share or an office answer that does not verify
+    +-- TokenRefused             tokens.py: a point or an evaluation that does not verify
+    +-- QuotaReached             quotas.py: more evaluations than a day allows
+    +-- RegistrationRefused      registrations.py: a sealed registration not made for this batch
+    +-- DirectoryRefused         directory.py: a directory that is malformed or ambiguous
+    +-- BookRefused              books.py: a book that is forged, stale or of another directory
+    +-- CardRefused, KeyringError, LedgerBroken    identity.py, keyring.py, budget.py
 
 Messages say what, got, expected. They never carry a customer's identifier or value, and nothing
 that an outlet raises while it answers may depend on a customer's value: HQ sees that it raised.

@@ -2,9 +2,10 @@
 
 There is no certificate authority. Each party makes a self-signed TLS certificate (P-256, because
 gRPC refuses Ed25519), a signing key (Ed25519) and, at an outlet, a Flower node key (P-384, Flower's
-own form), and writes one public **card**. Others import it after comparing its fingerprint by
-another way, and from then on trust that very certificate and no other. Taking a card off a list is
-the revocation.
+own form), HQ and the privacy office a share of the token key, HQ a key for sealed registrations;
+each writes one public **card**. Others import it after comparing its fingerprint by another way,
+and from then on trust that very certificate and no other. Taking a card off a list is the
+revocation.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from privacy.envelopes import SigningKey, VerifyKey, digest
+from privacy.envelopes import SealKey, SigningKey, VerifyKey, digest
 from privacy.errors import PrivacyError
 
 CERTIFICATE_YEARS = 5
-_NODE_KEY_BITS = 384
+_NODE_KEY_BITS, _KEY_BYTES = 384, 32
 _CARD_DOMAIN = b"escapement/v1/card"
 _PEM = serialization.Encoding.PEM
 
@@ -54,6 +55,9 @@ class Card:
         certificate: Its TLS certificate, PEM.
         signing_key: Its Ed25519 public key, hex.
         node_key: Its Flower node key in OpenSSH form; "" unless an outlet.
+        service_address: `host:port` of its gRPC services for outlets; "" for an outlet.
+        token_key: Public half of its share of the token key, hex; "" for an outlet.
+        sealing_key: HPKE key that registrations are sealed to, hex; "" unless HQ.
     """
 
     kind: Kind
@@ -62,6 +66,9 @@ class Card:
     certificate: str
     signing_key: str
     node_key: str
+    service_address: str = ""
+    token_key: str = ""
+    sealing_key: str = ""
 
     @property
     def verify_key(self) -> VerifyKey:
@@ -133,6 +140,10 @@ class Card:
             key = serialization.load_ssh_public_key(self.node_key.encode())
             if not isinstance(key, ec.EllipticCurvePublicKey) or key.key_size != _NODE_KEY_BITS:
                 raise ValueError("expected a P-384 node key")
+        elif len(bytes.fromhex(self.token_key)) != _KEY_BYTES:
+            raise ValueError("expected a share of the token key")
+        if self.kind is Kind.HQ and len(bytes.fromhex(self.sealing_key)) != _KEY_BYTES:
+            raise ValueError("expected a sealing key")
 
     def _body(self) -> bytes:
         return json.dumps(asdict(self), sort_keys=True, separators=(",", ":")).encode()
@@ -147,16 +158,35 @@ class Identity:
         signing: Signs its statements.
         tls_key: PEM of its certificate's key.
         node_key: OpenSSH form of its Flower node key; empty unless an outlet.
+        sealing: Opens sealed registrations; None unless HQ.
     """
 
     card: Card
     signing: SigningKey = field(repr=False)
     tls_key: bytes = field(repr=False)
     node_key: bytes = field(repr=False)
+    sealing: SealKey | None = field(repr=False)
 
     @classmethod
-    def generate(cls, kind: Kind, name: str, address: str, at: dt.datetime) -> Self:
+    def generate(
+        cls,
+        kind: Kind,
+        name: str,
+        address: str,
+        at: dt.datetime,
+        *,
+        service_address: str = "",
+        token_key: bytes = b"",
+    ) -> Self:
         """Makes fresh keys and a certificate valid from `at`.
+
+        Args:
+            kind: What the party is.
+            name: Its name, unique among its kind.
+            address: `host:port` where it listens; "" for an outlet.
+            at: From when its certificate is valid.
+            service_address: `host:port` of its gRPC services for outlets; "" for an outlet.
+            token_key: Public half of its share of the token key; nothing for an outlet.
 
         Raises:
             CardRefused: If the name is not plain.
@@ -177,11 +207,22 @@ class Identity:
             public = node.public_key().public_bytes(
                 serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
             )
-        card = Card(kind, name, address, certificate, signing.public.raw.hex(), public.decode())
+        sealing = SealKey.generate() if kind is Kind.HQ else None
+        card = Card(
+            kind,
+            name,
+            address,
+            certificate,
+            signing.public.raw.hex(),
+            public.decode(),
+            service_address,
+            token_key.hex(),
+            "" if sealing is None else sealing.public.hex(),
+        )
         key_pem = tls_key.private_bytes(
             _PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-        return cls(card, signing, key_pem, secret)
+        return cls(card, signing, key_pem, secret, sealing)
 
     @property
     def node_private_key(self) -> ec.EllipticCurvePrivateKey:
@@ -198,6 +239,7 @@ class Identity:
             "signing": self.signing.to_bytes().hex(),
             "tls_key": self.tls_key.decode(),
             "node_key": self.node_key.decode(),
+            "sealing": "" if self.sealing is None else self.sealing.to_bytes().hex(),
         }
         return json.dumps(body, indent=2).encode() + b"\n"
 
@@ -212,7 +254,8 @@ class Identity:
             raw = json.loads(data)
             card = Card.decode(json.dumps(raw["card"]).encode(), kind)
             signing = SigningKey.from_bytes(bytes.fromhex(raw["signing"]))
-            return cls(card, signing, raw["tls_key"].encode(), raw["node_key"].encode())
+            sealing = SealKey.from_bytes(bytes.fromhex(raw["sealing"])) if raw["sealing"] else None
+            return cls(card, signing, raw["tls_key"].encode(), raw["node_key"].encode(), sealing)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise CardRefused("identity: malformed key file; restore it from a backup") from error
 

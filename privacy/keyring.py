@@ -1,18 +1,21 @@
 """A folder with a party's own keys and the cards it trusts: the only files that `privacy` touches.
 
 identity.json         the party's secrets, readable by its owner only
+token-share.json      HQ and the office: its share of the token key, and what it becomes
 public.json           its card, to be given to the others
 peers/<kind>-<name>.json   cards of others, each imported after comparing its fingerprint
 """
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from privacy.errors import PrivacyError
 from privacy.identity import Card, Identity, Kind
+from privacy.tokens import TokenRefused, TokenShare, total_key
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -35,16 +38,28 @@ class Keyring:
     folder: Path
     kind: Kind
 
-    def create(self, name: str, address: str, at: dt.datetime) -> Identity:
-        """Makes fresh keys.
+    def create(
+        self, name: str, address: str, at: dt.datetime, service_address: str = ""
+    ) -> Identity:
+        """Makes fresh keys, and for HQ and the office a fresh share of the token key.
 
         Raises:
             KeyringError: If there are keys already; they are never overwritten.
         """
         if self._identity_file.exists():
             raise KeyringError(f"{self._identity_file}: keys exist already; move them away first")
-        identity = Identity.generate(self.kind, name, address, at)
+        share = None if self.kind is Kind.OUTLET else TokenShare.generate()
+        identity = Identity.generate(
+            self.kind,
+            name,
+            address,
+            at,
+            service_address=service_address,
+            token_key=b"" if share is None else share.public,
+        )
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if share is not None:
+            self.keep_token_share(share)
         write_private(self._identity_file, identity.encode())
         self.public_file.write_bytes(identity.card.encode(identity.signing))
         return identity
@@ -59,6 +74,34 @@ class Keyring:
         if not self._identity_file.exists():
             raise KeyringError(f"{self._identity_file}: no keys; make them first, or restore them")
         return Identity.decode(self._identity_file.read_bytes(), self.kind)
+
+    def token_share(self) -> TokenShare:
+        """This holder's share of the token key.
+
+        Raises:
+            KeyringError: If there is none, or the file is malformed.
+        """
+        try:
+            raw = json.loads(self._share_file.read_text())
+            return TokenShare.from_bytes(bytes.fromhex(raw["share"]), int(raw["epoch"]))
+        except FileNotFoundError as error:
+            raise KeyringError(f"{self._share_file}: no share; restore it from a backup") from error
+        except (KeyError, TypeError, ValueError, TokenRefused) as error:
+            raise KeyringError(f"{self._share_file}: malformed; restore it") from error
+
+    def keep_token_share(self, share: TokenShare) -> None:
+        """Writes the share in place of the one before."""
+        body = {"share": share.to_bytes().hex(), "epoch": share.epoch}
+        write_private(self._share_file, json.dumps(body).encode())
+
+    def token_key(self) -> bytes:
+        """The network's token key: the sum of HQ's and the office's public shares, pinned.
+
+        Raises:
+            KeyringError: If a card is missing.
+        """
+        shares = (bytes.fromhex(self.peer(kind).token_key) for kind in (Kind.HQ, Kind.OFFICE))
+        return total_key(*shares)
 
     @property
     def public_file(self) -> Path:
@@ -123,6 +166,10 @@ class Keyring:
     @property
     def _identity_file(self) -> Path:
         return self.folder / "identity.json"
+
+    @property
+    def _share_file(self) -> Path:
+        return self.folder / "token-share.json"
 
     def _peer_file(self, kind: Kind, name: str) -> Path:
         return self.folder / "peers" / f"{kind}-{name}.json"

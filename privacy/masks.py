@@ -29,6 +29,17 @@ class Seed(bytes):
     __str__ = __repr__
 
     @classmethod
+    def of(cls, raw: bytes) -> Seed:
+        """Takes bytes that were a seed before.
+
+        Raises:
+            InvalidParameter: If they are of another length.
+        """
+        if len(raw) != SEED_BYTES:
+            raise InvalidParameter(f"seed: got {len(raw)} bytes, expected {SEED_BYTES}")
+        return cls(raw)
+
+    @classmethod
     def fresh(cls) -> Seed:
         """Draws a seed from the operating system, for one share only."""
         return cls(secrets.token_bytes(SEED_BYTES))
@@ -45,9 +56,8 @@ def mask(seed: bytes, dimension: int, ring_bits: int) -> Residues:
     Returns:
         Uniform residues modulo 2^k, [d], the little-endian reading of the AES-256-CTR key stream.
     """
-    if len(seed) != SEED_BYTES:
-        raise InvalidParameter(f"seed: got {len(seed)} bytes, expected {SEED_BYTES}")
+    key = Seed.of(seed)
     kind = ring_type(ring_bits)
     # A key is used for one stream only, so that the counter may start at zero.
-    stream = Cipher(algorithms.AES(bytes(seed)), modes.CTR(bytes(16))).encryptor()
+    stream = Cipher(algorithms.AES(bytes(key)), modes.CTR(bytes(16))).encryptor()
     return np.frombuffer(stream.update(bytes(dimension * kind.itemsize)), dtype=kind).copy()

@@ -120,7 +120,9 @@ class ReleaseDraft:
         quorum: The least number of outlets in the sum.
         scorecard: Digest of the scorecard (and event catalogue) that the sum is taken at.
         directory: Digest of tonight's directory of customers and homes.
-        preconditioner: Digest of the linear map applied before clipping; "" for none.
+        as_of: The last day that its rows may see, ISO 8601.
+        attachment: Digest of what the rows are computed with besides the scorecard: the linear map
+            of a gradient, or the fine book of a calibration; "" for nothing.
     """
 
     release: str
@@ -136,7 +138,8 @@ class ReleaseDraft:
     quorum: int
     scorecard: str
     directory: str
-    preconditioner: str
+    as_of: str
+    attachment: str
 
     def encode(self) -> bytes:
         """Canonical bytes; those of a plan are what is signed."""

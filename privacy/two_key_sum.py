@@ -11,13 +11,13 @@ sees seeds: **the argument needs HQ and the office not to collude.**
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from privacy.envelopes import OneTimeKey, SigningKey, VerifyKey, digest, seal
+from privacy.envelopes import SealKey, SigningKey, VerifyKey, digest, seal
 from privacy.errors import AnswerRefused, InvalidParameter
 from privacy.fixed_point import Integers, Residues, from_ring, ring_type, to_integers, to_ring
 from privacy.masks import Seed, mask
@@ -152,49 +152,104 @@ def check_share(
         raise AnswerRefused(f"outlet {outlet}: signature does not verify", outlet)
 
 
-def sum_of_masks(
-    envelopes: Iterable[Envelope], plan: ReleasePlan, plan_digest: str, key: OneTimeKey
-) -> Residues:
-    """Opens every seed and adds the masks up; the office only.
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """The last answer of an outlet that is absent from a points release.
+
+    Attributes:
+        envelope: As the outlet made it.
+        plan_digest: The plan that it answered.
+    """
+
+    envelope: Envelope
+    plan_digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeptSeed:
+    """What the office keeps of an outlet's last points answer, so that it can be carried.
+
+    Attributes:
+        seed: The mask's.
+        dimension: d of the plan it answered.
+    """
+
+    seed: Seed
+    dimension: int
+
+
+def open_seed(envelope: Envelope, plan_digest: str, key: SealKey) -> Seed:
+    """Opens the seed of an envelope; the office only.
 
     Raises:
-        AnswerRefused: If a seed does not open under its plan, outlet and vector.
+        AnswerRefused: If it does not open under its plan, outlet and vector.
+    """
+    info = _seed_info(plan_digest, envelope.outlet, envelope.vector_digest)
+    try:
+        return Seed.of(key.open(envelope.sealed_seed, *info))
+    except (AnswerRefused, InvalidParameter) as error:
+        raise AnswerRefused(
+            f"outlet {envelope.outlet}: its seed does not open under plan and vector",
+            envelope.outlet,
+        ) from error
+
+
+def sum_of_masks(plan: ReleasePlan, seeds: Iterable[KeptSeed]) -> Residues:
+    """Adds masks up; the office only.
+
+    A mask of an older, shorter plan covers the coordinates that plan had: slots are only ever added
+    at the end, so the outlet's vector is zero beyond them.
+
+    Raises:
+        InvalidParameter: If a seed is not a seed, or its plan was longer than this one.
     """
     total = np.zeros(plan.dimension, dtype=ring_type(plan.ring_bits))
-    for envelope in envelopes:
-        info = _seed_info(plan_digest, envelope.outlet, envelope.vector_digest)
-        try:
-            seed = key.open(envelope.sealed_seed, *info)
-            total += mask(seed, plan.dimension, plan.ring_bits)
-        except (AnswerRefused, InvalidParameter) as error:
-            raise AnswerRefused(
-                f"outlet {envelope.outlet}: its seed does not open under plan and vector",
-                envelope.outlet,
-            ) from error
+    for kept in seeds:
+        if kept.dimension > plan.dimension:
+            raise InvalidParameter(f"release {plan.release}: shorter than an answer it carries")
+        total[: kept.dimension] += mask(kept.seed, kept.dimension, plan.ring_bits)
     return total
 
 
 @dataclass(frozen=True, slots=True)
 class Aggregate:
-    """The sum of masked vectors of a set of outlets. Uniform until the office answers."""
+    """The sum of masked vectors of a set of outlets. Uniform until the office answers.
+
+    Attributes:
+        plan: The release's.
+        envelopes: Of the outlets that answered.
+        masked_sum: The sum of all vectors, [d].
+        carried: Of outlets that are absent and count with their last answer.
+    """
 
     plan: ReleasePlan
     envelopes: tuple[Envelope, ...]
     masked_sum: Residues
+    carried: tuple[Carried, ...] = ()
 
     @classmethod
-    def of(cls, plan: ReleasePlan, shares: Iterable[MaskedShare]) -> Aggregate:
-        """Adds up shares that `check_share` accepted, one an outlet."""
+    def of(
+        cls,
+        plan: ReleasePlan,
+        shares: Iterable[MaskedShare],
+        carried: Iterable[tuple[Carried, Residues]] = (),
+    ) -> Aggregate:
+        """Adds up shares that `check_share` accepted, one an outlet, and last answers."""
         ordered = sorted(shares, key=lambda share: share.envelope.outlet)
         total = np.zeros(plan.dimension, dtype=ring_type(plan.ring_bits))
         for share in ordered:
             total += share.vector
-        return cls(plan, tuple(share.envelope for share in ordered), total)
+        absent = sorted(carried, key=lambda pair: pair[0].envelope.outlet)
+        for _, vector in absent:
+            total[: len(vector)] += vector
+        envelopes = tuple(share.envelope for share in ordered)
+        return cls(plan, envelopes, total, tuple(last for last, _ in absent))
 
     @property
     def outlets(self) -> tuple[str, ...]:
         """Who is in the sum, in order."""
-        return tuple(envelope.outlet for envelope in self.envelopes)
+        absent = (last.envelope for last in self.carried)
+        return tuple(sorted(envelope.outlet for envelope in (*self.envelopes, *absent)))
 
     def customer_release(self, answer: bytes, own_noise: Integers) -> CustomerRelease:
         """Takes the masks off and HQ's noise on: the only way to a `CustomerRelease`.
@@ -268,7 +323,12 @@ class ScoreTable:
 
     plan: ReleasePlan
     outlets: tuple[str, ...]
-    values: Rows
+    values: Rows = field(repr=False)
+
+    @property
+    def noise_sd(self) -> float:
+        """Standard deviation of the noise in each value: both servers' together."""
+        return 2**0.5 * self.plan.noise_scale / self.plan.scale
 
 
 def _seed_info(plan_digest: str, outlet: str, vector_digest: str) -> tuple[bytes, ...]:

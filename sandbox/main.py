@@ -5,8 +5,9 @@ from __future__ import annotations
 import datetime as dt
 import json
 import sys
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import polars as pl
@@ -18,13 +19,17 @@ from features.errors import FeatureError
 from features.ledger import canonical_events
 from features.outcomes import Outcome, Thresholds, observe
 from features.snapshot import CutOff, Snapshot
+from outlet_client.errors import OutletError
 from privacy.errors import PrivacyError
 from sandbox.market import DAYS, FIRST_DAY, simulated_ledger
 from sandbox.network import Settings
 from sandbox.one_night import one_night
 from sandbox.processes import ProcessFailed
 from sandbox.replay import ReplayFailed, ReplayReport, TrainOn, World, replay
-from sandbox.show import auc_table, plot_auc_by_epsilon, steps_table
+from sandbox.show import auc_table, lookups_table, plot_auc_by_epsilon, steps_table
+
+if TYPE_CHECKING:
+    from sandbox.linkage import Quality
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -52,7 +57,7 @@ def _epsilon(text: str) -> float | None:
 
 
 @app.command("replay")
-def replay_command(
+def replay_command(  # noqa: PLR0913, PLR0917  (an argument is an option)
     ledger: Annotated[Path, typer.Option(help="Ledger, Parquet or CSV.")],
     labels: Annotated[Path, typer.Option(help="Labels with folds, CSV.")],
     cutoff: Annotated[str, typer.Option(help="Last day that a feature may see, YYYY-MM-DD.")],
@@ -64,21 +69,37 @@ def replay_command(
     processes: Annotated[  # noqa: FBT002  (a flag on the command line)
         bool, typer.Option("--processes", help="Every party a process of its own, over TLS.")
     ] = False,
+    registrations: Annotated[
+        Path | None, typer.Option(help="Client books as typed, CSV, to link customers by.")
+    ] = None,
+    region: Annotated[str, typer.Option(help="Of phones without a country.")] = "US",
+    band_noise: Annotated[
+        float, typer.Option(min=0.0, help="Noise of points / an event's longest row; 0 is none.")
+    ] = 0.0,
     plot: Annotated[Path | None, typer.Option(help="PNG of AUC by epsilon; takes longer.")] = None,
 ) -> None:
     """Replays a real ledger as a network of its outlets and measures how its scores rank."""
     chosen = _epsilon(epsilon)
     try:
-        world = World.load(ledger, labels, CutOff.parse(cutoff), target)
-        found = _replay(world, target, chosen, repeats, train_on, processes=processes)
+        world, quality = World.load(
+            ledger, labels, CutOff.parse(cutoff), target, registrations=registrations, region=region
+        )
+        replayed = partial(_replay, world, target, band_noise=band_noise, linkage=quality)
+        found = replayed(chosen, repeats, train_on, processes=processes)
         report.write_text(json.dumps(found.as_json(), indent=2) + "\n")
         if plot is not None:
-            others = [_replay(world, target, e, 1, train_on) for e in (*PLOTTED, None)]
+            others = [replayed(e, 1, train_on) for e in (*PLOTTED, None)]
             plot_auc_by_epsilon(others, plot)
-    except (FeatureError, PrivacyError, ReplayFailed, ProcessFailed) as error:
+    except (FeatureError, OutletError, PrivacyError, ReplayFailed, ProcessFailed) as error:
         _err.print(f"[bold red]error:[/] {error}", highlight=False)
         raise typer.Exit(1) from error
     _out.print(auc_table(found.auc))
+    recall = "" if quality.recall is None else f", recall {quality.recall:.1%} over outlets"
+    _out.print(
+        f"Linked by token: {quality.entries} client-book entries, {quality.left_out} without a "
+        f"usable phone or e-mail{recall}, {quality.false_links} tokens for two customers or more",
+        highlight=False,
+    )
     cost = "no noise" if found.rho_spent is None else f"rho {found.rho_spent:.6f}"
     _out.print(
         f"{found.outlets} outlets, {found.customers} customers, {found.events} events "
@@ -95,6 +116,8 @@ def _replay(
     repeats: int,
     train_on: TrainOn,
     *,
+    band_noise: float,
+    linkage: Quality,
     processes: bool = False,
 ) -> ReplayReport:
     """Runs a replay behind a progress bar; without noise, once is enough."""
@@ -111,6 +134,8 @@ def _replay(
             repeats=repeats,
             train_on=train_on,
             processes=processes,
+            band_noise=band_noise,
+            linkage=linkage,
             on_step=lambda _step: progress.advance(task),
         )
 
@@ -118,7 +143,7 @@ def _replay(
 @app.command()
 def night(
     runs: Annotated[Path, typer.Option(help="Where the run's folder goes.")] = Path("runs"),
-    customers: Annotated[int, typer.Option(min=100, help="How many people to simulate.")] = 12_000,
+    customers: Annotated[int, typer.Option(min=100, help="How many people to simulate.")] = 9_000,
     outlets: Annotated[int, typer.Option(min=3, help="How many outlets.")] = 5,
     seed: Annotated[int, typer.Option(help="Of the simulated ledger; noise has none.")] = 1,
     as_json: Annotated[  # noqa: FBT002  (a flag on the command line)
@@ -144,7 +169,7 @@ def night(
     )
     world = World.of(events, judged, cut_off, last)
     with _progress() as progress:
-        task = progress.add_task("night", total=Settings.of_a_year().hq.rounds + 3)
+        task = progress.add_task("night", total=2 * Settings.of_a_year().hq.rounds + 7)
         found = one_night(
             world, folder, on_release=lambda done: progress.update(task, completed=done)
         )
@@ -154,6 +179,8 @@ def night(
         sys.stdout.write(json.dumps(body, indent=2) + "\n")
     else:
         _out.print(steps_table(found.night.steps, found.rho_before))
+        if found.lookups:
+            _out.print(lookups_table(found.lookups))
         if found.auc:
             _out.print(auc_table(found.auc))
         for line in found.sentences():

@@ -6,21 +6,25 @@ Only the processes are missing. Keys are fresh; state is in memory, or under a f
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import partial
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
+from features.bands import BandPolicy
 from features.events import positions
 from outlet_client.answers import AnswerStore
-from outlet_client.contribute import HomeCustomers, Outlet
+from outlet_client.contribute import HomeCustomers, Outlet, SlotEvents
 from outlet_client.flower_node import client_app
 from outlet_client.settings import OutletSettings
 from privacy.envelopes import SigningKey, digest
 from privacy.units import Purpose
 from sandbox.local_grid import Drop, LocalGrid
+from server.hq.banding import Banding
+from server.hq.directory import SlotKey
 from server.hq.flower_link import FlowerLink
-from server.hq.night import Night, NightReport, Step
+from server.hq.night import Night, NightReport, Step, Tonight
 from server.hq.settings import HqSettings
 from server.hq.store import HqStore
 from server.office.ledger_store import OfficeStore
@@ -43,6 +47,7 @@ ONE_TRAINING_SHARES: dict[Purpose, Fraction] = {
     Purpose.MOMENTS: Fraction("0.15"),
     Purpose.TRAINING: Fraction("0.80"),
     Purpose.EVALUATION: Fraction("0.05"),
+    Purpose.CALIBRATION: Fraction(0),
     Purpose.POINTS: Fraction(1),
 }
 """Where a whole budget is for one training, as in a replay."""
@@ -64,35 +69,54 @@ class Settings:
 
     @classmethod
     def of_a_year(cls) -> Settings:
-        """The defaults: a year's policy, spread over monthly trainings.
-
-        Points carry no noise here until slots have tokens, so plans without noise are allowed.
-        """
-        points = frozenset({Purpose.POINTS})
-        return cls(OfficeSettings(noiseless=points), HqSettings(), OutletSettings(noiseless=points))
+        """The defaults: a year's policy, spread over monthly trainings and weekly books."""
+        return cls(OfficeSettings(), HqSettings(), OutletSettings())
 
     @classmethod
     def one_training(
-        cls, epsilon: float | None, delta: float, rounds: int | None = None
+        cls,
+        epsilon: float | None,
+        delta: float,
+        rounds: int | None = None,
+        band_noise: float = 0.0,
     ) -> Settings:
-        """All of a budget in one training; without noise where `epsilon` is None."""
+        """All of a budget in one training.
+
+        Args:
+            epsilon: Of the customer sums; None trains without noise.
+            delta: Its failure probability.
+            rounds: Gradient rounds; the default where None.
+            band_noise: Of points, as a multiple of each number's cap; 0 for none.
+        """
         spend = 1.0 if epsilon is None else epsilon
-        noiseless = frozenset(Purpose) if epsilon is None else frozenset({Purpose.POINTS})
+        silent = frozenset(Purpose) if epsilon is None else frozenset[Purpose]()
+        silent = silent - {Purpose.POINTS} if band_noise else silent | {Purpose.POINTS}
         hq = HqSettings(
             epsilon=spend,
             delta=delta,
             shares=ONE_TRAINING_SHARES,
             trainings_a_year=1,
+            band_noise=band_noise,
             noiseless=epsilon is None,
         )
         if rounds is not None:
             hq = hq.model_copy(update={"rounds": rounds})
         return cls(
             OfficeSettings(
-                epsilon=spend, delta=delta, shares=ONE_TRAINING_SHARES, noiseless=noiseless
+                epsilon=spend,
+                delta=delta,
+                shares=ONE_TRAINING_SHARES,
+                event_noise=min(band_noise, 0.5) or 0.5,
+                noiseless=silent,
             ),
             hq,
-            OutletSettings(least_noise=0.1, most_epsilon=spend, delta=delta, noiseless=noiseless),
+            OutletSettings(
+                least_noise=0.1,
+                least_event_noise=min(band_noise, 0.25) or 0.25,
+                most_epsilon=spend,
+                delta=delta,
+                noiseless=silent,
+            ),
         )
 
 
@@ -102,13 +126,11 @@ class Member:
 
     Attributes:
         cut_off: The last day in its features, ISO 8601.
-        outcome: What its home customers were judged for.
         events: All its events.
         home: Its home customers with their outcomes.
     """
 
     cut_off: str
-    outcome: str
     events: EventFeatures
     home: HomeCustomers
 
@@ -124,6 +146,7 @@ class Network:
         outlets: The outlets by id.
         directory: The slots' customers, in order.
         directory_digest: Its digest.
+        shelf: Where band books are published.
         grid: Their Flower grid.
     """
 
@@ -133,6 +156,7 @@ class Network:
     outlets: Mapping[str, Outlet]
     directory: pl.Series
     directory_digest: str
+    shelf: Shelf
     grid: LocalGrid
 
     @classmethod
@@ -174,11 +198,13 @@ class Network:
                 AnswerStore(_url(folder, f"outlets/{name}", "outlet.db")),
                 clock,
                 member.cut_off,
-                member.outcome,
                 member.home,
-                member.events,
+                {
+                    member.cut_off: SlotEvents(
+                        member.events, positions(member.events.keys["customer"], directory)
+                    )
+                },
                 len(directory),
-                positions(member.events.keys["customer"], directory),
                 directory_digest,
             )
             for name, member in members.items()
@@ -191,31 +217,38 @@ class Network:
             drop,
         )
         hq_store = HqStore(_url(folder, "hq", "hq.db"))
-        return cls(settings, office, hq_store, outlets, directory, directory_digest, grid)
+        return cls(settings, office, hq_store, outlets, directory, directory_digest, Shelf(), grid)
 
     def night(
         self,
         name: str,
         cut_off: str,
-        outcome: str,
-        *,
+        *outcomes: str,
         points: bool,
+        bands: bool = False,
         on_step: Callable[[Step], None] = lambda _step: None,
     ) -> NightReport:
-        """Runs one night of HQ."""
+        """Runs one night of HQ; with `bands` it calibrates and publishes a book on the shelf."""
+        slots = len(self.directory) if points else 0
+        banding = Banding(
+            slot_keys(self.directory), self.shelf, self.hq_key, BandPolicy(), self.office.clock
+        )
         return Night(
-            name,
-            cut_off,
-            outcome,
+            Tonight(name, cut_off, cut_off, outcomes, self.directory_digest, slots),
             self.settings.hq,
             self.office,
             FlowerLink(self.grid, self.names, self.settings.hq.timeout),
             self.hq_store,
             {outlet.name: outlet.key.public for outlet in self.outlets.values()},
-            self.directory_digest,
-            len(self.directory) if points else 0,
+            banding if bands else None,
+            self.office.clock,
             on_step,
         ).run()
+
+    @property
+    def hq_key(self) -> SigningKey:
+        """HQ's signing key."""
+        return self.shelf.key
 
     @property
     def names(self) -> dict[int, str]:
@@ -234,7 +267,37 @@ class Network:
             outlet.answers.close()
 
 
-def _ready(outlet: Outlet, _cut_off: str, _outcome: str) -> Outlet:
+@dataclass(slots=True)
+class Shelf:
+    """Books in memory, and the key they are signed with.
+
+    Attributes:
+        key: HQ's signing key.
+        books: Every signed book so far.
+    """
+
+    key: SigningKey = field(default_factory=SigningKey.generate)
+    books: list[bytes] = field(default_factory=list)
+
+    def next_version(self) -> int:
+        """A version that no book had before."""
+        return len(self.books) + 1
+
+    def add_book(self, _version: int, encoded: bytes) -> None:
+        """Publishes a signed book."""
+        self.books.append(encoded)
+
+
+def slot_keys(directory: pl.Series) -> list[SlotKey]:
+    """Stands in for tokens and home nonces where nobody registered: hashes of customers' names."""
+    names = [name.encode() for name in directory.to_list()]
+    return [
+        SlotKey(sha256(b"token" + name).digest(), sha256(b"nonce" + name).digest())
+        for name in names
+    ]
+
+
+def _ready(outlet: Outlet, _tonight: Mapping[str, str]) -> Outlet:
     """An outlet of the sandbox is ready as it was built."""
     return outlet
 

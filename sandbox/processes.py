@@ -19,17 +19,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import polars as pl
 
 from features.scorecard import Scorecard
-from privacy.envelopes import digest
+from outlet_client.consent import Consent
+from outlet_client.people import People
 from privacy.identity import Card, Kind
 from privacy.keyring import Keyring
 from privacy.loss import Rho
 from privacy.plans import ReleasePlan
+from privacy.tokens import token
 from privacy.two_key_sum import ScoreTable
 from privacy.units import Purpose
-from server.hq.night import NightReport, Step
+from server.hq.banding import Judgement
+from server.hq.directory import Registry
+from server.hq.night import NightReport, Step, points_code
 from server.hq.store import HqStore
 from server.hq.training import Evaluation
 from server.office.ledger_store import OfficeStore
@@ -37,15 +42,20 @@ from server.office.ledger_store import OfficeStore
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    import numpy as np
     import numpy.typing as npt
 
     from features.events import Vector
+    from features.snapshot import Snapshot
     from privacy.budget import Ledger
     from sandbox.network import Settings
     from sandbox.replay import World
 
-JOIN_SECONDS = 40.0
+JOIN_SECONDS = 60.0
+SPARE_MESSAGES = 64
+"""Room for newcomers and withdrawals in every submission."""
+NOTICE = "sandbox-1"
+CONSENT_NEEDED = 2
+"""Exit code of a look-up of somebody never seen."""
 NIGHT_SECONDS = 600.0
 ENVIRONMENT = {
     "FLWR_TELEMETRY_ENABLED": "0",
@@ -80,27 +90,28 @@ class Processes:
         cls,
         folder: Path,
         world: World,
-        target: str,
-        y: Vector,
+        outcomes: Mapping[str, Vector],
         training: npt.NDArray[np.bool_],
         settings: Settings,
     ) -> Processes:
-        """Makes keys, cards, settings, ledgers and directories for everybody.
+        """Makes keys, cards, settings, ledgers, client books and consents for everybody.
 
         Args:
             folder: An empty folder.
             world: What the outlets know.
-            target: The outcome's name.
-            y: float64[n], the outcomes that training sees.
+            outcomes: By name, float64[n], as training sees them.
             training: bool[n], the customers who are in training.
             settings: The three roles'.
         """
         made = cls(folder, settings)
         at = dt.datetime.now(dt.UTC)
         hq, office = Keyring(folder / "hq", Kind.HQ), Keyring(folder / "office", Kind.OFFICE)
-        hq.create("hq", f"127.0.0.1:{_free_port()}", at)
-        office.create("office", f"127.0.0.1:{_free_port()}", at)
+        hq.create("hq", f"127.0.0.1:{_free_port()}", at, f"127.0.0.1:{_free_port()}")
+        address = f"127.0.0.1:{_free_port()}"
+        office.create("office", address, at, address)
         _introduce(hq, office)
+        most = max(own.history["customer"].n_unique() for own in world.outlets.values())
+        messages = SPARE_MESSAGES + most
         horizon = (world.snapshot.horizon_end - world.snapshot.cut_off.date).days
         for name, own in world.outlets.items():
             ring = Keyring(made.outlet(name), Kind.OUTLET)
@@ -116,14 +127,16 @@ class Processes:
                 is_return=pl.col("kind") == "return",
                 basket_id="basket",
             ).write_parquet(ring.folder / "ledger.parquet")
-            _write_directory(ring.folder, world, name, training)
-            pl.DataFrame({"customer_id": world.customers, "y": y}).filter(
-                world.homes == name
+            _write_people(ring, own, at)
+            pl.DataFrame({"customer_id": world.customers, **outcomes}).filter(
+                pl.Series(training)
             ).write_csv(ring.folder / "outcomes.csv")
             _write_toml(
                 ring.folder / "escapement.toml",
                 {
                     "ledger": "ledger.parquet",
+                    "clients": "clients.csv",
+                    "evaluations_a_night": messages,
                     "outcomes": "outcomes.csv",
                     "horizon_days": horizon,
                     "join_minutes": JOIN_SECONDS / 60,
@@ -131,15 +144,21 @@ class Processes:
                 "floors",
                 settings.outlet.model_dump(mode="json"),
             )
+        quotas = {"outlet_a_day": 4 * messages, "network_a_day": 4 * messages * len(world.outlets)}
         _write_toml(folder / "office" / "office.toml", {}, "promise", _office(settings))
         _write_toml(
             folder / "hq" / "hq.toml",
-            {"join_seconds": JOIN_SECONDS, "outcome": target, "points": True},
+            {
+                "join_seconds": JOIN_SECONDS,
+                "night_at": f"{at + dt.timedelta(hours=12):%H:%M}",
+                "horizon_days": horizon,
+                "outcomes": list(outcomes),
+            },
             "training",
             {**settings.hq.model_dump(mode="json"), "shares": _shares(settings.hq.shares)},
         )
-        body = {"digest": _digest(world), "slots": len(world.customers)}
-        (folder / "hq" / "directory.json").write_text(json.dumps(body))
+        _add_section(folder / "office" / "office.toml", "tokens", {**quotas, "messages": messages})
+        _add_section(folder / "hq" / "hq.toml", "tokens", quotas)
         return made
 
     def outlet(self, name: str) -> Path:
@@ -165,6 +184,10 @@ class Processes:
         """Starts the privacy office."""
         self.start("escapement-office", "serve", home=self.folder / "office")
 
+    def start_services(self) -> None:
+        """Starts what HQ serves by day: tokens, directories and books."""
+        self.start("escapement-hq", "serve", home=self.folder / "hq")
+
     def start_outlets(self) -> None:
         """Starts every outlet's night."""
         for home in sorted((self.folder / "outlets").iterdir()):
@@ -174,7 +197,7 @@ class Processes:
         self,
         name: str,
         cut_off: str,
-        outcome: str,
+        as_of: str | None = None,
         on_release: Callable[[int], None] = lambda _n: None,
     ) -> NightReport:
         """Runs one night of all processes.
@@ -182,17 +205,19 @@ class Processes:
         Args:
             name: The night's name.
             cut_off: ISO 8601 date.
-            outcome: What the scorecard predicts.
+            as_of: The last day that bands are made from; the cut-off where None.
             on_release: Called with the number of releases made so far.
 
         Raises:
             ProcessFailed: If HQ ended without a record of the night.
         """
         try:
-            self.start_office()
+            if "hq serve" not in self.running:
+                self.start_office()
+                self.start_services()
             hq = self.start(
                 "escapement-hq", "night", "--name", name, "--cut-off", cut_off,
-                home=self.folder / "hq",
+                "--as-of", as_of or cut_off, home=self.folder / "hq",
             )  # fmt: skip
             self.start_outlets()
             end = time.monotonic() + NIGHT_SECONDS
@@ -202,22 +227,82 @@ class Processes:
             for key, process in self.running.items():
                 if key.endswith("nightly"):
                     process.wait(timeout=30)
-            return self.read_night(name, outcome)
+            return self.read_night(name)
         finally:
-            self.stop()
+            self.stop(servers=False)
 
-    def stop(self) -> None:
-        """Ends every process, asking first."""
-        for process in self.running.values():
+    def add_newcomer(self, customer: str) -> None:
+        """Enters somebody who never bought anything in the first outlet's client book."""
+        home = next(iter(sorted((self.folder / "outlets").iterdir())))
+        book = pl.read_csv(home / "clients.csv", infer_schema=False)
+        address = address_of(customer)
+        row = pl.DataFrame({"customer_id": [customer], "phone": [""], "email": [address]})
+        pl.concat([book.with_columns(pl.col("phone").fill_null("")), row]).write_csv(
+            home / "clients.csv"
+        )
+        people = People.open(home, Keyring(home, Kind.OUTLET).identity())
+        at = dt.datetime.now(dt.UTC)
+        key = people.local_key(f"mailto:{address}")
+        people.record_consents([Consent(key, NOTICE, at, "sandbox")])
+        people.close()
+
+    def look_up(self, outlet: str, email: str, *, consent: bool = False) -> dict[str, object]:
+        """What staff at an outlet are told, by the outlet's own command.
+
+        Args:
+            outlet: Its name.
+            email: The customer's.
+            consent: Whether consent is recorded first, as for somebody never seen there.
+
+        Raises:
+            ProcessFailed: If the command failed.
+        """
+        agreed = ["--consent", NOTICE, "--by", "sandbox"] if consent else []
+        said = self._run(outlet, "lookup", "--email", email, "--json", *agreed)
+        return dict(json.loads(said))
+
+    def withdraw(self, outlet: str, email: str) -> None:
+        """Withdraws a customer's consent at an outlet, by the outlet's own command.
+
+        Raises:
+            ProcessFailed: If the command failed.
+        """
+        self._run(outlet, "withdraw", "--email", email)
+
+    def _run(self, outlet: str, *arguments: str) -> str:
+        program = Path(sys.executable).parent / "escapement-outlet"
+        done = subprocess.run(  # noqa: S603  (our own console script)
+            [program, *arguments, "--home", self.outlet(outlet)],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, **ENVIRONMENT},
+        )
+        if done.returncode not in (0, CONSENT_NEEDED):
+            raise ProcessFailed(f"{outlet} {arguments[0]}: exit {done.returncode}\n{done.stderr}")
+        return done.stdout
+
+    def stop(self, *, servers: bool = True) -> None:
+        """Ends every process, asking first; or only those of a night.
+
+        Args:
+            servers: Whether the office and HQ's services end too.
+        """
+        ending = {
+            name: process
+            for name, process in self.running.items()
+            if servers or not name.endswith("serve")
+        }
+        for process in ending.values():
             if process.poll() is None:
                 process.terminate()
-        for process in self.running.values():
+        for name, process in ending.items():
             try:
                 process.wait(timeout=10)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-        self.running.clear()
+            del self.running[name]
 
     def released(self) -> int:
         """How many releases HQ has made; read without touching its database."""
@@ -229,7 +314,7 @@ class Processes:
         except sqlite3.OperationalError:  # not there yet, or being written
             return 0
 
-    def read_night(self, name: str, outcome: str) -> NightReport:
+    def read_night(self, name: str) -> NightReport:
         """Reads a night from HQ's folder, the score table included.
 
         Raises:
@@ -254,19 +339,48 @@ class Processes:
             )
             for step in raw["steps"]
         ]
-        evaluation = None if raw["evaluation"] is None else Evaluation(**raw["evaluation"])
-        report = NightReport(name, tuple(raw["cohort"]), steps, ended=raw["ended"])
-        report.evaluation, report.skipped = evaluation, raw["skipped"]
+        report = NightReport(name, tuple(raw["cohort"]), tuple(raw["outcomes"]), steps)
+        report.ended = raw["ended"]
+        report.skipped, report.book = raw["skipped"], raw["book"]
+        report.evaluations = {
+            outcome: Evaluation(**found) for outcome, found in raw["evaluations"].items()
+        }
+        report.calibrations = {
+            outcome: Judgement.from_json(found) for outcome, found in raw["calibrations"].items()
+        }
         store = self._hq_store()
-        card = store.scorecard(name, outcome)
-        report.scorecard = None if card is None else Scorecard.decode(card)
-        if steps and steps[-1].purpose is Purpose.POINTS:
-            known = store.checkpoint(steps[-1].release)
-            if known is not None and known.values is not None:
-                plan = ReleasePlan.decode(known.signed.payload)
-                report.points = ScoreTable(plan, known.outlets, known.values)
+        models = [store.model(outcome) for outcome in raw["outcomes"]]
+        found = [model for model in models if model is not None]
+        report.scorecards = {model.outcome: Scorecard.decode(model.scorecard) for model in found}
+        if found:
+            report.code = points_code(found, self.settings.hq.band_noise)
+        of_points = [step for step in steps if step.purpose is Purpose.POINTS]
+        known = store.checkpoint(of_points[0].release) if of_points else None
+        if known is not None and known.values is not None:
+            plan = ReleasePlan.decode(known.signed.payload)
+            report.points = ScoreTable(plan, known.outlets, known.values)
         store.close()
         return report
+
+    def slots(self, customers: pl.Series) -> npt.NDArray[np.int64]:
+        """The slot of each customer at HQ, int64[n]; -1 where there is none.
+
+        Only the sandbox can say: it has both shares of the token key.
+        """
+        shares = [
+            Keyring(self.folder / role, kind).token_share()
+            for role, kind in (("hq", Kind.HQ), ("office", Kind.OFFICE))
+        ]
+        registry = Registry(f"sqlite:///{self.folder / 'hq' / 'hq.db'}")
+        places = {key.token: slot for slot, key in enumerate(registry.keys()) if key is not None}
+        registry.close()
+        return np.array(
+            [
+                places.get(token(f"mailto:{address_of(customer)}", *shares).raw, -1)
+                for customer in customers
+            ],
+            dtype=np.int64,
+        )
 
     def ledger(self) -> Ledger:
         """The office's ledger."""
@@ -287,26 +401,23 @@ def _introduce(one: Keyring, other: Keyring) -> None:
         ring.trust(Card.decode(data, peer.kind), data)
 
 
-def _write_directory(home: Path, world: World, name: str, training: npt.NDArray[np.bool_]) -> None:
-    """Slots and homes of one outlet's customers; only who is in training has a home."""
-    mine = world.events[name].customers()
-    known = pl.DataFrame(
-        {
-            "customer": world.customers,
-            "slot": range(len(world.customers)),
-            "home": (world.homes == name) & pl.Series(training),
-        }
-    ).filter(pl.col("customer").is_in(mine.implode()))
-    body = {
-        "digest": _digest(world),
-        "slots": len(world.customers),
-        "customers": [list(row) for row in known.iter_rows()],
-    }
-    (home / "directory.json").write_text(json.dumps(body))
+def address_of(customer: str) -> str:
+    """The e-mail address by which a simulated customer is known everywhere."""
+    return f"{customer.lower()}@customers.example"
 
 
-def _digest(world: World) -> str:
-    return digest("\n".join(world.customers.to_list()).encode())
+def _write_people(ring: Keyring, own: Snapshot, at: dt.datetime) -> None:
+    """An outlet's client book, and everybody's consent in it."""
+    customers = own.history["customer"].unique().sort().to_list()
+    addresses = [address_of(customer) for customer in customers]
+    book = {"customer_id": customers, "phone": [""] * len(customers), "email": addresses}
+    pl.DataFrame(book).write_csv(ring.folder / "clients.csv")
+    people = People.open(ring.folder, ring.identity())
+    people.record_consents(
+        Consent(people.local_key(f"mailto:{address}"), NOTICE, at, "sandbox")
+        for address in addresses
+    )
+    people.close()
 
 
 def _office(settings: Settings) -> dict[str, object]:
@@ -330,6 +441,11 @@ def _write_toml(
             lines += [f"[{section}.{name}]"]
             lines += [f"{key} = {json.dumps(value)}" for key, value in nested.items()]
     file.write_text("\n".join(lines) + "\n")
+
+
+def _add_section(file: Path, section: str, values: Mapping[str, object]) -> None:
+    lines = [f"[{section}]", *(f"{name} = {json.dumps(value)}" for name, value in values.items())]
+    file.write_text(file.read_text() + "\n".join(lines) + "\n")
 
 
 def _free_port() -> int:

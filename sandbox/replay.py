@@ -28,14 +28,17 @@ from features.events import (
     customer_features,
     event_features,
 )
+from features.ledger import canonical_events
 from features.outcomes import Outcome, Thresholds, observe
 from features.snapshot import CutOff, Snapshot
 from outlet_client.contribute import HomeCustomers
 from outlet_client.local_model import fit_and_score
-from outlet_client.purchases import read_events, read_table
+from outlet_client.purchases import read_table
+from privacy.books import fine_key
 from privacy.units import Unit
 from sandbox.baselines import auc, fit_and_score_linked, linked_features, past_spend
-from sandbox.network import Member, Network, Settings
+from sandbox.linkage import Quality, client_books, link, typed_books
+from sandbox.network import Member, Network, Settings, slot_keys
 from sandbox.processes import Processes
 
 if TYPE_CHECKING:
@@ -91,16 +94,36 @@ class World:
     events: Mapping[str, EventFeatures]
 
     @classmethod
-    def load(cls, ledger: Path, labels: Path, cut_off: CutOff, target: str) -> World:
-        """Reads and validates both files.
+    def load(
+        cls,
+        ledger: Path,
+        labels: Path,
+        cut_off: CutOff,
+        target: str,
+        *,
+        registrations: Path | None = None,
+        region: str = "US",
+    ) -> tuple[World, Quality]:
+        """Reads and validates the files, and links customers over outlets by token.
+
+        Args:
+            ledger: All outlets' events.
+            labels: Outcomes and folds.
+            cut_off: The last day that a feature may see.
+            target: The labels' column.
+            registrations: Client books as typed; where None, phone and email are the ledger's.
+            region: For phones without a country.
 
         Raises:
-            LedgerError: At the first thing that is wrong with either.
+            LedgerError: At the first thing that is wrong with one of them.
         """
-        events = read_events(ledger)
+        raw = read_table(ledger)
+        events = canonical_events(raw, ledger.name)
         judged = _read_labels(labels, cut_off, target)
         horizon_end = dt.date.fromisoformat(judged["horizon_end"][0])
-        return cls.of(events, judged, cut_off, horizon_end)
+        books = client_books(raw) if registrations is None else typed_books(registrations)
+        tokens, quality = link(books, region)
+        return cls.of(*_by_token(events, judged, tokens), cut_off, horizon_end), quality
 
     @classmethod
     def of(
@@ -152,13 +175,28 @@ class World:
         order = np.argsort(np.concatenate([index for index, _ in rows]))
         return np.concatenate([x for _, x in rows])[order]
 
-    def members(self, target: str, y: Vector, training: npt.NDArray[np.bool_]) -> dict[str, Member]:
-        """The outlets, each with its own home customers among `training`."""
+    def members(
+        self, outcomes: Mapping[str, Vector], training: npt.NDArray[np.bool_]
+    ) -> dict[str, Member]:
+        """The outlets, each with its own home customers among `training`.
+
+        Args:
+            outcomes: By name, float64[n] as training sees them.
+            training: bool[n].
+        """
         members = {}
+        keys = [fine_key(key.token, key.home_nonce) for key in slot_keys(self.customers)]
         for name, events in self.events.items():
             mine = (self.homes == name).to_numpy() & training
-            home = HomeCustomers.of(events, self.customers.filter(mine), y[mine])
-            members[name] = Member(str(self.snapshot.cut_off), target, events, home)
+            slots = np.flatnonzero(mine)
+            home = HomeCustomers.of(
+                events,
+                self.customers.filter(mine),
+                {outcome: y[mine] for outcome, y in outcomes.items()},
+                slots,
+                [keys[slot] for slot in slots],
+            )
+            members[name] = Member(str(self.snapshot.cut_off), events, home)
         return members
 
 
@@ -198,6 +236,7 @@ class ReplayReport:
     seconds: float
     peak_mib: float
     auc: dict[str, Spread]
+    linkage: Quality | None = None
 
     def as_json(self) -> dict[str, object]:
         """Plain values, for `json.dumps`."""
@@ -213,6 +252,8 @@ def replay(
     repeats: int = 3,
     train_on: TrainOn = TrainOn.GIVEN,
     processes: bool = False,
+    band_noise: float = 0.0,
+    linkage: Quality | None = None,
     on_step: Callable[[Step], None] = lambda _step: None,
 ) -> ReplayReport:
     """Trains and scores once per fold and repeat.
@@ -225,13 +266,15 @@ def replay(
         repeats: Trainings per fold; one is enough without noise.
         train_on: Where training's outcomes come from.
         processes: Whether every party is a process of its own, over TLS; slower.
+        band_noise: Of the points release, as a multiple of an event's longest row; 0 for none.
+        linkage: How well customers were linked, for the report.
         on_step: Called after every release; of processes, once a night for all.
 
     Raises:
         ReplayFailed: If a night ended before its time; names why.
     """
     began = time.monotonic()
-    settings = Settings.one_training(epsilon, delta)
+    settings = Settings.one_training(epsilon, delta, band_noise=band_noise)
     found: dict[str, list[float]] = {name: [] for name in CONTENDERS}
     y = world.outcomes(train_on, target)
     home_x = world.home_features()
@@ -268,6 +311,7 @@ def replay(
         seconds=round(time.monotonic() - began, 2),
         peak_mib=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
         auc={name: Spread.over(values) for name, values in found.items()},
+        linkage=linkage,
     )
 
 
@@ -281,7 +325,7 @@ def _in_one_process(
     on_step: Callable[[Step], None],
 ) -> tuple[NightReport, Ledger]:
     """One training in this process."""
-    network = Network.build(world.members(target, y, training), world.customers, settings)
+    network = Network.build(world.members({target: y}, training), world.customers, settings)
     cut_off = str(world.snapshot.cut_off)
     report = network.night(name, cut_off, target, points=True, on_step=on_step)
     ledger = network.ledger()
@@ -300,8 +344,8 @@ def _in_processes(
 ) -> tuple[NightReport, Ledger]:
     """One training with every party a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
-        network = Processes.enrol(Path(folder), world, target, y, training, settings)
-        report = network.night(name, str(world.snapshot.cut_off), target)
+        network = Processes.enrol(Path(folder), world, {target: y}, training, settings)
+        report = network.night(name, str(world.snapshot.cut_off))
         for step in report.steps:
             on_step(step)
         return report, network.ledger()
@@ -313,10 +357,10 @@ def scores(report: NightReport, home_x: Matrix) -> tuple[Vector, Vector]:
     Raises:
         ReplayFailed: If the night ended before its time; names why.
     """
-    if report.ended != "complete" or report.scorecard is None or report.points is None:
+    if report.ended != "complete" or report.code is None or report.points is None:
         raise ReplayFailed(f"night {report.night} ended early: {report.ended}")
-    network = report.scorecard.score(report.points.values.reshape(-1, 3))
-    return network, home_x @ np.asarray(report.scorecard.weights)
+    estimate = report.code.estimate(report.points.values, report.points.noise_sd)
+    return report.code.scores(estimate)[0], report.code.cards[0].score(home_x)
 
 
 def baselines(
@@ -358,6 +402,28 @@ def _noise(report: NightReport | None) -> dict[str, float]:
         step.purpose.value: 0.0 if step.rho is None else round((2 * float(step.rho)) ** -0.5, 4)
         for step in report.steps
     }
+
+
+def _by_token(
+    events: pl.DataFrame, judged: pl.DataFrame, tokens: pl.DataFrame
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Events and labels under tokens instead of the ledger's ids.
+
+    A customer is judged under the token that their first outlet knows, as staff there would look
+    them up. Where two customers share a token, the first by id is judged.
+    """
+    known = events.with_columns(pl.col("outlet", "customer").cast(pl.String)).join(
+        tokens, on=["outlet", "customer"], how="inner", maintain_order="left"
+    )
+    first = known.sort("date", "outlet").group_by("customer").agg(pl.col("token").first())
+    labels = (
+        judged.join(first, left_on="customer_id", right_on="customer")
+        .sort("customer_id")
+        .unique("token", keep="first", maintain_order=True)
+        .with_columns(customer_id=pl.col("token"))
+        .drop("token")
+    )
+    return known.with_columns(customer=pl.col("token")).drop("token"), labels
 
 
 def _read_labels(path: Path, cut_off: CutOff, target: str) -> pl.DataFrame:

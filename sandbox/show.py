@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from privacy.units import Purpose
+from privacy.units import Purpose, Unit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from sandbox.one_night import Lookup
     from sandbox.replay import ReplayReport, Spread
     from server.hq.night import Step
 
@@ -45,7 +46,7 @@ def steps_table(steps: Sequence[Step], remaining: float) -> Table:
 
     Args:
         steps: The night's.
-        remaining: The year's rho before the night, for the last column.
+        remaining: The year's rho for a customer before the night, for the last column.
     """
     table = Table(title="Releases of the night", title_justify="left", box=SIMPLE_HEAD)
     table.add_column("release", no_wrap=True)
@@ -55,7 +56,8 @@ def steps_table(steps: Sequence[Step], remaining: float) -> Table:
     rounds = 0
     for step in steps:
         rho = 0.0 if step.rho is None else float(step.rho)
-        remaining -= rho
+        of_event = step.purpose.unit is Unit.EVENT
+        remaining -= 0.0 if of_event else rho
         name = step.purpose.value
         if step.purpose is Purpose.TRAINING:
             rounds += 1
@@ -69,9 +71,23 @@ def steps_table(steps: Sequence[Step], remaining: float) -> Table:
             "" if step.clipped is None else f"{max(0.0, sum(shares) / len(shares)):.0%}",
             "" if step.signal_to_noise is None else f"{step.signal_to_noise:.2f}",
             "no noise" if step.rho is None else f"{rho:.5f}",
-            f"{remaining:.5f}",
+            "an event's" if of_event else f"{remaining:.5f}",
         )
     table.caption = "* mean of the rounds so far, from noisy releases"
+    return table
+
+
+def lookups_table(lookups: Sequence[Lookup]) -> Table:
+    """What staff were told, one row a look-up."""
+    table = Table(title="What staff were told", title_justify="left", box=SIMPLE_HEAD)
+    table.add_column("at", no_wrap=True)
+    table.add_column("customer", max_width=30)
+    table.add_column("eligibility: what it allows", max_width=42)
+    for found in lookups:
+        said = found.status
+        if "eligibility" in found.bands:
+            said = f"{found.bands['eligibility']}: {found.allows['eligibility']}"
+        table.add_row(found.outlet, found.case, said)
     return table
 
 

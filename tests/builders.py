@@ -38,8 +38,9 @@ class Bench:
     settings: OfficeSettings = field(default_factory=OfficeSettings)
     url: str = "sqlite://"
     clock: Clock = field(default_factory=Clock)
-    rho: Rho = field(default_factory=lambda: Rho(1, 1000))
+    rho: Rho | None = field(default_factory=lambda: Rho(1, 1000))
     count: int = 3
+    purpose: Purpose = Purpose.MOMENTS
 
     def __post_init__(self) -> None:
         self.keys = {name: SigningKey.generate() for name in self.names}
@@ -54,7 +55,7 @@ class Bench:
         return {name: key.public for name, key in self.keys.items()}
 
     def night(self, name: str = "night-1") -> Signed:
-        lines = (PlannedReleases(Purpose.MOMENTS, self.count, self.rho),)
+        lines = (PlannedReleases(self.purpose, self.count, self.rho),)
         return self.office.sign_night(name, CUT_OFF, lines)
 
     def draft(self, plan: Signed, release: str = "r1", **changes: object) -> ReleaseDraft:
@@ -62,17 +63,18 @@ class Bench:
             "release": release,
             "night": plan.digest,
             "parent": "",
-            "purpose": Purpose.MOMENTS,
+            "purpose": self.purpose,
             "dimension": 4,
             "ring_bits": 64,
             "scale": SCALE,
             "norm": SCALE,
             "outlet_bound": SCALE * 1000,
-            "noise_scale": scale_for(self.rho, SCALE),
+            "noise_scale": 0 if self.rho is None else scale_for(self.rho, SCALE),
             "quorum": 3,
             "scorecard": "s",
             "directory": "d",
-            "preconditioner": "",
+            "as_of": CUT_OFF,
+            "attachment": "",
         }
         return ReleaseDraft(**{**values, **changes})  # type: ignore[arg-type]
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import numpy as np
 
 from privacy.envelopes import VerifyKey, digest
-from privacy.errors import AnswerRefused
+from privacy.errors import AnswerRefused, PrivacyError
 from privacy.fixed_point import Integers, clipping_units
 from privacy.noise import DiscreteGaussian, scale_for
 from privacy.plans import PlannedReleases, ReleaseDraft, ReleasePlan, Signed
@@ -25,6 +25,7 @@ from privacy.two_key_sum import (
     ScoreTable,
     check_share,
 )
+from privacy.units import Purpose
 from server.hq.errors import AnotherNight, QuorumNotMet
 from server.hq.store import Checkpoint, HqStore
 
@@ -32,10 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     from privacy.loss import Rho
-    from privacy.units import Purpose
+    from privacy.two_key_sum import Carried
     from server.hq.flower_link import FlowerLink
-
-RING_BITS = 64
 
 Made = TypeVar("Made", CustomerRelease, ScoreTable)
 
@@ -49,7 +48,9 @@ class PrivacyOffice(Protocol):
     def sign_release(self, draft: ReleaseDraft) -> Signed:
         """Signs a release plan."""
 
-    def unlock(self, plan_digest: str, envelopes: Sequence[Envelope]) -> bytes:
+    def unlock(
+        self, plan_digest: str, envelopes: Sequence[Envelope], carried: Sequence[Carried] = ()
+    ) -> bytes:
         """Answers with the sum of masks less the office's noise."""
 
     def close_night(self, night: str) -> None:
@@ -67,8 +68,10 @@ class Ask:
         scale: Integer units per 1.0.
         most_rows: An outlet's sum saturates at this many rows, all at the clipping norm.
         cost: Its rho; None without noise.
-        scorecard: The encoded scorecard it is taken at.
-        preconditioner: The encoded linear map, or nothing.
+        scorecard: The encoded scorecard, or scorecards, that it is taken at.
+        as_of: The last day that its rows may see, ISO 8601.
+        attachment: What rows are computed with besides: a linear map, a fine book, or nothing.
+        ring_bits: The ring is modulo 2^ring_bits.
     """
 
     purpose: Purpose
@@ -78,7 +81,9 @@ class Ask:
     most_rows: int
     cost: Rho | None
     scorecard: bytes
-    preconditioner: bytes = b""
+    as_of: str
+    attachment: bytes = b""
+    ring_bits: int = 64
 
 
 @dataclass(slots=True)
@@ -87,7 +92,6 @@ class Combiner:
 
     Attributes:
         name: The night's name.
-        outcome: The outcome that its scorecard predicts.
         night: Its signed plan.
         nodes: Outlet id of each Flower node at roll call; who falls silent is not asked again
             tonight.
@@ -102,7 +106,6 @@ class Combiner:
     """
 
     name: str
-    outcome: str
     night: Signed
     nodes: Mapping[int, str]
     office: PrivacyOffice
@@ -132,6 +135,7 @@ class Combiner:
             QuorumNotMet: If fewer outlets than the quorum gave an answer that verifies.
             PrivacyError: If the office refuses.
         """
+        self._finish_points()
         return self._made(ask, Aggregate.score_table, ScoreTable)
 
     def _made(
@@ -150,6 +154,8 @@ class Combiner:
         else:
             aggregate, noise, answer = self._unlocked(release, plan, known, ask)
             made = finish(aggregate, answer, noise)
+            if plan.purpose is Purpose.POINTS:
+                self.store.points_released(known.signed.digest, aggregate.outlets)
             self.store.add_values(release, made.values)
         self._parent = release
         self.seconds = round(time.monotonic() - began, 4)
@@ -159,7 +165,7 @@ class Combiner:
         """Names the next release; the same name when a killed night runs again."""
         self._count += 1
         self.failures = {}
-        return f"{self.name}/{self.outcome}/{self._count:03d}-{ask.purpose}"
+        return f"{self.name}/{self._count:03d}-{ask.purpose}"
 
     def _checkpoint(self, release: str, ask: Ask) -> Checkpoint:
         """What is stored of a release; its plan is asked for first where nothing is.
@@ -185,7 +191,7 @@ class Combiner:
             parent=self._parent,
             purpose=ask.purpose,
             dimension=ask.dimension,
-            ring_bits=RING_BITS,
+            ring_bits=ask.ring_bits,
             scale=ask.scale,
             norm=norm,
             outlet_bound=norm * ask.most_rows,
@@ -193,7 +199,8 @@ class Combiner:
             quorum=self.quorum,
             scorecard=digest(ask.scorecard),
             directory=self.directory,
-            preconditioner=digest(ask.preconditioner) if ask.preconditioner else "",
+            as_of=ask.as_of,
+            attachment=digest(ask.attachment) if ask.attachment else "",
         )
 
     def _unlocked(
@@ -207,22 +214,58 @@ class Combiner:
         if known.aggregate is not None and known.noise is not None:
             aggregate, noise = known.aggregate, known.noise
         else:
-            aggregate = Aggregate.of(plan, self._collect(plan, known.signed, ask))
+            aggregate = self._aggregate(plan, known.signed, ask, ())
             noise = _draw(plan)
             self.store.add_sum(release, aggregate, noise)
         at_fault: set[str] = set()
         while True:
             try:
-                answer = self.office.unlock(known.signed.digest, aggregate.envelopes)
+                answer = self.office.unlock(
+                    known.signed.digest, aggregate.envelopes, aggregate.carried
+                )
             except AnswerRefused as refusal:
                 if refusal.outlet is None or refusal.outlet in at_fault:
                     raise
                 at_fault.add(refusal.outlet)
-                shares = self._collect(plan, known.signed, ask, at_fault)
-                aggregate = Aggregate.of(plan, shares)
+                aggregate = self._aggregate(plan, known.signed, ask, at_fault)
                 self.store.replace_sum(release, aggregate)
             else:
                 return aggregate, noise, answer
+
+    def _aggregate(
+        self, plan: ReleasePlan, signed: Signed, ask: Ask, at_fault: Collection[str]
+    ) -> Aggregate:
+        """The masked sum of who answers; of points, absent outlets with their last answers too."""
+        shares = self._collect(plan, signed, ask, at_fault)
+        if plan.purpose is not Purpose.POINTS:
+            return Aggregate.of(plan, shares)
+        there = {share.envelope.outlet for share in shares}
+        carried = self.store.points_of(plan, [name for name in self.outlets if name not in there])
+        before = self.store.points_set(plan.scorecard)
+        everybody = there | {last.envelope.outlet for last, _ in carried}
+        if before and len(everybody ^ before) < self.quorum:
+            # Too few to come in unseen: they wait for more, or for the next scorecard.
+            shares = [share for share in shares if share.envelope.outlet in before]
+        self.store.keep_points(plan, signed.digest, shares)
+        return Aggregate.of(plan, shares, carried)
+
+    def _finish_points(self) -> None:
+        """Ends points releases that a night left between the office's answer and HQ's store.
+
+        The office may hold their seeds as the last ones; the same request gets the same answer.
+        """
+        for release in self.store.unfinished_points(self.name):
+            known = self.store.checkpoint(release)
+            if known is None or known.aggregate is None or known.noise is None:
+                continue
+            aggregate, digest_asked = known.aggregate, known.signed.digest
+            try:
+                answer = self.office.unlock(digest_asked, aggregate.envelopes, aggregate.carried)
+            except PrivacyError:  # never answered, and now it never will be
+                continue
+            table = aggregate.score_table(answer, known.noise)
+            self.store.points_released(digest_asked, aggregate.outlets)
+            self.store.add_values(release, table.values)
 
     def _collect(
         self,
@@ -241,7 +284,7 @@ class Combiner:
             "plan": signed.payload,
             "plan_signature": signed.signature,
             "scorecard": ask.scorecard,
-            "preconditioner": ask.preconditioner,
+            "attachment": ask.attachment,
         }
         replies = self.link.release(list(self.nodes), question)
         failures = dict(replies.failures)

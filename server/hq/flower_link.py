@@ -58,9 +58,13 @@ class FlowerLink:
     names: Mapping[int, str]
     timeout: float = 60.0
 
-    def roll_call(self, cut_off: str, outcome: str) -> dict[int, str]:
-        """Asks who is there and ready for tonight's cut-off and outcome: node to outlet id."""
-        question = {"cut_off": cut_off.encode(), "outcome": outcome.encode()}
+    def roll_call(self, tonight: Mapping[str, str]) -> dict[int, str]:
+        """Asks who is there and ready for tonight: node to outlet id.
+
+        Args:
+            tonight: `cut_off`, `as_of`, `outcomes` and `directory`, all of it public.
+        """
+        question = {name: value.encode() for name, value in tonight.items()}
         nodes = [node for node in self.grid.get_node_ids() if node in self.names]
         replies, _, _ = self._ask(nodes, ROLL_CALL, question)
         return {node: self.names[node] for node in replies}

@@ -10,7 +10,6 @@ import signal
 import sys
 import threading
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,20 +20,29 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from features.learning import MOMENTS_DIMENSION
 from features.protocol import app_digest
-from features.scorecard import POINTS_WIDTH
+from privacy.directory import Directory
 from privacy.errors import PrivacyError
 from privacy.identity import Card, Kind
 from privacy.keyring import Keyring
-from server.hq.errors import HqError
+from server.holder import status as token_status
+from server.holder.errors import HolderError
+from server.holder.meter import Meter
+from server.holder.shares import refresh
+from server.hq.banding import Banding
+from server.hq.directory import Registry, collect_registrations
+from server.hq.errors import HqError, NotConfigured
 from server.hq.flower_link import FlowerLink
-from server.hq.night import Night, NightReport
+from server.hq.night import Night, NightReport, Tonight
 from server.hq.office_client import OfficeClient
-from server.hq.settings import HqFile
+from server.hq.services import HqToml, running
 from server.hq.store import HqStore
 from server.hq.superlink import SuperLink
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from privacy.envelopes import SealKey
+    from server.hq.directory import Relay
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -44,14 +52,18 @@ app = typer.Typer(
 )
 office_app = typer.Typer(no_args_is_help=True, help="The privacy office that holds the second key.")
 outlets_app = typer.Typer(no_args_is_help=True, help="HQ's list of outlets.")
+tokens_app = typer.Typer(no_args_is_help=True, help="HQ's share of the token key.")
 app.add_typer(office_app, name="office")
 app.add_typer(outlets_app, name="outlets")
+app.add_typer(tokens_app, name="tokens")
 
 Home = Annotated[Path, typer.Option(help="Folder of keys, settings and state.")]
 Fingerprint = Annotated[
     str | None, typer.Option(help="What the owner read to you; asked for when not given.")
 ]
 HERE = Path("hq")
+MOST_NEW_SLOTS = 2**20
+"""More than one night's registrations can add: so large may a points answer be."""
 
 _LOG = logging.getLogger(__name__)
 _out = Console()
@@ -60,6 +72,7 @@ _err = Console(stderr=True)
 SETTINGS_TEXT = """\
 # HQ's settings; what is commented out is the default.
 # listen = "{address}"
+# services = "{services}"
 # join_seconds = 600      # how long outlets may take to join a night
 # night_at = "02:00"      # when `serve` begins a night, in UTC
 # horizon_days = 180      # how long after the cut-off an outcome is watched
@@ -68,6 +81,10 @@ SETTINGS_TEXT = """\
 # rounds = 20
 # quorum = 3
 # trainings_a_year = 12
+
+[tokens]
+# outlet_a_day = 640      # evaluations a day to one outlet, dummies included
+# network_a_day = 20000   # to all together
 """
 
 
@@ -80,15 +97,18 @@ def private() -> None:
 @app.command()
 def init(
     name: Annotated[str, typer.Option(help="HQ's name.")],
-    address: Annotated[str, typer.Option(help="host:port at which outlets reach it.")],
+    address: Annotated[str, typer.Option(help="host:port at which outlets join nights.")],
+    services: Annotated[
+        str, typer.Option(help="host:port of tokens and directories, for outlets.")
+    ],
     home: Home = HERE,
 ) -> None:
     """Makes HQ's keys and settings, and the public file for the office and outlets."""
     with _failing():
         ring = Keyring(home, Kind.HQ)
-        identity = ring.create(name, address, dt.datetime.now(dt.UTC))
+        identity = ring.create(name, address, dt.datetime.now(dt.UTC), service_address=services)
         settings = home / "hq.toml"
-        settings.write_text(SETTINGS_TEXT.format(address=address))
+        settings.write_text(SETTINGS_TEXT.format(address=address, services=services))
         _out.print(f"Settings: {settings}\nPublic file: {ring.public_file}", highlight=False)
         _out.print(f"Fingerprint: {identity.card.fingerprint}", highlight=False)
 
@@ -107,7 +127,7 @@ def outlets_add(file: Path, fingerprint: Fingerprint = None, home: Home = HERE) 
 
 @outlets_app.command("remove")
 def outlets_remove(name: str, home: Home = HERE) -> None:
-    """Takes an outlet off the list; from the next night on its certificate is refused."""
+    """Takes an outlet off the list: no tokens from now on, no night from the next one on."""
     with _failing():
         Keyring(home, Kind.HQ).distrust(Kind.OUTLET, name)
         _out.print(f"{name} is off the list.")
@@ -122,11 +142,17 @@ def night_command(
     cut_off: Annotated[
         str | None, typer.Option(help="Last day that a feature may see, YYYY-MM-DD.")
     ] = None,
+    as_of: Annotated[
+        str | None, typer.Option(help="Last day that bands are made from; today when not given.")
+    ] = None,
 ) -> None:
-    """Runs one night now: waits for outlets to join, combines what they answer, says goodnight."""
+    """Runs one night now: waits for outlets to join, combines what they answer, says goodnight.
+
+    It does not open the port of tokens and directories: `serve` runs beside it for that.
+    """
     _log_to_stderr()
     with _failing():
-        report = run_night(home, name, cut_off)
+        report = run_night(home, name, cut_off, as_of=as_of)
         _out.print(f"Night {report.night}: {report.ended}", highlight=False)
         if report.ended != "complete":
             raise typer.Exit(1)
@@ -134,22 +160,58 @@ def night_command(
 
 @app.command()
 def serve(home: Home = HERE) -> None:
-    """Runs a night every day at the time that hq.toml says, until stopped."""
+    """Serves tokens and directories until stopped; runs a night every day when hq.toml says."""
     _log_to_stderr()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    with _failing():
+    with _failing(), running(Keyring(home, Kind.HQ), HqToml.read(home / "hq.toml")) as address:
+        _LOG.info("serving outlets at %s", address)
         while True:
-            wait = HqFile.read(home / "hq.toml").seconds_until_night(dt.datetime.now(dt.UTC))
+            wait = HqToml.read(home / "hq.toml").seconds_until_night(dt.datetime.now(dt.UTC))
             _LOG.info("next night in %.0f minutes", wait / 60)
             if stop.wait(wait):
                 return
             try:
                 run_night(home, None, None)
             except Exception as error:  # noqa: BLE001  (tomorrow's night needs nothing from this one)
-                ours = isinstance(error, HqError | PrivacyError | OSError)
+                ours = isinstance(error, HqError | HolderError | PrivacyError | OSError)
                 _LOG.error("night failed: %s", error if ours else type(error).__name__)
+
+
+@tokens_app.command("status")
+def tokens_status(
+    home: Home = HERE,
+    as_json: Annotated[  # noqa: FBT002  (a flag on the command line)
+        bool, typer.Option("--json", help="Print it as JSON.")
+    ] = False,
+) -> None:
+    """Says what was evaluated today, against quotas, and who reached one in the last 30 days."""
+    with _failing():
+        ring, quotas = Keyring(home, Kind.HQ), HqToml.read(home / "hq.toml").tokens
+        ring.token_share()
+        meter = Meter(f"sqlite:///{home / 'meter.db'}")
+        if as_json:
+            sys.stdout.write(token_status.as_json(ring, meter, quotas, time.time()))
+        else:
+            token_status.show(_out, ring, meter, quotas, time.time())
+        meter.close()
+
+
+@tokens_app.command("refresh")
+def tokens_refresh(home: Home = HERE) -> None:
+    """Moves HQ's and the office's shares of the token key; tokens stay as they are.
+
+    Run it again if it was interrupted. Afterwards both have new public files for outlets that are
+    yet to enrol, and both folders need a new backup: an older one does not fit any more.
+    """
+    with _failing():
+        ring = Keyring(home, Kind.HQ)
+        timeout = HqToml.read(home / "hq.toml").training.timeout
+        office = OfficeClient.connect(ring.identity(), ring.peer(Kind.OFFICE), timeout)
+        epoch = refresh(ring, office)
+        office.close()
+        _out.print(f"Both shares are of epoch {epoch}. Back both folders up now.", highlight=False)
 
 
 @app.command()
@@ -186,33 +248,12 @@ def status(
             _out.print(f"Skipped: {skipped}", highlight=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Directory:
-    """Tonight's directory as HQ knows it.
-
-    Attributes:
-        digest: What every plan of the night is bound to.
-        slots: How many customers have one.
-    """
-
-    digest: str
-    slots: int
-
-    @classmethod
-    def read(cls, home: Path) -> Directory:
-        """Reads directory.json; an empty directory where there is none yet."""
-        file = home / "directory.json"
-        if not file.exists():
-            return cls("", 0)
-        raw = json.loads(file.read_text())
-        return cls(str(raw["digest"]), int(raw["slots"]))
-
-
 def run_night(
     home: Path,
     name: str | None,
     cut_off: str | None,
     listening: Callable[[int], None] = lambda _port: None,
+    as_of: str | None = None,
 ) -> NightReport:
     """Runs one night with the keys, lists and settings of a folder.
 
@@ -221,59 +262,87 @@ def run_night(
         name: The night's name; today's date where None.
         cut_off: ISO 8601 date; the horizon before today where None.
         listening: Called with the port once outlets can join.
+        as_of: ISO 8601 date, the last day that bands are made from; today where None.
 
     Raises:
         HqError: If the office cannot be reached.
         PrivacyError: If a key or card is missing.
         OSError: If the address cannot be bound.
     """
-    settings, ring = HqFile.read(home / "hq.toml"), Keyring(home, Kind.HQ)
+    settings, ring = HqToml.read(home / "hq.toml"), Keyring(home, Kind.HQ)
     identity, outlets = ring.identity(), ring.peers(Kind.OUTLET)
     today = dt.datetime.now(dt.UTC).date()
     name = name or f"night-{today.isoformat()}"
-    default = cut_off or (today - dt.timedelta(days=settings.horizon_days)).isoformat()
-    cut_off = _remembered_cut_off(home, name, default)
-    office = ring.peer(Kind.OFFICE)
-    directory = Directory.read(home)
+    horizon = (today - dt.timedelta(days=settings.horizon_days)).isoformat()
+    office = OfficeClient.connect(identity, ring.peer(Kind.OFFICE), settings.training.timeout)
     store = HqStore(f"sqlite:///{home / 'hq.db'}")
+    registry = Registry(f"sqlite:///{home / 'hq.db'}")
+    most = (2 * len(settings.outcomes) + 1) * (registry.directory().slots + MOST_NEW_SLOTS)
     superlink = SuperLink(
         outlets,
         app_digest(),
         settings.training.patience,
-        8 * max(POINTS_WIDTH * directory.slots, MOMENTS_DIMENSION),
+        8 * max(most, MOMENTS_DIMENSION),
     )
     try:
         host, _, port = (settings.listen or identity.card.address).rpartition(":")
         listening(superlink.listen(identity, host, int(port)))
         _wait_for_outlets(superlink, set(outlets), settings.join_seconds)
-        report = Night(
+        directory = _tonights_directory(home, name, office, registry, identity.sealing)
+        tonight = Tonight(
             name,
-            cut_off,
-            settings.outcome,
+            _remembered(home, name, "cut-off", cut_off or horizon),
+            _remembered(home, name, "as-of", as_of or today.isoformat()),
+            settings.outcomes,
+            directory.digest,
+            directory.slots if settings.points else 0,
+        )
+        keys = registry.keys()[: directory.slots]
+        report = Night(
+            tonight,
             settings.training,
-            OfficeClient.connect(identity, office, settings.training.timeout),
+            office,
             FlowerLink(superlink.grid, superlink.names, settings.training.timeout),
             store,
             {outlet: card.verify_key for outlet, card in outlets.items()},
-            directory.digest,
-            directory.slots if settings.points else 0,
-            lambda step: _LOG.info("%s: %d outlets", step.release, step.outlets),
+            Banding(keys, registry, identity.signing, settings.bands, time.time),
+            on_step=lambda step: _LOG.info("%s: %d outlets", step.release, step.outlets),
         ).run()
     finally:
         superlink.close()
-        store.close()
+        for opened in (store, registry, office):
+            opened.close()
     _record(home, report, set(outlets))
     return report
 
 
-def _remembered_cut_off(home: Path, name: str, cut_off: str) -> str:
-    """The cut-off that a night of this name began with; `cut_off` where it begins now."""
+def _tonights_directory(
+    home: Path, name: str, office: Relay, registry: Registry, key: SealKey | None
+) -> Directory:
+    """The directory that a night began with; if it begins now, with what was registered since."""
+    published = registry.published(_remembered(home, name, "directory", ""))
+    if published is not None:
+        return Directory.decode(published)
+    if key is None:
+        raise NotConfigured(f"{home}: its keys lack one for registrations; make HQ's keys anew")
+    try:
+        collect_registrations(office, registry, key)
+    except (HqError, HolderError, PrivacyError) as error:
+        _LOG.warning("registrations: %s; going on with the directory as it is", error)
+    directory = registry.publish()
+    _remembered(home, name, "directory", directory.digest)
+    _LOG.info("directory: %d slots", directory.slots)
+    return directory
+
+
+def _remembered(home: Path, name: str, what: str, value: str) -> str:
+    """What a night of this name began with; `value` where it begins now. "" is not kept."""
     folder = home / "nights"
     folder.mkdir(exist_ok=True)
-    file = folder / f"{name}.cut-off"
-    if not file.exists():
-        file.write_text(cut_off)
-    return file.read_text()
+    file = folder / f"{name}.{what}"
+    if value and not file.exists():
+        file.write_text(value)
+    return file.read_text() if file.exists() else ""
 
 
 def _wait_for_outlets(superlink: SuperLink, expected: set[str], seconds: float) -> None:
@@ -322,6 +391,6 @@ class _failing:  # noqa: N801  (used as a word in a with statement)
         if isinstance(error, SQLAlchemyError):
             cause = getattr(error, "orig", None)
             error = OSError(f"database: {cause or type(error).__name__}; is the disk full?")
-        if isinstance(error, PrivacyError | HqError | OSError):
+        if isinstance(error, PrivacyError | HolderError | HqError | OSError):
             _err.print(f"[bold red]error:[/] {error}", highlight=False)
             raise typer.Exit(1) from error

@@ -1,19 +1,25 @@
 """A night, top to bottom, written once against Flower's Grid.
 
-    roll call -> night plan -> moments -> training rounds -> evaluation -> [points] -> goodnight
+    roll call -> night plan -> [moments -> training rounds -> evaluation]
+    -> [points as of the cut-off -> fine book -> calibration] -> [points as of today -> bands]
+    -> band book -> goodnight
 
-A night that was killed is run again under its name: finished releases are read from the store, an
-unfinished one is taken up where it stood.
+What is in brackets happens when it is due and when the ledger allows; the report says what was
+skipped and why. A night that was killed is run again under its name: finished releases are read
+from the store, an unfinished one is taken up where it stood.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import math
-from dataclasses import asdict, dataclass, field
+import time
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from features.calibration import CALIBRATION_DIMENSION
 from features.events import DIMENSION
 from features.learning import (
     COUNTS_DIMENSION,
@@ -22,20 +28,27 @@ from features.learning import (
     MOMENTS_DIMENSION,
     ROW_CLIP,
 )
-from features.scorecard import POINTS_WIDTH, Scorecard
-from privacy.errors import AnswerRefused, BudgetExceeded, PlanRefused
-from privacy.plans import PlannedReleases
+from features.points import PointsCode
+from features.scorecard import Scorecard
+from privacy.errors import BudgetExceeded, PrivacyError
+from privacy.plans import NightPlan, PlannedReleases
+from privacy.two_key_sum import CustomerRelease
 from privacy.units import Purpose
+from server.hq.banding import Judgement
 from server.hq.combine import Ask, Combiner, PrivacyOffice
 from server.hq.errors import HqError, OfficeUnreachable, QuorumNotMet
+from server.hq.store import Model
 from server.hq.training import Evaluation, Training
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
+    from features.events import Matrix
     from privacy.envelopes import VerifyKey
     from privacy.loss import Rho
-    from privacy.two_key_sum import CustomerRelease, ScoreTable
+    from privacy.plans import Signed
+    from privacy.two_key_sum import ScoreTable
+    from server.hq.banding import Banding
     from server.hq.flower_link import FlowerLink
     from server.hq.settings import HqSettings
     from server.hq.store import HqStore
@@ -43,8 +56,7 @@ if TYPE_CHECKING:
 CUSTOMER_SCALE, MOST_CUSTOMERS = 2**20, 2**20
 """Customer sums: integer units per 1.0, and at how many customers an outlet's sum saturates."""
 
-POINTS_SCALE, MOST_EVENTS = 2**10, 2**16
-"""Points sums: integer units per point, and at how many events a slot's sum saturates."""
+DAY_SECONDS = 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,20 +104,28 @@ class NightReport:
     Attributes:
         night: Its name.
         cohort: Outlets at roll call.
+        outcomes: What was to be predicted.
         steps: One per release, in order.
-        scorecard: The trained one; None if training did not end.
-        evaluation: What the evaluation counts say; None if they were not released.
-        points: The score table, where points were asked for.
+        scorecards: By outcome, those trained tonight.
+        evaluations: By outcome, what the evaluation counts say.
+        code: How the points of tonight's score tables are read; None without any.
+        points: The score table as of the cut-off, where one was released.
+        calibrations: By outcome, what the calibration counts say.
+        book: Version of the band book that was published; None if none was.
         skipped: What was not done tonight, and why.
         ended: "complete", or why it ended before.
     """
 
     night: str
     cohort: tuple[str, ...] = ()
+    outcomes: tuple[str, ...] = ()
     steps: list[Step] = field(default_factory=list)
-    scorecard: Scorecard | None = None
-    evaluation: Evaluation | None = None
+    scorecards: dict[str, Scorecard] = field(default_factory=dict)
+    evaluations: dict[str, Evaluation] = field(default_factory=dict)
+    code: PointsCode | None = None
     points: ScoreTable | None = None
+    calibrations: dict[str, Judgement] = field(default_factory=dict)
+    book: int | None = None
     skipped: list[str] = field(default_factory=list)
     ended: str = "not begun"
 
@@ -115,9 +135,42 @@ class NightReport:
             "night": self.night,
             "ended": self.ended,
             "cohort": list(self.cohort),
+            "outcomes": list(self.outcomes),
             "steps": [step.as_json() for step in self.steps],
             "skipped": self.skipped,
-            "evaluation": None if self.evaluation is None else asdict(self.evaluation),
+            "evaluations": {name: asdict(found) for name, found in self.evaluations.items()},
+            "calibrations": {name: found.as_json() for name, found in self.calibrations.items()},
+            "book": self.book,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Tonight:
+    """What a night is about; all of it public.
+
+    Attributes:
+        name: The night's name, used once.
+        cut_off: The last day in the features that train, ISO 8601.
+        as_of: The last day that bands are made from, ISO 8601.
+        outcomes: What is predicted, in the order of a book's bits.
+        directory: The digest of tonight's directory.
+        slots: How many slots it has; 0 where no points are released.
+    """
+
+    name: str
+    cut_off: str
+    as_of: str
+    outcomes: tuple[str, ...]
+    directory: str
+    slots: int
+
+    def roll_call(self) -> dict[str, str]:
+        """What outlets get ready for."""
+        return {
+            "cut_off": self.cut_off,
+            "as_of": self.as_of,
+            "outcomes": ",".join(self.outcomes),
+            "directory": self.directory,
         }
 
 
@@ -126,49 +179,44 @@ class Night:
     """One night of HQ.
 
     Attributes:
-        name: The night's name, used once.
-        cut_off: ISO 8601 date.
-        outcome: What the scorecard predicts.
+        tonight: What it is about.
         settings: HQ's.
         office: The privacy office.
         link: The outlets, through Flower.
-        store: HQ's checkpoints.
+        store: HQ's checkpoints and what stands.
         outlets: HQ's list of outlets and their signing keys.
-        directory: The digest of tonight's directory.
-        slots: How many slots it has, for points; 0 where no points are released.
+        banding: Makes books; None where scores are all that is wanted, as in a replay.
+        clock: Unix seconds.
         on_step: Called after each release, for progress.
     """
 
-    name: str
-    cut_off: str
-    outcome: str
+    tonight: Tonight
     settings: HqSettings
     office: PrivacyOffice
     link: FlowerLink
     store: HqStore
     outlets: Mapping[str, VerifyKey]
-    directory: str
-    slots: int = 0
+    banding: Banding | None = None
+    clock: Callable[[], float] = time.time
     on_step: Callable[[Step], None] = lambda _step: None
 
     def run(self) -> NightReport:
         """Runs the night to its end, or to the first refusal, which the report names."""
-        report = NightReport(self.name)
+        report = NightReport(self.tonight.name, outcomes=self.tonight.outcomes)
         nodes = self._roll_call()
         report.cohort = tuple(sorted(nodes.values()))
         try:
             self._releases(nodes, report)
-        except OfficeUnreachable as unreachable:  # not closed: it can be taken up by its name
-            report.ended = f"OfficeUnreachable: {unreachable}"
-            self.link.goodnight()
-            return report
-        except (BudgetExceeded, PlanRefused, AnswerRefused, HqError) as refusal:
+        except (PrivacyError, HqError) as refusal:
             report.ended = f"{type(refusal).__name__}: {refusal}"
         else:
             report.ended = "complete"
+        self._publish(report)  # whatever ended the night: who withdrew is gone from it
         self.link.goodnight()
+        if report.ended.startswith(OfficeUnreachable.__name__):
+            return report  # not closed: it can be taken up by its name
         try:
-            self.office.close_night(self.name)
+            self.office.close_night(self.tonight.name)
         except HqError as unreachable:
             report.skipped.append(
                 f"closing: {unreachable}; the office closes a night when its plan expires"
@@ -177,65 +225,149 @@ class Night:
 
     def _roll_call(self) -> dict[int, str]:
         """Who is there, of the outlets on HQ's list."""
-        present = self.link.roll_call(self.cut_off, self.outcome)
+        present = self.link.roll_call(self.tonight.roll_call())
         return {node: name for node, name in present.items() if name in self.outlets}
 
     def _releases(self, nodes: Mapping[int, str], report: NightReport) -> None:
         if len(nodes) < self.settings.quorum:
             raise QuorumNotMet("roll call", len(nodes), self.settings.quorum)
+        signed = self._plan(report)
+        if signed is None:
+            return
         combiner = Combiner(
-            self.name,
-            self.outcome,
-            self.office.sign_night(self.name, self.cut_off, self._lines()),
+            self.tonight.name,
+            signed,
             nodes,
             self.office,
             self.link,
             self.store,
             self.outlets,
-            self.directory,
+            self.tonight.directory,
             self.settings.quorum,
         )
-        training = self._train(combiner, report)
-        card = Scorecard.uncapped(self.outcome, training.averaged)
-        report.scorecard = card
-        report.evaluation = self._evaluate(combiner, report, card)
-        if self.slots:
-            report.points = self._points(combiner, report, card)
-        else:
-            report.skipped.append("points: no directory of customers, or switched off in hq.toml")
+        planned = {line.purpose for line in NightPlan.decode(signed.payload).releases}
+        if Purpose.TRAINING in planned:
+            self._train(combiner, report)
+        models = self._models()
+        if Purpose.POINTS in planned and models:
+            code = report.code = points_code(models, self.settings.band_noise)
+            if Purpose.TRAINING in planned:
+                report.points = self._points(combiner, report, code, self.tonight.cut_off)
+            if Purpose.CALIBRATION in planned and report.points is not None:
+                self._calibrate(combiner, report, code, report.points)
+            if self.banding is not None:
+                self._bands(combiner, code, report, self.banding)
 
-    def _lines(self) -> list[PlannedReleases]:
+    # --- what is done tonight -----------------------------------------------------------------
+
+    def _plan(self, report: NightReport) -> Signed | None:
+        """The office's plan of what is due and what the ledger allows; of a resumed night, its own.
+
+        Where the ledger does not hold a training, bands go on if they are due by themselves. Where
+        it holds no points, there is no training either: nothing could calibrate its scorecards.
+        """
+        known = self.store.night(self.tonight.name)
+        if known is not None:
+            report.skipped += known[1]
+            return known[0]
+        trains = self._training_is_due(report)
+        bands = self._bands_are_due(report, trains=trains)
+        while trains or bands:
+            lines = self._lines(trains=trains, bands=bands)
+            try:
+                signed = self.office.sign_night(self.tonight.name, self.tonight.cut_off, lines)
+            except BudgetExceeded as refusal:
+                report.skipped.append(str(refusal))
+                if Purpose(refusal.purpose) is Purpose.POINTS:
+                    trains, bands = trains and self.banding is None, False
+                else:
+                    trains, bands = False, bands and self._bands_are_due(report, trains=False)
+            else:
+                self.store.add_night(self.tonight.name, signed, report.skipped)
+                return signed
+        return None
+
+    def _lines(self, *, trains: bool, bands: bool) -> list[PlannedReleases]:
         """What the night plan holds."""
-        costs = self.settings.costs()
-        lines = [
-            PlannedReleases(purpose, count, costs[purpose])
-            for purpose, count in self.settings.counts().items()
-        ]
-        if self.slots:
-            lines.append(PlannedReleases(Purpose.POINTS, 1, None))
+        outcomes, lines = len(self.tonight.outcomes), []
+        if trains:
+            costs = self.settings.costs(outcomes)
+            calibrates = bands and self.banding is not None
+            lines += [
+                PlannedReleases(purpose, count, costs[purpose])
+                for purpose, count in self.settings.counts(outcomes).items()
+                if purpose is not Purpose.CALIBRATION or calibrates
+            ]
+        if bands:
+            count = 2 if trains and self.banding is not None else 1
+            lines.append(PlannedReleases(Purpose.POINTS, count, self.settings.points_cost()))
         return lines
 
-    def _train(self, combiner: Combiner, report: NightReport) -> Training:
-        """Moments, then rounds; the scorecard is stored after each."""
-        at = Scorecard.uncapped(self.outcome, np.zeros(DIMENSION))
+    def _training_is_due(self, report: NightReport) -> bool:
+        models = [self.store.model(outcome) for outcome in self.tonight.outcomes]
+        at = self.clock()
+        ages = [None if m is None else (at - m.at) / DAY_SECONDS for m in models]
+        if all(age is not None and age < self.settings.train_days for age in ages):
+            report.skipped.append(
+                f"training: the last was less than {self.settings.train_days:g} days ago"
+            )
+            return False
+        return True
+
+    def _bands_are_due(self, report: NightReport, *, trains: bool) -> bool:
+        if not self.tonight.slots:
+            report.skipped.append("points: nobody is in the directory, or switched off in hq.toml")
+            return False
+        if trains or self.banding is None:
+            return True
+        if not self._models():
+            report.skipped.append("bands: there is no scorecard yet")
+            return False
+        if self._banded_days_ago() < self.settings.band_days:
+            report.skipped.append(
+                f"bands: the last were made less than {self.settings.band_days:g} days ago"
+            )
+            return False
+        return True
+
+    def _banded_days_ago(self) -> float:
+        """How many days ago bands were made; infinite before the first time, and of this night."""
+        models = self._models()
+        by = {model.banded_by.rpartition("/")[0] for model in models}
+        if not models or by <= {"", self.tonight.name}:
+            return math.inf
+        as_of = dt.date.fromisoformat(min(model.banded_as_of for model in models))
+        return (dt.date.fromisoformat(self.tonight.as_of) - as_of).days
+
+    # --- training -----------------------------------------------------------------------------
+
+    def _train(self, combiner: Combiner, report: NightReport) -> None:
+        """One moments release for all outcomes, then rounds and counts for each."""
+        at = Scorecard.of(self.tonight.outcomes[0], np.zeros(DIMENSION))
         ask = self._ask(Purpose.MOMENTS, MOMENTS_DIMENSION, ROW_CLIP**2, at)
         moments = combiner.customer_release(ask)
         self._note(report, combiner, moments)
-        training = Training.start(moments)
-        for _ in range(self.settings.rounds):
-            at = Scorecard.uncapped(self.outcome, training.weights)
-            ask = self._ask(
-                Purpose.TRAINING,
-                GRADIENT_DIMENSION,
-                GRADIENT_CLIP,
-                at,
-                training.preconditioner.encode(),
-            )
-            gradient = combiner.customer_release(ask)
-            training = training.after_round(gradient, self.settings.step)
-            self._note(report, combiner, gradient, training.clipped[-1])
-            card = Scorecard.uncapped(self.outcome, training.averaged)
-            self.store.save_scorecard(self.name, self.outcome, card.encode())
+        for outcome in self.tonight.outcomes:
+            training = Training.start(moments)
+            for _ in range(self.settings.rounds):
+                training = self._round(combiner, report, outcome, training)
+            card = Scorecard.of(outcome, training.averaged)
+            report.scorecards[outcome] = card
+            report.evaluations[outcome] = self._evaluate(combiner, report, card)
+            self._stands(card, training)
+
+    def _round(
+        self, combiner: Combiner, report: NightReport, outcome: str, training: Training
+    ) -> Training:
+        """One gradient step; the scorecard is stored after it."""
+        at = Scorecard.of(outcome, training.weights)
+        attachment = training.preconditioner.encode()
+        ask = self._ask(Purpose.TRAINING, GRADIENT_DIMENSION, GRADIENT_CLIP, at, attachment)
+        gradient = combiner.customer_release(ask)
+        training = training.after_round(gradient, self.settings.step)
+        self._note(report, combiner, gradient, training.clipped[-1])
+        card = Scorecard.of(outcome, training.averaged)
+        self.store.save_scorecard(self.tonight.name, outcome, card.encode())
         return training
 
     def _evaluate(self, combiner: Combiner, report: NightReport, card: Scorecard) -> Evaluation:
@@ -244,31 +376,99 @@ class Night:
         self._note(report, combiner, counts)
         return Evaluation.of(counts)
 
-    def _points(self, combiner: Combiner, report: NightReport, card: Scorecard) -> ScoreTable:
-        """Points, rate points and events per slot; without noise until slots have tokens."""
+    def _stands(self, card: Scorecard, training: Training) -> None:
+        """Lets a new scorecard stand; bands keep their history, cuts wait for its calibration."""
+        before = self.store.model(card.outcome)
+        if before is not None and before.night == self.tonight.name:
+            return
+        made = Model(
+            card.outcome, self.tonight.name, int(self.clock()), card.encode(),
+            training.preconditioner.second, None, None,
+        )  # fmt: skip
+        if before is not None:
+            made = replace(
+                made, bands=before.bands, banded_as_of=before.banded_as_of,
+                banded_by=before.banded_by,
+            )  # fmt: skip
+        self.store.save_model(made)
+
+    # --- points, calibration, bands -----------------------------------------------------------
+
+    def _models(self) -> list[Model]:
+        """What stands, one an outcome; none of them before all are trained."""
+        found = [self.store.model(outcome) for outcome in self.tonight.outcomes]
+        models = [model for model in found if model is not None]
+        return models if len(models) == len(found) else []
+
+    def _points(
+        self, combiner: Combiner, report: NightReport, code: PointsCode, as_of: str
+    ) -> ScoreTable:
         table = combiner.score_table(
             Ask(
                 Purpose.POINTS,
-                POINTS_WIDTH * self.slots,
-                math.sqrt(2 * card.event_cap**2 + 1) + 1 / POINTS_SCALE,
-                POINTS_SCALE,
-                MOST_EVENTS,
-                None,
-                card.encode(),
+                code.width * self.tonight.slots,
+                code.norm,
+                code.scale,
+                code.most_events,
+                self.settings.points_cost(),
+                code.encode(),
+                as_of,
+                ring_bits=code.ring_bits,
             )
         )
-        step = Step(
-            table.plan.release,
-            Purpose.POINTS,
-            len(table.outlets),
-            combiner.failures,
-            None,
-            None,
-            combiner.seconds,
-        )
-        report.steps.append(step)
-        self.on_step(step)
+        self._note(report, combiner, table)
         return table
+
+    def _calibrate(
+        self, combiner: Combiner, report: NightReport, code: PointsCode, table: ScoreTable
+    ) -> None:
+        """Scores go out in fine bins, for homes only; private counts of outcomes come back."""
+        if self.banding is None:
+            return
+        book = self.store.fine_book(self.tonight.name)
+        if book is None:
+            scores = code.scores(self._estimate(code, table))
+            book = self.banding.fine_book(table, scores, self.tonight)
+            self.store.save_fine_book(self.tonight.name, book)
+        for model, card in zip(self._models(), code.cards, strict=True):
+            ask = self._ask(Purpose.CALIBRATION, CALIBRATION_DIMENSION, 1.0, card, book)
+            counts = combiner.customer_release(ask)
+            self._note(report, combiner, counts)
+            judged = Judgement.of(counts, self.banding.thresholds(card.outcome))
+            self.store.save_model(replace(model, cuts=judged.cuts))
+            report.calibrations[card.outcome] = judged
+
+    def _estimate(self, code: PointsCode, table: ScoreTable) -> Matrix:
+        """What tonight's sums and those of earlier books say together."""
+        before = self.store.estimate_before(self.tonight.name)
+        return code.estimate(table.values, table.noise_sd, before)
+
+    def _bands(
+        self, combiner: Combiner, code: PointsCode, report: NightReport, banding: Banding
+    ) -> None:
+        """Points as of today become every slot's bands."""
+        table = self._points(combiner, report, code, self.tonight.as_of)
+        estimate = self._estimate(code, table)
+        self.store.save_estimate(self.tonight.name, int(self.clock()), estimate)
+        models = self._models()
+        bands = banding.assign(models, code.scores(estimate), code.counts(estimate))
+        for model, now in zip(models, bands, strict=True):
+            self.store.save_model(
+                replace(
+                    model,
+                    bands=now.astype(np.int8),
+                    banded_as_of=self.tonight.as_of,
+                    banded_by=table.plan.release,
+                )
+            )
+
+    def _publish(self, report: NightReport) -> None:
+        """Publishes a book for tonight's directory, once there are bands."""
+        models = self._models()
+        if self.banding is not None and models and all(model.banded_by for model in models):
+            report.book = self.banding.publish(models, self.tonight)
+
+    # --- asking and noting --------------------------------------------------------------------
 
     def _ask(
         self,
@@ -276,36 +476,45 @@ class Night:
         dimension: int,
         norm: float,
         card: Scorecard,
-        preconditioner: bytes = b"",
+        attachment: bytes = b"",
     ) -> Ask:
-        cost = self.settings.costs()[purpose]
         return Ask(
             purpose,
             dimension,
             norm,
             CUSTOMER_SCALE,
             MOST_CUSTOMERS,
-            cost,
+            self.settings.costs(len(self.tonight.outcomes))[purpose],
             card.encode(),
-            preconditioner,
+            self.tonight.cut_off,
+            attachment,
         )
 
     def _note(
         self,
         report: NightReport,
         combiner: Combiner,
-        release: CustomerRelease,
+        release: CustomerRelease | ScoreTable,
         clipped: float | None = None,
     ) -> None:
+        """Notes a release; of a score table nothing that depends on its values."""
         step = Step(
             release.plan.release,
             release.plan.purpose,
             len(release.outlets),
             combiner.failures,
-            release.signal_to_noise,
+            release.signal_to_noise if isinstance(release, CustomerRelease) else None,
             release.plan.rho(),
             combiner.seconds,
             clipped,
         )
         report.steps.append(step)
         self.on_step(step)
+
+
+def points_code(models: Sequence[Model], band_noise: float) -> PointsCode:
+    """How points travel: without loss where there is no noise, else as few numbers as may be."""
+    cards = tuple(Scorecard.decode(model.scorecard) for model in models)
+    if band_noise == 0:
+        return PointsCode.lossless(cards)
+    return PointsCode.tangent(cards, models[0].second)

@@ -11,6 +11,8 @@ import grpc
 
 from privacy.errors import AnswerRefused, BudgetExceeded, PlanRefused
 from privacy.plans import Signed
+from privacy.registrations import RegistrationRefused
+from server.holder.errors import NotAllowed, RefreshRefused
 from server.hq.errors import OfficeUnreachable
 from server.wire import office_pb2, office_pb2_grpc
 from server.wire.refusals import read_refusal
@@ -20,7 +22,14 @@ if TYPE_CHECKING:
 
     from privacy.identity import Card, Identity
     from privacy.plans import PlannedReleases, ReleaseDraft
-    from privacy.two_key_sum import Envelope
+    from privacy.two_key_sum import Carried, Envelope
+
+_OTHERS: dict[str, type[Exception]] = {
+    "RegistrationRefused": RegistrationRefused,
+    "RefreshRefused": RefreshRefused,
+    "NotAllowed": NotAllowed,
+}
+"""Refusals that carry a message and nothing else; PlanRefused where not named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,18 +79,20 @@ class OfficeClient:
             signed = self._stub.SignRelease(request, timeout=self.timeout)
         return Signed(signed.payload, signed.signature)
 
-    def unlock(self, plan_digest: str, envelopes: Sequence[Envelope]) -> bytes:
+    def unlock(
+        self, plan_digest: str, envelopes: Sequence[Envelope], carried: Sequence[Carried] = ()
+    ) -> bytes:
         """Answers with the sum of masks less the office's noise."""
-        raw = [
-            office_pb2.Envelope(
-                outlet=envelope.outlet,
-                sealed_seed=envelope.sealed_seed,
-                vector_digest=envelope.vector_digest,
-                signature=envelope.signature,
-            )
-            for envelope in envelopes
-        ]
-        request = office_pb2.UnlockRequest(plan_digest=plan_digest, envelopes=raw)
+        request = office_pb2.UnlockRequest(
+            plan_digest=plan_digest,
+            envelopes=[_raw(envelope) for envelope in envelopes],
+            carried=[
+                office_pb2.CarriedEnvelope(
+                    envelope=_raw(absent.envelope), plan_digest=absent.plan_digest
+                )
+                for absent in carried
+            ],
+        )
         with _refusals():
             chunks = [chunk.data for chunk in self._stub.Unlock(request, timeout=self.timeout)]
         return b"".join(chunks)
@@ -90,6 +101,37 @@ class OfficeClient:
         """Gives back what the night reserved and did not charge."""
         with _refusals():
             self._stub.CloseNight(office_pb2.CloseNightRequest(night=night), timeout=self.timeout)
+
+    def collect_batch(self, after: int) -> tuple[int, list[bytes]]:
+        """The registrations of the next batch; the office forgets those up to `after`.
+
+        Returns:
+            The batch and its sealed messages; (0, []) where none is ready.
+        """
+        request = office_pb2.CollectBatchRequest(after=after)
+        with _refusals():
+            stub = self._stub.CollectBatch
+            # As a night's first call it waits for an office that is just starting.
+            pieces = list(stub(request, timeout=self.timeout, wait_for_ready=True))
+        batches = {piece.batch for piece in pieces}
+        if len(batches) != 1:
+            raise RegistrationRefused(f"batch: got pieces of {len(batches)} batches, expected 1")
+        return batches.pop(), [one for piece in pieces for one in piece.sealed]
+
+    def refresh_share(self, epoch: int, delta: bytes) -> tuple[int, bytes]:
+        """Moves the office's share of the token key to an epoch, or asks for the present one.
+
+        Returns:
+            The epoch and public half of the office's share afterwards.
+        """
+        with _refusals():
+            request = office_pb2.RefreshShareRequest(epoch=epoch, delta=delta)
+            share = self._stub.RefreshShare(request, timeout=self.timeout)
+        return share.epoch, share.public_key
+
+    def close(self) -> None:
+        """Closes the channel."""
+        self.channel.close()
 
     @property
     def _stub(self) -> office_pb2_grpc.OfficeStub:
@@ -112,4 +154,13 @@ def _refusals() -> Iterator[None]:
             raise AnswerRefused(refusal.message, refusal.outlet or None) from error
         if refusal.type == "OfficePaused":
             raise OfficeUnreachable("paused") from error
-        raise PlanRefused(refusal.message) from error
+        raise _OTHERS.get(refusal.type, PlanRefused)(refusal.message) from error
+
+
+def _raw(envelope: Envelope) -> office_pb2.Envelope:
+    return office_pb2.Envelope(
+        outlet=envelope.outlet,
+        sealed_seed=envelope.sealed_seed,
+        vector_digest=envelope.vector_digest,
+        signature=envelope.signature,
+    )

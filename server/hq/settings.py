@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from features.bands import BandPolicy
 from privacy.loss import EpsilonDelta, Rho
 from privacy.units import Purpose
 from server.hq.errors import NotConfigured
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Share = Annotated[Fraction, BeforeValidator(lambda value: Fraction(str(value)))]
-
-TRAINING_PURPOSES = (Purpose.MOMENTS, Purpose.TRAINING, Purpose.EVALUATION)
 
 
 class HqSettings(BaseModel):
@@ -34,6 +33,10 @@ class HqSettings(BaseModel):
         quorum: The least number of outlets in a sum.
         timeout: Seconds to wait for answers to one question.
         patience: Seconds to wait for the rest, once half of the asked have answered.
+        train_days: A training is due when the last is so many days old.
+        band_days: A new band book is due when the last is so many days old.
+        band_noise: Noise scale of each server in a points release / the longest row of an event;
+            0 for none, in the sandbox only.
         noiseless: Ask for plans without noise. **For the sandbox only**; a real office refuses.
     """
 
@@ -45,6 +48,7 @@ class HqSettings(BaseModel):
         Purpose.MOMENTS: Fraction("0.14"),
         Purpose.TRAINING: Fraction("0.62"),
         Purpose.EVALUATION: Fraction("0.08"),
+        Purpose.CALIBRATION: Fraction("0.08"),
     }
     trainings_a_year: int = Field(12, ge=1)
     rounds: int = Field(20, ge=1)
@@ -52,21 +56,34 @@ class HqSettings(BaseModel):
     quorum: int = Field(3, ge=2)
     timeout: float = Field(60.0, gt=0)
     patience: float = Field(10.0, gt=0)
+    train_days: float = Field(31.0, ge=0)
+    band_days: float = Field(7.0, ge=0)
+    band_noise: float = Field(0.5, ge=0)
     noiseless: bool = False
 
-    def counts(self) -> dict[Purpose, int]:
-        """How many releases a training makes for each purpose."""
-        return {Purpose.MOMENTS: 1, Purpose.TRAINING: self.rounds, Purpose.EVALUATION: 1}
+    def counts(self, outcomes: int) -> dict[Purpose, int]:
+        """How many releases a training of some outcomes makes for each purpose."""
+        return {
+            Purpose.MOMENTS: 1,
+            Purpose.TRAINING: self.rounds * outcomes,
+            Purpose.EVALUATION: outcomes,
+            Purpose.CALIBRATION: outcomes,
+        }
 
-    def costs(self) -> dict[Purpose, Rho | None]:
+    def costs(self, outcomes: int) -> dict[Purpose, Rho | None]:
         """What one release for each purpose may cost; None without noise."""
+        counts = self.counts(outcomes)
         if self.noiseless:
-            return dict.fromkeys(TRAINING_PURPOSES)
+            return dict.fromkeys(counts)
         year = EpsilonDelta(self.epsilon, self.delta).rho()
         return {
             purpose: Rho(year * self.shares[purpose] / self.trainings_a_year / count)
-            for purpose, count in self.counts().items()
+            for purpose, count in counts.items()
         }
+
+    def points_cost(self) -> Rho | None:
+        """What a points release costs one event; None without noise."""
+        return None if self.band_noise == 0 else Rho(1 / (2 * Fraction(self.band_noise) ** 2))
 
 
 class HqFile(BaseModel):
@@ -77,8 +94,9 @@ class HqFile(BaseModel):
         join_seconds: How long outlets may take to join a night.
         night_at: When `serve` begins a night, UTC.
         horizon_days: How long after the cut-off an outcome is watched.
-        outcome: What the scorecard predicts.
-        points: Whether points are released; needs a directory.
+        outcomes: What is predicted, a scorecard each.
+        points: Whether points are released, and books made of them.
+        bands: The thresholds of bands and their hysteresis.
         training: How a training spends its budget.
     """
 
@@ -88,8 +106,9 @@ class HqFile(BaseModel):
     join_seconds: float = Field(600.0, gt=0)
     night_at: dt.time = dt.time(2, 0)
     horizon_days: int = Field(180, ge=1)
-    outcome: str = "y_loyal"
-    points: bool = False
+    outcomes: tuple[str, ...] = ("y_loyal", "y_lapsed")
+    points: bool = True
+    bands: BandPolicy = BandPolicy()
     training: HqSettings = HqSettings()
 
     @classmethod

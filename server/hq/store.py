@@ -16,6 +16,7 @@ of one sum.
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -23,13 +24,19 @@ import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.pool import StaticPool
 
-from privacy.fixed_point import Integers, ring_type
+from privacy.fixed_point import Integers, Residues, ring_type
 from privacy.plans import ReleasePlan, Signed
-from privacy.two_key_sum import Aggregate, Envelope
+from privacy.two_key_sum import Aggregate, Carried, Envelope
+from privacy.units import Purpose
 from server.hq.errors import NightTwice
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import numpy.typing as npt
+
     from privacy.clipping import Rows
+    from privacy.two_key_sum import MaskedShare
 
 _METADATA = sa.MetaData()
 _RELEASES = sa.Table(
@@ -46,6 +53,67 @@ _RELEASES = sa.Table(
     sa.Column("outlets", sa.Text),
     sa.Column("value", sa.LargeBinary),
 )
+_POINTS_ANSWERS = sa.Table(
+    "points_answers",
+    _METADATA,
+    sa.Column("outlet", sa.Text, primary_key=True),
+    sa.Column("plan", sa.Text, primary_key=True),
+    sa.Column("scorecard", sa.Text, nullable=False),
+    sa.Column("released", sa.Boolean, nullable=False),
+    sa.Column("envelope", sa.Text, nullable=False),
+    sa.Column("vector", sa.LargeBinary, nullable=False),
+)
+"""Each outlet's last masked points: with them, an absent outlet counts with its last answer."""
+
+_NIGHTS = sa.Table(
+    "nights",
+    _METADATA,
+    sa.Column("night", sa.Text, primary_key=True),
+    sa.Column("payload", sa.LargeBinary, nullable=False),
+    sa.Column("signature", sa.LargeBinary, nullable=False),
+    sa.Column("skipped", sa.Text, nullable=False),
+)
+_POINTS_SETS = sa.Table(
+    "points_sets",
+    _METADATA,
+    sa.Column("scorecard", sa.Text, primary_key=True),
+    sa.Column("outlets", sa.Text, nullable=False),
+)
+"""Who was in a scorecard's latest points release."""
+
+_ESTIMATES = sa.Table(
+    "estimates",
+    _METADATA,
+    sa.Column("night", sa.Text, primary_key=True),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("width", sa.Integer, nullable=False),
+    sa.Column("payload", sa.LargeBinary, nullable=False),
+)
+"""What is known of every slot from score tables so far, as of a night; as sensitive as they are."""
+
+_FINE_BOOKS = sa.Table(
+    "fine_books",
+    _METADATA,
+    sa.Column("night", sa.Text, primary_key=True),
+    sa.Column("payload", sa.LargeBinary, nullable=False),
+)
+"""A night's fine book, masked; thrown away when the next one is made."""
+
+_MODELS = sa.Table(
+    "models",
+    _METADATA,
+    sa.Column("outcome", sa.Text, primary_key=True),
+    sa.Column("night", sa.Text, nullable=False),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("scorecard", sa.LargeBinary, nullable=False),
+    sa.Column("second", sa.LargeBinary, nullable=False),
+    sa.Column("cuts", sa.Text),
+    sa.Column("bands", sa.LargeBinary),
+    sa.Column("banded_as_of", sa.Text, nullable=False),
+    sa.Column("banded_by", sa.Text, nullable=False),
+)
+"""What stands: the scorecard, its cuts once they are calibrated, each slot's latest band."""
+
 _SCORECARDS = sa.Table(
     "scorecards",
     _METADATA,
@@ -64,6 +132,33 @@ class Checkpoint:
     noise: Integers | None
     outlets: tuple[str, ...]
     values: Rows | None
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What stands for an outcome.
+
+    Attributes:
+        outcome: What its scorecard predicts.
+        night: The night that trained it.
+        at: When, in Unix seconds.
+        scorecard: Encoded.
+        second: float64[d, d], the noisy second moments of an average customer.
+        cuts: Scores at which bands begin, in points; None until calibrated.
+        bands: int8[slots], the band of each slot in the latest book; None before the first.
+        banded_as_of: The day that those bands are made from, ISO 8601; "" before the first.
+        banded_by: The points release that they are made of; "" before the first.
+    """
+
+    outcome: str
+    night: str
+    at: int
+    scorecard: bytes
+    second: npt.NDArray[np.float64]
+    cuts: tuple[float, ...] | None
+    bands: npt.NDArray[np.int8] | None
+    banded_as_of: str = ""
+    banded_by: str = ""
 
 
 class HqStore:
@@ -93,18 +188,13 @@ class HqStore:
             return Checkpoint(signed, None, None, outlets, np.frombuffer(row.value, dtype="<f8"))
         if row.masked_sum is None:
             return Checkpoint(signed, None, None, outlets, None)
-        envelopes = tuple(
-            Envelope(
-                raw["outlet"],
-                bytes.fromhex(raw["sealed_seed"]),
-                raw["vector_digest"],
-                bytes.fromhex(raw["signature"]),
-            )
-            for raw in json.loads(row.envelopes)
-        )
+        answered = json.loads(row.envelopes)
+        envelopes = tuple(_envelope(raw) for raw in answered["fresh"])
+        carried = tuple(Carried(_envelope(raw), plan_) for raw, plan_ in answered["carried"])
         masked = np.frombuffer(row.masked_sum, dtype=ring_type(plan.ring_bits))
         noise = np.frombuffer(row.noise, dtype="<i8")
-        return Checkpoint(signed, Aggregate(plan, envelopes, masked), noise, outlets, None)
+        aggregate = Aggregate(plan, envelopes, masked, carried)
+        return Checkpoint(signed, aggregate, noise, outlets, None)
 
     def add_plan(self, release: str, night: str, signed: Signed) -> None:
         """Stores the office's signed plan."""
@@ -145,6 +235,172 @@ class HqStore:
             noise=None,
         )
 
+    def night(self, name: str) -> tuple[Signed, list[str]] | None:
+        """The plan of a night that began before, and what it skipped; None where it begins now."""
+        query = sa.select(_NIGHTS).where(_NIGHTS.c.night == name)
+        with self._engine.connect() as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            return None
+        return Signed(row.payload, row.signature), json.loads(row.skipped)
+
+    def add_night(self, name: str, signed: Signed, skipped: list[str]) -> None:
+        """Stores a night's signed plan: what a resumed night does is what it began with."""
+        with self._engine.begin() as connection:
+            connection.execute(
+                _NIGHTS.insert().values(
+                    night=name,
+                    payload=signed.payload,
+                    signature=signed.signature,
+                    skipped=json.dumps(skipped),
+                )
+            )
+
+    def keep_points(
+        self, plan: ReleasePlan, plan_digest: str, shares: Iterable[MaskedShare]
+    ) -> None:
+        """Keeps masked points; once released, they can be carried for an outlet that is absent."""
+        with self._engine.begin() as connection:
+            connection.execute(
+                _POINTS_ANSWERS.delete().where(_POINTS_ANSWERS.c.plan == plan_digest)
+            )
+            for share in shares:
+                connection.execute(
+                    _POINTS_ANSWERS.insert().values(
+                        outlet=share.envelope.outlet,
+                        plan=plan_digest,
+                        scorecard=plan.scorecard,
+                        released=False,
+                        envelope=json.dumps(_as_json(share.envelope)),
+                        vector=share.vector.tobytes(),
+                    )
+                )
+
+    def unfinished_points(self, night: str) -> list[str]:
+        """Points releases of other nights that were summed and have no value."""
+        mine = (_RELEASES.c.night != night) & _RELEASES.c.masked_sum.is_not(None)
+        with self._engine.connect() as connection:
+            rows = connection.execute(
+                sa.select(_RELEASES.c.release, _RELEASES.c.payload).where(mine)
+            )
+            return [
+                row.release
+                for row in rows
+                if ReleasePlan.decode(row.payload).purpose is Purpose.POINTS
+            ]
+
+    def points_set(self, scorecard: str) -> frozenset[str]:
+        """Who was in a scorecard's latest points release; nobody before the first."""
+        query = sa.select(_POINTS_SETS.c.outlets).where(_POINTS_SETS.c.scorecard == scorecard)
+        with self._engine.connect() as connection:
+            found = connection.scalar(query)
+        return frozenset(json.loads(found)) if found else frozenset()
+
+    def points_released(self, plan_digest: str, outlets: Iterable[str]) -> None:
+        """Lets a release's points take the place of their outlets' earlier ones."""
+        mine = _POINTS_ANSWERS.c.plan == plan_digest
+        with self._engine.begin() as connection:
+            scorecard = connection.scalar(sa.select(_POINTS_ANSWERS.c.scorecard).where(mine))
+            if scorecard is not None:
+                of_card = _POINTS_SETS.c.scorecard == scorecard
+                connection.execute(_POINTS_SETS.delete().where(of_card))
+                connection.execute(
+                    _POINTS_SETS.insert().values(
+                        scorecard=scorecard, outlets=json.dumps(sorted(outlets))
+                    )
+                )
+            fresh = sa.select(_POINTS_ANSWERS.c.outlet).where(mine)
+            older = _POINTS_ANSWERS.c.outlet.in_(fresh) & ~mine
+            connection.execute(_POINTS_ANSWERS.delete().where(older))
+            connection.execute(_POINTS_ANSWERS.update().where(mine).values(released=True))
+
+    def points_of(self, plan: ReleasePlan, absent: Iterable[str]) -> list[tuple[Carried, Residues]]:
+        """The last masked points of outlets for a plan's scorecard, where there are any."""
+        released = (_POINTS_ANSWERS.c.scorecard == plan.scorecard) & _POINTS_ANSWERS.c.released
+        mine = released & _POINTS_ANSWERS.c.outlet.in_(list(absent))
+        with self._engine.connect() as connection:
+            rows = connection.execute(sa.select(_POINTS_ANSWERS).where(mine)).all()
+        kind = ring_type(plan.ring_bits)
+        return [
+            (
+                Carried(_envelope(json.loads(row.envelope)), row.plan),
+                np.frombuffer(row.vector, kind),
+            )
+            for row in rows
+        ]
+
+    def estimate_before(self, night: str) -> npt.NDArray[np.float64] | None:
+        """What was known of every slot before a night, float64[slots, width]; None at first."""
+        query = sa.select(_ESTIMATES).where(_ESTIMATES.c.night != night)
+        with self._engine.connect() as connection:
+            row = connection.execute(query.order_by(_ESTIMATES.c.at.desc()).limit(1)).one_or_none()
+        if row is None:
+            return None
+        return np.frombuffer(row.payload, dtype="<f4").astype(np.float64).reshape(-1, row.width)
+
+    def save_estimate(self, night: str, at: int, estimate: npt.NDArray[np.float64]) -> None:
+        """Stores what is known of every slot as of a night, beside the one before it."""
+        with self._engine.begin() as connection:
+            latest = sa.select(_ESTIMATES.c.night).where(_ESTIMATES.c.night != night)
+            last = connection.scalar(latest.order_by(_ESTIMATES.c.at.desc()).limit(1))
+            connection.execute(_ESTIMATES.delete().where(_ESTIMATES.c.night != (last or "")))
+            connection.execute(
+                _ESTIMATES.insert().values(
+                    night=night,
+                    at=at,
+                    width=estimate.shape[1],
+                    payload=estimate.astype("<f4").tobytes(),
+                )
+            )
+
+    def fine_book(self, night: str) -> bytes | None:
+        """A night's fine book; None before it was made, or when a later night made its own."""
+        query = sa.select(_FINE_BOOKS.c.payload).where(_FINE_BOOKS.c.night == night)
+        with self._engine.connect() as connection:
+            return connection.scalar(query)
+
+    def save_fine_book(self, night: str, payload: bytes) -> None:
+        """Stores a night's fine book in place of any other night's."""
+        with self._engine.begin() as connection:
+            connection.execute(_FINE_BOOKS.delete())
+            connection.execute(_FINE_BOOKS.insert().values(night=night, payload=payload))
+
+    def save_model(self, model: Model) -> None:
+        """Stores what stands for an outcome, in place of what stood."""
+        with self._engine.begin() as connection:
+            mine = _MODELS.c.outcome == model.outcome
+            connection.execute(_MODELS.delete().where(mine))
+            connection.execute(
+                _MODELS.insert().values(
+                    outcome=model.outcome,
+                    night=model.night,
+                    at=model.at,
+                    scorecard=model.scorecard,
+                    second=model.second.astype("<f8").tobytes(),
+                    cuts=None if model.cuts is None else json.dumps(model.cuts),
+                    bands=None if model.bands is None else model.bands.astype("i1").tobytes(),
+                    banded_as_of=model.banded_as_of,
+                    banded_by=model.banded_by,
+                )
+            )
+
+    def model(self, outcome: str) -> Model | None:
+        """What stands for an outcome; None before its first training."""
+        with self._engine.connect() as connection:
+            row = connection.execute(
+                sa.select(_MODELS).where(_MODELS.c.outcome == outcome)
+            ).one_or_none()
+        if row is None:
+            return None
+        cuts = None if row.cuts is None else tuple(json.loads(row.cuts))
+        bands = None if row.bands is None else np.frombuffer(row.bands, dtype="i1")
+        flat = np.frombuffer(row.second, dtype="<f8")
+        second = flat.reshape(math.isqrt(len(flat)), -1)
+        return Model(
+            row.outcome, row.night, row.at, row.scorecard, second, cuts, bands,
+            row.banded_as_of, row.banded_by,
+        )  # fmt: skip
+
     def save_scorecard(self, night: str, outcome: str, payload: bytes) -> None:
         """Stores the scorecard after a step; the last one of a night stands."""
         with self._engine.begin() as connection:
@@ -173,16 +429,29 @@ class HqStore:
 
 def _summed(aggregate: Aggregate) -> dict[str, object]:
     """The columns of a masked sum."""
-    envelopes = [
-        {
-            **asdict(envelope),
-            "sealed_seed": envelope.sealed_seed.hex(),
-            "signature": envelope.signature.hex(),
-        }
-        for envelope in aggregate.envelopes
-    ]
+    answered = {
+        "fresh": [_as_json(envelope) for envelope in aggregate.envelopes],
+        "carried": [[_as_json(last.envelope), last.plan_digest] for last in aggregate.carried],
+    }
     return {
-        "envelopes": json.dumps(envelopes),
+        "envelopes": json.dumps(answered),
         "masked_sum": aggregate.masked_sum.tobytes(),
         "outlets": json.dumps(aggregate.outlets),
     }
+
+
+def _as_json(envelope: Envelope) -> dict[str, str]:
+    return {
+        **asdict(envelope),
+        "sealed_seed": envelope.sealed_seed.hex(),
+        "signature": envelope.signature.hex(),
+    }
+
+
+def _envelope(raw: dict[str, str]) -> Envelope:
+    return Envelope(
+        raw["outlet"],
+        bytes.fromhex(raw["sealed_seed"]),
+        raw["vector_digest"],
+        bytes.fromhex(raw["signature"]),
+    )

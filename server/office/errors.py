@@ -1,18 +1,23 @@
 """The errors of `server.office`.
 
-OfficeError
-+-- OfficePaused      nothing is signed or unlocked until the office resumes
+OfficeError (a HolderError)
++-- OfficePaused      nothing is signed, unlocked, evaluated or relayed until the office resumes
 """
 
 from __future__ import annotations
 
+from server.holder.errors import HolderError
 
-class OfficeError(Exception):
+
+class OfficeError(HolderError):
     """Base of every error that `server.office` raises on purpose."""
 
 
 class OfficePaused(OfficeError):
-    """Nothing is signed or unlocked until the office resumes."""
+    """Nothing is signed, unlocked, evaluated or relayed until the office resumes."""
 
     def __init__(self) -> None:
-        super().__init__("the privacy office is paused; it signs and unlocks nothing until resumed")
+        super().__init__(
+            "the privacy office is paused; it signs, unlocks, evaluates and relays nothing until "
+            "resumed"
+        )

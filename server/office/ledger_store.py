@@ -17,6 +17,7 @@ again.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -27,14 +28,19 @@ import sqlalchemy as sa
 from sqlalchemy.pool import StaticPool
 
 from privacy.budget import Act, Entry, Ledger, Policy
-from privacy.envelopes import OneTimeKey
+from privacy.envelopes import SealKey
 from privacy.loss import Rho
+from privacy.masks import Seed
 from privacy.plans import Signed
+from privacy.two_key_sum import KeptSeed
 from privacy.units import Purpose
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
+
+    from privacy.plans import ReleasePlan
+    from privacy.two_key_sum import Carried, Envelope
 
 _METADATA = sa.MetaData()
 
@@ -78,6 +84,30 @@ _RELEASES = sa.Table(
     sa.Column("answer", sa.LargeBinary),
 )
 
+_POINTS_SEEDS = sa.Table(
+    "points_seeds",
+    _METADATA,
+    sa.Column("outlet", sa.Text, primary_key=True),
+    sa.Column("scorecard", sa.Text, nullable=False),
+    sa.Column("plan", sa.Text, nullable=False),
+    sa.Column("vector_digest", sa.Text, nullable=False),
+    sa.Column("dimension", sa.BigInteger, nullable=False),
+    sa.Column("ring_bits", sa.Integer, nullable=False),
+    sa.Column("scale", sa.BigInteger, nullable=False),
+    sa.Column("norm", sa.BigInteger, nullable=False),
+    sa.Column("outlet_bound", sa.BigInteger, nullable=False),
+    sa.Column("seed", sa.LargeBinary, nullable=False),
+)
+"""Each outlet's last points seed: with it, an absent outlet counts with its last answer."""
+
+_POINTS_SETS = sa.Table(
+    "points_sets",
+    _METADATA,
+    sa.Column("scorecard", sa.Text, primary_key=True),
+    sa.Column("outlets", sa.Text, primary_key=True),
+)
+"""Every set of outlets that a points release of a scorecard was charged for."""
+
 for _verb in ("UPDATE", "DELETE"):
     sa.event.listen(
         _LEDGER,
@@ -107,7 +137,7 @@ class StoredRelease:
     release: str
     signed: Signed
     expires: int
-    key: OneTimeKey | None
+    key: SealKey | None
     set_digest: str | None
     answer: bytes | None
 
@@ -148,7 +178,7 @@ class OfficeStore:
             return transaction.ledger()
 
     def copy_without_keys(self, place: Path) -> None:
-        """Copies the store into a new file, less every one-time key.
+        """Copies the store into a new file, less every one-time key and kept seed.
 
         So a restored copy can open no release that was open when it was made: it would otherwise
         answer that release for another set of outlets.
@@ -156,6 +186,7 @@ class OfficeStore:
         with self._engine.connect() as connection, closing(sqlite3.connect(place)) as copy:
             connection.connection.driver_connection.backup(copy)  # type: ignore[union-attr]
             copy.execute("UPDATE releases SET key = NULL")
+            copy.execute("DELETE FROM points_seeds")
             copy.commit()
             copy.execute("VACUUM")
 
@@ -239,7 +270,7 @@ class Transaction:
         row = self._connection.execute(sa.select(_RELEASES).where(wanted)).one_or_none()
         if row is None:
             return None
-        key = None if row.key is None else OneTimeKey.from_bytes(row.key)
+        key = None if row.key is None else SealKey.from_bytes(row.key)
         signed = Signed(row.payload, row.signature)
         return StoredRelease(row.release, signed, row.expires, key, row.set_digest, row.answer)
 
@@ -262,7 +293,7 @@ class Transaction:
 
     def add_release(
         self, *, release: str, night: str, purpose: Purpose, directory: str,
-        signed: Signed, expires: int, key: OneTimeKey,
+        signed: Signed, expires: int, key: SealKey,
     ) -> None:  # fmt: skip
         """Stores a signed release plan and its one-time key."""
         self._connection.execute(
@@ -293,6 +324,61 @@ class Transaction:
         nights = sa.select(_NIGHTS.c.digest).where(_NIGHTS.c.expires <= at)
         over = (uncharged | _RELEASES.c.night.in_(nights)) & _RELEASES.c.key.is_not(None)
         self._connection.execute(_RELEASES.update().where(over).values(key=None))
+
+    def points_sets(self, scorecard: str) -> list[frozenset[str]]:
+        """The sets of outlets that points releases of a scorecard were charged for."""
+        query = sa.select(_POINTS_SETS.c.outlets).where(_POINTS_SETS.c.scorecard == scorecard)
+        return [frozenset(json.loads(found)) for found in self._connection.scalars(query)]
+
+    def add_points_set(self, scorecard: str, outlets: Iterable[str]) -> None:
+        """Remembers a set of outlets; twice changes nothing."""
+        names = frozenset(outlets)
+        if names not in self.points_sets(scorecard):
+            self._connection.execute(
+                _POINTS_SETS.insert().values(scorecard=scorecard, outlets=json.dumps(sorted(names)))
+            )
+
+    def kept_seed(self, plan: ReleasePlan, carried: Carried) -> KeptSeed | None:
+        """The seed behind an outlet's last points answer, if this is that answer.
+
+        It is of use to plans of the same ring, scale, norm and bound only: in another ring its mask
+        would be another one and show the outlet's vector, under another norm its price.
+        """
+        query = sa.select(_POINTS_SEEDS).where(
+            (_POINTS_SEEDS.c.outlet == carried.envelope.outlet)
+            & (_POINTS_SEEDS.c.scorecard == plan.scorecard)
+            & (_POINTS_SEEDS.c.plan == carried.plan_digest)
+            & (_POINTS_SEEDS.c.vector_digest == carried.envelope.vector_digest)
+            & (_POINTS_SEEDS.c.ring_bits == plan.ring_bits)
+            & (_POINTS_SEEDS.c.scale == plan.scale)
+            & (_POINTS_SEEDS.c.norm == plan.norm)
+            & (_POINTS_SEEDS.c.outlet_bound == plan.outlet_bound)
+        )
+        row = self._connection.execute(query).one_or_none()
+        return None if row is None else KeptSeed(Seed.of(row.seed), row.dimension)
+
+    def keep_points(
+        self, plan: ReleasePlan, plan_digest: str, seeds: Mapping[Envelope, Seed]
+    ) -> None:
+        """Remembers the seeds of those who answered a points release."""
+        for envelope, seed in seeds.items():
+            self._connection.execute(
+                _POINTS_SEEDS.delete().where(_POINTS_SEEDS.c.outlet == envelope.outlet)
+            )
+            self._connection.execute(
+                _POINTS_SEEDS.insert().values(
+                    outlet=envelope.outlet,
+                    scorecard=plan.scorecard,
+                    plan=plan_digest,
+                    vector_digest=envelope.vector_digest,
+                    dimension=plan.dimension,
+                    ring_bits=plan.ring_bits,
+                    scale=plan.scale,
+                    norm=plan.norm,
+                    outlet_bound=plan.outlet_bound,
+                    seed=bytes(seed),
+                )
+            )
 
     def outstanding(self, night: str) -> str:
         """A release of the night that may still be answered, or ""."""

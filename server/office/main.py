@@ -11,12 +11,10 @@ import signal
 import sys
 import threading
 import time
-import tomllib
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy.exc import SQLAlchemyError
@@ -25,11 +23,12 @@ from privacy.errors import PrivacyError
 from privacy.identity import Card, Kind
 from privacy.keyring import Keyring
 from privacy.units import Purpose, Unit
-from server.office.errors import OfficePaused
+from server.holder import status
+from server.holder.errors import HolderError
+from server.holder.meter import Meter
 from server.office.ledger_store import OfficeStore
-from server.office.service import OfficeService, start_server
-from server.office.settings import OfficeSettings
-from server.office.unlock import Office
+from server.office.running import running
+from server.office.settings import OfficeFile
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -39,8 +38,10 @@ app = typer.Typer(
 )
 hq_app = typer.Typer(no_args_is_help=True, help="The HQ that may call.")
 outlets_app = typer.Typer(no_args_is_help=True, help="The office's own list of outlets.")
+tokens_app = typer.Typer(no_args_is_help=True, help="The office's share of the token key.")
 app.add_typer(hq_app, name="hq")
 app.add_typer(outlets_app, name="outlets")
+app.add_typer(tokens_app, name="tokens")
 
 Home = Annotated[Path, typer.Option(help="Folder of keys, settings and state.")]
 Fingerprint = Annotated[
@@ -58,7 +59,12 @@ SETTINGS_TEXT = """\
 [promise]
 # epsilon = 4.0          # a year's promise to a customer, over all outlets
 # delta = 1e-6
-# minimum_outlets = 3    # no sum over fewer outlets is ever unlocked
+# minimum_outlets = 3    # no sum over fewer outlets is ever unlocked, no batch relayed
+
+[tokens]
+# outlet_a_day = 640     # evaluations a day to one outlet, dummies included
+# network_a_day = 20000  # to all together
+# messages = 512         # registrations in one submission, dummies included
 """
 
 
@@ -71,13 +77,13 @@ def private() -> None:
 @app.command()
 def init(
     name: Annotated[str, typer.Option(help="The office's name.")],
-    address: Annotated[str, typer.Option(help="host:port at which HQ reaches it.")],
+    address: Annotated[str, typer.Option(help="host:port at which HQ and outlets reach it.")],
     home: Home = HERE,
 ) -> None:
     """Makes the office's keys and settings, and the public file for HQ and outlets."""
     with _failing():
         ring = Keyring(home, Kind.OFFICE)
-        identity = ring.create(name, address, dt.datetime.now(dt.UTC))
+        identity = ring.create(name, address, dt.datetime.now(dt.UTC), service_address=address)
         settings = home / "office.toml"
         settings.write_text(SETTINGS_TEXT.format(address=address))
         _out.print(f"Settings: {settings}\nPublic file: {ring.public_file}", highlight=False)
@@ -114,29 +120,36 @@ def outlets_list(home: Home = HERE) -> None:
 
 @app.command()
 def serve(home: Home = HERE) -> None:
-    """Serves HQ over mutual TLS until stopped."""
+    """Serves HQ and outlets over mutual TLS until stopped."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     with _failing():
         ring = Keyring(home, Kind.OFFICE)
-        identity, settings, listen = ring.identity(), *_settings(home)
-        store = OfficeStore(f"sqlite:///{home / 'office.db'}", settings.policy())
+        with running(ring, _settings(home), _pause_file(home).exists) as address:
+            name = ring.identity().card.name
+            _out.print(f"The privacy office {name} serves {address}.", highlight=False)
+            stop.wait()
 
-        def office() -> Office:
-            if _pause_file(home).exists():
-                raise OfficePaused
-            keys = {name: card.verify_key for name, card in ring.peers(Kind.OUTLET).items()}
-            return Office(settings, store, identity.signing, keys, time.time)
 
-        service = OfficeService(office)
-        address = listen or identity.card.address
-        server, _ = start_server(service, identity, ring.peer(Kind.HQ), address)
-        _out.print(f"The privacy office {identity.card.name} serves {address}.", highlight=False)
-        stop.wait()
-        server.stop(grace=5).wait()
-        store.close()
+@tokens_app.command("status")
+def tokens_status(
+    home: Home = HERE,
+    as_json: Annotated[  # noqa: FBT002  (a flag on the command line)
+        bool, typer.Option("--json", help="Print it as JSON.")
+    ] = False,
+) -> None:
+    """Says what was evaluated today, against quotas, and who reached one in the last 30 days."""
+    with _failing():
+        ring, settings = Keyring(home, Kind.OFFICE), _settings(home).tokens
+        ring.token_share()
+        meter = Meter(f"sqlite:///{home / 'meter.db'}")
+        if as_json:
+            sys.stdout.write(status.as_json(ring, meter, settings, time.time()))
+        else:
+            status.show(_out, ring, meter, settings, time.time())
+        meter.close()
 
 
 @app.command()
@@ -166,8 +179,8 @@ def ledger(
 ) -> None:
     """Prints the ledger of losses, its chain verified."""
     with _failing():
-        settings, _ = _settings(home)
-        store = OfficeStore(f"sqlite:///{home / 'office.db'}", settings.policy())
+        policy = _settings(home).promise.policy()
+        store = OfficeStore(f"sqlite:///{home / 'office.db'}", policy)
         book, at = store.ledger(), int(time.time())
         store.close()
         if as_json:
@@ -210,36 +223,34 @@ def ledger(
 
 @app.command()
 def backup(folder: Path, home: Home = HERE) -> None:
-    """Copies keys, lists, settings and ledger into a new folder, less every one-time key.
+    """Copies keys, lists, settings, ledger and quotas' counts, less every one-time key.
 
     To restore, use the copy as `--home`. A release that was open when the copy was made stays
-    closed for ever.
+    closed for ever; registrations that HQ had not collected are not in it, outlets hand them in
+    again. Make a new copy after every `escapement-hq tokens refresh`.
     """
     with _failing():
         Keyring(home, Kind.OFFICE).identity()
         folder.mkdir(parents=True, mode=0o700)
-        for name in ("identity.json", "public.json", "office.toml", "paused"):
+        for name in ("identity.json", "token-share.json", "public.json", "office.toml", "paused"):
             if (home / name).exists():
                 shutil.copy2(home / name, folder / name)
         shutil.copytree(home / "peers", folder / "peers")
-        settings, _ = _settings(home)
-        store = OfficeStore(f"sqlite:///{home / 'office.db'}", settings.policy())
+        policy = _settings(home).promise.policy()
+        store = OfficeStore(f"sqlite:///{home / 'office.db'}", policy)
         store.copy_without_keys(folder / "office.db")
         store.close()
+        meter = Meter(f"sqlite:///{home / 'meter.db'}")
+        meter.copy(folder / "meter.db")
+        meter.close()
         _out.print(f"{folder}: holds the office's secret keys; keep it where only you can read it.")
 
 
-def _settings(home: Path) -> tuple[OfficeSettings, str]:
-    """Reads office.toml: the promise, and where to listen if not at the card's address."""
-    file = home / "office.toml"
+def _settings(home: Path) -> OfficeFile:
     try:
-        raw = tomllib.loads(file.read_text()) if file.exists() else {}
-        unknown = set(raw) - {"listen", "promise"}
-        if unknown:
-            raise typer.BadParameter(f"{file}: unknown settings {', '.join(sorted(unknown))}")
-        return OfficeSettings(**raw.get("promise", {})), str(raw.get("listen", ""))
-    except (tomllib.TOMLDecodeError, ValidationError) as error:
-        raise typer.BadParameter(f"{file}: {error}") from error
+        return OfficeFile.read(home / "office.toml")
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def _pause_file(home: Path) -> Path:
@@ -269,6 +280,6 @@ class _failing:  # noqa: N801  (used as a word in a with statement)
         if isinstance(error, SQLAlchemyError):
             cause = getattr(error, "orig", None)
             error = OSError(f"database: {cause or type(error).__name__}; is the disk full?")
-        if isinstance(error, PrivacyError | OSError):
+        if isinstance(error, PrivacyError | HolderError | OSError):
             _err.print(f"[bold red]error:[/] {error}", highlight=False)
             raise typer.Exit(1) from error

@@ -1,51 +1,64 @@
-"""The office over gRPC, behind mutual TLS: only HQ's pinned certificate gets in."""
+"""The office over gRPC, behind mutual TLS: HQ's calls, and the relay for outlets.
+
+Who may call which service is decided before, by `server.holder.serving`.
+"""
 
 from __future__ import annotations
 
 import logging
-from concurrent import futures
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import grpc
 from typing_extensions import override
 
-from privacy.errors import InvalidParameter, PrivacyError
+from privacy.errors import InvalidParameter
+from privacy.identity import Kind
 from privacy.loss import Rho
 from privacy.plans import PlannedReleases, ReleaseDraft
-from privacy.two_key_sum import Envelope
+from privacy.registrations import SEALED_BYTES
+from privacy.two_key_sum import Carried, Envelope
 from privacy.units import Purpose
-from server.office.errors import OfficeError
-from server.wire import office_pb2, office_pb2_grpc
-from server.wire.refusals import METADATA_KEY, STATUS
+from server.holder.refusals import refusals
+from server.wire import office_pb2, office_pb2_grpc, outlets_pb2, outlets_pb2_grpc
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from privacy.identity import Card, Identity
+    import grpc
+
+    from privacy.tokens import TokenShare
+    from server.holder.peers import Peers
+    from server.office.relay import Relay
     from server.office.unlock import Office
 
 _LOG = logging.getLogger(__name__)
 
 CHUNK_BYTES = 2**20
+_MESSAGES_A_PIECE = CHUNK_BYTES // (SEALED_BYTES + 3)  # with what protobuf adds to each
 
 
 class OfficeService(office_pb2_grpc.OfficeServicer):
     """Translates messages to calls of `Office` and refusals to statuses; decides nothing."""
 
-    def __init__(self, office: Callable[[], Office]) -> None:
-        """Serves an office.
+    def __init__(
+        self,
+        office: Callable[[], Office],
+        relay: Callable[[], Relay],
+        refresh: Callable[[int, bytes], TokenShare],
+    ) -> None:
+        """Serves an office. Each argument refuses where the office is paused.
 
         Args:
             office: Gives the office with its list as it is now.
+            relay: Gives the relay.
+            refresh: Moves the office's share of the token key to an epoch by a delta.
         """
-        self._office = office
+        self._office, self._relay, self._refresh = office, relay, refresh
 
     @override
     def SignNight(
         self, request: office_pb2.SignNightRequest, context: grpc.ServicerContext
     ) -> office_pb2.SignedPlan:
-        with _refusals(context):
+        with refusals(context):
             lines = [_line(line) for line in request.releases]
             signed = self._office().sign_night(request.night, request.cut_off, lines)
             _LOG.info("night %r: signed", request.night)
@@ -55,7 +68,7 @@ class OfficeService(office_pb2_grpc.OfficeServicer):
     def SignRelease(
         self, request: office_pb2.SignReleaseRequest, context: grpc.ServicerContext
     ) -> office_pb2.SignedPlan:
-        with _refusals(context):
+        with refusals(context):
             draft = ReleaseDraft.decode(request.draft)
             signed = self._office().sign_release(draft)
             return office_pb2.SignedPlan(payload=signed.payload, signature=signed.signature)
@@ -64,12 +77,10 @@ class OfficeService(office_pb2_grpc.OfficeServicer):
     def Unlock(
         self, request: office_pb2.UnlockRequest, context: grpc.ServicerContext
     ) -> Iterator[office_pb2.Chunk]:
-        with _refusals(context):
-            envelopes = [
-                Envelope(raw.outlet, raw.sealed_seed, raw.vector_digest, raw.signature)
-                for raw in request.envelopes
-            ]
-            answer = self._office().unlock(request.plan_digest, envelopes)
+        with refusals(context):
+            envelopes = [_envelope(raw) for raw in request.envelopes]
+            carried = [Carried(_envelope(raw.envelope), raw.plan_digest) for raw in request.carried]
+            answer = self._office().unlock(request.plan_digest, envelopes, carried)
             _LOG.info("plan %r: unlocked for %d outlets", request.plan_digest[:12], len(envelopes))
             for start in range(0, len(answer), CHUNK_BYTES):
                 yield office_pb2.Chunk(data=answer[start : start + CHUNK_BYTES])
@@ -78,59 +89,64 @@ class OfficeService(office_pb2_grpc.OfficeServicer):
     def CloseNight(
         self, request: office_pb2.CloseNightRequest, context: grpc.ServicerContext
     ) -> office_pb2.CloseNightResponse:
-        with _refusals(context):
+        with refusals(context):
             self._office().close_night(request.night)
             _LOG.info("night %r: closed", request.night)
             return office_pb2.CloseNightResponse()
 
+    @override
+    def CollectBatch(
+        self, request: office_pb2.CollectBatchRequest, context: grpc.ServicerContext
+    ) -> Iterator[office_pb2.SealedBatch]:
+        with refusals(context):
+            batch, sealed = self._relay().collect(request.after)
+            _LOG.info("batch %d: %d messages collected", batch, len(sealed))
+            for start in range(0, max(len(sealed), 1), _MESSAGES_A_PIECE):
+                piece = sealed[start : start + _MESSAGES_A_PIECE]
+                yield office_pb2.SealedBatch(batch=batch, sealed=piece)
 
-def start_server(
-    service: OfficeService, identity: Identity, hq: Card, address: str
-) -> tuple[grpc.Server, int]:
-    """Starts serving over mutual TLS.
-
-    Args:
-        service: What is served.
-        identity: The office's.
-        hq: The only party that may call.
-        address: `host:port`; port 0 takes a free one.
-
-    Returns:
-        The server, started, and its port.
-    """
-    server = grpc.server(futures.ThreadPoolExecutor(max_workers=4))
-    office_pb2_grpc.add_OfficeServicer_to_server(service, server)
-    credentials = grpc.ssl_server_credentials(
-        [(identity.tls_key, identity.card.certificate.encode())],
-        root_certificates=hq.certificate.encode(),
-        require_client_auth=True,
-    )
-    port = server.add_secure_port(address, credentials)
-    server.start()
-    return server, port
+    @override
+    def RefreshShare(
+        self, request: office_pb2.RefreshShareRequest, context: grpc.ServicerContext
+    ) -> office_pb2.RefreshShareResponse:
+        with refusals(context):
+            share = self._refresh(request.epoch, request.delta)
+            _LOG.info("share of the token key: epoch %d", share.epoch)
+            return office_pb2.RefreshShareResponse(epoch=share.epoch, public_key=share.public)
 
 
-@contextmanager
-def _refusals(context: grpc.ServicerContext) -> Iterator[None]:
-    """Turns a refusal into its status; anything else ends the call without a word about it."""
-    try:
-        yield
-    except (PrivacyError, OfficeError) as error:
-        name = type(error).__name__
-        _LOG.warning("refused: %s: %r", name, str(error))
-        refusal = office_pb2.Refusal(
-            type=name,
-            message=str(error),
-            outlet=getattr(error, "outlet", None) or "",
-            purpose=getattr(error, "purpose", ""),
-            requested=str(getattr(error, "requested", "")),
-            remaining=str(getattr(error, "remaining", "")),
-        )
-        context.set_trailing_metadata(((METADATA_KEY, refusal.SerializeToString()),))
-        context.abort(STATUS.get(name, grpc.StatusCode.INTERNAL), name)
-    except Exception as error:  # noqa: BLE001  (its text stays here, also a database's)
-        _LOG.error("call failed: %s", type(error).__name__)
-        context.abort(grpc.StatusCode.INTERNAL, type(error).__name__)
+class RelayService(outlets_pb2_grpc.RelayServicer):
+    """Takes sealed registrations from outlets; decides nothing and opens none."""
+
+    def __init__(self, relay: Callable[[], Relay], peers: Peers) -> None:
+        """Serves a relay.
+
+        Args:
+            relay: Gives it, or refuses where the office is paused.
+            peers: Who may call.
+        """
+        self._relay, self._peers = relay, peers
+
+    @override
+    def OpenBatch(
+        self, request: outlets_pb2.OpenBatchRequest, context: grpc.ServicerContext
+    ) -> outlets_pb2.OpenBatchResponse:
+        with refusals(context):
+            batch, messages = self._relay().open_batch()
+            return outlets_pb2.OpenBatchResponse(batch=batch, messages=messages)
+
+    @override
+    def Submit(
+        self, request: outlets_pb2.SubmitRequest, context: grpc.ServicerContext
+    ) -> outlets_pb2.SubmitResponse:
+        with refusals(context):
+            outlet = self._peers.require(context, Kind.OUTLET).name
+            self._relay().submit(outlet, request.batch, list(request.sealed))
+            return outlets_pb2.SubmitResponse()
+
+
+def _envelope(raw: office_pb2.Envelope) -> Envelope:
+    return Envelope(raw.outlet, raw.sealed_seed, raw.vector_digest, raw.signature)
 
 
 def _line(raw: office_pb2.PlannedReleases) -> PlannedReleases:

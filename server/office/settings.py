@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import tomllib
 from fractions import Fraction
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from privacy.budget import Policy
-from privacy.loss import EpsilonDelta
+from privacy.loss import EpsilonDelta, Rho, epsilon_of
 from privacy.units import Purpose
+from server.holder.settings import TokenSettings
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Share = Annotated[Fraction, BeforeValidator(lambda value: Fraction(str(value)))]
 
@@ -29,7 +34,9 @@ class OfficeSettings(BaseModel):
 
     Attributes:
         epsilon: The year's promise to a customer, over all outlets.
-        event_epsilon: The year's promise for one event (points releases).
+        event_noise: The least noise scale of each server in a points release / an event's longest
+            row.
+        points_a_year: How many points releases a rolling year may have.
         delta: The failure probability of both.
         shares: The part of a year's rho each purpose may spend.
         minimum_outlets: No sum over fewer outlets is ever unlocked.
@@ -41,7 +48,8 @@ class OfficeSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     epsilon: float = Field(4.0, gt=0)
-    event_epsilon: float = Field(400.0, gt=0)
+    event_noise: float = Field(0.5, gt=0)
+    points_a_year: int = Field(72, ge=1)
     delta: float = Field(1e-6, gt=0, lt=1)
     shares: dict[Purpose, Share] = DEFAULT_SHARES
     minimum_outlets: int = Field(3, ge=2)
@@ -50,9 +58,52 @@ class OfficeSettings(BaseModel):
     noiseless: frozenset[Purpose] = frozenset()
 
     def policy(self) -> Policy:
-        """The year's division of rho."""
+        """The year's division of rho; what an event may lose is noise and number of releases."""
+        event = Rho(self.points_a_year / (2 * Fraction(self.event_noise) ** 2))
+        epsilon = epsilon_of(event, self.delta) * (1 + 1e-6)  # against rounding on the way back
         return Policy(
             customer=EpsilonDelta(self.epsilon, self.delta),
-            event=EpsilonDelta(self.event_epsilon, self.delta),
+            event=EpsilonDelta(epsilon, self.delta),
             shares=self.shares,
         )
+
+
+class OfficeTokens(TokenSettings):
+    """The section `[tokens]`: quotas, and the relay's submissions. Unknown keys are refused.
+
+    Attributes:
+        outlet_a_day: Evaluations a day (UTC) to one outlet, dummies included.
+        network_a_day: To all outlets together.
+        outlets: To an outlet by name instead, such as one with a large first load.
+        messages: How many registrations one submission holds, dummies included.
+    """
+
+    messages: int = Field(512, ge=1, le=16384)
+
+
+class OfficeFile(BaseModel):
+    """office.toml. Unknown keys are refused.
+
+    Attributes:
+        listen: `host:port` to listen at; the card's address where empty.
+        promise: What the office promises, and its floors.
+        tokens: Quotas, and the relay's submissions.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    listen: str = ""
+    promise: OfficeSettings = OfficeSettings()
+    tokens: OfficeTokens = OfficeTokens()
+
+    @classmethod
+    def read(cls, file: Path) -> Self:
+        """Reads a TOML file; the defaults where there is none.
+
+        Raises:
+            ValueError: If it is not TOML, or has unknown or wrong settings.
+        """
+        try:
+            return cls(**tomllib.loads(file.read_text())) if file.exists() else cls()
+        except (tomllib.TOMLDecodeError, ValidationError) as error:
+            raise ValueError(f"{file}: {error}") from error

@@ -12,17 +12,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from privacy.envelopes import OneTimeKey, SigningKey, VerifyKey, digest, frame
+from privacy.envelopes import SealKey, digest, frame
 from privacy.errors import AnswerRefused, PlanRefused
 from privacy.fixed_point import Residues, ring_type
 from privacy.loss import Rho
 from privacy.noise import DiscreteGaussian
 from privacy.plans import NightPlan, PlannedReleases, ReleaseDraft, ReleasePlan, Signed, sign
-from privacy.two_key_sum import Envelope, sum_of_masks
+from privacy.two_key_sum import Carried, Envelope, KeptSeed, open_seed, sum_of_masks
+from privacy.units import Purpose
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from privacy.envelopes import SigningKey, VerifyKey
+    from privacy.masks import Seed
     from server.office.ledger_store import OfficeStore, StoredRelease, Transaction
     from server.office.settings import OfficeSettings
 
@@ -93,7 +96,7 @@ class Office:
             if known is not None:
                 return self._known_plan(known, draft)
             self._check_draft(transaction, draft, at)
-            key = OneTimeKey.generate()
+            key = SealKey.generate()
             expires = at + self.settings.release_minutes * 60
             plan = ReleasePlan(**asdict(draft), key=key.public.hex(), expires=expires)
             signed = sign(plan, self.key)
@@ -108,12 +111,15 @@ class Office:
             )
             return signed
 
-    def unlock(self, plan_digest: str, envelopes: Sequence[Envelope]) -> bytes:
+    def unlock(
+        self, plan_digest: str, envelopes: Sequence[Envelope], carried: Sequence[Carried] = ()
+    ) -> bytes:
         """Answers with the sum of masks of a set of outlets, less the office's own noise.
 
         Args:
             plan_digest: Names the release plan.
-            envelopes: One per outlet in HQ's sum.
+            envelopes: One per outlet that answered it.
+            carried: Of points, outlets that are absent and count with their last answer.
 
         Returns:
             Little-endian residues[d], the same bytes whenever the same request is made.
@@ -125,7 +131,7 @@ class Office:
             BudgetExceeded: If the ledger does not hold the cost.
         """
         at = self._begin()
-        set_digest = _digest_of_set(envelopes)
+        set_digest = _digest_of_set(envelopes, carried)
         with self.store.transaction() as transaction:
             stored = self._find(transaction, plan_digest)
         plan = ReleasePlan.decode(stored.signed.payload)
@@ -137,12 +143,17 @@ class Office:
             return stored.answer
         if stored.key is None or (stored.set_digest is None and at >= plan.expires):
             raise PlanRefused(f"release {plan.release}: expired; its key is deleted")
-        self._check_set(plan, plan_digest, envelopes)
-        masks = sum_of_masks(envelopes, plan, plan_digest, stored.key)
+        self._check_set(plan, plan_digest, envelopes, carried)
+        seeds = {envelope: open_seed(envelope, plan_digest, stored.key) for envelope in envelopes}
+        fresh = (KeptSeed(seed, plan.dimension) for seed in seeds.values())
+        with self.store.transaction() as transaction:
+            kept = _kept(transaction, plan, carried)
+        masks = sum_of_masks(plan, [*fresh, *kept])
 
-        self._charge(plan, set_digest, at)
+        names = {e.outlet for e in envelopes} | {last.envelope.outlet for last in carried}
+        self._charge(plan, set_digest, names, at)
         answer = masks - self._draw(plan)
-        return self._store_answer(plan, answer.tobytes())
+        return self._store_answer(plan, plan_digest, answer.tobytes(), seeds)
 
     def close_night(self, night: str) -> None:
         """Ends a night: what it reserved and did not charge becomes available again."""
@@ -151,8 +162,12 @@ class Office:
             before = transaction.ledger()
             transaction.append(before, before.close(night, at))
 
-    def _charge(self, plan: ReleasePlan, set_digest: str, at: int) -> None:
-        """Charges a release to its night, once, and binds it to its set."""
+    def _charge(self, plan: ReleasePlan, set_digest: str, names: set[str], at: int) -> None:
+        """Charges a release to its night, once, and binds it to its set.
+
+        Of points, what may not be is checked in the same transaction: two calls at once cannot
+        each find room for themselves.
+        """
         with self.store.transaction() as transaction:
             stored = transaction.release(name=plan.release)
             if stored is not None and stored.set_digest is not None:
@@ -161,6 +176,10 @@ class Office:
                         f"release {plan.release}: charged before for another set of answers"
                     )
                 return
+            if plan.purpose is Purpose.POINTS:
+                self._check_year(transaction, plan, at)
+                self._check_sets(transaction, plan, names)
+                transaction.add_points_set(plan.scorecard, names)
             before = transaction.ledger()
             night = _night_name(transaction, plan)
             after = before.charge(night, plan.release, plan.purpose, plan.rho(), at)
@@ -174,14 +193,33 @@ class Office:
         noise = DiscreteGaussian(plan.noise_scale).draw(plan.dimension)
         return noise.astype(ring_type(plan.ring_bits))
 
-    def _store_answer(self, plan: ReleasePlan, answer: bytes) -> bytes:
+    def _store_answer(
+        self, plan: ReleasePlan, plan_digest: str, answer: bytes, seeds: Mapping[Envelope, Seed]
+    ) -> bytes:
         """Stores an answer; where another call was faster, its answer is the one that counts."""
         with self.store.transaction() as transaction:
             stored = transaction.release(name=plan.release)
             if stored is not None and stored.answer is not None:
                 return stored.answer
             transaction.mark_answered(plan.release, answer)
+            if plan.purpose is Purpose.POINTS:
+                transaction.keep_points(plan, plan_digest, seeds)
         return answer
+
+    def _check_sets(self, transaction: Transaction, plan: ReleasePlan, names: set[str]) -> None:
+        """Refuses a set of outlets that is nearly one that a scorecard's points had before.
+
+        Two points releases that differ by a few outlets would show what those few hold. So a set
+        differs from each before it by nobody, or by at least a quorum.
+        """
+        least = max(plan.quorum, self.settings.minimum_outlets)
+        for before in transaction.points_sets(plan.scorecard):
+            changed = len(names ^ before)
+            if 0 < changed < least:
+                raise AnswerRefused(
+                    f"release {plan.release}: its set differs from an earlier one by {changed} "
+                    f"outlets, expected none or at least {least}; carry the absent ones"
+                )
 
     def _check_draft(self, transaction: Transaction, draft: ReleaseDraft, at: int) -> None:
         draft.check(len(self.outlets))
@@ -197,6 +235,7 @@ class Office:
                 f"release {draft.release}: the night plans {line.count} for {line.purpose}"
             )
         self._check_cost(draft, line)
+        self._check_points(transaction, draft, at)
         waiting = transaction.outstanding(draft.night)
         if waiting:
             raise PlanRefused(f"release {draft.release}: {waiting} is not answered yet")
@@ -221,6 +260,27 @@ class Office:
         elif cost > (line.rho or Rho(0)):
             raise PlanRefused(f"release {draft.release}: costs more than the night plans for it")
 
+    def _check_points(self, transaction: Transaction, draft: ReleaseDraft, at: int) -> None:
+        """Refuses points with less noise, or more often in a year, than the policy says."""
+        if draft.purpose is not Purpose.POINTS:
+            return
+        least = self.settings.event_noise * draft.norm
+        if draft.noise_scale < least and draft.purpose not in self.settings.noiseless:
+            raise PlanRefused(
+                f"release {draft.release}: got noise {draft.noise_scale / draft.norm:.3g} times an "
+                f"event's longest row, expected at least {self.settings.event_noise:g}"
+            )
+        self._check_year(transaction, draft, at)
+
+    def _check_year(self, transaction: Transaction, draft: ReleaseDraft, at: int) -> None:
+        """Refuses more points releases than a rolling year may have."""
+        made = transaction.ledger().charges(draft.purpose, at)
+        if made >= self.settings.points_a_year:
+            raise PlanRefused(
+                f"release {draft.release}: {made} points releases within a year, expected at most "
+                f"{self.settings.points_a_year}; wait, or let the privacy office change its policy"
+            )
+
     def _known_plan(self, known: StoredRelease, draft: ReleaseDraft) -> Signed:
         plan = ReleasePlan.decode(known.signed.payload)
         if not draft.same_draft(plan):
@@ -228,23 +288,34 @@ class Office:
         return known.signed
 
     def _check_set(
-        self, plan: ReleasePlan, plan_digest: str, envelopes: Sequence[Envelope]
+        self,
+        plan: ReleasePlan,
+        plan_digest: str,
+        envelopes: Sequence[Envelope],
+        carried: Sequence[Carried],
     ) -> None:
-        names = [envelope.outlet for envelope in envelopes]
+        """Refuses a set that is too small, repeats an outlet, or holds one not of the list.
+
+        Only fresh answers count towards the quorum: a sum in which fewer than a quorum moved
+        would show, against the one before, how those few moved.
+        """
+        answered = [(envelope, plan_digest) for envelope in envelopes]
+        answered += [(last.envelope, last.plan_digest) for last in carried]
+        names = [envelope.outlet for envelope, _ in answered]
         if len(set(names)) != len(names):
             raise AnswerRefused(f"release {plan.release}: an outlet is named twice")
         least = max(plan.quorum, self.settings.minimum_outlets)
-        if len(names) < least:
+        if len(envelopes) < least:
             raise AnswerRefused(
-                f"release {plan.release}: got {len(names)} outlets, expected at least {least}"
+                f"release {plan.release}: got {len(envelopes)} outlets, expected at least {least}"
             )
-        for envelope in envelopes:
+        for envelope, digest_answered in answered:
             key = self.outlets.get(envelope.outlet)
             if key is None:
                 raise AnswerRefused(
                     f"outlet {envelope.outlet}: not on the office's list", envelope.outlet
                 )
-            if not envelope.signed_by(key, plan_digest):
+            if not envelope.signed_by(key, digest_answered):
                 raise AnswerRefused(
                     f"outlet {envelope.outlet}: signature does not verify", envelope.outlet
                 )
@@ -271,6 +342,29 @@ class Office:
         return at
 
 
+def _kept(
+    transaction: Transaction, plan: ReleasePlan, carried: Sequence[Carried]
+) -> list[KeptSeed]:
+    """The seeds of the outlets that are carried.
+
+    Raises:
+        AnswerRefused: If the release is not of points, or what is carried is not an outlet's last
+            answer, for this very scorecard, ring and norm.
+    """
+    if carried and plan.purpose is not Purpose.POINTS:
+        raise AnswerRefused(f"release {plan.release}: only points carry absent outlets")
+    kept = []
+    for last in carried:
+        seed = transaction.kept_seed(plan, last)
+        if seed is None:
+            raise AnswerRefused(
+                f"outlet {last.envelope.outlet}: not its last answer for this scorecard and norm",
+                last.envelope.outlet,
+            )
+        kept.append(seed)
+    return kept
+
+
 def _night_name(transaction: Transaction, plan: ReleasePlan) -> str:
     known = transaction.night(digest=plan.night)
     if known is None:
@@ -278,10 +372,14 @@ def _night_name(transaction: Transaction, plan: ReleasePlan) -> str:
     return NightPlan.decode(known[0].payload).night
 
 
-def _digest_of_set(envelopes: Sequence[Envelope]) -> str:
+def _digest_of_set(envelopes: Sequence[Envelope], carried: Sequence[Carried]) -> str:
     """Names a set of answers down to the last byte, in whatever order they came."""
+    answered = [(envelope, "") for envelope in envelopes]
+    answered += [(last.envelope, last.plan_digest) for last in carried]
     parts = sorted(
-        frame(e.outlet.encode(), e.sealed_seed, e.vector_digest.encode(), e.signature)
-        for e in envelopes
+        frame(
+            e.outlet.encode(), e.sealed_seed, e.vector_digest.encode(), e.signature, plan.encode()
+        )
+        for e, plan in answered
     )
     return digest(frame(*parts))

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18server/wire/office.proto\x12\rescapement.v1\"K\n\x0fPlannedReleases\x12\x0f\n\x07purpose\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\r\x12\x10\n\x03rho\x18\x03 \x01(\tH\x00\x88\x01\x01\x42\x06\n\x04_rho\"d\n\x10SignNightRequest\x12\r\n\x05night\x18\x01 \x01(\t\x12\x0f\n\x07\x63ut_off\x18\x02 \x01(\t\x12\x30\n\x08releases\x18\x03 \x03(\x0b\x32\x1e.escapement.v1.PlannedReleases\"#\n\x12SignReleaseRequest\x12\r\n\x05\x64raft\x18\x01 \x01(\x0c\"0\n\nSignedPlan\x12\x0f\n\x07payload\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"Y\n\x08\x45nvelope\x12\x0e\n\x06outlet\x18\x01 \x01(\t\x12\x13\n\x0bsealed_seed\x18\x02 \x01(\x0c\x12\x15\n\rvector_digest\x18\x03 \x01(\t\x12\x11\n\tsignature\x18\x04 \x01(\x0c\"P\n\rUnlockRequest\x12\x13\n\x0bplan_digest\x18\x01 \x01(\t\x12*\n\tenvelopes\x18\x02 \x03(\x0b\x32\x17.escapement.v1.Envelope\"\x15\n\x05\x43hunk\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"\"\n\x11\x43loseNightRequest\x12\r\n\x05night\x18\x01 \x01(\t\"\x14\n\x12\x43loseNightResponse\"o\n\x07Refusal\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0e\n\x06outlet\x18\x03 \x01(\t\x12\x0f\n\x07purpose\x18\x04 \x01(\t\x12\x11\n\trequested\x18\x05 \x01(\t\x12\x11\n\tremaining\x18\x06 \x01(\t2\xb1\x02\n\x06Office\x12G\n\tSignNight\x12\x1f.escapement.v1.SignNightRequest\x1a\x19.escapement.v1.SignedPlan\x12K\n\x0bSignRelease\x12!.escapement.v1.SignReleaseRequest\x1a\x19.escapement.v1.SignedPlan\x12>\n\x06Unlock\x12\x1c.escapement.v1.UnlockRequest\x1a\x14.escapement.v1.Chunk0\x01\x12Q\n\nCloseNight\x12 .escapement.v1.CloseNightRequest\x1a!.escapement.v1.CloseNightResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18server/wire/office.proto\x12\rescapement.v1\"K\n\x0fPlannedReleases\x12\x0f\n\x07purpose\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\r\x12\x10\n\x03rho\x18\x03 \x01(\tH\x00\x88\x01\x01\x42\x06\n\x04_rho\"d\n\x10SignNightRequest\x12\r\n\x05night\x18\x01 \x01(\t\x12\x0f\n\x07\x63ut_off\x18\x02 \x01(\t\x12\x30\n\x08releases\x18\x03 \x03(\x0b\x32\x1e.escapement.v1.PlannedReleases\"#\n\x12SignReleaseRequest\x12\r\n\x05\x64raft\x18\x01 \x01(\x0c\"0\n\nSignedPlan\x12\x0f\n\x07payload\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"Y\n\x08\x45nvelope\x12\x0e\n\x06outlet\x18\x01 \x01(\t\x12\x13\n\x0bsealed_seed\x18\x02 \x01(\x0c\x12\x15\n\rvector_digest\x18\x03 \x01(\t\x12\x11\n\tsignature\x18\x04 \x01(\x0c\"\x81\x01\n\rUnlockRequest\x12\x13\n\x0bplan_digest\x18\x01 \x01(\t\x12*\n\tenvelopes\x18\x02 \x03(\x0b\x32\x17.escapement.v1.Envelope\x12/\n\x07\x63\x61rried\x18\x03 \x03(\x0b\x32\x1e.escapement.v1.CarriedEnvelope\"Q\n\x0f\x43\x61rriedEnvelope\x12)\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32\x17.escapement.v1.Envelope\x12\x13\n\x0bplan_digest\x18\x02 \x01(\t\"\x15\n\x05\x43hunk\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"\"\n\x11\x43loseNightRequest\x12\r\n\x05night\x18\x01 \x01(\t\"\x14\n\x12\x43loseNightResponse\"o\n\x07Refusal\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0e\n\x06outlet\x18\x03 \x01(\t\x12\x0f\n\x07purpose\x18\x04 \x01(\t\x12\x11\n\trequested\x18\x05 \x01(\t\x12\x11\n\tremaining\x18\x06 \x01(\t\"$\n\x13\x43ollectBatchRequest\x12\r\n\x05\x61\x66ter\x18\x01 \x01(\x04\",\n\x0bSealedBatch\x12\r\n\x05\x62\x61tch\x18\x01 \x01(\x04\x12\x0e\n\x06sealed\x18\x02 \x03(\x0c\"3\n\x13RefreshShareRequest\x12\r\n\x05\x65poch\x18\x01 \x01(\r\x12\r\n\x05\x64\x65lta\x18\x02 \x01(\x0c\"9\n\x14RefreshShareResponse\x12\r\n\x05\x65poch\x18\x01 \x01(\r\x12\x12\n\npublic_key\x18\x02 \x01(\x0c\x32\xdc\x03\n\x06Office\x12G\n\tSignNight\x12\x1f.escapement.v1.SignNightRequest\x1a\x19.escapement.v1.SignedPlan\x12K\n\x0bSignRelease\x12!.escapement.v1.SignReleaseRequest\x1a\x19.escapement.v1.SignedPlan\x12>\n\x06Unlock\x12\x1c.escapement.v1.UnlockRequest\x1a\x14.escapement.v1.Chunk0\x01\x12Q\n\nCloseNight\x12 .escapement.v1.CloseNightRequest\x1a!.escapement.v1.CloseNightResponse\x12P\n\x0c\x43ollectBatch\x12\".escapement.v1.CollectBatchRequest\x1a\x1a.escapement.v1.SealedBatch0\x01\x12W\n\x0cRefreshShare\x12\".escapement.v1.RefreshShareRequest\x1a#.escapement.v1.RefreshShareResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,16 +41,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SIGNEDPLAN']._serialized_end=307
   _globals['_ENVELOPE']._serialized_start=309
   _globals['_ENVELOPE']._serialized_end=398
-  _globals['_UNLOCKREQUEST']._serialized_start=400
-  _globals['_UNLOCKREQUEST']._serialized_end=480
-  _globals['_CHUNK']._serialized_start=482
-  _globals['_CHUNK']._serialized_end=503
-  _globals['_CLOSENIGHTREQUEST']._serialized_start=505
-  _globals['_CLOSENIGHTREQUEST']._serialized_end=539
-  _globals['_CLOSENIGHTRESPONSE']._serialized_start=541
-  _globals['_CLOSENIGHTRESPONSE']._serialized_end=561
-  _globals['_REFUSAL']._serialized_start=563
-  _globals['_REFUSAL']._serialized_end=674
-  _globals['_OFFICE']._serialized_start=677
-  _globals['_OFFICE']._serialized_end=982
+  _globals['_UNLOCKREQUEST']._serialized_start=401
+  _globals['_UNLOCKREQUEST']._serialized_end=530
+  _globals['_CARRIEDENVELOPE']._serialized_start=532
+  _globals['_CARRIEDENVELOPE']._serialized_end=613
+  _globals['_CHUNK']._serialized_start=615
+  _globals['_CHUNK']._serialized_end=636
+  _globals['_CLOSENIGHTREQUEST']._serialized_start=638
+  _globals['_CLOSENIGHTREQUEST']._serialized_end=672
+  _globals['_CLOSENIGHTRESPONSE']._serialized_start=674
+  _globals['_CLOSENIGHTRESPONSE']._serialized_end=694
+  _globals['_REFUSAL']._serialized_start=696
+  _globals['_REFUSAL']._serialized_end=807
+  _globals['_COLLECTBATCHREQUEST']._serialized_start=809
+  _globals['_COLLECTBATCHREQUEST']._serialized_end=845
+  _globals['_SEALEDBATCH']._serialized_start=847
+  _globals['_SEALEDBATCH']._serialized_end=891
+  _globals['_REFRESHSHAREREQUEST']._serialized_start=893
+  _globals['_REFRESHSHAREREQUEST']._serialized_end=944
+  _globals['_REFRESHSHARERESPONSE']._serialized_start=946
+  _globals['_REFRESHSHARERESPONSE']._serialized_end=1003
+  _globals['_OFFICE']._serialized_start=1006
+  _globals['_OFFICE']._serialized_end=1482
 # @@protoc_insertion_point(module_scope)

@@ -54,6 +54,16 @@ class OfficeStub:
                 request_serializer=server_dot_wire_dot_office__pb2.CloseNightRequest.SerializeToString,
                 response_deserializer=server_dot_wire_dot_office__pb2.CloseNightResponse.FromString,
                 _registered_method=True)
+        self.CollectBatch = channel.unary_stream(
+                '/escapement.v1.Office/CollectBatch',
+                request_serializer=server_dot_wire_dot_office__pb2.CollectBatchRequest.SerializeToString,
+                response_deserializer=server_dot_wire_dot_office__pb2.SealedBatch.FromString,
+                _registered_method=True)
+        self.RefreshShare = channel.unary_unary(
+                '/escapement.v1.Office/RefreshShare',
+                request_serializer=server_dot_wire_dot_office__pb2.RefreshShareRequest.SerializeToString,
+                response_deserializer=server_dot_wire_dot_office__pb2.RefreshShareResponse.FromString,
+                _registered_method=True)
 
 
 class OfficeServicer:
@@ -87,6 +97,20 @@ class OfficeServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CollectBatch(self, request, context):
+        """Takes the registrations of the batch after this one: closes it if enough outlets are in it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RefreshShare(self, request, context):
+        """Moves the office's share of the token key by what HQ moves its own; the sum stays.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OfficeServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -109,6 +133,16 @@ def add_OfficeServicer_to_server(servicer, server):
                     servicer.CloseNight,
                     request_deserializer=server_dot_wire_dot_office__pb2.CloseNightRequest.FromString,
                     response_serializer=server_dot_wire_dot_office__pb2.CloseNightResponse.SerializeToString,
+            ),
+            'CollectBatch': grpc.unary_stream_rpc_method_handler(
+                    servicer.CollectBatch,
+                    request_deserializer=server_dot_wire_dot_office__pb2.CollectBatchRequest.FromString,
+                    response_serializer=server_dot_wire_dot_office__pb2.SealedBatch.SerializeToString,
+            ),
+            'RefreshShare': grpc.unary_unary_rpc_method_handler(
+                    servicer.RefreshShare,
+                    request_deserializer=server_dot_wire_dot_office__pb2.RefreshShareRequest.FromString,
+                    response_serializer=server_dot_wire_dot_office__pb2.RefreshShareResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -219,6 +253,60 @@ class Office:
             '/escapement.v1.Office/CloseNight',
             server_dot_wire_dot_office__pb2.CloseNightRequest.SerializeToString,
             server_dot_wire_dot_office__pb2.CloseNightResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CollectBatch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/escapement.v1.Office/CollectBatch',
+            server_dot_wire_dot_office__pb2.CollectBatchRequest.SerializeToString,
+            server_dot_wire_dot_office__pb2.SealedBatch.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RefreshShare(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/escapement.v1.Office/RefreshShare',
+            server_dot_wire_dot_office__pb2.RefreshShareRequest.SerializeToString,
+            server_dot_wire_dot_office__pb2.RefreshShareResponse.FromString,
             options,
             channel_credentials,
             insecure,

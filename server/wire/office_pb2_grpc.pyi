@@ -43,6 +43,10 @@ class OfficeStub:
     """Answers with the sum of masks less the office's noise, for exactly one set of outlets."""
     CloseNight: _grpc.UnaryUnaryMultiCallable[_office_pb2.CloseNightRequest, _office_pb2.CloseNightResponse]
     """Gives back what the night reserved and did not charge."""
+    CollectBatch: _grpc.UnaryStreamMultiCallable[_office_pb2.CollectBatchRequest, _office_pb2.SealedBatch]
+    """Takes the registrations of the batch after this one: closes it if enough outlets are in it."""
+    RefreshShare: _grpc.UnaryUnaryMultiCallable[_office_pb2.RefreshShareRequest, _office_pb2.RefreshShareResponse]
+    """Moves the office's share of the token key by what HQ moves its own; the sum stays."""
 
 @_typing.type_check_only
 class OfficeAsyncStub(OfficeStub):
@@ -55,6 +59,10 @@ class OfficeAsyncStub(OfficeStub):
     """Answers with the sum of masks less the office's noise, for exactly one set of outlets."""
     CloseNight: _aio.UnaryUnaryMultiCallable[_office_pb2.CloseNightRequest, _office_pb2.CloseNightResponse]  # type: ignore[assignment]
     """Gives back what the night reserved and did not charge."""
+    CollectBatch: _aio.UnaryStreamMultiCallable[_office_pb2.CollectBatchRequest, _office_pb2.SealedBatch]  # type: ignore[assignment]
+    """Takes the registrations of the batch after this one: closes it if enough outlets are in it."""
+    RefreshShare: _aio.UnaryUnaryMultiCallable[_office_pb2.RefreshShareRequest, _office_pb2.RefreshShareResponse]  # type: ignore[assignment]
+    """Moves the office's share of the token key by what HQ moves its own; the sum stays."""
 
 class OfficeServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -88,5 +96,21 @@ class OfficeServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_office_pb2.CloseNightResponse, _abc.Awaitable[_office_pb2.CloseNightResponse]]:
         """Gives back what the night reserved and did not charge."""
+
+    @_abc_1.abstractmethod
+    def CollectBatch(
+        self,
+        request: _office_pb2.CollectBatchRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_office_pb2.SealedBatch], _abc.AsyncIterator[_office_pb2.SealedBatch]]:
+        """Takes the registrations of the batch after this one: closes it if enough outlets are in it."""
+
+    @_abc_1.abstractmethod
+    def RefreshShare(
+        self,
+        request: _office_pb2.RefreshShareRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_office_pb2.RefreshShareResponse, _abc.Awaitable[_office_pb2.RefreshShareResponse]]:
+        """Moves the office's share of the token key by what HQ moves its own; the sum stays."""
 
 def add_OfficeServicer_to_server(servicer: OfficeServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -16,6 +16,12 @@ STATUS: dict[str, grpc.StatusCode] = {
     "BudgetExceeded": grpc.StatusCode.RESOURCE_EXHAUSTED,
     "InvalidParameter": grpc.StatusCode.INVALID_ARGUMENT,
     "OfficePaused": grpc.StatusCode.UNAVAILABLE,
+    "NotAllowed": grpc.StatusCode.PERMISSION_DENIED,
+    "QuotaReached": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "TokenRefused": grpc.StatusCode.INVALID_ARGUMENT,
+    "RegistrationRefused": grpc.StatusCode.FAILED_PRECONDITION,
+    "RefreshRefused": grpc.StatusCode.FAILED_PRECONDITION,
+    "DirectoryRefused": grpc.StatusCode.NOT_FOUND,
 }
 """Every error that a peer may see, by the name of its type; any other is INTERNAL, without text."""
 

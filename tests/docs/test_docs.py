@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -10,15 +11,18 @@ from click import Group
 from pydantic import BaseModel
 from typer.main import get_command
 
+from features.bands import BandPolicy
 from outlet_client.main import app as outlet_app
 from outlet_client.settings import OutletFile, OutletSettings
 from privacy.loss import EpsilonDelta, Rho, epsilon_of
 from privacy.units import Purpose, Unit
 from sandbox.main import app as sandbox_app
+from server.holder.settings import TokenSettings
 from server.hq.main import app as hq_app
-from server.hq.settings import HqFile, HqSettings
+from server.hq.services import HqToml
+from server.hq.settings import HqSettings
 from server.office.main import app as office_app
-from server.office.settings import OfficeSettings
+from server.office.settings import OfficeSettings, OfficeTokens
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -30,7 +34,8 @@ def test_the_privacy_statement_prints_the_programs_defaults() -> None:
     page = (ROOT / "docs/privacy-statement.md").read_text()
     assert f"epsilon {office.epsilon:g} at delta {office.delta:g}" in page
     assert f"rho {float(year):.5f}" in page
-    counts, costs, month = hq.counts(), hq.costs(), Rho(0)
+    outcomes = len(HqToml().outcomes)
+    counts, costs, month = hq.counts(outcomes), hq.costs(outcomes), Rho(0)
     for purpose, share in office.shares.items():
         if purpose.unit is Unit.EVENT:
             continue
@@ -44,10 +49,23 @@ def test_the_privacy_statement_prints_the_programs_defaults() -> None:
     assert f"training costs epsilon {epsilon_of(month, office.delta):.2f} by itself" in page
 
 
+def test_the_privacy_statement_prints_what_a_year_of_points_costs_an_event() -> None:
+    office, hq = OfficeSettings(), HqSettings()
+    page = (ROOT / "docs/privacy-statement.md").read_text()
+    cost, year = hq.points_cost(), office.policy().guarantee(Unit.EVENT)
+    assert cost is not None
+    row = f"| {office.event_noise:g} | {float(cost):g} | {office.points_a_year} |"
+    assert f"{row} {year.epsilon:.0f} |" in page
+    # Bands begin a new week at each training, which releases points once more to calibrate.
+    a_training = -(-hq.train_days // hq.band_days) + 1
+    assert a_training * 365 / hq.train_days <= office.points_a_year
+
+
 def test_hq_asks_within_what_the_office_allows_for_a_year_of_trainings() -> None:
     policy, hq = OfficeSettings().policy(), HqSettings()
-    for purpose, count in hq.counts().items():
-        cost = hq.costs()[purpose]
+    outcomes = len(HqToml().outcomes)
+    for purpose, count in hq.counts(outcomes).items():
+        cost = hq.costs(outcomes)[purpose]
         assert cost is not None
         assert cost * count * hq.trainings_a_year <= policy.limit(purpose)
     assert policy.limit(Purpose.POINTS) > 0
@@ -79,8 +97,10 @@ def test_every_source_that_a_docstring_cites_is_in_the_references() -> None:
     ("model", "prefix"),
     [
         (OfficeSettings, "promise."),
-        (HqFile, ""),
+        (HqToml, ""),
         (HqSettings, "training."),
+        (TokenSettings, "tokens."),
+        (OfficeTokens, "tokens."),
         (OutletFile, ""),
         (OutletSettings, "floors."),
     ],
@@ -90,11 +110,15 @@ def test_every_setting_is_documented_with_its_default(model: type[BaseModel], pr
     for name, field in model.model_fields.items():
         if isinstance(field.default, BaseModel):
             continue  # a section of its own
+        if isinstance(field.default, BandPolicy):
+            for key, value in asdict(field.default).items():
+                assert f"| `bands.{key}` | {value} |" in page
+            continue
         row = next(
             (line for line in page.splitlines() if line.startswith(f"| `{prefix}{name}` |")), ""
         )
         assert row, f"docs/settings.md does not name {prefix}{name}"
-        if isinstance(field.default, int | float | bool) or name in ("night_at", "outcome"):
+        if isinstance(field.default, int | float | bool) or name == "night_at":
             assert f"| {field.default} |" in row
 
 

@@ -21,6 +21,7 @@ from features.events import (
 )
 from features.ledger import canonical_events
 from features.outcomes import Outcome, Thresholds, observe
+from features.points import COUNT_SHARE, PointsCode
 from features.scorecard import POINTS_PER_LOGIT, Scorecard, probability
 from features.snapshot import CutOff, Snapshot
 
@@ -79,16 +80,19 @@ def test_the_score_from_sums_over_outlets_is_the_score_from_all_records(
     drawn: list[tuple[object, ...]],
 ) -> None:
     random = np.random.default_rng(0)
-    card = Scorecard.uncapped("y", random.normal(size=DIMENSION))
+    card = Scorecard.of("y", random.normal(size=DIMENSION))
+    code = PointsCode.lossless((card,))
     events = events_of(drawn)
-    sums = np.zeros((len(PEOPLE), 3))
+    sums = np.zeros((len(PEOPLE), code.width))
     for part in events.partition_by("outlet"):
         own = event_features(Snapshot.take(part, CUT, END))
         for index, customer in enumerate(PEOPLE):
             mine = (own.keys["customer"] == customer).to_numpy()
-            sums[index] += card.event_points(own)[mine].sum(axis=0)
+            sums[index] += code.rows(own)[mine].sum(axis=0)
     linked = features_of(events) @ np.asarray(card.weights) * POINTS_PER_LOGIT
-    np.testing.assert_allclose(card.score(sums), linked, rtol=1e-9, atol=1e-9)
+    [scores] = code.scores(sums)
+    np.testing.assert_allclose(scores, linked, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(card.score(features_of(events)), linked, rtol=1e-12, atol=1e-12)
 
 
 @given(rows)
@@ -101,11 +105,17 @@ def test_every_feature_stays_within_its_public_bounds(drawn: list[tuple[object, 
 
 
 @given(rows, st.floats(0.01, 50))
-def test_no_event_says_more_than_the_event_cap(drawn: list[tuple[object, ...]], cap: float) -> None:
-    card = Scorecard("y", tuple(np.linspace(-3, 3, DIMENSION)), cap)
-    points = card.event_points(event_features(Snapshot.take(events_of(drawn), CUT, END)))
-    assert (np.abs(points[:, :2]) <= cap).all()
-    assert (points[:, 2] == 1).all()
+def test_no_event_says_more_than_the_event_cap(
+    drawn: list[tuple[object, ...]], size: float
+) -> None:
+    card = Scorecard.of("y", np.linspace(-3, 3, DIMENSION) * size)
+    events = event_features(Snapshot.take(events_of(drawn), CUT, END))
+    lossless = PointsCode.lossless((card,)).rows(events)
+    assert (np.abs(lossless[:, :2]) <= 1 + 1e-12).all()
+    assert (lossless[:, 2] == 1).all()
+    capped = PointsCode.tangent((card,), np.eye(DIMENSION)).rows(events)
+    assert (np.abs(capped[:, 0]) <= np.sqrt(1 - COUNT_SHARE**2) + 1e-12).all()
+    assert (capped[:, 1] == COUNT_SHARE).all()
 
 
 def test_features_of_one_known_customer_are_what_their_docstrings_say() -> None:
@@ -149,13 +159,23 @@ def test_a_snapshot_counts_what_it_leaves_out() -> None:
 
 
 def test_a_scorecard_reads_back_and_a_foreign_or_broken_one_is_refused() -> None:
-    card = Scorecard.uncapped("y", np.arange(DIMENSION) / 7)
+    card = Scorecard.of("y", np.arange(DIMENSION) / 7)
     assert Scorecard.decode(card.encode()) == card
-    for broken in [b"{}", b"x", card.encode().replace(b"/v1/", b"/v0/")]:
+    for broken in [
+        b"{}",
+        b"x",
+        b"",
+        b"\xff",
+        b"[" * 100_000,
+        card.encode().replace(b"/v1/", b"/v0/"),
+        card.encode().replace(b"[0.0,", b"[1" + b"0" * 400 + b","),
+        card.encode().replace(b"[0.0,", b"[NaN,"),
+        card.encode().replace(b"[0.0,", b"[0.0,0.0,"),
+    ]:
         with pytest.raises(CatalogueError):
             Scorecard.decode(broken)
     with pytest.raises(CatalogueError):
-        Scorecard("y", (float("nan"),) * DIMENSION, 1.0)
+        Scorecard("y", (float("nan"),) * DIMENSION)
 
 
 def test_twenty_points_double_the_odds() -> None:

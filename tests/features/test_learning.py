@@ -48,6 +48,7 @@ def test_the_preconditioner_whitens_what_is_above_the_noise() -> None:
     values = np.linalg.eigvalsh(second / preconditioner.customers)
     assert values.max() == pytest.approx(1, rel=1e-9)
     assert preconditioner.customers == pytest.approx((short[:, 0] ** 2).sum())
+    np.testing.assert_allclose(preconditioner.second, short.T @ short / preconditioner.customers)
 
 
 def test_a_preconditioner_of_pure_noise_blows_nothing_up() -> None:
@@ -83,7 +84,7 @@ def test_counts_without_both_outcomes_have_no_auc() -> None:
 
 
 def test_a_preconditioner_of_another_size_or_not_finite_is_refused() -> None:
-    good = Preconditioner(np.eye(DIMENSION), 1.0).encode()
+    good = Preconditioner(np.eye(DIMENSION), 1.0, np.eye(DIMENSION)).encode()
     assert Preconditioner.decode_matrix(good).tolist() == np.eye(DIMENSION).tolist()
     for bad in (good[:-8], np.full((DIMENSION, DIMENSION), np.nan).tobytes()):
         with pytest.raises(CatalogueError):

@@ -1,42 +1,67 @@
-"""Networks of real processes for tests: three outlets, one round, keys made afresh."""
+"""Networks of real processes for tests: a few outlets, one round, keys made afresh."""
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
+from privacy.units import Purpose
 from sandbox.network import Settings
-from sandbox.processes import Processes
+from tests.federation.forked import Forked
 from tests.networks import TARGET, small_world
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+CUSTOMERS = 150
+SHARES = {
+    Purpose.MOMENTS: Fraction("0.15"),
+    Purpose.TRAINING: Fraction("0.75"),
+    Purpose.EVALUATION: Fraction("0.05"),
+    Purpose.CALIBRATION: Fraction("0.05"),
+    Purpose.POINTS: Fraction(1),
+}
+
+
+def whole_nights(
+    epsilon: float | None = 1.0, rounds: int = 1, trainings: int = 1, timeout: float = 30.0
+) -> Settings:
+    """All of a budget in a few trainings, calibration included; points carry no noise."""
+    made = Settings.one_training(epsilon, 1e-6, rounds)
+    wants = {
+        "shares": SHARES,
+        "trainings_a_year": trainings,
+        "timeout": timeout,
+        "patience": 3.0,
+        "train_days": 0.0,
+        "band_days": 0.0,
+    }
+    return Settings(
+        made.office.model_copy(update={"shares": SHARES}),
+        made.hq.model_copy(update=wants),
+        made.outlet,
+    )
+
 
 @pytest.fixture
-def enrol(tmp_path: Path) -> Iterator[Callable[..., Processes]]:
+def enrol(tmp_path: Path) -> Iterator[Callable[..., Forked]]:
     """Makes a network; whatever the test leaves running is ended."""
-    made: list[Processes] = []
+    made: list[Forked] = []
 
     def build(
-        outlets: int = 4, *, trainings: int = 1, rounds: int = 1, epsilon: float | None = 1.0
-    ) -> Processes:
-        world = small_world(outlets=outlets, customers=300)
+        outlets: int = 3, *, trainings: int = 1, rounds: int = 1, epsilon: float | None = 1.0
+    ) -> Forked:
+        world = small_world(outlets=outlets, customers=CUSTOMERS)
         everybody = np.ones(len(world.customers), dtype=bool)
-        settings = Settings.one_training(epsilon, 1e-6, rounds)
-        hq = settings.hq.model_copy(
-            update={"trainings_a_year": trainings, "timeout": 30.0, "patience": 3.0}
-        )
-        settings = Settings(settings.office, hq, settings.outlet)
-        made.append(
-            Processes.enrol(
-                tmp_path / f"network{len(made)}", world, TARGET, world.y, everybody, settings
-            )
-        )
-        return made[-1]
+        settings = whole_nights(epsilon, rounds, trainings)
+        folder = tmp_path / f"network{len(made)}"
+        network = Forked.enrol(folder, world, {TARGET: world.y}, everybody, settings)
+        made.append(network)
+        return network
 
     yield build
     for network in made:

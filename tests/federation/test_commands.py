@@ -11,8 +11,10 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
+from outlet_client import main as outlet_main
 from outlet_client.answers import AnswerStore
 from outlet_client.main import app as outlet_app
+from outlet_client.services import Services
 from privacy.errors import AnswerRefused, PlanRefused
 from privacy.identity import Card, CardRefused, Identity, Kind
 from privacy.keyring import Keyring
@@ -41,7 +43,10 @@ def run(app: typer.Typer, *arguments: object, code: int = 0, typed: str = "") ->
 def parties(tmp_path: Path) -> Path:
     """HQ, office and one outlet, enrolled with one another by their commands."""
     hq, office, outlet = (tmp_path / name for name in ("hq", "office", "o1"))
-    run(hq_app, "init", "--name", "hq", "--address", "127.0.0.1:1", "--home", hq)
+    run(
+        hq_app, "init", "--name", "hq", "--address", "127.0.0.1:1", "--services", "127.0.0.1:3",
+        "--home", hq,
+    )  # fmt: skip
     run(office_app, "init", "--name", "dpo", "--address", "127.0.0.1:2", "--home", office)
     run(hq_app, "office", "add", office / "public.json", "--home", hq, typed="y\n")
     run(office_app, "hq", "add", hq / "public.json", "--home", office, typed="y\n")
@@ -79,7 +84,10 @@ def test_cards_are_exchanged_after_fingerprints_were_compared(parties: Path) -> 
 def test_secrets_are_readable_by_their_owner_only_and_never_overwritten(parties: Path) -> None:
     for name in ("hq", "office", "o1"):
         assert (parties / name / "identity.json").stat().st_mode & 0o077 == 0
-    again = run(hq_app, "init", "--name", "x", "--address", "h:1", "--home", parties / "hq", code=1)
+    again = run(
+        hq_app, "init", "--name", "x", "--address", "h:1", "--services", "h:2",
+        "--home", parties / "hq", code=1,
+    )  # fmt: skip
     assert "keys exist already" in again
 
 
@@ -138,8 +146,9 @@ def test_a_card_with_another_outlets_keys_or_a_broken_one_is_refused(parties: Pa
         with pytest.raises(CardRefused):
             Card.decode(forged, Kind.OUTLET)
     assert "expected 1 to 40 ASCII" in run(
-        hq_app, "init", "--name", "caf\u00e9", "--address", "h:1", "--home", parties / "x", code=1
-    )
+        hq_app, "init", "--name", "caf\u00e9", "--address", "h:1", "--services", "h:2",
+        "--home", parties / "x", code=1,
+    )  # fmt: skip
 
 
 def test_a_pause_in_the_wrong_folder_says_so_and_a_backup_stays_paused(parties: Path) -> None:
@@ -158,13 +167,18 @@ def test_databases_are_for_their_own_user_only(parties: Path) -> None:
             assert file.stat().st_mode & 0o077 == 0, file
 
 
-def test_doctor_names_what_is_wrong_and_what_to_do(parties: Path) -> None:
+def test_doctor_names_what_is_wrong_and_what_to_do(
+    parties: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outlet_main, "REACH_SECONDS", 0.2)
     home = parties / "o1"
     said = run(outlet_app, "doctor", "--home", home, code=1)
     assert "✓ keys: outlet o1" in said
     assert "✗ ledger:" in said
     assert "no such file" in said
     assert "127.0.0.1:1: ConnectionRefusedError; is a night running there" in said
+    assert "✗ HQ's services: HQ: no answer in 0.2 s from its services" in said
+    assert "✗ office's services: the privacy office: no answer in 0.2 s" in said
     row = {
         "customer_id": "a", "outlet_id": "o1", "purchased_at": "2026-01-01", "price": "1.0",
         "list_price": "1.0", "is_return": "false", "basket_id": "b",
@@ -175,7 +189,12 @@ def test_doctor_names_what_is_wrong_and_what_to_do(parties: Path) -> None:
     )
 
 
-def test_exit_codes_tell_a_timer_what_happened(parties: Path, tmp_path: Path) -> None:
+def test_exit_codes_tell_a_timer_what_happened(
+    parties: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect = Services.connect
+    hurried = lambda own, hq, office: connect(own, hq, office, timeout=0.2)  # noqa: E731
+    monkeypatch.setattr(Services, "connect", hurried)
     settings = parties / "o1" / "escapement.toml"
     settings.write_text('ledger = "ledger.csv"\njoin_minutes = 0.001\n')
     assert "ConnectError" in run(outlet_app, "nightly", "--home", parties / "o1", code=3)

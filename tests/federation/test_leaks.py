@@ -1,10 +1,17 @@
-"""A real ledger with phones and e-mails: none of it reaches HQ or the office, in no form."""
+"""A real ledger with phones and e-mails: none of it reaches HQ or the office, in no form.
+
+And no token reaches the office, and nothing at HQ says whose a token is.
+"""
 
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import hashlib
+import sqlite3
 import struct
+from contextlib import closing
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,10 +20,18 @@ import pytest
 
 from features.ledger import canonical_events
 from features.snapshot import CutOff, Snapshot
-from sandbox.network import Settings
-from sandbox.processes import Processes
+from outlet_client.consent import Consent
+from outlet_client.introduce import client_book
+from outlet_client.people import People, State
+from outlet_client.settings import OutletFile
+from privacy.identity import Kind
+from privacy.keyring import Keyring
+from privacy.registrations import nonce_of, tag_of
+from privacy.tokens import Token, token
+from sandbox.processes import NOTICE
 from sandbox.replay import World
-from tests.federation.test_nights import start_patched
+from tests.federation.conftest import whole_nights
+from tests.federation.forked import Forked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,41 +40,76 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.federation
 
 CUT_OFF, HORIZON_END = CutOff.parse("2011-08-31"), CutOff.parse("2011-12-09").date
-CUSTOMERS = 250
+CUSTOMERS, OUTLETS = 250, 5
+BY_EMAIL = 3
+"""One customer of so many gave no phone."""
 
-RECORD_HQ = """
-import pathlib
-from server.hq.superlink import SuperLinkGrid
-original = SuperLinkGrid._inflated
-def record(self, head, end):
-    reply = original(self, head, end)
-    with open("{file}", "ab") as file:
-        for name, value in reply.content.config_records["answer"].items():
-            file.write(value if isinstance(value, bytes) else str(value).encode())
-    return reply
-SuperLinkGrid._inflated = record
-"""
-RECORD_OFFICE = """
-from server.office.service import OfficeService
-for name in ("SignNight", "SignRelease", "Unlock", "CloseNight"):
+RECORD = """
+def recorded(kind, *names):
     def make(original):
         def record(self, request, context):
             with open("{file}", "ab") as file:
                 file.write(request.SerializeToString())
             return original(self, request, context)
         return record
-    setattr(OfficeService, name, make(getattr(OfficeService, name)))
+    for name in names:
+        setattr(kind, name, make(getattr(kind, name)))
+from server.holder.service import TokensService
+recorded(TokensService, "Evaluate")
+"""
+RECORD_OFFICE = (
+    RECORD
+    + """
+from server.office.service import OfficeService, RelayService
+recorded(OfficeService, "SignNight", "SignRelease", "Unlock", "CloseNight", "CollectBatch")
+recorded(RelayService, "OpenBatch", "Submit")
+"""
+)
+RECORD_SERVICES = (
+    RECORD
+    + """
+from server.hq.services import LibraryService
+recorded(LibraryService, "Directory", "Book")
+"""
+)
+RECORD_NIGHT = """
+from server.hq.office_client import OfficeClient
+from server.hq.superlink import SuperLinkGrid
+inflated, collect = SuperLinkGrid._inflated, OfficeClient.collect_batch
+def record(self, head, end):
+    reply = inflated(self, head, end)
+    answer = reply.content.config_records["answer"] if reply.has_content() else {"": reply.error}
+    with open("{file}", "ab") as file:
+        for value in answer.values():
+            file.write(value if isinstance(value, bytes) else str(value).encode())
+    return reply
+def record_batch(self, after):
+    batch, sealed = collect(self, after)
+    with open("{file}", "ab") as file:
+        file.write(b"".join(sealed))
+    return batch, sealed
+SuperLinkGrid._inflated, OfficeClient.collect_batch = record, record_batch
 """
 
 
 def raw_ledger(shared_data: Path) -> pl.DataFrame:
-    """Rows of 250 real customers, phones and e-mails included."""
+    """Rows of real customers at a few outlets as a till writes them, phones and e-mails included.
+
+    Outlets get long names, which no random bytes spell; every third customer gave no phone.
+    """
     ledger = pl.read_parquet(shared_data / "or_ledger.parquet").with_columns(
         pl.col(pl.Categorical).cast(pl.String)
     )
+    largest = ledger["outlet_id"].value_counts(sort=True)["outlet_id"].head(OUTLETS)
+    ledger = ledger.filter(pl.col("outlet_id").is_in(largest.implode())).with_columns(
+        outlet_id="boutique-" + pl.col("outlet_id")
+    )
     early = ledger.filter(pl.col("purchased_at") <= CUT_OFF.date)
     some = early["customer_id"].unique().sort().head(CUSTOMERS)
-    return ledger.filter(pl.col("customer_id").is_in(some.implode()))
+    silent = some.gather_every(BY_EMAIL).implode()
+    return ledger.filter(pl.col("customer_id").is_in(some.implode())).with_columns(
+        phone=pl.when(~pl.col("customer_id").is_in(silent)).then(pl.col("phone"))
+    )
 
 
 def forms(text: str) -> Iterator[bytes]:
@@ -73,47 +123,216 @@ def forms(text: str) -> Iterator[bytes]:
         yield base64.b64encode(form.encode()).rstrip(b"=")
 
 
-def test_no_phone_email_customer_or_purchase_is_in_anything_hq_or_the_office_has(
-    shared_data: Path, tmp_path: Path
-) -> None:
+def written(folder: Path) -> dict[str, bytes]:
+    """Every file of a folder: databases, settings, logs, what was recorded."""
+    return {
+        str(file.relative_to(folder)): file.read_bytes()
+        for file in folder.rglob("*")
+        if file.is_file()
+    }
+
+
+def spellings(secret: bytes) -> tuple[bytes, ...]:
+    """Raw, hex and base64."""
+    return secret, secret.hex().encode(), base64.b64encode(secret).rstrip(b"=")
+
+
+@dataclass(frozen=True, slots=True)
+class Aftermath:
+    """A network after a night, stopped.
+
+    Attributes:
+        network: Its folders.
+        raw: What the tills wrote.
+        identifiers: Of each outlet's customers.
+        tokens: Of all customers, computed from both shares.
+    """
+
+    network: Forked
+    raw: pl.DataFrame
+    identifiers: dict[str, set[str]]
+    tokens: dict[str, Token]
+
+
+@pytest.fixture(scope="module")
+def after(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Aftermath:
     raw = raw_ledger(shared_data)
     events = canonical_events(raw, "or_ledger")
     people = Snapshot.take(events, CUT_OFF, HORIZON_END).history["customer"].unique().sort()
     judged = pl.DataFrame({"customer_id": people, "y": np.arange(len(people)) % 2, "fold": 0})
     world = World.of(events, judged, CUT_OFF, HORIZON_END)
     everybody = np.ones(len(people), dtype=bool)
-    settings = Settings.one_training(1.0, 1e-6, 1)
-    network = Processes.enrol(tmp_path, world, "y_loyal", world.y, everybody, settings)
-    for name in world.outlets:  # the outlet's own file has everything that a till writes
-        own = raw.filter(pl.col("outlet_id") == name)
-        own.write_parquet(network.outlet(name) / "ledger.parquet")
-    hq, office = tmp_path / "hq", tmp_path / "office"
+    folder = tmp_path_factory.mktemp("leaks") / "n"
+    network = Forked.enrol(folder, world, {"y_loyal": world.y}, everybody, whole_nights())
+    identifiers = {name: _keep_own_book(network.outlet(name), raw) for name in world.outlets}
+    hq, office = folder / "hq", folder / "office"
     try:
-        patch = RECORD_OFFICE.format(file=office / "recorded.bin")
-        start_patched(network, patch, "server.office.main", office, "serve")
-        program = start_patched(
-            network, RECORD_HQ.format(file=hq / "recorded.bin"), "server.hq.main", hq,
-            "night", "--name", "n1", "--cut-off", str(CUT_OFF),
-        )  # fmt: skip
+        for patch, script, arguments, home in (
+            (RECORD_OFFICE, "escapement-office", ("serve",), office),
+            (RECORD_SERVICES, "escapement-hq", ("serve",), hq),
+            (
+                RECORD_NIGHT, "escapement-hq",
+                ("night", "--name", "n1", "--cut-off", str(CUT_OFF), "--as-of", str(CUT_OFF)), hq,
+            ),
+        ):  # fmt: skip
+            file = home / f"recorded-{arguments[0]}.bin"
+            network.start_patched(patch.replace("{file}", str(file)), script, *arguments, home=home)
         network.start_outlets()
-        assert program.wait(timeout=180) == 0
+        assert network.running["hq night"].wait(timeout=180) == 0
+        for name in world.outlets:
+            assert network.running[f"{name} nightly"].wait(timeout=30) == 0
     finally:
         network.stop()
-    assert network.read_night("n1", "y_loyal").ended == "complete"
+    report = network.read_night("n1")
+    assert report.ended == "complete"
+    assert report.book is not None
+    shares = [
+        Keyring(hq, Kind.HQ).token_share(),
+        Keyring(office, Kind.OFFICE).token_share(),
+    ]
+    everyone = sorted(set().union(*identifiers.values()))
+    return Aftermath(network, raw, identifiers, {who: token(who, *shares) for who in everyone})
 
-    held = b"\0".join(
-        file.read_bytes() for folder in (hq, office) for file in folder.rglob("*") if file.is_file()
-    )
-    assert (hq / "recorded.bin").stat().st_size > 10_000
-    assert (office / "recorded.bin").stat().st_size > 1_000
+
+def _keep_own_book(home: Path, raw: pl.DataFrame) -> set[str]:
+    """Gives an outlet the file that its till writes as ledger and client book in one.
+
+    Returns:
+        Its customers' identifiers; all of them have consented.
+    """
+    raw.filter(pl.col("outlet_id") == home.name).write_parquet(home / "ledger.parquet")
+    for name in ("clients.csv", "outlet.db"):
+        (home / name).unlink()
+    settings = home / "escapement.toml"
+    lines = settings.read_text().splitlines()
+    kept = [line for line in lines if not line.startswith("clients")]
+    settings.write_text("\n".join(['region = "US"', *kept]) + "\n")
+    ring = Keyring(home, Kind.OUTLET)
+    people = People.open(home, ring.identity())
+    book = client_book(OutletFile.read(settings), people)
+    assert book.left_out == 0
+    at = dt.datetime.now(dt.UTC)
+    people.record_consents(Consent(key, NOTICE, at, "till") for key in book.identifiers)
+    people.close()
+    return set(book.identifiers.values())
+
+
+def test_every_outlet_had_identifiers_to_leak_and_used_them_for_tokens(after: Aftermath) -> None:
+    """Without this, what the other tests do not find would not have been there to be found."""
+    assert len(after.identifiers) == OUTLETS
+    for name, identifiers in after.identifiers.items():
+        home = after.network.outlet(name)
+        file = pl.read_parquet(home / "ledger.parquet")
+        own = file.unique("customer_id")
+        assert own["phone"].null_count() < len(own)
+        assert own["email"].null_count() == 0
+        assert file["outlet_id"].unique().to_list() == [name]
+        tagged = {who.partition(":")[0] for who in identifiers}
+        assert tagged == {"tel", "mailto"}
+        assert len(identifiers) == len(own) > 10
+        people = People.open(home, Keyring(home, Kind.OUTLET).identity())
+        assert people.counts()[State.LISTED] == len(identifiers)
+        for who in identifiers:
+            person = people.person(people.local_key(who))
+            assert person is not None
+            assert person.token == after.tokens[who].raw
+        people.close()
+
+
+def test_no_phone_email_customer_or_purchase_is_in_anything_hq_or_the_office_has(
+    after: Aftermath,
+) -> None:
+    files = [written(after.network.folder / role) for role in ("hq", "office")]
+    for role, least in zip(files, ((10_000, 1_000), (10_000,)), strict=True):
+        recorded = sorted(
+            (len(data) for name, data in role.items() if "recorded" in name), reverse=True
+        )
+        assert len(recorded) == len(least)
+        assert all(size > bound for size, bound in zip(recorded, least, strict=True))
+    held = b"\0".join(data for role in files for data in role.values())
     searched = 0
     for column in ("phone", "email", "customer_id", "basket_id"):
-        for text in raw[column].unique().to_list():
+        for text in after.raw[column].drop_nulls().unique().to_list():
             for form in forms(text):
                 assert form not in held, f"a {column} left its outlet"
                 searched += 1
-    for price in events["price"].filter(events["price"] % 1 != 0).unique().to_list()[:2000]:
+    for who in after.tokens:
+        assert all(form not in held for form in forms(who)), "an identifier left its outlet"
+    prices = canonical_events(after.raw, "or_ledger")["price"]
+    for price in prices.filter(prices % 1 != 0).unique().to_list()[:2000]:
         assert struct.pack("<d", price) not in held, "a price left its outlet"
     assert searched > 5_000
-    found = (network.outlet(next(iter(world.outlets))) / "ledger.parquet").read_bytes()
-    assert raw["customer_id"][0].encode() in found or len(found) > 1_000  # it was there to leave
+
+
+def test_the_office_holds_no_token_and_hq_only_where_its_slots_are(after: Aftermath) -> None:
+    hq, office = (written(after.network.folder / role) for role in ("hq", "office"))
+    assert {"office.db", "relay.db", "meter.db", "recorded-serve.bin"} <= set(office)
+    assert {"hq.db", "meter.db", "recorded-serve.bin", "recorded-night.bin"} <= set(hq)
+    at_office = b"\0".join(office.values())
+    beside = b"\0".join(data for name, data in hq.items() if name != "hq.db")
+    for one in after.tokens.values():
+        assert one.raw in hq["hq.db"]  # and the search would have found it
+        for spelling in spellings(one.raw):
+            assert spelling not in at_office
+            assert spelling not in beside
+
+
+def test_no_table_of_hqs_says_whose_a_token_is(after: Aftermath) -> None:
+    """No row, and no table, has an outlet's name beside a token or what stands for one."""
+    names = [name.encode() for name in after.identifiers]
+    with closing(sqlite3.connect(after.network.folder / "hq" / "hq.db")) as database:
+        tables = {
+            table: (
+                [column[1] for column in database.execute(f"PRAGMA table_info({table})")],
+                [[_bytes(cell) for cell in row] for row in database.execute(query)],
+            )
+            for (table,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+            for query in [f"SELECT * FROM {table}"]  # noqa: S608  (the database's own names)
+        }
+    columns, slots = tables["slots"]
+    assert len(slots) == len(after.tokens)
+    assert {row[columns.index("token")] for row in slots} == {
+        one.raw for one in after.tokens.values()
+    }
+    secret = {
+        row[columns.index(name)]
+        for name in ("token", "home_nonce", "fingerprint", "home_tag")
+        for row in slots
+    }
+    secret |= _registrations(after)
+    naming, holding = set[str](), set[str]()
+    for table, (kept, rows) in tables.items():
+        cells = [cell for row in rows for cell in row]
+        if "outlet" in kept or any(name in cell for cell in cells for name in names):
+            naming.add(table)
+        whole = b"\0".join(cells)
+        if any(spelling in whole for one in secret for spelling in spellings(one)):
+            holding.add(table)
+    assert holding == {"slots", "registrations", "directories"}
+    assert {"releases", "points_answers"} <= naming
+    assert not naming & holding
+
+
+def _bytes(cell: object) -> bytes:
+    return cell if isinstance(cell, bytes) else str(cell).encode()
+
+
+def _registrations(after: Aftermath) -> set[bytes]:
+    """Nonces and tags of every registration, as only the outlets know them."""
+    found = set[bytes]()
+    for name in after.identifiers:
+        with closing(sqlite3.connect(after.network.outlet(name) / "outlet.db")) as database:
+            for (secret,) in database.execute("SELECT secret FROM people"):
+                found |= {nonce_of(secret), tag_of(nonce_of(secret))}
+    return found
+
+
+def test_an_outlets_database_lists_no_phone_and_no_email(after: Aftermath) -> None:
+    for name, identifiers in after.identifiers.items():
+        held = (after.network.outlet(name) / "outlet.db").read_bytes()
+        own = after.raw.filter(pl.col("outlet_id") == name)
+        plain = {*identifiers, *own["phone"].drop_nulls(), *own["email"]}
+        for text in plain:
+            assert all(form not in held for form in forms(text))
+        for who in identifiers:
+            assert after.tokens[who].raw in held  # this file it is, and the search finds things

@@ -143,7 +143,7 @@ def join(port: int, identity: Identity) -> int:
 
 
 def test_a_certificate_without_its_own_node_key_joins_nothing(port: int) -> None:
-    mixed = Identity(OUTLET.card, OUTLET.signing, OUTLET.tls_key, STRANGER.node_key)
+    mixed = replace(OUTLET, node_key=STRANGER.node_key)
     with pytest.raises(NotOnTheList):
         join(port, mixed)
 

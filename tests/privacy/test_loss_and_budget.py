@@ -128,6 +128,21 @@ def test_a_release_without_noise_makes_the_statement_unbounded() -> None:
     assert ledger.epsilon(Unit.EVENT, 0) == 0
 
 
+def test_charges_are_counted_for_a_purpose_within_a_rolling_year() -> None:
+    ledger = Ledger(POLICY).reserve("n1", {Purpose.MOMENTS: LIMIT, Purpose.POINTS: Rho(0)}, 0)
+    assert ledger.charges(Purpose.MOMENTS, 0) == 0  # a reservation is no charge
+    ledger = ledger.charge("n1", "r1", Purpose.MOMENTS, Rho(LIMIT / 2), 10)
+    ledger = ledger.charge("n1", "r2", Purpose.MOMENTS, Rho(0), 20)
+    ledger = ledger.charge("n1", "r3", Purpose.POINTS, None, 20)  # noiseless ones count too
+    assert ledger.charges(Purpose.MOMENTS, 20) == 2
+    assert ledger.charges(Purpose.POINTS, 20) == 1
+    assert ledger.charges(Purpose.TRAINING, 20) == 0
+    assert ledger.charges(Purpose.MOMENTS, 9 + YEAR_SECONDS) == 2
+    assert ledger.charges(Purpose.MOMENTS, 10 + YEAR_SECONDS) == 1
+    assert ledger.charges(Purpose.MOMENTS, 20 + YEAR_SECONDS) == 0
+    assert ledger.charges(Purpose.MOMENTS, -YEAR_SECONDS) == 2  # a clock that went back
+
+
 def test_a_ledger_that_was_cut_reordered_or_rewritten_is_noticed() -> None:
     ledger = Ledger(POLICY).reserve("n1", {Purpose.MOMENTS: LIMIT}, 0)
     ledger = ledger.charge("n1", "r1", Purpose.MOMENTS, Rho(LIMIT / 2), 0).close("n1", 0)

@@ -10,16 +10,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from privacy.envelopes import OneTimeKey, SigningKey
+from privacy.envelopes import SealKey, SigningKey
 from privacy.errors import AnswerRefused, InvalidParameter, PlanRefused
 from privacy.loss import Rho
 from privacy.masks import Seed, mask
 from privacy.plans import NightPlan, PlannedReleases, ReleasePlan, open_release, sign
-from privacy.two_key_sum import Aggregate, Contribution, check_share, mask_share, sum_of_masks
+from privacy.two_key_sum import (
+    Aggregate,
+    Carried,
+    Contribution,
+    KeptSeed,
+    check_share,
+    mask_share,
+    open_seed,
+    sum_of_masks,
+)
 from privacy.units import Purpose
 from tests.builders import SCALE
 
-KEY = OneTimeKey.generate()
+KEY = SealKey.generate()
 OUTLETS = {name: SigningKey.generate() for name in "abc"}
 PUBLIC = {name: key.public for name, key in OUTLETS.items()}
 
@@ -27,7 +36,7 @@ PUBLIC = {name: key.public for name, key in OUTLETS.items()}
 def plan_of(dimension: int, bits: int = 64, **changes: object) -> ReleasePlan:
     plan = ReleasePlan(
         "r", "00" * 32, "", Purpose.MOMENTS, dimension, bits,
-        SCALE, SCALE, 2**28, 0, 3, "s", "d", "", KEY.public.hex(), 100,
+        SCALE, SCALE, 2**28, 0, 3, "s", "d", "2026-01-31", "", KEY.public.hex(), 100,
     )  # fmt: skip
     return replace(plan, **changes)  # type: ignore[arg-type]
 
@@ -47,10 +56,48 @@ def test_masks_cancel_to_the_exact_sum_of_clipped_rows(parts: list[np.ndarray], 
     for share in shares:
         check_share(share, plan, "ab" * 32, PUBLIC)
     aggregate = Aggregate.of(plan, shares)
-    answer = sum_of_masks(aggregate.envelopes, plan, "ab" * 32, KEY)
+    seeds = [open_seed(envelope, "ab" * 32, KEY) for envelope in aggregate.envelopes]
+    answer = sum_of_masks(plan, [KeptSeed(seed, plan.dimension) for seed in seeds])
     release = aggregate.customer_release(answer.tobytes(), np.zeros(4, dtype=np.int64))
     expected = sum(c.sums(plan) for c in contributions)
     assert (release.values * SCALE).tolist() == np.asarray(expected).tolist()
+
+
+@settings(deadline=None)
+@given(
+    st.lists(hnp.arrays(np.float64, (2, 5), elements=st.floats(-2, 2)), min_size=2, max_size=2),
+    hnp.arrays(np.float64, (2, 3), elements=st.floats(-2, 2)),
+    st.sampled_from([32, 64]),
+)
+def test_a_carried_answer_adds_exactly_its_own_shorter_vector(
+    parts: list[np.ndarray], earlier: np.ndarray, bits: int
+) -> None:
+    old, plan = plan_of(3, bits, purpose=Purpose.POINTS), plan_of(5, bits, purpose=Purpose.POINTS)
+    absent = mask_share(Contribution(earlier), old, "cd" * 32, "c", OUTLETS["c"])
+    shares = [
+        mask_share(Contribution(rows), plan, "ab" * 32, name, OUTLETS[name])
+        for rows, name in zip(parts, "ba", strict=True)
+    ]
+    last = Carried(absent.envelope, "cd" * 32)
+    aggregate = Aggregate.of(plan, shares, [(last, absent.vector)])
+    assert aggregate.outlets == ("a", "b", "c")
+    assert [envelope.outlet for envelope in aggregate.envelopes] == ["a", "b"]
+    assert aggregate.carried == (last,)
+    kept = [KeptSeed(open_seed(e, "ab" * 32, KEY), 5) for e in aggregate.envelopes]
+    kept.append(KeptSeed(open_seed(absent.envelope, "cd" * 32, KEY), 3))
+    answer = sum_of_masks(plan, kept)
+    assert answer.tolist() == sum_of_masks(plan, kept[::-1]).tolist()
+    table = aggregate.score_table(answer.tobytes(), np.zeros(5, dtype=np.int64))
+    expected = sum(Contribution(rows).sums(plan) for rows in parts)
+    expected = np.asarray(expected) + np.append(Contribution(earlier).sums(old), [0, 0])
+    assert (table.values * SCALE).tolist() == expected.tolist()
+
+
+def test_a_mask_longer_than_the_plan_is_refused() -> None:
+    kept = KeptSeed(Seed.fresh(), 5)
+    with pytest.raises(InvalidParameter, match="shorter than an answer it carries"):
+        sum_of_masks(plan_of(4), [kept])
+    assert "secret" in repr(kept)
 
 
 @given(
@@ -94,7 +141,7 @@ def test_a_seed_does_not_open_for_another_outlet_or_plan(outlet: str, digest: st
     share = mask_share(Contribution(np.ones((1, 4))), plan, "ab" * 32, "a", OUTLETS["a"])
     moved = replace(share.envelope, outlet=outlet)
     with pytest.raises(AnswerRefused, match="does not open") as caught:
-        sum_of_masks([moved], plan, digest, KEY)
+        open_seed(moved, digest, KEY)
     assert caught.value.outlet == outlet
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,22 +12,38 @@ from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 from scipy import stats
 
+from features.bands import SCHEMES, BandPolicy, BandRefused, unpack
+from features.calibration import CALIBRATION_DIMENSION, calibration_rows, fine_bins
+from features.events import customer_features, event_features
 from features.learning import moments_rows
+from features.outcomes import Outcome
 from outlet_client.contribute import Outlet
+from privacy.books import Book, Kind, SignedBook, open_book, read_entry
+from privacy.budget import Act
 from privacy.envelopes import SigningKey, digest
 from privacy.errors import AnswerRefused
 from privacy.plans import ReleasePlan
 from privacy.two_key_sum import Aggregate, MaskedShare, _statement
 from privacy.units import Purpose, Unit
+from sandbox.network import slot_keys
 from server.hq.combine import Combiner
 from server.hq.flower_link import FlowerLink, Replies
 from server.hq.store import HqStore
 from server.office.settings import OfficeSettings
-from tests.networks import CUT_OFF, TARGET, small_network, small_world
+from tests.builders import Clock
+from tests.networks import (
+    CUT_OFF,
+    SECOND,
+    TARGET,
+    banded_settings,
+    small_network,
+    small_world,
+)
 
 if TYPE_CHECKING:
     from sandbox.network import Network
     from server.hq.night import NightReport
+    from server.hq.store import Model
 
 
 def run(network: Network, name: str = "n1", *, points: bool = True) -> NightReport:
@@ -40,11 +57,11 @@ def test_a_night_ends_with_a_scorecard_an_evaluation_and_points() -> None:
     assert [step.purpose for step in report.steps] == [
         Purpose.MOMENTS, Purpose.TRAINING, Purpose.TRAINING, Purpose.EVALUATION, Purpose.POINTS
     ]  # fmt: skip
-    assert report.scorecard is not None
-    assert report.evaluation is not None
+    assert list(report.scorecards) == list(report.evaluations) == [TARGET]
+    assert report.points is not None
     assert all(step.outlets == 4 and not step.failures for step in report.steps)
     stored = network.hq_store.scorecard("n1", TARGET)
-    assert stored == report.scorecard.encode()
+    assert stored == report.scorecards[TARGET].encode()
 
 
 def test_a_training_costs_its_epsilon_and_no_more() -> None:
@@ -60,7 +77,7 @@ def test_a_training_costs_its_epsilon_and_no_more() -> None:
 def test_without_noise_the_released_sums_are_exact() -> None:
     network = small_network(epsilon=None)
     run(network)
-    checkpoint = network.hq_store.checkpoint(f"n1/{TARGET}/001-moments")
+    checkpoint = network.hq_store.checkpoint("n1/001-moments")
     assert checkpoint is not None
     assert checkpoint.values is not None
     rows = [moments_rows(outlet.home.x) for outlet in network.outlets.values()]
@@ -72,15 +89,17 @@ def test_the_points_of_all_outlets_are_the_scores_of_all_records() -> None:
     network = small_network(epsilon=None)
     report = run(network)
     assert report.points is not None
-    assert report.scorecard is not None
-    expected = np.zeros((len(network.directory), 3))
-    position = {customer: index for index, customer in enumerate(network.directory)}
+    assert report.code is not None
+    expected = np.zeros((len(network.directory), report.code.width))
     for outlet in network.outlets.values():
-        points = report.scorecard.event_points(outlet.events)
-        for customer, row in zip(outlet.events.keys["customer"], points, strict=True):
-            if customer in position:
-                expected[position[customer]] += row
-    np.testing.assert_allclose(report.points.values.reshape(-1, 3), expected, atol=0.1)
+        view = outlet.views[str(CUT_OFF)]
+        listed = view.slots >= 0
+        np.add.at(expected, view.slots[listed], report.code.rows(view.events)[listed])
+    sums = report.points.values.reshape(expected.shape)
+    np.testing.assert_allclose(sums, expected, atol=1e-3)
+    pooled = customer_features(event_features(small_world().snapshot), network.directory)
+    scores = report.scorecards[TARGET].score(pooled)
+    np.testing.assert_allclose(report.code.scores(sums)[0], scores, atol=0.1)
 
 
 def test_an_outlet_that_is_down_is_simply_not_in_the_sum() -> None:
@@ -108,10 +127,13 @@ def test_fewer_outlets_than_the_quorum_end_the_night_and_cost_nothing() -> None:
 
 def test_a_night_that_would_overspend_is_not_begun_and_says_so() -> None:
     network = small_network()
-    assert run(network, "n1").ended == "complete"
+    assert run(network, "n1", points=False).ended == "complete"
     charged = network.ledger().entries
-    report = run(network, "n2")
-    assert report.ended.startswith("BudgetExceeded: budget for moments: requested rho 0.0036")
+    daily = network.settings.hq.model_copy(update={"train_days": 0.0})
+    network = replace(network, settings=replace(network.settings, hq=daily))
+    report = run(network, "n2", points=False)
+    assert report.ended == "complete"
+    assert any(why.startswith("budget for moments: requested rho 0.0036") for why in report.skipped)
     assert report.steps == []
     assert network.ledger().entries == charged
 
@@ -174,7 +196,7 @@ def test_a_night_killed_at_any_step_ends_under_its_name_with_the_same_charges(
     charged = [e.release for e in network.ledger().entries if e.release]
     assert len(charged) == len(set(charged)) == 5
     again = run_again_is_the_same(network)
-    assert report.scorecard == again.scorecard
+    assert report.scorecards == again.scorecards
 
 
 def run_again_is_the_same(network: Network) -> NightReport:
@@ -192,9 +214,9 @@ def test_a_kill_while_the_office_is_asked_repeats_the_same_request(
     unlock = type(network.office).unlock
     asked = []
 
-    def once_lost(self: object, digest: str, envelopes: object) -> object:
-        answer = unlock(self, digest, envelopes)  # type: ignore[arg-type]
-        asked.append((digest, envelopes, answer))
+    def once_lost(self: object, digest: str, envelopes: object, carried: object) -> object:
+        answer = unlock(self, digest, envelopes, carried)  # type: ignore[arg-type]
+        asked.append((digest, envelopes, carried, answer))
         if len(asked) == 1:
             raise Killed
         return answer
@@ -210,7 +232,7 @@ def test_hq_asks_no_second_answer_from_an_outlet_that_answered() -> None:
     network = small_network()
     run(network)
     outlet = network.outlets["O1"]
-    checkpoint = network.hq_store.checkpoint(f"n1/{TARGET}/001-moments")
+    checkpoint = network.hq_store.checkpoint("n1/001-moments")
     assert checkpoint is not None
     plan = ReleasePlan.decode(checkpoint.signed.payload)
     question = {"plan": checkpoint.signed.payload, "plan_signature": checkpoint.signed.signature}
@@ -227,10 +249,10 @@ def test_a_night_resumed_for_another_outcome_or_with_other_settings_is_refused()
     assert run(network).ended == "complete"
     other = network.settings.hq.model_copy(update={"step": 1.0})
     changed = replace(network, settings=replace(network.settings, hq=other))
-    assert run(changed).ended.startswith("AnotherNight: release n1/y_loyal/003-training")
-    report = network.night("n1", str(CUT_OFF), "y_lapsed", points=True)
-    assert report.ended.startswith("PlanRefused")
-    assert report.scorecard is None
+    assert run(changed).ended.startswith("AnotherNight: release n1/003-training")
+    report = network.night("n1", str(CUT_OFF), SECOND, points=True)
+    assert report.ended.startswith("AnotherNight: release n1/001-moments")
+    assert not report.scorecards
 
 
 def test_two_processes_on_one_night_cannot_draw_hqs_noise_twice() -> None:
@@ -247,7 +269,7 @@ def test_two_processes_on_one_night_cannot_draw_hqs_noise_twice() -> None:
         patched.setattr(HqStore, "add_sum", twice)
         report = run(network)
     assert report.ended.startswith("NightTwice")
-    checkpoint = network.hq_store.checkpoint(f"n1/{TARGET}/001-moments")
+    checkpoint = network.hq_store.checkpoint("n1/001-moments")
     assert checkpoint is not None
     assert checkpoint.noise is not None
     assert checkpoint.noise.tolist() == stored[0].tolist()
@@ -314,6 +336,391 @@ def test_a_reply_without_a_record_is_a_failure_and_not_a_crash() -> None:
     report = run(network)
     assert report.ended == "complete"
     assert report.steps[0].failures == {"malformed": 1}
+
+
+# --- two outcomes, calibration, bands -------------------------------------------------------
+
+
+def banded(
+    epsilon: float | None = None,
+    noise: float = 0.0,
+    clock: Clock | None = None,
+    office: dict[str, object] | None = None,
+    **hq: object,
+) -> Network:
+    """A network whose nights end with a book of two scores."""
+    made = banded_settings(epsilon, 2, noise)
+    settings = replace(
+        made,
+        office=made.office.model_copy(update=office or {}),
+        hq=made.hq.model_copy(update=hq),
+    )
+    return small_network(
+        settings=settings, outcomes=(TARGET, SECOND), clock=Clock() if clock is None else clock
+    )
+
+
+def night(network: Network, name: str = "n1") -> NightReport:
+    return network.night(name, str(CUT_OFF), TARGET, SECOND, points=True, bands=True)
+
+
+def with_hq(network: Network, **changes: object) -> Network:
+    """The same network under other settings of HQ's."""
+    hq = network.settings.hq.model_copy(update=changes)
+    return replace(network, settings=replace(network.settings, hq=hq))
+
+
+def models(network: Network) -> list[Model]:
+    found = [network.hq_store.model(outcome) for outcome in (TARGET, SECOND)]
+    assert all(found)
+    return [model for model in found if model is not None]
+
+
+def stands(network: Network) -> list[object]:
+    """All that stands after a night, and what it was charged."""
+    said: list[object] = [
+        (m.outcome, m.night, m.scorecard, m.cuts, m.banded_as_of, m.banded_by,
+         None if m.bands is None else m.bands.tolist())
+        for m in models(network)
+    ]  # fmt: skip
+    entries = network.ledger().entries
+    said.append([(e.release, e.purpose, e.rho) for e in entries if e.act is Act.CHARGE])
+    estimate = network.hq_store.estimate_before("another night")
+    said.append(None if estimate is None else estimate.tolist())
+    return said
+
+
+def book_of(network: Network, place: int = -1) -> Book:
+    """A book of the shelf, its signature checked."""
+    signed = SignedBook.decode(network.shelf.books[place])
+    return open_book(
+        signed,
+        network.hq_key.public,
+        newer_than=None,
+        directory=network.directory_digest,
+        not_before=int(network.office.clock()),
+        kind=Kind.BAND,
+    )
+
+
+def read(network: Network, book: Book) -> list[dict[str, str]]:
+    """Every customer's bands, read as an outlet reads them that can compute the token."""
+    keys = slot_keys(network.directory)
+    return [unpack(read_entry(book, slot, key.token)) for slot, key in enumerate(keys)]
+
+
+def as_read(network: Network) -> list[dict[str, str]]:
+    """The same from what HQ has stored."""
+    names = ("eligibility", "lapse_risk")
+    schemes = [SCHEMES[Outcome.named(model.outcome)] for model in models(network)]
+    columns = [m.bands for m in models(network) if m.bands is not None]
+    return [
+        {name: scheme.bands[band] for name, scheme, band in zip(names, schemes, row, strict=True)}
+        for row in zip(*(column.tolist() for column in columns), strict=True)
+    ]
+
+
+ONE_OUTCOME = [Purpose.TRAINING, Purpose.TRAINING, Purpose.EVALUATION]
+WHOLE = [
+    Purpose.MOMENTS, *ONE_OUTCOME, *ONE_OUTCOME,
+    Purpose.POINTS, Purpose.CALIBRATION, Purpose.CALIBRATION, Purpose.POINTS,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("epsilon", "noise"), [(None, 0.0), (2.0, 0.5)])
+def test_a_night_of_two_outcomes_ends_with_a_calibrated_book(
+    epsilon: float | None, noise: float
+) -> None:
+    network = banded(epsilon, noise)
+    report = night(network)
+    assert (report.ended, report.skipped, report.book) == ("complete", [], 1)
+    assert [step.purpose for step in report.steps] == WHOLE
+    names = [f"n1/{place:03d}-{purpose}" for place, purpose in enumerate(WHOLE, start=1)]
+    assert [step.release for step in report.steps] == names
+    assert all(step.outlets == 4 and not step.failures for step in report.steps)
+    assert list(report.scorecards) == list(report.evaluations) == [TARGET, SECOND]
+    assert list(report.calibrations) == [TARGET, SECOND]
+    assert [m.cuts for m in models(network)] == [j.cuts for j in report.calibrations.values()]
+    book = book_of(network)
+    assert (book.release, book.as_of, book.slots) == (
+        names[-1],
+        str(CUT_OFF),
+        len(network.directory),
+    )
+    assert read(network, book) == as_read(network)
+    assert all(model.banded_by == names[-1] for model in models(network))
+
+
+def test_without_noise_calibration_counts_every_home_customer_by_its_own_score() -> None:
+    network = banded()
+    report = night(network)
+    assert report.points is not None
+    assert report.code is not None
+    scores = report.code.scores(report.code.estimate(report.points.values, 0.0))
+    for place, outcome in ((9, TARGET), (10, SECOND)):
+        checkpoint = network.hq_store.checkpoint(f"n1/{place:03d}-calibration")
+        assert checkpoint is not None
+        assert checkpoint.values is not None
+        exact = np.zeros(CALIBRATION_DIMENSION)
+        for outlet in network.outlets.values():
+            bins = fine_bins(scores[place - 9][outlet.home.slots])
+            exact += calibration_rows(bins, outlet.home.y[outcome]).sum(axis=0)
+        np.testing.assert_allclose(checkpoint.values, exact, atol=1e-3)
+        assert exact.sum() == len(network.directory)
+
+
+def test_both_outcomes_are_trained_on_one_moments_release() -> None:
+    network = banded()
+    night(network)
+    plans = {}
+    for place in (2, 5):
+        checkpoint = network.hq_store.checkpoint(f"n1/{place:03d}-training")
+        assert checkpoint is not None
+        plans[place] = ReleasePlan.decode(checkpoint.signed.payload)
+    assert plans[2].attachment == plans[5].attachment != ""
+    assert plans[2].scorecard != plans[5].scorecard
+    assert len(charged(network, Purpose.MOMENTS)) == 1
+
+
+def charged(network: Network, purpose: Purpose) -> list[str]:
+    entries = network.ledger().entries
+    return [e.release for e in entries if e.act is Act.CHARGE and e.purpose is purpose]
+
+
+def test_a_book_reads_as_bands_with_no_other_key() -> None:
+    network = banded()
+    night(network)
+    book, keys = book_of(network), slot_keys(network.directory)
+    wrong = 0
+    for slot in range(book.slots):
+        try:
+            unpack(read_entry(book, slot, keys[slot - 1].token))
+        except BandRefused:
+            wrong += 1
+    assert wrong > 0.8 * book.slots  # 15 in 16 of uniform bytes are refused
+
+
+def test_the_next_night_makes_neither_scorecard_nor_bands_and_says_why_but_a_new_book() -> None:
+    network = banded(2.0, 0.5)
+    night(network)
+    before, entries = stands(network), len(network.ledger().entries)
+    report = night(network, "n2")
+    assert report.ended == "complete"
+    assert report.skipped == [
+        f"training: the last was less than {network.settings.hq.train_days:g} days ago",
+        f"bands: the last were made less than {network.settings.hq.band_days:g} days ago",
+    ]
+    assert (report.steps, report.book) == ([], 2)
+    assert stands(network) == before
+    assert len(network.ledger().entries) == entries
+    first, second = book_of(network, 0), book_of(network, 1)
+    assert (first.version, second.version) == (1, 2)
+    assert (second.release, second.as_of) == (first.release, first.as_of)
+    same = sum(a == b for a, b in zip(first.body, second.body, strict=True))
+    assert same < 0.05 * first.slots  # 1 in 256 by chance
+    assert read(network, first) == read(network, second)
+
+
+def test_a_band_moves_only_when_a_score_passes_a_cut_by_more_than_the_margin() -> None:
+    network = banded(band_days=0.0)
+    report = night(network)
+    assert report.points is not None
+    assert report.code is not None
+    estimate = report.code.estimate(report.points.values, 0.0)
+    known = report.code.counts(estimate) >= 2
+    margin = BandPolicy().margin
+    near, far = {}, {}
+    for model, score in zip(models(network), report.code.scores(estimate), strict=True):
+        assert model.cuts is not None
+        assert model.bands is not None
+        cut = np.array([c for c in model.cuts if np.isfinite(c)])[0]
+        index = 1 + model.cuts.index(cut)  # the band just below that cut
+        tampered = model.bands.copy()
+        close = known & (np.abs(score - cut) < 0.9 * margin)
+        wide = known & (np.abs(score - cut) > 1.1 * margin) & np.isin(tampered, [index, index + 1])
+        flipped = 2 * index + 1 - tampered
+        at_cut = np.isin(tampered, [index, index + 1])
+        near[model.outcome], far[model.outcome] = close & at_cut, wide
+        tampered[at_cut] = flipped[at_cut]
+        network.hq_store.save_model(replace(model, bands=tampered))
+    tampered_models = {m.outcome: m for m in models(network)}
+    second = night(network, "n2")
+    assert [step.purpose for step in second.steps] == [Purpose.POINTS]
+    for model in models(network):
+        stood = tampered_models[model.outcome].bands
+        assert stood is not None
+        assert model.bands is not None
+        kept, moved = near[model.outcome], far[model.outcome]
+        assert kept.sum() > 5
+        assert moved.sum() > 5
+        np.testing.assert_array_equal(model.bands[kept], stood[kept])
+        assert (model.bands[moved] != stood[moved]).all()
+
+
+KILLS = [
+    *[("add_night", 1), ("add_plan", 1), ("add_plan", 8), ("add_plan", 11), ("add_sum", 1)],
+    *[("add_sum", 8), ("add_sum", 11), ("add_values", 1), ("add_values", 8), ("add_values", 9)],
+    *[("add_values", 11), ("save_scorecard", 1), ("save_scorecard", 4), ("save_estimate", 1)],
+    *[("save_model", occurrence) for occurrence in range(1, 7)],
+    *[("keep_points", 1), ("keep_points", 2), ("points_released", 1), ("points_released", 2)],
+    ("save_fine_book", 1),
+]
+
+
+@cache
+def undisturbed() -> list[object]:
+    network = banded()
+    assert night(network).ended == "complete"
+    return [*stands(network), read(network, book_of(network))]
+
+
+def killed_at(
+    monkeypatch: pytest.MonkeyPatch,
+    network: Network,
+    name: str,
+    step: str,
+    occurrence: int,
+    when: str,
+) -> None:
+    """Runs a banded night that dies before or after a step of HQ's store."""
+    original = getattr(HqStore, step)
+    seen = 0
+
+    def dying(self: HqStore, *args: object) -> None:
+        nonlocal seen
+        seen += 1
+        if seen == occurrence and when == "before":
+            raise Killed
+        original(self, *args)
+        if seen == occurrence:
+            raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(HqStore, step, dying)
+        with pytest.raises(Killed):
+            night(network, name)
+
+
+@pytest.mark.parametrize(("step", "occurrence"), KILLS)
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_killed_night_resumes_to_the_cuts_bands_and_charges_it_would_have_had(
+    monkeypatch: pytest.MonkeyPatch, step: str, occurrence: int, when: str
+) -> None:
+    network = banded()
+    killed_at(monkeypatch, network, "n1", step, occurrence, when)
+    assert night(network).ended == "complete"
+    assert [*stands(network), read(network, book_of(network))] == undisturbed()
+
+
+@pytest.mark.parametrize(
+    ("step", "occurrence"),
+    [("add_night", 1), ("add_sum", 8), ("points_released", 2), ("save_fine_book", 1),
+     ("save_estimate", 1), ("save_model", 3), ("save_model", 5), ("save_model", 6)],
+)  # fmt: skip
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_with_noise_too_a_resumed_night_stands_as_it_is_however_often_it_is_run(
+    monkeypatch: pytest.MonkeyPatch, step: str, occurrence: int, when: str
+) -> None:
+    network = banded(2.0, 0.5)
+    killed_at(monkeypatch, network, "n1", step, occurrence, when)
+    assert night(network).ended == "complete"
+    before = stands(network)
+    releases = [e.release for e in network.ledger().entries if e.act is Act.CHARGE]
+    assert len(releases) == len(set(releases)) == len(WHOLE)
+    assert night(network).ended == "complete"
+    assert stands(network) == before
+
+
+@pytest.mark.parametrize("occurrence", [1, 2])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_hysteresis_is_not_counted_twice_by_a_night_killed_while_it_makes_bands(
+    monkeypatch: pytest.MonkeyPatch, occurrence: int, when: str
+) -> None:
+    ended = []
+    for kill in (False, True):
+        network = banded(band_days=0.0)
+        night(network)
+        for model in models(network):  # everybody stood elsewhere before
+            assert model.bands is not None
+            network.hq_store.save_model(replace(model, bands=(model.bands + 1) % 4))
+        if kill:
+            killed_at(monkeypatch, network, "n2", "save_model", occurrence, when)
+        night(network, "n2")
+        ended.append(stands(network))
+    assert ended[0] == ended[1]
+
+
+def test_a_resumed_night_says_what_it_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = banded(band_days=0.0)
+    night(network)
+    killed_at(monkeypatch, network, "n2", "save_estimate", 1, "after")
+    report = night(network, "n2")
+    assert report.ended == "complete"
+    assert len(report.skipped) == 1
+    assert report.skipped[0].startswith("training: the last was less than")
+
+
+def test_a_ledger_that_holds_no_training_still_makes_bands_and_the_report_says_so() -> None:
+    network = banded(2.0, 0.5)
+    night(network)
+    before = {m.outcome: m for m in models(network)}
+    report = night(with_hq(network, train_days=0.0, band_days=0.0), "n2")
+    assert report.ended == "complete"
+    assert len(report.skipped) == 1
+    assert report.skipped[0].startswith("budget for moments: requested rho")
+    assert [step.purpose for step in report.steps] == [Purpose.POINTS]
+    assert (report.scorecards, report.book) == ({}, 2)
+    for model in models(network):
+        assert model.scorecard == before[model.outcome].scorecard
+        assert model.cuts == before[model.outcome].cuts
+        assert model.banded_by == "n2/001-points"
+    assert read(network, book_of(network)) == as_read(network)
+    assert charged(network, Purpose.TRAINING) == [f"n1/{n:03d}-training" for n in (2, 3, 5, 6)]
+
+
+def test_a_ledger_that_holds_no_points_trains_nothing_that_nobody_could_calibrate() -> None:
+    network = banded(2.0, 0.5, office={"points_a_year": 2}, trainings_a_year=2)
+    assert night(network).ended == "complete"
+    before = {m.outcome: m for m in models(network)}
+    report = night(with_hq(network, train_days=0.0, band_days=0.0), "n2")
+    assert report.ended == "complete"
+    assert len(report.skipped) == 1
+    assert report.skipped[0].startswith("budget for points: requested rho")
+    assert (report.steps, report.scorecards, report.calibrations, report.book) == ([], {}, {}, 2)
+    assert [(m.night, m.scorecard, m.cuts, m.banded_by) for m in models(network)] == [
+        (m.night, m.scorecard, m.cuts, m.banded_by) for m in before.values()
+    ]
+    assert charged(network, Purpose.POINTS) == ["n1/008-points", "n1/011-points"]
+    assert len(charged(network, Purpose.CALIBRATION)) == 2
+    assert network.ledger().open_nights() == ()
+
+
+def test_a_training_that_the_ledger_refuses_does_not_make_bands_more_often() -> None:
+    network = banded(2.0, 0.5)
+    night(network)
+    report = night(with_hq(network, train_days=0.0), "n2")
+    assert report.ended == "complete"
+    assert report.steps == []
+    assert charged(network, Purpose.POINTS) == ["n1/008-points", "n1/011-points"]
+    assert report.book == 2
+
+
+def test_a_night_that_the_ledger_refuses_altogether_still_publishes_a_book() -> None:
+    network = banded(2.0, 0.5, office={"points_a_year": 2})
+    night(network)
+    report = night(with_hq(network, train_days=0.0, band_days=0.0), "n2")
+    assert report.steps == []
+    assert len(report.skipped) >= 2
+    assert report.book == 2  # a customer who withdrew since is gone from it
+
+
+def test_a_night_of_too_few_outlets_still_publishes_a_book() -> None:
+    network = banded()
+    night(network)
+    network.grid._drop = lambda node, _message: node in (1001, 1002)
+    report = night(network, "n2")
+    assert report.steps == []
+    assert report.book == 2  # a customer who withdrew since is gone from it
 
 
 @pytest.mark.statistical

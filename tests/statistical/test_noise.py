@@ -6,6 +6,7 @@ it must reject.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,9 +15,14 @@ from scipy import stats
 
 from privacy.loss import Rho
 from privacy.noise import DiscreteGaussian, scale_for
-from tests.networks import CUT_OFF, TARGET, small_network
+from privacy.plans import ReleasePlan
+from privacy.two_key_sum import Contribution
+from privacy.units import Purpose
+from tests.networks import CUT_OFF, TARGET, banded_settings, small_network, small_world
 
 if TYPE_CHECKING:
+    from flwr.app import Message
+
     from sandbox.network import Network
 
 pytestmark = pytest.mark.statistical
@@ -68,10 +74,9 @@ def test_draws_are_independent_of_one_another() -> None:
 def released_noise(network: Network) -> tuple[np.ndarray, float]:
     """Released moments less the exact ones, and each server's scale, in integer units."""
     from features.learning import moments_rows
-    from privacy.plans import ReleasePlan
 
     network.night("n1", str(CUT_OFF), TARGET, points=False)
-    checkpoint = network.hq_store.checkpoint(f"n1/{TARGET}/001-moments")
+    checkpoint = network.hq_store.checkpoint("n1/001-moments")
     assert checkpoint is not None
     assert checkpoint.values is not None
     plan = ReleasePlan.decode(checkpoint.signed.payload)
@@ -83,6 +88,75 @@ def test_a_release_carries_the_noise_of_both_servers() -> None:
     """40 nights of 36 numbers; false alarms 1 in 10^6. One server's noise alone is rejected."""
     parts, scales = zip(*(released_noise(small_network(rounds=1)) for _ in range(40)), strict=True)
     noise, scale = np.concatenate(parts), scales[0]
+    assert fits(noise, scale * 2**0.5)
+    assert not fits(noise, scale)
+    assert not fits(noise, scale * 2**0.5 * 1.3)
+
+
+def points_noise(network: Network) -> tuple[list[np.ndarray], float]:
+    """Each points release of a night less the exact sums, and each server's scale."""
+    report = network.night("n1", str(CUT_OFF), TARGET, points=True, bands=True)
+    assert report.code is not None
+    noise, scale = [], 0
+    for step in report.steps:
+        if step.purpose is not Purpose.POINTS:
+            continue
+        checkpoint = network.hq_store.checkpoint(step.release)
+        assert checkpoint is not None
+        assert checkpoint.values is not None
+        plan, width = ReleasePlan.decode(checkpoint.signed.payload), report.code.width
+        exact = np.zeros(plan.dimension, dtype=np.int64)
+        for outlet in network.outlets.values():
+            view = outlet.views[plan.as_of]
+            listed = view.slots >= 0
+            rows = report.code.rows(view.events)[listed]
+            exact += Contribution(rows, view.slots[listed] * width).sums(plan)
+        drawn = checkpoint.values * plan.scale - exact
+        assert (drawn == np.rint(drawn)).all()
+        noise.append(drawn)
+        scale = plan.noise_scale
+    return noise, scale
+
+
+def test_a_points_release_carries_the_noise_of_both_servers_and_another_one_each_time() -> None:
+    """Two releases of about 870 slots, two numbers each; false alarms 1 in 10^6.
+
+    One server's noise alone is rejected. That the two releases share none is seen in their
+    difference, whose variance is that of four draws.
+    """
+    network = small_network(
+        world=small_world(customers=2_500), settings=banded_settings(None, 1, 0.5)
+    )
+    (first, second), scale = points_noise(network)
+    assert len(first) == len(second) == 2 * len(network.directory)
+    for noise in (first, second):
+        assert fits(noise, scale * 2**0.5)
+    both = np.concatenate([first, second])
+    assert not fits(both, scale)
+    assert not fits(both, scale * 2**0.5 * 1.3)
+    assert fits(first - second, scale * 2)
+    assert not fits(first - second, scale * 2**0.5)
+
+
+def test_a_carried_outlet_takes_no_noise_out_of_a_points_release() -> None:
+    """Its last answer counts in full; noise is drawn anew. About 1,700 numbers, as above."""
+    away: set[int] = set()
+
+    def drop(node: int, message: Message) -> bool:
+        return node in away and message.metadata.message_type == "query.release"
+
+    settings = banded_settings(None, 1, 0.5)
+    often = settings.hq.model_copy(update={"band_days": 0.0})
+    network = small_network(
+        drop=drop, world=small_world(customers=2_500), settings=replace(settings, hq=often)
+    )
+    (first, _), scale = points_noise(network)
+    away.add(1001)
+    report = network.night("n2", str(CUT_OFF), TARGET, points=True, bands=True)
+    assert [(step.purpose, step.outlets) for step in report.steps] == [(Purpose.POINTS, 4)]
+    checkpoints = [network.hq_store.checkpoint(f"{name}-points") for name in ("n1/004", "n2/001")]
+    before, now = (c.values for c in checkpoints if c is not None and c.values is not None)
+    noise = np.rint((now - before) * 2**8) + first  # as of the same day, the sums are the same
     assert fits(noise, scale * 2**0.5)
     assert not fits(noise, scale)
     assert not fits(noise, scale * 2**0.5 * 1.3)

@@ -1,0 +1,165 @@
+"""How long a look-up takes: known customers in the library and over the desk's socket, new ones.
+
+    python -m benchmarks.lookup [--slots 1000000] [--known 2000] [--times 3000]
+
+The book has `slots` entries; `known` of them are this outlet's people. A new customer's token is
+asked of a real HQ and a real office, over TLS on loopback, after a recorded consent.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import socket
+import sys
+import tempfile
+import time
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import grpc
+import numpy as np
+
+from features.bands import pack
+from outlet_client.consent import Consent
+from outlet_client.lookup import DeskService, LookUp, store_book
+from outlet_client.main import DESK_SOCKET, start_desk
+from outlet_client.people import People
+from outlet_client.services import Services
+from privacy.books import Book, Kind, sign_book
+from privacy.directory import Directory
+from privacy.identity import Card
+from privacy.identity import Kind as Party
+from privacy.keyring import Keyring
+from privacy.registrations import TAG_BYTES
+from privacy.tokens import token
+from server.hq.services import HqToml
+from server.hq.services import running as hq_running
+from server.office.running import running as office_running
+from server.office.settings import OfficeFile, OfficeTokens
+from server.wire import outlets_pb2, outlets_pb2_grpc
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from privacy.tokens import Token
+
+
+def main() -> None:
+    """Prints p50 and p99 of each kind of look-up, in milliseconds."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--slots", type=int, default=1_000_000)
+    parser.add_argument("--known", type=int, default=2_000)
+    parser.add_argument("--times", type=int, default=3_000)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        hq, office, outlet = _parties(Path(folder))
+        many = options.known + options.times
+        quotas = OfficeTokens(outlet_a_day=many, network_a_day=many)
+        stack.enter_context(office_running(office, OfficeFile(tokens=quotas), lambda: False))
+        stack.enter_context(hq_running(hq, HqToml(tokens=quotas)))
+        people = stack.enter_context(closing(People.open(outlet.folder, outlet.identity())))
+        phones = _fill(outlet, people, (hq, office), options.slots, options.known)
+        services = stack.enter_context(
+            closing(
+                Services.connect(
+                    outlet.identity(), outlet.peer(Party.HQ), outlet.peer(Party.OFFICE)
+                )
+            )
+        )
+        key, total = outlet.peer(Party.HQ).verify_key, outlet.token_key()
+        look_up = LookUp(outlet.folder, people, key, "SG", 30)
+        began = time.perf_counter()
+        look_up.look_up(phones[0], None)
+        first = time.perf_counter() - began
+        sys.stdout.write(f"first look-up, which reads the book: {first * 1e3:.0f} ms\n")
+        random = np.random.default_rng(1)
+        chosen = [phones[place] for place in random.integers(0, len(phones), options.times)]
+        _report("known, in the library", chosen, lambda phone: look_up.look_up(phone, None))
+
+        server = start_desk(DeskService(look_up, services, total), outlet.folder)
+        stack.callback(lambda: server.stop(None).wait())
+        place = (outlet.folder / DESK_SOCKET).resolve()
+        desk = outlets_pb2_grpc.DeskStub(
+            stack.enter_context(grpc.insecure_channel(f"unix:{place}"))
+        )
+        _report(
+            "known, over the socket",
+            chosen,
+            lambda phone: desk.Lookup(outlets_pb2.LookupRequest(phone=phone)),
+        )
+        fresh = [f"+6591{number:06d}" for number in range(min(options.times, 300))]
+        _report(
+            "new, both holders asked",
+            fresh,
+            lambda phone: look_up.first_time(phone, None, "n1", "benchmark", services, total),
+        )
+
+
+def _parties(folder: Path) -> tuple[Keyring, Keyring, Keyring]:
+    """HQ, the office and one outlet, who trust one another."""
+    at = dt.datetime.now(dt.UTC)
+    hq, office = Keyring(folder / "hq", Party.HQ), Keyring(folder / "office", Party.OFFICE)
+    outlet = Keyring(folder / "outlet", Party.OUTLET)
+    hq.create("hq", f"127.0.0.1:{_free_port()}", at, f"127.0.0.1:{_free_port()}")
+    address = f"127.0.0.1:{_free_port()}"
+    office.create("office", address, at, address)
+    outlet.create("outlet", "", at)
+    for one, other in ((hq, office), (hq, outlet), (office, outlet)):
+        for ring, peer in ((one, other), (other, one)):
+            data = peer.public_file.read_bytes()
+            ring.trust(Card.decode(data, peer.kind), data)
+    return hq, office, outlet
+
+
+def _fill(
+    outlet: Keyring, people: People, holders: tuple[Keyring, Keyring], slots: int, known: int
+) -> list[str]:
+    """A book of `slots` entries, `known` of them of this outlet's people; their phones."""
+    at, random = dt.datetime.now(dt.UTC), np.random.default_rng(1)
+    phones = [f"+6581{number:06d}" for number in range(known)]
+    shares = [ring.token_share() for ring in holders]
+    tokens: dict[str, Token] = {
+        people.local_key(f"tel:{phone}"): token(f"tel:{phone}", *shares) for phone in phones
+    }
+    people.record_consents(Consent(key, "n1", at, "benchmark") for key in tokens)
+    people.keep_tokens(tokens)
+    people.submission(1, known, bytes.fromhex(outlet.peer(Party.HQ).sealing_key))
+    people.submitted(1)
+    fingerprints = random.integers(0, 2**64, slots, dtype=np.uint64)
+    places = random.permutation(slots)[:known]
+    fingerprints[places] = [one.fingerprint for one in tokens.values()]
+    directory = Directory(1, fingerprints, random.integers(0, 256, (slots, TAG_BYTES), np.uint8))
+    people.follow(directory)
+    keys: list[bytes | None] = [None] * slots
+    for place, one in zip(places.tolist(), tokens.values(), strict=True):
+        keys[place] = one.raw
+    entries = pack({"eligibility": random.integers(0, 4, slots).astype(np.uint8)})
+    book = Book.masked(
+        entries, keys, kind=Kind.BAND, release="n/1", version=1, as_of=at.date().isoformat(),
+        made_at=int(at.timestamp()), directory=directory.digest,
+    )  # fmt: skip
+    signed = sign_book(book, holders[0].identity().signing).encode()
+    store_book(outlet.folder, signed, directory, outlet.peer(Party.HQ).verify_key, at)
+    return phones
+
+
+def _report(label: str, phones: list[str], ask: Callable[[str], object]) -> None:
+    times = []
+    for phone in phones:
+        began = time.perf_counter()
+        ask(phone)
+        times.append(time.perf_counter() - began)
+    half, most = np.quantile(times, [0.5, 0.99]) * 1e3
+    sys.stdout.write(f"{label}: p50 {half:.2f} ms, p99 {most:.2f} ms ({len(times)} times)\n")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,195 @@
+"""HQ and the privacy office as an outlet reaches them: gRPC, TLS pinned to each one's card."""
+
+from __future__ import annotations
+
+import datetime as dt
+import secrets
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
+
+import grpc
+
+from outlet_client.errors import QuotaSpent, ServiceRefused, ServiceUnreachable
+from privacy.directory import Directory
+from privacy.envelopes import digest
+from privacy.errors import InvalidParameter
+from privacy.tokens import Blinded, Evaluation, Token, blind, unblind
+from server.wire import outlets_pb2, outlets_pb2_grpc
+from server.wire.refusals import read_refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from privacy.identity import Card, Identity
+
+HQ, OFFICE = "HQ", "the privacy office"
+POINTS_A_REQUEST = 1024
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What an outlet asks of HQ and of the privacy office.
+
+    Attributes:
+        hq: Channel to HQ's services.
+        office: Channel to the privacy office's.
+        timeout: Seconds for one call.
+        clock: Says when a day's quota ends.
+    """
+
+    hq: grpc.Channel
+    office: grpc.Channel
+    timeout: float
+    clock: Callable[[], dt.datetime] = field(default=_now)
+
+    @classmethod
+    def connect(
+        cls, identity: Identity, hq_card: Card, office_card: Card, timeout: float = 30.0
+    ) -> Services:
+        """Opens channels on which each side accepts the other's certificate only."""
+        return cls(_channel(identity, hq_card), _channel(identity, office_card), timeout)
+
+    def close(self) -> None:
+        """Closes both channels."""
+        self.hq.close()
+        self.office.close()
+
+    def reach(self, which: str) -> None:
+        """Waits until a side's pinned certificate answered.
+
+        Args:
+            which: `HQ` or `OFFICE`.
+
+        Raises:
+            ServiceUnreachable: If it does not in time.
+        """
+        channel = {HQ: self.hq, OFFICE: self.office}[which]
+        try:
+            grpc.channel_ready_future(channel).result(timeout=self.timeout)
+        except grpc.FutureTimeoutError as error:
+            raise ServiceUnreachable(which, f"no answer in {self.timeout:g} s") from error
+
+    def tokens(self, identifiers: Sequence[str], pinned_total: bytes, pad_to: int) -> list[Token]:
+        """Asks both holders for tokens, among dummies, in a random order.
+
+        Args:
+            identifiers: Whose, without repetitions.
+            pinned_total: The network's token key, `Keyring.token_key`.
+            pad_to: How many evaluations are asked for, whatever the number of identifiers.
+
+        Returns:
+            One token for each identifier, in order.
+
+        Raises:
+            InvalidParameter: If there are more identifiers than evaluations.
+            TokenRefused: If a holder's answer does not verify under the pinned key.
+            QuotaSpent: If a holder gives no more today.
+            ServiceUnreachable: If one of them is.
+        """
+        if len(identifiers) > pad_to:
+            raise InvalidParameter(
+                f"evaluations: got {len(identifiers)} identifiers, expected at most {pad_to}"
+            )
+        padded = blind(identifiers) + [Blinded.dummy() for _ in range(pad_to - len(identifiers))]
+        order = list(range(pad_to))
+        secrets.SystemRandom().shuffle(order)
+        found: dict[int, Token] = {}
+        for start in range(0, pad_to, POINTS_A_REQUEST):
+            places = order[start : start + POINTS_A_REQUEST]
+            asked = [padded[place] for place in places]
+            at_hq, at_office = self._evaluate(HQ, asked), self._evaluate(OFFICE, asked)
+            made = unblind(asked, at_hq, at_office, pinned_total)
+            found.update(zip(places, made, strict=True))
+        return [found[place] for place in range(len(identifiers))]
+
+    def open_batch(self) -> tuple[int, int]:
+        """The relay's open batch, and how many messages one submission must hold."""
+        with _refusals(OFFICE, self.clock):
+            request = outlets_pb2.OpenBatchRequest()
+            answer = self._relay.OpenBatch(request, timeout=self.timeout)
+        return answer.batch, answer.messages
+
+    def submit(self, batch: int, sealed: Sequence[bytes]) -> None:
+        """Hands in one submission for the open batch.
+
+        Raises:
+            ServiceRefused: If the relay does not take it, such as for a batch that closed.
+        """
+        with _refusals(OFFICE, self.clock):
+            request = outlets_pb2.SubmitRequest(batch=batch, sealed=sealed)
+            self._relay.Submit(request, timeout=self.timeout)
+
+    def directory(self, name: str) -> Directory:
+        """The directory with this digest.
+
+        Raises:
+            ServiceRefused: If HQ has none, or sends another.
+            DirectoryRefused: If it is malformed, or a fingerprint in it stands for two slots.
+        """
+        with _refusals(HQ, self.clock):
+            request = outlets_pb2.DirectoryRequest(digest=name)
+            pieces = self._library.Directory(request, timeout=self.timeout)
+            data = b"".join(piece.data for piece in pieces)
+        if digest(data) != name:
+            raise ServiceRefused(
+                HQ,
+                "DirectoryRefused",
+                f"directory: got {len(data)} bytes of digest {digest(data)[:16]}, expected "
+                f"{name[:16]}; tell HQ",
+            )
+        return Directory.decode(data)
+
+    def book(self) -> bytes | None:
+        """The latest signed band book, unverified; None where there is none."""
+        with _refusals(HQ, self.clock):
+            pieces = self._library.Book(outlets_pb2.BookRequest(), timeout=self.timeout)
+            return b"".join(piece.data for piece in pieces) or None
+
+    def _evaluate(self, which: str, asked: Sequence[Blinded]) -> Evaluation:
+        stub = outlets_pb2_grpc.TokensStub({HQ: self.hq, OFFICE: self.office}[which])
+        request = outlets_pb2.EvaluateRequest(points=[one.point for one in asked])
+        with _refusals(which, self.clock):
+            answer = stub.Evaluate(request, timeout=self.timeout)
+        return Evaluation(answer.public_key, answer.epoch, tuple(answer.elements), answer.proof)
+
+    @property
+    def _relay(self) -> outlets_pb2_grpc.RelayStub:
+        return outlets_pb2_grpc.RelayStub(self.office)
+
+    @property
+    def _library(self) -> outlets_pb2_grpc.LibraryStub:
+        return outlets_pb2_grpc.LibraryStub(self.hq)
+
+
+def _channel(identity: Identity, card: Card) -> grpc.Channel:
+    credentials = grpc.ssl_channel_credentials(
+        root_certificates=card.certificate.encode(),
+        private_key=identity.tls_key,
+        certificate_chain=identity.card.certificate.encode(),
+    )
+    name = f"{card.name}.{card.kind}"  # the certificate is pinned; its name is its own
+    options = [("grpc.ssl_target_name_override", name)]
+    return grpc.secure_channel(card.service_address, credentials, options)
+
+
+@contextmanager
+def _refusals(which: str, clock: Callable[[], dt.datetime]) -> Iterator[None]:
+    """Raises what the other side refused, as an error of this side."""
+    try:
+        yield
+    except grpc.RpcError as error:
+        refusal = read_refusal(error)
+        if refusal is None:
+            raise ServiceUnreachable(which, cast("grpc.Call", error).code().name) from error
+        if refusal.type == "OfficePaused":
+            raise ServiceUnreachable(which, "paused") from error
+        if refusal.type == "QuotaReached":
+            midnight = dt.datetime.combine(clock().astimezone(dt.UTC), dt.time(), dt.UTC)
+            until = midnight + dt.timedelta(days=1)
+            raise QuotaSpent(which, refusal.message, until) from error
+        raise ServiceRefused(which, refusal.type, refusal.message) from error

@@ -1,0 +1,142 @@
+"""Who called: a certificate is looked up on the list as it is now, at every handshake and call.
+
+So an outlet that was just added needs no restart, and one that was taken off is refused at once,
+on a channel that it still holds open too. Certificates are compared whole, byte by byte.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+import grpc
+
+from server.holder.errors import NotAllowed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from privacy.identity import Card, Identity, Kind
+    from privacy.keyring import Keyring
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who made a call.
+
+    Attributes:
+        kind: What it is.
+        name: Its name, unique among its kind.
+    """
+
+    kind: Kind
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class _List:
+    """The cards of a keyring at one moment, read once.
+
+    Attributes:
+        files: What tells that moment from another: name, inode, time and size of each file.
+        cards: By kind and name.
+        callers: By certificate, DER.
+        certificates: All of them, PEM.
+    """
+
+    files: frozenset[tuple[str, int, int, int]]
+    cards: Mapping[Kind, Mapping[str, Card]]
+    callers: Mapping[bytes, Caller]
+    certificates: bytes
+
+
+class Peers:
+    """A keyring's cards of some kinds, read again whenever its folder changes."""
+
+    def __init__(self, ring: Keyring, *kinds: Kind) -> None:
+        """Watches a keyring.
+
+        Args:
+            ring: The holder's.
+            kinds: Who may call at all.
+        """
+        self._ring, self._kinds = ring, kinds
+        self._lock = threading.Lock()
+        self._last: _List | None = None
+
+    def cards(self, kind: Kind) -> Mapping[str, Card]:
+        """The trusted cards of a kind, by name."""
+        return self._now().cards[kind]
+
+    def certificates(self) -> bytes:
+        """Every certificate that may call, PEM; nothing where there is none."""
+        return self._now().certificates
+
+    def caller(self, context: grpc.ServicerContext) -> Caller:
+        """Who made a call.
+
+        Raises:
+            NotAllowed: If the caller's certificate is on no list, any more or yet.
+        """
+        proven = cast("Mapping[str, Sequence[bytes]]", context.auth_context() or {})
+        shown = proven.get("x509_pem_cert", ())
+        known = self._now().callers.get(_der(shown[0].decode())) if shown else None
+        if known is None:
+            raise NotAllowed("caller: its certificate is on no list here; ask to be put on it")
+        return known
+
+    def require(self, context: grpc.ServicerContext, kind: Kind) -> Caller:
+        """Who made a call that only one kind of party may make.
+
+        Raises:
+            NotAllowed: If somebody else made it.
+        """
+        caller = self.caller(context)
+        if caller.kind is not kind:
+            raise NotAllowed(f"caller: got {caller.kind} {caller.name}, expected one of {kind}")
+        return caller
+
+    def _now(self) -> _List:
+        with self._lock:
+            files = self._files()
+            if self._last is None or self._last.files != files:
+                self._last = self._read(files)
+            return self._last
+
+    def _files(self) -> frozenset[tuple[str, int, int, int]]:
+        try:
+            with os.scandir(self._ring.folder / "peers") as entries:
+                found = [(entry.name, entry.stat()) for entry in entries]
+        except FileNotFoundError:  # nobody was ever added, or one was taken off this moment
+            return frozenset()
+        return frozenset((name, s.st_ino, s.st_mtime_ns, s.st_size) for name, s in found)
+
+    def _read(self, files: frozenset[tuple[str, int, int, int]]) -> _List:
+        cards = {kind: self._ring.peers(kind) for kind in self._kinds}
+        callers: dict[bytes, Caller] = {}
+        for kind, named in cards.items():
+            for name, card in named.items():
+                callers.setdefault(_der(card.certificate), Caller(kind, name))
+        pem = "".join(card.certificate for named in cards.values() for card in named.values())
+        return _List(files, cards, callers, pem.encode())
+
+
+def tls_credentials(identity: Identity, peers: Peers) -> grpc.ServerCredentials:
+    """Mutual TLS whose list of accepted certificates is read again at every handshake."""
+    own = identity.card.certificate.encode()
+
+    def configuration() -> grpc.ServerCertificateConfiguration:
+        # An empty list would mean the system's authorities; nobody else has our own key.
+        roots = peers.certificates() or own
+        return grpc.ssl_server_certificate_configuration([(identity.tls_key, own)], roots)
+
+    return grpc.dynamic_ssl_server_credentials(
+        configuration(), configuration, require_client_authentication=True
+    )
+
+
+def _der(pem: str) -> bytes:
+    return ssl.PEM_cert_to_DER_cert(pem.strip())

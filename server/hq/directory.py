@@ -1,0 +1,361 @@
+"""HQ's registry: which slot is whose token, and what is published of it.
+
+Invariant: what a batch of registrations does depends on the set of its messages only, neither on
+their order nor on how often it is applied; and nothing but a nonce that was never seen before can
+give a withdrawn customer a slot again.
+
+States of a slot, which never changes its number:
+
+    live       token, home nonce; fingerprint and home tag published   -> buried (by a withdrawal)
+    buried     token and nonce deleted, random bytes in their place    -> for ever
+
+States of a registration, known by its tag:
+
+    live       names its slot                                          -> dead, with its slot
+    dead       the tag alone: a tombstone, so that a replay changes nothing
+
+No outlet is named in these tables: HQ does not know whose a registration is.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import secrets
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import sqlalchemy as sa
+
+from privacy.directory import Directory
+from privacy.registrations import (
+    TAG_BYTES,
+    Act,
+    Registration,
+    RegistrationRefused,
+    nonce_of,
+    tag_of,
+)
+from privacy.tokens import Token, TokenRefused
+from server.holder.database import durable_engine
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from privacy.envelopes import SealKey
+
+_LOG = logging.getLogger(__name__)
+
+DIRECTORIES_KEPT = 3
+_FINGERPRINT_BYTES = 8
+_METADATA = sa.MetaData()
+_SLOTS = sa.Table(
+    "slots",
+    _METADATA,
+    sa.Column("slot", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("token", sa.LargeBinary, unique=True),
+    sa.Column("home_nonce", sa.LargeBinary),
+    sa.Column("fingerprint", sa.LargeBinary, nullable=False, unique=True),
+    sa.Column("home_tag", sa.LargeBinary, nullable=False),
+)
+_REGISTRATIONS = sa.Table(
+    "registrations",
+    _METADATA,
+    sa.Column("tag", sa.LargeBinary, primary_key=True),
+    sa.Column("slot", sa.Integer, index=True),
+    sqlite_with_rowid=False,  # in order of their tags: not even the order of arrival is kept
+)
+_PROGRESS = sa.Table(
+    "registry",
+    _METADATA,
+    sa.Column("last_batch", sa.BigInteger, nullable=False),
+    sa.Column("last_version", sa.BigInteger, nullable=False),
+)
+_DIRECTORIES = sa.Table(
+    "directories",
+    _METADATA,
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("digest", sa.Text, nullable=False, unique=True),
+    sa.Column("encoded", sa.LargeBinary, nullable=False),
+)
+_BOOKS = sa.Table(
+    "books",
+    _METADATA,
+    sa.Column("version", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("encoded", sa.LargeBinary, nullable=False),
+)
+
+
+class Relay(Protocol):
+    """The office's relay, as HQ asks it for registrations."""
+
+    def collect_batch(self, after: int) -> tuple[int, list[bytes]]:
+        """The batch after the last that HQ applied, which the office forgets; 0 where none is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What a batch came to; counts only.
+
+    Attributes:
+        registered: Registrations that were new, of new and of known tokens.
+        withdrawn: Slots that were buried.
+        nothing: Dummies, replays, and withdrawals of what was withdrawn before.
+        refused: Messages that do not open, name no token, or withdraw what they do not know.
+    """
+
+    registered: int = 0
+    withdrawn: int = 0
+    nothing: int = 0
+    refused: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SlotKey:
+    """What an entry of a slot is masked with; never printed.
+
+    Attributes:
+        token: The customer's, 32 bytes.
+        home_nonce: Of the first registration, 32 bytes.
+    """
+
+    token: bytes = field(repr=False)
+    home_nonce: bytes = field(repr=False)
+
+
+class Registry:
+    """Slots, registrations and what was published, behind one SQLAlchemy URL."""
+
+    def __init__(self, url: str) -> None:
+        """Opens the registry, such as `sqlite:///hq.db`; `sqlite://` for memory."""
+        self._engine = durable_engine(url, _METADATA)
+        with self._engine.begin() as connection:
+            if connection.scalar(sa.select(_PROGRESS.c.last_batch)) is None:
+                connection.execute(_PROGRESS.insert().values(last_batch=0, last_version=0))
+
+    def last_batch(self) -> int:
+        """The last batch that was applied; 0 before the first."""
+        with self._engine.begin() as connection:
+            return _last_batch(connection)
+
+    def apply(self, batch: int, sealed: Sequence[bytes], key: SealKey) -> Applied:
+        """Applies a batch: all registrations in order of their tags, then all withdrawals.
+
+        Args:
+            batch: The one after `last_batch`; an older one changes nothing.
+            sealed: Its messages, in whatever order.
+            key: HQ's, which they are sealed to.
+
+        Raises:
+            RegistrationRefused: If a batch between was left out.
+        """
+        if batch <= self.last_batch():
+            return Applied()
+        messages, refused = _opened(sealed, key, batch)
+        with self._engine.begin() as connection:
+            last = _last_batch(connection)
+            if batch <= last:  # another process was faster
+                return Applied()
+            if batch != last + 1:
+                raise RegistrationRefused(f"batch: got {batch}, expected {last + 1}")
+            counts = Counter({"refused": refused})
+            for message in sorted(messages, key=_order):
+                counts[_apply(connection, message)] += 1
+            connection.execute(_PROGRESS.update().values(last_batch=batch))
+        return Applied(**counts)
+
+    def directory(self) -> Directory:
+        """The network's slots as they are now."""
+        with self._engine.begin() as connection:
+            return _directory(connection)
+
+    def publish(self) -> Directory:
+        """Keeps the directory as it is now for outlets to fetch, with the two before it."""
+        with self._engine.begin() as connection:
+            directory = _directory(connection)
+            mine = _DIRECTORIES.c.digest == directory.digest
+            last = connection.scalar(sa.select(sa.func.max(_DIRECTORIES.c.number))) or 0
+            connection.execute(_DIRECTORIES.delete().where(mine))
+            row = {"number": last + 1, "digest": directory.digest, "encoded": directory.encode()}
+            connection.execute(_DIRECTORIES.insert().values(**row))
+            newest = sa.select(_DIRECTORIES.c.number).order_by(_DIRECTORIES.c.number.desc())
+            kept = list(connection.scalars(newest.limit(DIRECTORIES_KEPT)))
+            connection.execute(_DIRECTORIES.delete().where(_DIRECTORIES.c.number < kept[-1]))
+            return directory
+
+    def published(self, digest: str) -> bytes | None:
+        """A published directory's bytes; None where it is not among the latest."""
+        query = sa.select(_DIRECTORIES.c.encoded).where(_DIRECTORIES.c.digest == digest)
+        with self._engine.begin() as connection:
+            return connection.scalar(query)
+
+    def keys(self) -> list[SlotKey | None]:
+        """What each slot's entries are masked with; None where it is buried."""
+        query = sa.select(_SLOTS.c.token, _SLOTS.c.home_nonce).order_by(_SLOTS.c.slot)
+        with self._engine.begin() as connection:
+            rows = connection.execute(query).all()
+        return [None if token is None else SlotKey(token, nonce) for token, nonce in rows]
+
+    def next_version(self) -> int:
+        """A version that no book has had or will have again, even if its book is never added."""
+        with self._engine.begin() as connection:
+            version = int(connection.scalars(sa.select(_PROGRESS.c.last_version)).one()) + 1
+            connection.execute(_PROGRESS.update().values(last_version=version))
+            return version
+
+    def add_book(self, version: int, encoded: bytes) -> None:
+        """Publishes a signed book in place of the one before.
+
+        Args:
+            version: From `next_version`.
+            encoded: The signed bytes.
+
+        Raises:
+            ValueError: If another book of this version, or a later one, was published.
+        """
+        with self._engine.begin() as connection:
+            row = connection.execute(sa.select(_BOOKS)).one_or_none()
+            if row is not None and (row.version, row.encoded) == (version, encoded):
+                return
+            given = int(connection.scalars(sa.select(_PROGRESS.c.last_version)).one())
+            least = 0 if row is None else row.version
+            if not least < version <= given:
+                raise ValueError(f"book: got version {version}, expected {least + 1} to {given}")
+            connection.execute(_BOOKS.delete())
+            connection.execute(_BOOKS.insert().values(version=version, encoded=encoded))
+
+    def latest_book(self) -> bytes | None:
+        """The signed bytes of the book that stands; None where there is none yet."""
+        with self._engine.begin() as connection:
+            return connection.scalar(sa.select(_BOOKS.c.encoded))
+
+    def close(self) -> None:
+        """Closes all connections."""
+        self._engine.dispose()
+
+
+def collect_registrations(office: Relay, registry: Registry, key: SealKey) -> None:
+    """Applies every batch that the office has ready. Logs counts and nothing else.
+
+    Raises:
+        RegistrationRefused: If the office answers with another batch than the next.
+        HqError: If it does not answer.
+    """
+    while True:
+        last = registry.last_batch()
+        batch, sealed = office.collect_batch(last)
+        if not batch:
+            return
+        if batch != last + 1:
+            raise RegistrationRefused(f"batch: got {batch}, expected {last + 1}")
+        done = registry.apply(batch, sealed, key)
+        _LOG.info(
+            "batch %d: %d registered, %d withdrawn, %d refused",
+            batch, done.registered, done.withdrawn, done.refused,
+        )  # fmt: skip
+
+
+def _opened(sealed: Sequence[bytes], key: SealKey, batch: int) -> tuple[list[Registration], int]:
+    """What opens, and how many do not."""
+    messages = []
+    for one in sealed:
+        try:
+            messages.append(Registration.opened(one, key, batch))
+        except RegistrationRefused:
+            continue
+    return messages, len(sealed) - len(messages)
+
+
+def _order(message: Registration) -> tuple[bool, bytes, bytes]:
+    """An order that the messages' senders cannot see, and the same however they arrive."""
+    return message.act is Act.WITHDRAW, _tag(message), message.token
+
+
+def _tag(message: Registration) -> bytes:
+    return tag_of(nonce_of(message.proof) if message.act is Act.WITHDRAW else message.proof)
+
+
+def _apply(connection: sa.Connection, message: Registration) -> str:
+    """Applies one message; says under which of `Applied`'s counts it falls."""
+    if message.act is Act.REGISTER:
+        return _register(connection, message)
+    if message.act is Act.WITHDRAW:
+        return _withdraw(connection, message)
+    return "nothing"
+
+
+def _register(connection: sa.Connection, message: Registration) -> str:
+    tag = _tag(message)
+    seen = sa.select(_REGISTRATIONS.c.tag).where(_REGISTRATIONS.c.tag == tag)
+    if connection.scalar(seen) is not None:
+        return "nothing"
+    try:
+        fingerprint = Token(message.token).fingerprint.to_bytes(_FINGERPRINT_BYTES, "little")
+    except TokenRefused:
+        return "refused"
+    same = sa.select(_SLOTS.c.slot, _SLOTS.c.token).where(_SLOTS.c.fingerprint == fingerprint)
+    known = connection.execute(same).one_or_none()
+    if known is None:
+        last = connection.scalar(sa.select(sa.func.max(_SLOTS.c.slot)))
+        slot = 0 if last is None else last + 1
+        row = {
+            "slot": slot,
+            "token": message.token,
+            "home_nonce": message.proof,
+            "fingerprint": fingerprint,
+            "home_tag": tag,
+        }
+        connection.execute(_SLOTS.insert().values(**row))
+    elif known.token is None or not hmac.compare_digest(known.token, message.token):
+        return "refused"  # a fingerprint must stand for one slot
+    else:
+        slot = known.slot
+    connection.execute(_REGISTRATIONS.insert().values(tag=tag, slot=slot))
+    return "registered"
+
+
+def _withdraw(connection: sa.Connection, message: Registration) -> str:
+    query = (
+        sa.select(_REGISTRATIONS.c.slot, _SLOTS.c.token)
+        .join(_SLOTS, _SLOTS.c.slot == _REGISTRATIONS.c.slot, isouter=True)
+        .where(_REGISTRATIONS.c.tag == _tag(message))
+    )
+    known = connection.execute(query).one_or_none()
+    if known is None:
+        return "refused"
+    if known.slot is None:  # buried before, by whomever
+        return "nothing"
+    if not hmac.compare_digest(known.token, message.token):
+        return "refused"
+    mine = _SLOTS.c.slot == known.slot
+    connection.execute(
+        _SLOTS.update()
+        .where(mine)
+        .values(
+            token=None,
+            home_nonce=None,
+            fingerprint=secrets.token_bytes(_FINGERPRINT_BYTES),
+            home_tag=secrets.token_bytes(TAG_BYTES),
+        )
+    )
+    dead = _REGISTRATIONS.c.slot == known.slot
+    connection.execute(_REGISTRATIONS.update().where(dead).values(slot=None))
+    return "withdrawn"
+
+
+def _last_batch(connection: sa.Connection) -> int:
+    return int(connection.scalars(sa.select(_PROGRESS.c.last_batch)).one())
+
+
+def _directory(connection: sa.Connection) -> Directory:
+    query = sa.select(_SLOTS.c.fingerprint, _SLOTS.c.home_tag).order_by(_SLOTS.c.slot)
+    rows = connection.execute(query).all()
+    fingerprints = np.frombuffer(b"".join(row.fingerprint for row in rows), dtype="<u8")
+    tags = np.frombuffer(b"".join(row.home_tag for row in rows), dtype=np.uint8)
+    return Directory(
+        _last_batch(connection),
+        fingerprints.astype(np.uint64),
+        tags.reshape(len(rows), TAG_BYTES),
+    )

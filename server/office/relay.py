@@ -1,0 +1,180 @@
+"""The relay: registrations of several outlets go to HQ as one shuffled batch without origins.
+
+HQ learns no origin, because at least `minimum_outlets` different outlets are in a batch, each with
+whole submissions of one size; the office learns no token, because every message is sealed to HQ.
+
+States of a batch, each step one durable transaction:
+
+    open       submissions with their outlets       -> collected (by HQ, with enough outlets)
+    collected  messages shuffled, origins deleted   -> forgotten (HQ asks for the one after)
+
+While a batch is open the office knows who handed in what, sealed; from then on nothing here does:
+deleted rows are overwritten in the file.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from privacy.envelopes import digest
+from privacy.registrations import SEALED_BYTES, RegistrationRefused
+from server.holder.database import durable_engine
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MOST_SUBMISSIONS = 16
+"""Of one outlet for one batch."""
+
+_MESSAGES_A_ROW = 2**20 // SEALED_BYTES
+_METADATA = sa.MetaData()
+_OPEN = sa.Table(
+    "open_batch",
+    _METADATA,
+    sa.Column("batch", sa.BigInteger, primary_key=True, autoincrement=False),
+)
+_SUBMISSIONS = sa.Table(
+    "submissions",
+    _METADATA,
+    sa.Column("outlet", sa.Text, primary_key=True),
+    sa.Column("digest", sa.Text, primary_key=True),
+    sa.Column("sealed", sa.LargeBinary, nullable=False),
+)
+_COLLECTED = sa.Table(
+    "collected",
+    _METADATA,
+    sa.Column("batch", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("part", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("sealed", sa.LargeBinary, nullable=False),
+)
+
+
+class Relay:
+    """Batches behind one SQLAlchemy URL, apart from the ledger: no backup holds them."""
+
+    def __init__(self, url: str, messages: int, minimum_outlets: int) -> None:
+        """Opens the relay; batch 1 is open in a new one.
+
+        Args:
+            url: Such as `sqlite:///relay.db`, or `sqlite://` for memory.
+            messages: How many one submission must hold.
+            minimum_outlets: How many different outlets a batch needs.
+        """
+        self._messages, self._minimum_outlets = messages, minimum_outlets
+        self._engine = durable_engine(url, _METADATA)
+        with self._engine.begin() as connection:
+            if connection.scalar(sa.select(_OPEN.c.batch)) is None:
+                connection.execute(_OPEN.insert().values(batch=1))
+
+    def open_batch(self) -> tuple[int, int]:
+        """Which batch is open, and how many messages a submission must hold."""
+        with self._engine.begin() as connection:
+            return _open(connection), self._messages
+
+    def submit(self, outlet: str, batch: int, sealed: Sequence[bytes]) -> None:
+        """Takes a submission. The same one again is accepted and changes nothing.
+
+        Args:
+            outlet: Who hands it in.
+            batch: The open one.
+            sealed: Exactly as many messages as `open_batch` says, SEALED_BYTES bytes each.
+
+        Raises:
+            RegistrationRefused: If it is for another batch, of another size, or one too many.
+        """
+        if len(sealed) != self._messages or {len(one) for one in sealed} != {SEALED_BYTES}:
+            raise RegistrationRefused(
+                f"submission: got {len(sealed)} messages, expected {self._messages} of "
+                f"{SEALED_BYTES} bytes each"
+            )
+        blob = b"".join(sealed)
+        name = digest(blob)
+        with self._engine.begin() as connection:
+            current = _open(connection)
+            if batch != current:
+                raise RegistrationRefused(
+                    f"submission: got one for batch {batch}, batch {current} is open; seal for it"
+                )
+            mine = sa.select(_SUBMISSIONS.c.digest).where(_SUBMISSIONS.c.outlet == outlet)
+            known = set(connection.scalars(mine))
+            if name in known:
+                return
+            if len(known) >= MOST_SUBMISSIONS:
+                raise RegistrationRefused(
+                    f"submission: {outlet} has {len(known)} in batch {batch}, the most there may "
+                    "be; hand the rest in for the next"
+                )
+            row = {"outlet": outlet, "digest": name, "sealed": blob}
+            connection.execute(_SUBMISSIONS.insert().values(**row))
+
+    def collect(self, after: int) -> tuple[int, list[bytes]]:
+        """HQ's next batch: closed if it has enough outlets, the same bytes whenever asked again.
+
+        Args:
+            after: The last batch that HQ has applied; it and those before are forgotten.
+
+        Returns:
+            The batch and its messages, shuffled; (0, []) where none is ready.
+
+        Raises:
+            RegistrationRefused: If that batch was forgotten: HQ went back.
+        """
+        with self._engine.begin() as connection:
+            connection.execute(_COLLECTED.delete().where(_COLLECTED.c.batch <= after))
+            current = _open(connection)
+            if current <= after:  # the office went back; what is in here HQ would not open
+                self._next(connection, after + 1)
+                return 0, []
+            if current == after + 1:
+                if not self._close(connection, current):
+                    return 0, []
+                self._next(connection, current + 1)
+            return after + 1, _collected(connection, after + 1)
+
+    def close(self) -> None:
+        """Closes all connections."""
+        self._engine.dispose()
+
+    def _close(self, connection: sa.Connection, batch: int) -> bool:
+        """Stores the open batch's messages in random order, if there are enough outlets."""
+        outlets = sa.select(sa.func.count(sa.distinct(_SUBMISSIONS.c.outlet)))
+        if (connection.scalar(outlets) or 0) < self._minimum_outlets:
+            return False
+        blobs = connection.scalars(sa.select(_SUBMISSIONS.c.sealed))
+        messages = [one for blob in blobs for one in _split(blob)]
+        secrets.SystemRandom().shuffle(messages)
+        for part, start in enumerate(range(0, len(messages), _MESSAGES_A_ROW)):
+            sealed = b"".join(messages[start : start + _MESSAGES_A_ROW])
+            connection.execute(_COLLECTED.insert().values(batch=batch, part=part, sealed=sealed))
+        return True
+
+    def _next(self, connection: sa.Connection, batch: int) -> None:
+        """Opens a batch; submissions for another one, and whose they were, are deleted."""
+        connection.execute(_SUBMISSIONS.delete())
+        connection.execute(_OPEN.update().values(batch=batch))
+
+
+def _open(connection: sa.Connection) -> int:
+    return int(connection.scalars(sa.select(_OPEN.c.batch)).one())
+
+
+def _collected(connection: sa.Connection, batch: int) -> list[bytes]:
+    query = sa.select(_COLLECTED.c.sealed).where(_COLLECTED.c.batch == batch)
+    messages = [
+        one
+        for blob in connection.scalars(query.order_by(_COLLECTED.c.part))
+        for one in _split(blob)
+    ]
+    if not messages:
+        raise RegistrationRefused(
+            f"batch {batch}: collected and forgotten here, expected a later one; restore the "
+            "newest copy of HQ's folder"
+        )
+    return messages
+
+
+def _split(blob: bytes) -> list[bytes]:
+    return [blob[start : start + SEALED_BYTES] for start in range(0, len(blob), SEALED_BYTES)]

@@ -1,0 +1,89 @@
+"""The office as a running program: its stores, its services, one port for HQ and outlets."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack, closing, contextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+from privacy.identity import Kind
+from server.holder import serving
+from server.holder.meter import Meter
+from server.holder.peers import Peers
+from server.holder.service import TokensService
+from server.holder.shares import answer_refresh
+from server.office.errors import OfficePaused
+from server.office.ledger_store import OfficeStore
+from server.office.relay import Relay
+from server.office.service import OfficeService, RelayService
+from server.office.unlock import Office
+from server.wire.office_pb2_grpc import add_OfficeServicer_to_server
+from server.wire.outlets_pb2_grpc import add_RelayServicer_to_server, add_TokensServicer_to_server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from privacy.keyring import Keyring
+    from server.office.settings import OfficeFile
+
+Given = TypeVar("Given")
+
+
+@contextmanager
+def running(ring: Keyring, settings: OfficeFile, paused: Callable[[], bool]) -> Iterator[str]:
+    """Serves from a folder until left.
+
+    Args:
+        ring: The office's keys and lists; its folder holds the databases.
+        settings: The office's.
+        paused: Tells, at every call, whether nothing may be answered.
+
+    Yields:
+        `host:port`, with the port that was taken where 0 was asked for.
+
+    Raises:
+        PrivacyError: If a key or card is missing.
+        OSError: If the address cannot be bound.
+    """
+    identity, peers = ring.identity(), Peers(ring, Kind.HQ, Kind.OUTLET)
+    ring.peer(Kind.HQ)  # what is missing is said here, not at the first call
+    ring.token_share()
+
+    def unless_paused(give: Callable[[], Given]) -> Given:
+        if paused():
+            raise OfficePaused
+        return give()
+
+    with ExitStack() as stack:
+        url, promise = f"sqlite:///{ring.folder}/", settings.promise
+        store = stack.enter_context(closing(OfficeStore(f"{url}office.db", promise.policy())))
+        meter = stack.enter_context(closing(Meter(f"{url}meter.db")))
+        relay = stack.enter_context(
+            closing(Relay(f"{url}relay.db", settings.tokens.messages, promise.minimum_outlets))
+        )
+
+        def office() -> Office:
+            keys = {name: card.verify_key for name, card in peers.cards(Kind.OUTLET).items()}
+            return Office(promise, store, identity.signing, keys, time.time)
+
+        calls = OfficeService(
+            lambda: unless_paused(office),
+            lambda: unless_paused(lambda: relay),
+            lambda epoch, delta: unless_paused(lambda: answer_refresh(ring, epoch, delta)),
+        )
+        quota = settings.tokens.quota()
+        tokens = TokensService(
+            lambda: unless_paused(ring.token_share), meter, quota, peers, time.time
+        )
+        relaying = RelayService(lambda: unless_paused(lambda: relay), peers)
+        address = settings.listen or identity.card.address
+        server, port = serving.start(
+            identity,
+            peers,
+            address,
+            lambda server: add_OfficeServicer_to_server(calls, server),
+            lambda server: add_TokensServicer_to_server(tokens, server),
+            lambda server: add_RelayServicer_to_server(relaying, server),
+        )
+        stack.callback(lambda: server.stop(grace=5).wait())
+        yield f"{address.rpartition(':')[0]}:{port}"

@@ -1,0 +1,407 @@
+"""Look-ups: what staff are told, and which book tells it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import stat
+import threading
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING
+
+import grpc
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from features.bands import SCHEMES, pack
+from outlet_client.errors import BookMissing, NoIdentifier
+from outlet_client.lookup import (
+    Answer,
+    Band,
+    DeskService,
+    LookUp,
+    Status,
+    directory_of,
+    fetch_book,
+    store_book,
+)
+from outlet_client.main import app, start_desk
+from outlet_client.people import People, State
+from outlet_client.settings import OutletFile
+from privacy.books import Book, BookRefused, Kind, sign_book
+from privacy.envelopes import SigningKey
+from privacy.identity import Kind as Party
+from privacy.keyring import Keyring
+from privacy.registrations import fresh_secret, nonce_of
+from privacy.tokens import TokenRefused, TokenShare
+from server.wire import outlets_pb2, outlets_pb2_grpc
+from server.wire.refusals import read_refusal
+from tests.outlet_client.test_introduce import PHONES, network
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from privacy.directory import Directory
+    from tests.outlet_client.test_introduce import FakeNetwork
+
+__all__ = ["network"]
+
+NOW = dt.datetime(2026, 3, 2, 9, tzinfo=dt.UTC)
+ANNA, BEN, NEWCOMER, UNKNOWN = PHONES[:4]
+
+
+class Shop:
+    """An outlet with Anna as its customer, in a network that knows Anna and Ben."""
+
+    def __init__(self, network: FakeNetwork, home: Path) -> None:
+        self.network, self.home, self.now = network, home, NOW
+        self.people = People(f"sqlite:///{home / 'outlet.db'}", b"s" * 32, lambda: self.now)
+        self.hq_key = network.hq.signing.public
+        self.look = self.another()
+        for phone in (BEN, ANNA):
+            network.slots[network.token(f"tel:{phone}").raw] = nonce_of(fresh_secret())
+        key = self.key(ANNA)
+        self.people.record_consent(key, "n", "mei", NOW - dt.timedelta(days=9))
+        self.people.keep_tokens({key: network.token(f"tel:{ANNA}")})
+        network.relay.batch = 1
+        self.people.submission(1, 1, bytes.fromhex(network.hq_card.sealing_key))
+        self.people.submitted(1)
+        self.directory = network.publish(1)
+        self.people.follow(self.directory)
+
+    def another(self) -> LookUp:
+        return LookUp(self.home, self.people, self.hq_key, "SG", 30, lambda: self.now)
+
+    def key(self, phone: str) -> str:
+        return self.people.local_key(f"tel:{phone}")
+
+    def book(self, version: int = 1, **changes: object) -> Book:
+        """Ben is eligible, Anna has priority, in the directory's order."""
+        bands = {
+            "eligibility": np.array([2, 3], np.uint8),
+            "lapse_risk": np.array([0, 1], np.uint8),
+        }
+        made = Book.masked(
+            pack(bands),
+            list(self.network.slots),
+            kind=Kind.BAND,
+            release=f"points-{version}",
+            version=version,
+            as_of="2026-03-01",
+            made_at=int(NOW.timestamp()) - 3600,
+            directory=self.directory.digest,
+        )
+        return replace(made, **changes)  # type: ignore[arg-type]
+
+    def signed(self, book: Book, key: SigningKey | None = None) -> bytes:
+        return sign_book(book, key or self.network.hq.signing).encode()
+
+    def store(self, data: bytes, directory: Directory | None = None) -> bool:
+        return store_book(self.home, data, directory or self.directory, self.hq_key, self.now)
+
+    def first_time(self, phone: str) -> Answer:
+        services, pinned = self.network.services, self.network.pinned
+        return self.look.first_time(phone, None, "2026-03", "mei", services, pinned)
+
+
+@pytest.fixture
+def shop(network: FakeNetwork, tmp_path: Path) -> Shop:
+    made = Shop(network, tmp_path)
+    assert made.store(made.signed(made.book()))
+    return made
+
+
+PRIORITY = next(iter(SCHEMES.values())).sentence("priority")
+
+
+def test_a_known_customer_has_bands_and_what_they_allow(shop: Shop) -> None:
+    answer = shop.look.look_up("8123 4500", None)
+    assert answer.status is Status.KNOWN
+    assert answer.as_of == "2026-03-01"
+    assert answer.bands[0] == Band("eligibility", "priority", PRIORITY)
+    assert answer.bands[1].score == "lapse_risk"
+    assert answer.bands[1].band == "low"
+
+
+def test_an_answer_has_no_place_for_points_outlets_history_or_counts() -> None:
+    assert [field.name for field in fields(Answer)] == ["status", "as_of", "bands"]
+    assert [field.name for field in fields(Band)] == ["score", "band", "allows"]
+
+
+def test_who_never_consented_here_is_not_looked_up(shop: Shop, network: FakeNetwork) -> None:
+    assert shop.look.look_up(BEN, None) == Answer(Status.CONSENT_NEEDED)
+    assert network.at_hq.asked == []
+    with pytest.raises(NoIdentifier) as caught:
+        shop.look.look_up("12", "nobody")
+    assert "nobody" not in str(caught.value)
+
+
+def test_a_newcomer_who_is_known_elsewhere_has_bands_at_once_for_one_evaluation(
+    shop: Shop, network: FakeNetwork
+) -> None:
+    answer = shop.first_time(BEN)
+    assert answer.status is Status.KNOWN
+    assert answer.bands[0].band == "eligible"
+    assert network.at_hq.asked == network.at_office.asked == [1]
+    person = shop.people.person(shop.key(BEN))
+    assert person is not None
+    assert person.state is State.EVALUATED
+    assert shop.look.look_up(BEN, None) == answer
+    assert shop.first_time(BEN) == answer
+    assert network.at_hq.asked == [1]
+    assert shop.people.consents().filter(key=shop.key(BEN))["notice"].to_list() == ["2026-03"]
+
+
+def test_somebody_whom_nobody_registered_is_not_in_the_network(shop: Shop) -> None:
+    assert shop.first_time(UNKNOWN) == Answer(Status.NOT_IN_NETWORK)
+    assert shop.look.look_up(UNKNOWN, None) == Answer(Status.NOT_IN_NETWORK)
+
+
+def test_a_consent_without_a_token_yet_is_not_in_the_network(shop: Shop) -> None:
+    shop.people.record_consent(shop.key(NEWCOMER), "n", "mei", NOW)
+    assert shop.look.look_up(NEWCOMER, None) == Answer(Status.NOT_IN_NETWORK)
+
+
+def test_the_withdrawn_and_the_buried_have_no_bands_until_a_new_consent(shop: Shop) -> None:
+    shop.people.withdraw(shop.key(ANNA))
+    assert shop.look.look_up(ANNA, None) == Answer(Status.NOT_IN_NETWORK)
+    shop.first_time(BEN)
+    shop.people.submission(2, 4, bytes.fromhex(shop.network.hq_card.sealing_key))
+    shop.people.submitted(2)
+    del shop.network.slots[shop.network.token(f"tel:{BEN}").raw]
+    shop.people.follow(shop.network.publish(2))
+    person = shop.people.person(shop.key(BEN))
+    assert person is not None
+    assert person.state is State.BURIED
+    assert shop.look.look_up(BEN, None) == Answer(Status.NOT_IN_NETWORK)
+    shop.now += dt.timedelta(hours=1)
+    assert shop.first_time(BEN).status is Status.KNOWN  # the old book still has the entry
+
+
+def test_another_key_holder_is_noticed_at_a_first_time(shop: Shop, network: FakeNetwork) -> None:
+    pinned = network.pinned
+    network.at_office.share = TokenShare.generate()
+    with pytest.raises(TokenRefused, match="pinned total"):
+        shop.look.first_time(BEN, None, "n", "mei", network.services, pinned)
+    assert shop.look.look_up(BEN, None) == Answer(Status.NOT_IN_NETWORK)
+
+
+def refused_books(shop: Shop) -> Iterator[tuple[bytes, str]]:
+    stale = int((NOW - dt.timedelta(days=31)).timestamp())
+    yield shop.signed(shop.book(2), SigningKey.generate()), "not signed"
+    yield shop.signed(shop.book(0)), "version 0"
+    yield shop.signed(shop.book(1, as_of="2026-02-02")), "version 1"
+    yield shop.signed(shop.book(2, made_at=stale)), "stale"
+    yield shop.signed(shop.book(2, directory="ab" * 32)), "directory"
+    yield shop.signed(shop.book(2, kind=Kind.FINE)), "fine"
+    yield shop.signed(shop.book(2, slots=1, body=b"x")), "1 slots"
+    yield b"", "signature of 0 bytes"
+    yield b"\0" * 80, "not signed"
+
+
+def test_a_stale_forged_older_or_foreign_book_is_refused_and_the_good_one_stays(
+    shop: Shop,
+) -> None:
+    good = shop.look.look_up(ANNA, None)
+    files = {file.name: file.read_bytes() for file in shop.home.glob("*.bin")}
+    for data, reason in refused_books(shop):
+        with pytest.raises(BookRefused, match=reason):
+            shop.store(data)
+        assert {file.name: file.read_bytes() for file in shop.home.glob("*.bin")} == files
+        assert shop.another().look_up(ANNA, None) == good
+    assert not shop.store(shop.signed(shop.book()))  # the same one is nothing new
+
+
+def test_a_newer_book_is_used_at_once_with_its_own_directory(
+    shop: Shop, network: FakeNetwork
+) -> None:
+    assert shop.look.look_up(ANNA, None).bands[0].band == "priority"
+    network.slots = dict(reversed(network.slots.items()))  # Anna's slot is another one now
+    shop.directory = network.publish(2)
+    assert shop.store(shop.signed(shop.book(2)))
+    assert shop.look.look_up(ANNA, None).bands[0].band == "eligible"
+    assert len(list(shop.home.glob("directory-*.bin"))) == 1
+
+
+def test_a_kill_between_directory_and_book_leaves_the_old_pair(
+    shop: Shop, network: FakeNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = shop.look.look_up(ANNA, None)
+    shop.directory = network.publish(2)
+    data = shop.signed(shop.book(2))
+    written: list[str] = []
+
+    def write_once(place: Path, content: bytes) -> None:
+        if written:
+            raise KeyboardInterrupt
+        written.append(place.name)
+        place.write_bytes(content)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("outlet_client.lookup.write_private", write_once)
+        with pytest.raises(KeyboardInterrupt):
+            shop.store(data)
+    assert shop.another().look_up(ANNA, None) == good
+    assert shop.store(data)
+    assert len(list(shop.home.glob("directory-*.bin"))) == 1
+
+
+def test_a_book_of_an_earlier_night_comes_with_its_own_directory(
+    shop: Shop, network: FakeNetwork
+) -> None:
+    book = shop.signed(shop.book(2))
+    network.library.latest = book
+    assert directory_of(book, shop.hq_key) == shop.directory.digest
+    tonight = network.publish(2)
+    fetch = (shop.home, network.services, tonight, shop.hq_key, NOW, 30)
+    assert fetch_book(*fetch)
+    assert not fetch_book(*fetch)
+    assert shop.look.look_up(ANNA, None).bands[0].band == "priority"
+    network.library.latest = None
+    assert not fetch_book(*fetch)
+
+
+def test_a_book_that_grew_too_old_or_is_not_there_is_said_to_be(shop: Shop) -> None:
+    shop.look.look_up(ANNA, None)
+    shop.now += dt.timedelta(days=31)
+    with pytest.raises(BookMissing, match="made 2026-03-02, expected one not older than 30 days"):
+        shop.look.look_up(ANNA, None)
+    assert shop.look.look_up(UNKNOWN, None).status is Status.CONSENT_NEEDED
+    (shop.home / "book.bin").unlink()
+    with pytest.raises(BookMissing, match="none yet"):
+        shop.look.look_up(ANNA, None)
+
+
+def test_a_lost_or_exchanged_directory_is_noticed(shop: Shop) -> None:
+    [place] = shop.home.glob("directory-*.bin")
+    place.write_bytes(shop.network.publish(9).encode())
+    with pytest.raises(BookRefused, match="the directory on disk is another"):
+        shop.look.look_up(ANNA, None)
+    place.unlink()
+    with pytest.raises(BookMissing, match="its directory is missing"):
+        shop.look.look_up(ANNA, None)
+
+
+def test_a_damaged_book_is_noticed_and_any_good_one_replaces_it(shop: Shop) -> None:
+    place = shop.home / "book.bin"
+    place.write_bytes(place.read_bytes()[:-1] + b"?")
+    with pytest.raises(BookRefused, match="not signed"):
+        shop.look.look_up(ANNA, None)
+    assert shop.store(shop.signed(shop.book()))
+    assert shop.look.look_up(ANNA, None).status is Status.KNOWN
+
+
+def test_the_desk_answers_on_a_socket_for_its_owner_only(shop: Shop) -> None:
+    network = shop.network
+    server = start_desk(DeskService(shop.look, network.services, network.pinned), shop.home)
+    socket = shop.home / "desk.sock"
+    assert stat.S_IMODE(socket.stat().st_mode) & 0o077 == 0
+    with grpc.insecure_channel(f"unix:{socket}") as channel:
+        desk = outlets_pb2_grpc.DeskStub(channel)
+        known = desk.Lookup(outlets_pb2.LookupRequest(phone=ANNA))
+        assert (known.status, known.as_of) == ("known", "2026-03-01")
+        assert known.bands[0].allows == PRIORITY
+        assert desk.Lookup(outlets_pb2.LookupRequest(phone=BEN)).status == "consent needed"
+        consent = outlets_pb2.LookupRequest(phone=BEN, consent_notice="n", consent_by="mei")
+        assert desk.Lookup(consent).bands[0].band == "eligible"
+        with pytest.raises(grpc.RpcError) as caught:
+            desk.Lookup(outlets_pb2.LookupRequest(email="nobody"))
+        refusal = read_refusal(caught.value)
+        assert refusal is not None
+        assert refusal.type == "NoIdentifier"
+    server.stop(None).wait()
+
+
+def test_many_threads_may_look_up_while_books_change(shop: Shop) -> None:
+    found: set[str] = set()
+
+    def ask() -> None:
+        for _ in range(30):
+            found.add(shop.look.look_up(ANNA, None).bands[0].band)
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for version in range(2, 6):
+        shop.store(shop.signed(shop.book(version)))
+    for thread in threads:
+        thread.join()
+    assert found == {"priority"}
+
+
+class Folder:
+    """A folder as `enrol` makes it, for the commands."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        now = dt.datetime.now(dt.UTC)
+        rings = {kind: Keyring(home / kind.value, kind) for kind in Party}
+        for kind, ring in rings.items():
+            where = "" if kind is Party.OUTLET else "127.0.0.1:9"
+            ring.create(kind.value, where, now, service_address=where)
+        self.folder = home / "outlet"
+        self.hq = rings[Party.HQ].identity()
+        for kind in (Party.HQ, Party.OFFICE):
+            data = rings[kind].public_file.read_bytes()
+            rings[Party.OUTLET].trust(rings[kind].identity().card, data)
+        (self.folder / "escapement.toml").write_text('ledger = "ledger.csv"\nregion = "SG"\n')
+
+    def run(self, *words: str) -> tuple[int, str]:
+        done = CliRunner().invoke(app, [*words, "--home", str(self.folder)])
+        return done.exit_code, " ".join(done.output.split())
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    return Folder(tmp_path)
+
+
+def test_the_commands_say_what_happened_and_what_follows(folder: Folder, tmp_path: Path) -> None:
+    code, said = folder.run("lookup", "--phone", ANNA, "--json")
+    assert code == 2
+    assert json.loads(said) == {"status": "consent needed", "as_of": "", "bands": []}
+    assert folder.run("lookup", "--phone", "12")[0] == 1
+    assert folder.run("lookup", "--phone", ANNA, "--consent", "n")[0] == 6
+    file = tmp_path / "consents.csv"
+    file.write_text(
+        f"phone,email,notice,recorded_at,recorded_by\n{ANNA},,2026-03,2026-03-01T10:00:00Z,mei\n"
+    )
+    assert "1 recorded;" in folder.run("consent", "import", str(file))[1]
+    assert folder.run("lookup", "--phone", ANNA) == (0, "not in the network")
+    assert "2026-03: 1 standing, 0 ended" in folder.run("consent", "show")[1]
+    assert "1 known" in folder.run("status")[1]
+    (folder.folder / "ledger.csv").write_text(f"customer_id,phone,email\na,{ANNA},\n")
+    assert folder.run("consent", "export", str(tmp_path / "out.csv"))[1].startswith("1 written")
+    code, said = folder.run("withdraw", "--phone", ANNA)
+    assert code == 0
+    for promise in ("nothing of this customer is used", "next band book", "new consent"):
+        assert promise in said
+    assert "never consented" in folder.run("withdraw", "--phone", BEN)[1]
+    assert "2026-03: 0 standing, 1 ended" in folder.run("consent", "show")[1]
+
+
+def test_a_first_time_without_a_network_keeps_the_consent_and_says_who_is_missing(
+    folder: Folder,
+) -> None:
+    words = ("lookup", "--phone", ANNA, "--consent", "n", "--by", "mei")
+    done = CliRunner().invoke(app, [*words, "--home", str(folder.folder)])
+    assert done.exit_code == 3
+    assert "HQ: UNAVAILABLE" in done.output
+    assert ANNA not in done.output
+    assert "1 known" in folder.run("status")[1]
+
+
+def test_doctor_looks_for_both_services(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("outlet_client.main.REACH_SECONDS", 0.1)
+    said = folder.run("doctor")[1]
+    assert "✗ HQ's services: HQ: no answer" in said
+    assert "✗ office's services: the privacy office: no answer" in said
+
+
+def test_settings_of_the_client_book_are_relative_to_their_file(tmp_path: Path) -> None:
+    (tmp_path / "e.toml").write_text('ledger = "l.csv"\nclients = "c.csv"\n')
+    read = OutletFile.read(tmp_path / "e.toml")
+    assert read.clients == tmp_path / "c.csv"
+    assert (read.region, read.evaluations_a_night, read.book_days) == ("SG", 512, 30)

@@ -1,0 +1,562 @@
+"""What an outlet gets ready for a night: who counts, as whom, and what stops it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import logging
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+import pytest
+from typing_extensions import override
+
+from features.calibration import CALIBRATION_DIMENSION, calibration_rows
+from features.errors import FeatureError, LedgerError
+from features.events import DIMENSION, customer_features, event_features
+from features.learning import Preconditioner
+from features.outcomes import Outcome
+from features.points import PointsCode
+from features.scorecard import Scorecard
+from features.snapshot import CutOff, Snapshot
+from outlet_client.consent import Consent
+from outlet_client.errors import QuestionRefused, ServiceRefused
+from outlet_client.nightly import Nightly
+from outlet_client.people import People, State
+from outlet_client.purchases import read_events
+from outlet_client.services import Services
+from outlet_client.settings import OutletSettings
+from privacy.books import Book, fine_key
+from privacy.books import Kind as BookKind
+from privacy.directory import DirectoryRefused
+from privacy.envelopes import digest
+from privacy.identity import Card, Identity, Kind
+from privacy.keyring import Keyring
+from privacy.plans import NightPlan, PlannedReleases, ReleasePlan, sign
+from privacy.registrations import fresh_secret, nonce_of
+from privacy.tokens import TokenRefused, TokenShare
+from privacy.units import Purpose
+from server.wire import outlets_pb2_grpc
+from tests.outlet_client.test_introduce import (
+    SERVERS,
+    FakeNetwork,
+    Holder,
+    Library,
+    Relay,
+    serve,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from outlet_client.contribute import Outlet
+    from privacy.directory import Directory
+
+CUT_OFF, AS_OF = "2026-01-31", "2026-02-28"
+LOYAL, LAPSED = Outcome.LOYAL.value, Outcome.LAPSED.value
+CONSENTED = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+
+# customer, phone, email
+BOOK = [
+    ("anna", "+65 8123 4501", None),
+    ("ben", "8123 4502", None),
+    ("ben-again", "+6581234502", "ben@example.com"),
+    ("away", None, "away@example.com"),
+    ("quiet", "+6581234504", None),
+    ("gone", "+6581234505", None),
+    ("late", "+6581234506", None),
+    ("nameless", None, None),
+]
+IDENTIFIERS = {
+    "anna": "tel:+6581234501",
+    "ben": "tel:+6581234502",
+    "away": "mailto:away@example.com",
+    "gone": "tel:+6581234505",
+    "late": "tel:+6581234506",
+}
+# customer, day, price, basket
+EVENTS = [
+    ("anna", "2026-01-05", 120.0, "b1"),
+    ("anna", "2026-02-10", 80.0, "b2"),
+    ("anna", "2026-03-10", 500.0, "b3"),
+    ("ben", "2025-11-05", 40.0, "b4"),
+    ("ben-again", "2026-01-20", 70.0, "b5"),
+    ("ben-again", "2026-01-21", 75.0, "b6"),
+    ("away", "2025-12-24", 900.0, "b7"),
+]
+UNSPOKEN = [
+    ("quiet", "2026-01-06", 9e4, "b8"),
+    ("quiet", "2026-02-06", 9e4, "b9"),
+    ("gone", "2026-01-07", 8e4, "b10"),
+    ("gone", "2026-02-07", 8e4, "b11"),
+    ("late", "2026-01-08", 7e4, "b12"),
+    ("nameless", "2026-01-09", 6e4, "b13"),
+    ("not in the client book", "2026-01-10", 5e4, "b14"),
+]
+
+
+@dataclass
+class OneOutlet:
+    """An outlet's folder, and HQ and an office that it reaches over TLS."""
+
+    network: FakeNetwork
+    office: Identity
+    home: Path
+    people: People
+    night: Nightly
+    directory: Directory
+
+    def write_ledger(self, *events: tuple[str, str, float, str]) -> None:
+        names = ["customer_id", "purchased_at", "price", "basket_id"]
+        frame = pl.DataFrame(events, schema=names, orient="row").with_columns(
+            outlet_id=pl.lit("O1"), list_price=pl.col("price") * 1.25, is_return=pl.lit("false")
+        )
+        frame.write_csv(self.home / "ledger.csv")
+
+    def tonight(self, directory: Directory | str | None = None, **changes: str) -> dict[str, str]:
+        """What roll call says, of the latest directory where none is given."""
+        named = self.directory if directory is None else directory
+        return {
+            "cut_off": CUT_OFF,
+            "as_of": AS_OF,
+            "outcomes": f"{LOYAL},{LAPSED}",
+            "directory": named if isinstance(named, str) else named.digest,
+            **changes,
+        }
+
+    def slot(self, person: str) -> int:
+        token = self.network.token(IDENTIFIERS[person])
+        [place] = self.directory.places(np.array([token.fingerprint], dtype=np.uint64)).tolist()
+        assert isinstance(place, int)
+        return place
+
+    def consent(self, person: str) -> None:
+        key = self.people.local_key(IDENTIFIERS[person])
+        self.people.record_consents([Consent(key, "n", CONSENTED, "mei")])
+
+    def withdraw(self, person: str) -> None:
+        self.people.withdraw(self.people.local_key(IDENTIFIERS[person]))
+
+
+def write_settings(home: Path, **settings: object) -> None:
+    values = {
+        "ledger": "ledger.csv",
+        "clients": "clients.csv",
+        "region": "SG",
+        "evaluations_a_night": 16,
+        "horizon_days": 60,
+        **settings,
+    }
+    lines = [f"{name} = {json.dumps(value)}" for name, value in values.items()]
+    (home / "escapement.toml").write_text("\n".join(lines) + "\n")
+
+
+def start(folder: Path) -> OneOutlet:
+    """Introduces everybody who consented, with one of them at home elsewhere."""
+    today = dt.datetime.now(dt.UTC)
+    rings = {kind: Keyring(folder / kind.value, kind) for kind in Kind}
+    made = {kind: ring.create(kind.value, "127.0.0.1:1", today) for kind, ring in rings.items()}
+    for kind in (Kind.HQ, Kind.OFFICE):
+        data = rings[kind].public_file.read_bytes()
+        rings[Kind.OUTLET].trust(Card.decode(data, kind), data)
+    at_hq, at_office, relay, library = Holder(), Holder(), Relay(), Library()
+    at_hq.share, at_office.share = (rings[k].token_share() for k in (Kind.HQ, Kind.OFFICE))
+    outlet = made[Kind.OUTLET]
+    hq_card = serve(
+        made[Kind.HQ],
+        outlet,
+        lambda server: outlets_pb2_grpc.add_TokensServicer_to_server(at_hq, server),
+        lambda server: outlets_pb2_grpc.add_LibraryServicer_to_server(library, server),
+    )
+    office_card = serve(
+        made[Kind.OFFICE],
+        outlet,
+        lambda server: outlets_pb2_grpc.add_TokensServicer_to_server(at_office, server),
+        lambda server: outlets_pb2_grpc.add_RelayServicer_to_server(relay, server),
+    )
+    services = Services.connect(outlet, hq_card, office_card, timeout=10)
+    network = FakeNetwork(
+        made[Kind.HQ], outlet, hq_card, office_card, at_hq, at_office, relay, library, services
+    )
+    home = rings[Kind.OUTLET].folder
+    pl.DataFrame(BOOK, schema=["customer_id", "phone", "email"], orient="row").write_csv(
+        home / "clients.csv"
+    )
+    write_settings(home)
+    people = People.open(home, outlet)
+    night = Nightly(home, people, services, refusals=[])
+    one = OneOutlet(network, made[Kind.OFFICE], home, people, night, network.publish(0))
+    one.write_ledger(*EVENTS, *UNSPOKEN)
+    for person in ("anna", "ben", "away", "gone"):
+        one.consent(person)
+    for place in range(3):  # customers of other outlets
+        network.slots[network.token(f"tel:+6598000{place:03d}").raw] = nonce_of(fresh_secret())
+    network.slots[network.token(IDENTIFIERS["away"]).raw] = nonce_of(fresh_secret())
+    night.introduce()
+    one.directory = network.apply()
+    people.follow(one.directory)
+    one.withdraw("gone")  # by day: the directory still lists it
+    one.consent("late")  # by day too: no slot yet
+    return one
+
+
+@pytest.fixture
+def one(tmp_path: Path) -> Iterator[OneOutlet]:
+    made = start(tmp_path)
+    yield made
+    made.network.services.close()
+    made.people.close()
+    while SERVERS:
+        SERVERS.pop().stop(None)
+
+
+def names_in(outlet: Outlet, day: str) -> set[int]:
+    return set(outlet.views[day].slots.tolist())
+
+
+# --- who counts -----------------------------------------------------------------------------------
+
+
+def test_only_customers_with_consent_and_a_slot_are_in_features(one: OneOutlet) -> None:
+    outlet = one.night.prepare(one.tonight())
+    counted = {one.slot(person) for person in ("anna", "ben", "away")}
+    assert len(counted) == 3
+    assert names_in(outlet, CUT_OFF) == names_in(outlet, AS_OF) == counted
+    assert len(outlet.views[CUT_OFF].slots) == 5
+    assert len(outlet.views[AS_OF].slots) == 6  # a basket between the two days
+    assert one.slot("gone") >= 0  # listed, but its consent was withdrawn
+    assert one.slot("late") == -1
+    assert (outlet.slots, outlet.directory) == (one.directory.slots, one.directory.digest)
+
+
+def test_a_customer_whose_home_is_elsewhere_has_points_here_and_no_row(one: OneOutlet) -> None:
+    outlet = one.night.prepare(one.tonight())
+    assert one.slot("away") in names_in(outlet, CUT_OFF)
+    assert outlet.home.slots.tolist() == sorted([one.slot("anna"), one.slot("ben")])
+    assert len(outlet.home.keys) == len(outlet.home.x) == 2
+
+
+def test_two_customer_ids_of_one_person_are_one_customer(one: OneOutlet) -> None:
+    outlet = one.night.prepare(one.tonight())
+    ben = outlet.home.slots.tolist().index(one.slot("ben"))
+    assert (outlet.views[CUT_OFF].slots == one.slot("ben")).sum() == 3
+    events = read_events(one.home / "ledger.csv").filter(
+        pl.col("customer").is_in(["ben", "ben-again"])
+    )
+    merged = events.with_columns(customer=pl.lit("both"))
+    cut = CutOff.parse(CUT_OFF)
+    snapshot = Snapshot.take(merged, cut, cut.date + dt.timedelta(days=60))
+    [x] = customer_features(event_features(snapshot), pl.Series(["both"]))
+    assert outlet.home.x[ben].tolist() == x.tolist()
+    assert x[-1] == pytest.approx(np.log(4))
+    assert outlet.home.y[LAPSED][ben] == 1
+    plan = plan_of(one, Purpose.MOMENTS, 36, 9.0)
+    alone = replace(outlet.home, x=outlet.home.x[[ben]], slots=outlet.home.slots[[ben]])
+    row = replace(outlet, home=alone)._contribution(plan, {}).sums(plan)
+    assert 0 < sum(int(value) ** 2 for value in row) <= plan.norm**2  # clipped once, not twice
+
+
+def test_outcomes_are_judged_over_all_ids_of_a_person(one: OneOutlet) -> None:
+    after = [("ben", "2026-02-05", 10.0, "b20"), ("ben-again", "2026-02-06", 10.0, "b21")]
+    one.write_ledger(*EVENTS, *after)
+    outlet = one.night.prepare(one.tonight())
+    ben = outlet.home.slots.tolist().index(one.slot("ben"))
+    assert (outlet.home.y[LOYAL][ben], outlet.home.y[LAPSED][ben]) == (1, 0)
+
+
+def test_features_see_the_cut_off_and_points_the_day_that_was_asked_for(one: OneOutlet) -> None:
+    first = one.night.prepare(one.tonight())
+    one.write_ledger(*[event for event in EVENTS if event[1] <= AS_OF], *UNSPOKEN)
+    later = one.night.prepare(one.tonight())
+    for day in (CUT_OFF, AS_OF):
+        assert points_bytes(first, day) == points_bytes(later, day)
+    one.write_ledger(*[event for event in EVENTS if event[1] <= CUT_OFF], *UNSPOKEN)
+    earlier = one.night.prepare(one.tonight())
+    assert earlier.home.x.tolist() == first.home.x.tolist()
+    assert points_bytes(first, CUT_OFF) == points_bytes(earlier, CUT_OFF)
+    assert points_bytes(first, AS_OF) != points_bytes(earlier, AS_OF)
+
+
+def test_who_is_not_in_given_outcomes_trains_nothing_and_keeps_points(one: OneOutlet) -> None:
+    given = pl.DataFrame({"customer_id": ["ben-again", "away"], LOYAL: [1, 1], LAPSED: [0, 0]})
+    given.write_csv(one.home / "outcomes.csv")
+    write_settings(one.home, outcomes="outcomes.csv")
+    outlet = one.night.prepare(one.tonight())
+    assert outlet.home.slots.tolist() == [one.slot("ben")]
+    assert {name: y.tolist() for name, y in outlet.home.y.items()} == {LOYAL: [1], LAPSED: [0]}
+    assert one.slot("anna") in names_in(outlet, CUT_OFF)
+
+
+def test_an_outlet_without_any_listed_customer_answers_with_zeros(one: OneOutlet) -> None:
+    for person in ("anna", "ben", "away"):
+        one.withdraw(person)
+    outlet = one.night.prepare(one.tonight())
+    for sums in contributions(one, outlet).values():
+        assert not sums.any()
+
+
+def test_an_empty_directory_is_a_directory(one: OneOutlet) -> None:
+    one.network.slots.clear()
+    directory = one.network.publish(0)
+    outlet = one.night.prepare(one.tonight(directory))
+    assert (outlet.slots, len(outlet.home.x)) == (0, 0)
+
+
+# --- what leaves ----------------------------------------------------------------------------------
+
+
+def plan_of(
+    one: OneOutlet, purpose: Purpose, dimension: int, norm: float, **changes: object
+) -> ReleasePlan:
+    scale = 2**20
+    units = int(norm * scale)
+    card = Scorecard.of(LOYAL, np.linspace(-0.5, 1.0, DIMENSION))
+    plan = ReleasePlan(
+        "r", "", "", purpose, dimension, 64, scale, units, 2**50, units * 8, 3,
+        digest(card.encode()), one.directory.digest, CUT_OFF, "", "00" * 32, 2**40,
+    )  # fmt: skip
+    return replace(plan, **changes)  # type: ignore[arg-type]
+
+
+CARD = Scorecard.of(LOYAL, np.linspace(-0.5, 1.0, DIMENSION))
+CODE = PointsCode.lossless((CARD,))
+
+
+def points_bytes(outlet: Outlet, day: str) -> bytes:
+    view = outlet.views[day]
+    order = np.lexsort(CODE.rows(view.events).T)
+    return CODE.rows(view.events)[order].tobytes() + view.slots[order].tobytes()
+
+
+def fine_book(one: OneOutlet, entries: np.ndarray) -> bytes:
+    """As HQ makes it: of tokens and of the nonces that came with registrations."""
+    keys = [fine_key(token, nonce) for token, nonce in one.network.slots.items()]
+    return Book.masked(
+        entries, keys, kind=BookKind.FINE, release="points", version=1, as_of=CUT_OFF, made_at=1,
+        directory=one.directory.digest,
+    ).encode()  # fmt: skip
+
+
+def entries_of(one: OneOutlet) -> np.ndarray:
+    return np.arange(2 * one.directory.slots, dtype=np.uint8).reshape(-1, 2) % 30
+
+
+def contributions(one: OneOutlet, outlet: Outlet) -> dict[str, np.ndarray]:
+    """The sums of everything that can be asked, before the mask."""
+    matrix = Preconditioner(np.eye(DIMENSION), 1.0, np.eye(DIMENSION)).encode()
+    asked = [
+        (plan_of(one, Purpose.MOMENTS, 36, 9.0), CARD.encode(), b""),
+        (plan_of(one, Purpose.TRAINING, DIMENSION + 1, 1.5), CARD.encode(), matrix),
+        (plan_of(one, Purpose.EVALUATION, 16, 1.0), CARD.encode(), b""),
+        (
+            plan_of(one, Purpose.CALIBRATION, CALIBRATION_DIMENSION, 1.0),
+            CARD.encode(),
+            fine_book(one, entries_of(one)),
+        ),
+        *(
+            (
+                plan_of(one, Purpose.POINTS, CODE.width * outlet.slots, CODE.norm, as_of=day),
+                CODE.encode(),
+                b"",
+            )
+            for day in (CUT_OFF, AS_OF)
+        ),
+    ]
+    return {
+        f"{plan.purpose} {plan.as_of}": outlet._contribution(
+            plan, {"scorecard": card, "attachment": attachment}
+        ).sums(plan)
+        for plan, card, attachment in asked
+    }
+
+
+def test_customers_without_consent_or_withdrawn_change_no_byte_of_any_contribution(
+    one: OneOutlet,
+) -> None:
+    whole = contributions(one, one.night.prepare(one.tonight()))
+    one.write_ledger(*EVENTS)
+    less = contributions(one, one.night.prepare(one.tonight()))
+    assert {key: sums.tobytes() for key, sums in whole.items()} == {
+        key: sums.tobytes() for key, sums in less.items()
+    }
+    assert len(whole) == 6
+    assert all(sums.any() for sums in whole.values())
+
+
+def test_a_withdrawal_takes_the_customer_out_of_the_same_nights_sums(one: OneOutlet) -> None:
+    before = contributions(one, one.night.prepare(one.tonight()))
+    one.withdraw("anna")
+    after = contributions(one, one.night.prepare(one.tonight()))
+    one.write_ledger(*[event for event in EVENTS if event[0] != "anna"])
+    without = contributions(one, one.night.prepare(one.tonight()))
+    for key, sums in after.items():
+        assert sums.tobytes() == without[key].tobytes()
+        assert sums.tobytes() != before[key].tobytes()
+
+
+def test_calibration_reads_the_entries_of_home_customers_from_hqs_own_book(one: OneOutlet) -> None:
+    outlet = one.night.prepare(one.tonight())
+    entries = entries_of(one)
+    found = contributions(one, outlet)[f"{Purpose.CALIBRATION} {CUT_OFF}"]
+    expected = calibration_rows(entries[outlet.home.slots, 0], outlet.home.y[LOYAL]).sum(axis=0)
+    assert np.round(found / 2**20).tolist() == expected.tolist()
+    assert expected.sum() == 2
+
+
+# --- directories ----------------------------------------------------------------------------------
+
+
+def ask(one: OneOutlet, plan: ReleasePlan) -> dict[str, bytes]:
+    """A question that the pinned office signed."""
+    lines = (PlannedReleases(plan.purpose, 9, None),)
+    night = sign(NightPlan("n", CUT_OFF, lines, 1, "h", 2**40), one.office.signing)
+    key = "cdb48e7a7d55684601f9cb8431ee2508e8d1f0e1a80e27be17151d17ba48b137"
+    signed = sign(replace(plan, night=night.digest, key=key), one.office.signing)
+    return {
+        "night": night.payload,
+        "night_signature": night.signature,
+        "plan": signed.payload,
+        "plan_signature": signed.signature,
+        "scorecard": CARD.encode(),
+        "attachment": b"",
+    }
+
+
+def test_an_outlet_is_ready_for_one_directory_and_refuses_plans_of_another(one: OneOutlet) -> None:
+    outlet = one.night.prepare(one.tonight())
+    plan = plan_of(one, Purpose.MOMENTS, 36, 9.0)
+    one.network.slots[one.network.token("tel:+6598000777").raw] = nonce_of(fresh_secret())
+    second = one.network.publish(1)
+    assert second.digest != one.directory.digest
+    with pytest.raises(QuestionRefused, match="directory is not tonight's"):
+        outlet.answer(ask(one, replace(plan, directory=second.digest)))
+    assert outlet.answer(ask(one, plan)).vector.shape == (36,)
+    anew = one.night.prepare(one.tonight(second))
+    with pytest.raises(QuestionRefused, match="directory is not tonight's"):
+        anew.answer(ask(one, replace(plan, release="r2")))
+    with pytest.raises(QuestionRefused, match="another plan of this name"):
+        anew.answer(ask(one, replace(plan, directory=second.digest)))
+    other = replace(plan, release="r3", directory=second.digest)
+    assert anew.answer(ask(one, other)).vector.shape == (36,)
+
+
+def test_a_directory_of_another_digest_than_roll_call_named_is_refused(one: OneOutlet) -> None:
+    one.network.slots[one.network.token("tel:+6598000777").raw] = nonce_of(fresh_secret())
+    second = one.network.publish(1)
+    one.network.library.directories[one.directory.digest] = second.encode()
+    with pytest.raises(ServiceRefused, match="digest"):
+        one.night.prepare(one.tonight())
+    with pytest.raises(ServiceRefused, match="none of this digest"):
+        one.night.prepare(one.tonight("ab" * 32))
+    assert one.night.directory is None
+    assert one.people.counts()[State.LISTED] == 3  # nobody was buried by it
+
+
+@pytest.mark.parametrize("data", [b"", b"escapement/v1/directory\n{}\n", b"x" * 100])
+def test_a_malformed_directory_is_refused(one: OneOutlet, data: bytes) -> None:
+    one.network.library.directories[digest(data)] = data
+    with pytest.raises(DirectoryRefused):
+        one.night.prepare(one.tonight(digest(data)))
+
+
+def test_a_directory_in_which_a_fingerprint_stands_for_two_slots_is_refused(one: OneOutlet) -> None:
+    encoded = bytearray(one.directory.encode())
+    body = len(encoded) - one.directory.slots * 24
+    encoded[body : body + 8] = encoded[body + 8 : body + 16]
+    one.network.library.directories[digest(bytes(encoded))] = bytes(encoded)
+    with pytest.raises(DirectoryRefused, match="two slots"):
+        one.night.prepare(one.tonight(digest(bytes(encoded))))
+
+
+def test_where_no_home_tag_is_ours_nobody_is_at_home_and_points_go_on(one: OneOutlet) -> None:
+    stranger = {token: nonce_of(fresh_secret()) for token in one.network.slots}
+    one.network.slots.update(stranger)
+    outlet = one.night.prepare(one.tonight(one.network.publish(1)))
+    assert len(outlet.home.x) == 0
+    assert names_in(outlet, CUT_OFF) == {one.slot(person) for person in ("anna", "ben", "away")}
+
+
+# --- what stops a night, and what does not --------------------------------------------------------
+
+
+def test_services_that_are_down_do_not_stop_the_night(
+    one: OneOutlet, caplog: pytest.LogCaptureFixture
+) -> None:
+    identity = Keyring(one.home, Kind.OUTLET).identity()
+    nowhere = replace(one.network.hq_card, service_address="127.0.0.1:9")
+    down = Services.connect(identity, nowhere, nowhere, timeout=0.2)
+    night = Nightly(one.home, one.people, down, refusals=[])
+    with caplog.at_level(logging.WARNING):
+        night.introduce()
+    assert "new customers wait for tomorrow" in caplog.text
+    down.close()
+    outlet = replace_services(night, one.network.services).prepare(one.tonight())
+    assert len(outlet.home.x) == 2
+
+
+def replace_services(night: Nightly, services: Services) -> Nightly:
+    return Nightly(night.home, night.people, services, refusals=night.refusals)
+
+
+def test_a_spent_quota_does_not_stop_the_night(one: OneOutlet) -> None:
+    one.network.at_hq.quota = 0
+    one.night.introduce()
+    assert len(one.night.prepare(one.tonight()).home.x) == 2
+
+
+def test_a_holder_with_another_key_does_not_stop_the_night_and_the_operator_hears_of_it(
+    one: OneOutlet,
+) -> None:
+    one.people._clock = lambda: dt.datetime.now(dt.UTC) + dt.timedelta(days=1)  # a new day's quota
+    one.network.at_office.share = TokenShare.generate()
+    one.night.introduce()
+    assert [type(refusal) for refusal in one.night.refusals] == [TokenRefused]
+    assert one.people.counts()[State.KNOWN] == 1  # the late one has no token
+    assert len(one.night.prepare(one.tonight()).home.x) == 2
+
+
+def test_a_missing_client_book_stops_no_introduction_and_is_named_at_roll_call(
+    one: OneOutlet,
+) -> None:
+    (one.home / "clients.csv").unlink()
+    one.night.introduce()
+    with pytest.raises(LedgerError, match="no such file"):
+        one.night.prepare(one.tonight())
+
+
+def test_an_outcome_that_no_outlet_can_judge_is_refused(one: OneOutlet) -> None:
+    with pytest.raises(FeatureError, match="y_flip7"):
+        one.night.prepare(one.tonight(outcomes="y_flip7"))
+    with pytest.raises(FeatureError, match="cut-off"):
+        one.night.prepare(one.tonight(cut_off="2026-02-30"))
+
+
+class Desk(People):
+    """Somebody withdraws at the desk while the night reads its ledger."""
+
+    @override
+    def listed(self, directory: Directory) -> pl.DataFrame:
+        found = super().listed(directory)
+        self.withdraw(self.local_key(IDENTIFIERS["anna"]))
+        return found
+
+
+def test_a_withdrawal_while_the_ledger_is_read_does_not_stop_the_night(one: OneOutlet) -> None:
+    desk = Desk(f"sqlite:///{one.home / 'outlet.db'}", one.people._secret)
+    outlet = Nightly(one.home, desk, one.network.services, refusals=[]).prepare(one.tonight())
+    assert len(outlet.home.keys) == len(outlet.home.x) == len(outlet.home.slots)
+    assert one.slot("ben") in outlet.home.slots.tolist()
+    desk.close()
+
+
+def test_an_outlet_keeps_the_floors_of_its_file(one: OneOutlet) -> None:
+    write_settings(one.home)
+    toml = one.home / "escapement.toml"
+    toml.write_text(toml.read_text() + "[floors]\nleast_quorum = 7\n")
+    outlet = one.night.prepare(one.tonight())
+    assert outlet.settings == OutletSettings(least_quorum=7)
+    with pytest.raises(QuestionRefused, match="least is 7"):
+        outlet.answer(ask(one, plan_of(one, Purpose.MOMENTS, 36, 9.0)))

@@ -1,0 +1,418 @@
+"""Where people stand, what moves them, and what the store never holds."""
+
+from __future__ import annotations
+
+import datetime as dt
+import sqlite3
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+import pytest
+
+from outlet_client.consent import Recorded, export_consents, import_consents
+from outlet_client.errors import ConsentRefused
+from outlet_client.people import People, State
+from privacy.books import fine_key
+from privacy.directory import Directory
+from privacy.envelopes import SealKey
+from privacy.registrations import TAG_BYTES, Act, Registration, fresh_secret, nonce_of, tag_of
+from privacy.tokens import Token, TokenShare, token
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+NOON = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
+SHARE = TokenShare.generate()
+HQ = SealKey.generate()
+ANNA, BEN = "tel:+6581234567", "mailto:ben@example.com"
+
+
+class Clock:
+    """A clock that tests move."""
+
+    def __init__(self) -> None:
+        self.now = NOON
+
+    def __call__(self) -> dt.datetime:
+        return self.now
+
+    def later(self, hours: float = 1) -> dt.datetime:
+        self.now += dt.timedelta(hours=hours)
+        return self.now
+
+
+def directory(batch: int, *slots: tuple[Token, bytes] | None) -> Directory:
+    """A directory of tokens with the nonces of their homes; None is a withdrawn slot."""
+    rng = np.random.default_rng(batch)
+    prints = [
+        rng.integers(2**64, dtype=np.uint64) if s is None else s[0].fingerprint for s in slots
+    ]
+    tags = b"".join(rng.bytes(TAG_BYTES) if s is None else tag_of(s[1]) for s in slots)
+    return Directory(
+        batch,
+        np.array(prints, dtype=np.uint64),
+        np.frombuffer(tags, dtype=np.uint8).reshape(len(slots), TAG_BYTES),
+    )
+
+
+class Outlet:
+    """An outlet's people, and what it would send."""
+
+    def __init__(self, folder: Path) -> None:
+        self.clock = Clock()
+        self.folder = folder
+        self.people = People(f"sqlite:///{folder / 'outlet.db'}", b"s" * 32, self.clock)
+        self.tokens = {who: token(who, SHARE) for who in (ANNA, BEN)}
+
+    def key(self, who: str) -> str:
+        return self.people.local_key(who)
+
+    def consents(self, who: str) -> Recorded:
+        return self.people.record_consent(self.key(who), "2026-03", "mei", self.clock.later())
+
+    def evaluated(self, *who: str) -> None:
+        for one in who:
+            self.consents(one)
+        self.people.keep_tokens({self.key(one): self.tokens[one] for one in who})
+
+    def sends(self, batch: int, messages: int = 4) -> list[Registration]:
+        sealed = self.people.submission(batch, messages, HQ.public)
+        assert sealed is not None
+        self.people.submitted(batch)
+        return opened(sealed, batch)
+
+    def sees(self, batch: int, nonces: Mapping[str, bytes]) -> Directory:
+        listing = directory(batch, *((self.tokens[who], nonce) for who, nonce in nonces.items()))
+        self.people.follow(listing)
+        return listing
+
+    def lists(self, who: str, batch: int = 1) -> tuple[bytes, Directory]:
+        """Registers somebody with this outlet as home."""
+        self.evaluated(who)
+        sent = [act for act in self.sends(batch) if act.act is Act.REGISTER]
+        nonce = sent[0].proof
+        return nonce, self.sees(batch, {who: nonce})
+
+    def state(self, who: str) -> State:
+        person = self.people.person(self.key(who))
+        assert person is not None
+        return person.state
+
+
+def opened(sealed: list[bytes], batch: int) -> list[Registration]:
+    return [Registration.opened(one, HQ, batch) for one in sealed]
+
+
+@pytest.fixture
+def outlet(tmp_path: Path) -> Outlet:
+    return Outlet(tmp_path)
+
+
+def test_a_consent_a_token_a_registration_and_a_directory_make_a_person_listed(
+    outlet: Outlet,
+) -> None:
+    assert outlet.consents(ANNA) is Recorded.NEW
+    assert outlet.state(ANNA) is State.KNOWN
+    outlet.people.keep_tokens({outlet.key(ANNA): outlet.tokens[ANNA]})
+    assert outlet.state(ANNA) is State.EVALUATED
+    acts = outlet.sends(1)
+    assert outlet.state(ANNA) is State.SENT
+    assert [act.act for act in acts] == [Act.REGISTER, Act.NOTHING, Act.NOTHING, Act.NOTHING]
+    listing = outlet.sees(1, {ANNA: acts[0].proof})
+    assert outlet.state(ANNA) is State.LISTED
+    assert outlet.people.listed(listing).to_dicts() == [
+        {"key": outlet.key(ANNA), "slot": 0, "home": True}
+    ]
+    expected = fine_key(outlet.tokens[ANNA].raw, acts[0].proof)
+    assert outlet.people.home_keys(listing) == {0: expected}
+
+
+def test_somebody_registered_elsewhere_first_is_listed_but_not_at_home(outlet: Outlet) -> None:
+    outlet.evaluated(BEN, ANNA)
+    outlet.sends(1)
+    listing = outlet.sees(1, {ANNA: nonce_of(fresh_secret()), BEN: nonce_of(fresh_secret())})
+    rows = outlet.people.listed(listing).sort("slot")
+    assert rows["key"].to_list() == [outlet.key(ANNA), outlet.key(BEN)]
+    assert not rows["home"].any()
+    assert outlet.people.home_keys(listing) == {}
+
+
+def test_a_person_whose_batch_is_not_yet_applied_stays_sent(outlet: Outlet) -> None:
+    outlet.evaluated(ANNA)
+    outlet.sends(5)
+    outlet.sees(4, {})
+    assert outlet.state(ANNA) is State.SENT
+    # Another outlet's registration may be about to go: only batch 5 can tell.
+    listing = outlet.sees(4, {ANNA: nonce_of(fresh_secret())})
+    assert outlet.state(ANNA) is State.SENT
+    assert outlet.people.listed(listing).is_empty()
+
+
+def test_a_person_whose_batch_was_applied_without_them_is_buried(outlet: Outlet) -> None:
+    outlet.evaluated(ANNA)
+    outlet.sends(5)
+    outlet.sees(5, {BEN: nonce_of(fresh_secret())})
+    assert outlet.state(ANNA) is State.BURIED
+
+
+def test_who_was_withdrawn_elsewhere_is_buried_and_registered_again_with_a_new_consent_only(
+    outlet: Outlet,
+) -> None:
+    first, _ = outlet.lists(ANNA)
+    outlet.clock.later()
+    listing = outlet.sees(2, {})
+    assert outlet.state(ANNA) is State.BURIED
+    assert outlet.people.listed(listing).is_empty()
+    assert {act.act for act in outlet.sends(3)} == {Act.NOTHING}
+    outlet.sees(4, {ANNA: nonce_of(fresh_secret())})  # somebody else's new consent is not ours
+    assert outlet.state(ANNA) is State.BURIED
+    assert outlet.people.record_consent(outlet.key(ANNA), "old", "mei", NOON) is Recorded.TOO_OLD
+    assert outlet.state(ANNA) is State.BURIED
+    assert outlet.consents(ANNA) is Recorded.NEW
+    assert outlet.state(ANNA) is State.EVALUATED
+    again = outlet.sends(5)[0]
+    assert again.act is Act.REGISTER
+    assert again.proof != first
+
+
+def test_who_is_back_in_another_slot_was_withdrawn_in_between_and_is_buried(
+    outlet: Outlet,
+) -> None:
+    nonce, _ = outlet.lists(ANNA)
+    outlet.sees(2, {ANNA: nonce, BEN: nonce_of(fresh_secret())})
+    assert outlet.state(ANNA) is State.LISTED
+    # This outlet was down: elsewhere Anna withdrew and consented again, which gave her a new slot.
+    later = directory(4, None, (outlet.tokens[ANNA], nonce_of(fresh_secret())))
+    assert outlet.people.listed(later).is_empty()
+    outlet.people.follow(later)
+    assert outlet.state(ANNA) is State.BURIED
+
+
+def test_an_older_directory_buries_nobody(outlet: Outlet) -> None:
+    outlet.lists(ANNA, batch=3)
+    outlet.sees(2, {})
+    assert outlet.state(ANNA) is State.LISTED
+
+
+def test_a_withdrawal_shows_the_secret_once_and_ends_when_it_is_applied(outlet: Outlet) -> None:
+    nonce, listing = outlet.lists(ANNA)
+    assert outlet.people.withdraw(outlet.key(ANNA)) is State.WITHDRAWING
+    assert outlet.people.listed(listing).is_empty()
+    assert outlet.people.home_keys(listing) == {}
+    act = outlet.sends(2)[0]
+    assert act.act is Act.WITHDRAW
+    assert nonce_of(act.proof) == nonce
+    assert {act.act for act in outlet.sends(3)} == {Act.NOTHING}
+    outlet.sees(1, {ANNA: nonce})
+    assert outlet.state(ANNA) is State.WITHDRAWING
+    outlet.sees(2, {})
+    assert outlet.state(ANNA) is State.WITHDRAWN
+    assert outlet.people.withdraw(outlet.key(ANNA)) is State.WITHDRAWN
+
+
+def test_who_withdraws_after_a_kill_is_not_sent_again_and_withdrawn_in_the_next_batch(
+    outlet: Outlet,
+) -> None:
+    outlet.evaluated(ANNA, BEN)
+    sealed = outlet.people.submission(1, 4, HQ.public)  # killed: it may have arrived or not
+    assert sealed is not None
+    first = {act.token: act.proof for act in opened(sealed, 1)}
+    assert outlet.people.withdraw(outlet.key(ANNA)) is State.WITHDRAWING
+    again = outlet.sends(1)
+    assert [act.act for act in again] == [Act.REGISTER, Act.NOTHING, Act.NOTHING, Act.NOTHING]
+    assert again[0].token == outlet.tokens[BEN].raw
+    assert again[0].proof == first[again[0].token]
+    act = outlet.sends(2)[0]
+    assert act.act is Act.WITHDRAW
+    assert nonce_of(act.proof) == first[outlet.tokens[ANNA].raw]
+
+
+def test_a_withdrawal_before_anything_was_sent_needs_no_message(outlet: Outlet) -> None:
+    outlet.evaluated(ANNA)
+    assert outlet.people.withdraw(outlet.key(ANNA)) is State.WITHDRAWN
+    assert {act.act for act in outlet.sends(1)} == {Act.NOTHING}
+    assert outlet.people.withdraw(outlet.key(BEN)) is None
+
+
+def test_consent_after_a_withdrawal_gives_a_fresh_secret(outlet: Outlet) -> None:
+    first, _ = outlet.lists(ANNA)
+    outlet.clock.later()
+    outlet.people.withdraw(outlet.key(ANNA))
+    outlet.sends(2)
+    outlet.sees(2, {})
+    assert outlet.consents(ANNA) is Recorded.NEW
+    act = outlet.sends(3)[0]
+    assert act.act is Act.REGISTER
+    assert act.proof != first
+
+
+def test_consent_while_a_withdrawal_is_under_way_waits_for_it(outlet: Outlet) -> None:
+    nonce, _ = outlet.lists(ANNA)
+    outlet.clock.later()
+    outlet.people.withdraw(outlet.key(ANNA))
+    assert outlet.consents(ANNA) is Recorded.NEW
+    assert outlet.state(ANNA) is State.WITHDRAWING
+    assert nonce_of(outlet.sends(2)[0].proof) == nonce
+    outlet.sees(2, {})
+    assert outlet.state(ANNA) is State.EVALUATED
+    assert outlet.sends(3)[0].act is Act.REGISTER
+
+
+def test_a_withdrawal_of_a_renewed_consent_under_way_ends_it_too(outlet: Outlet) -> None:
+    outlet.lists(ANNA)
+    outlet.clock.later()
+    outlet.people.withdraw(outlet.key(ANNA))
+    outlet.consents(ANNA)
+    outlet.clock.later()
+    outlet.people.withdraw(outlet.key(ANNA))
+    outlet.sends(2)
+    outlet.sees(2, {})
+    assert outlet.state(ANNA) is State.WITHDRAWN
+
+
+def test_a_second_consent_is_history_and_moves_nobody(outlet: Outlet) -> None:
+    outlet.lists(ANNA)
+    assert outlet.consents(ANNA) is Recorded.NEW
+    assert outlet.state(ANNA) is State.LISTED
+    assert len(outlet.people.consents()) == 2
+    outlet.clock.later()
+    outlet.people.withdraw(outlet.key(ANNA))
+    assert outlet.people.consents()["withdrawn_at"].null_count() == 0
+
+
+def test_a_killed_submission_is_repeated_byte_by_byte_and_resealed_for_the_next_batch(
+    outlet: Outlet,
+) -> None:
+    outlet.evaluated(ANNA)
+    sealed = outlet.people.submission(1, 4, HQ.public)
+    assert sealed is not None
+    again = Outlet(outlet.folder)  # another process
+    assert again.people.submission(1, 4, HQ.public) == sealed
+    assert again.state(ANNA) is State.EVALUATED
+    later = again.people.submission(2, 4, HQ.public)
+    assert later is not None
+    assert opened(later, 2)[0].proof == opened(sealed, 1)[0].proof
+    again.people.submitted(2)
+    assert again.state(ANNA) is State.SENT
+    assert again.people.submission(2, 4, HQ.public) is None
+
+
+def test_a_withdrawal_in_a_submission_that_was_lost_is_sent_again(outlet: Outlet) -> None:
+    outlet.lists(ANNA)
+    outlet.people.withdraw(outlet.key(ANNA))
+    assert outlet.people.submission(2, 4, HQ.public) is not None
+    outlet.sees(2, {})
+    assert outlet.state(ANNA) is State.WITHDRAWING
+    assert outlet.sends(3)[0].act is Act.WITHDRAW
+    outlet.sees(3, {})
+    assert outlet.state(ANNA) is State.WITHDRAWN
+
+
+def test_withdrawals_leave_before_registrations_and_the_rest_waits(outlet: Outlet) -> None:
+    outlet.lists(ANNA)
+    outlet.people.withdraw(outlet.key(ANNA))
+    outlet.evaluated(BEN)
+    assert outlet.people.waiting() == 2
+    assert [act.act for act in outlet.sends(2, messages=1)] == [Act.WITHDRAW]
+    assert outlet.people.waiting() == 1
+    assert [act.act for act in outlet.sends(3, messages=1)] == [Act.REGISTER]
+    assert outlet.people.waiting() == 0
+
+
+def test_a_consent_that_is_imported_again_does_not_undo_a_withdrawal(
+    outlet: Outlet, tmp_path: Path
+) -> None:
+    file = tmp_path / "consents.csv"
+    row = {"phone": "8123 4567", "email": "", "notice": "n", "recorded_at": "2026-03-01T10:00:00Z"}
+    pl.DataFrame([{**row, "recorded_by": "mei"}]).write_csv(file)
+    counts = [import_consents(file, outlet.people, "SG", NOON) for _ in range(2)]
+    assert counts[0][Recorded.NEW] == 1
+    assert counts[1] == {Recorded.NEW: 0, Recorded.ALREADY: 1, Recorded.TOO_OLD: 0}
+    outlet.people.withdraw(outlet.key(ANNA))
+    import_consents(file, outlet.people, "SG", NOON)
+    assert outlet.state(ANNA) is State.WITHDRAWN
+    file.write_text(file.read_text().replace("T10:00", "T09:00"))
+    assert import_consents(file, outlet.people, "SG", NOON)[Recorded.TOO_OLD] == 1
+    assert outlet.state(ANNA) is State.WITHDRAWN
+
+
+def test_exported_consents_are_what_can_be_imported(outlet: Outlet, tmp_path: Path) -> None:
+    outlet.consents(ANNA)
+    outlet.consents(BEN)
+    identifiers = {outlet.key(ANNA): ANNA}
+    assert export_consents(tmp_path / "out.csv", outlet.people, identifiers) == (1, 1)
+    assert (tmp_path / "out.csv").stat().st_mode & 0o077 == 0
+    other = People("sqlite://", b"t" * 32)
+    counts = import_consents(tmp_path / "out.csv", other, "SG", outlet.clock.later())
+    assert counts[Recorded.NEW] == 1
+    assert other.without_token() == [other.local_key(ANNA)]
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        ({"phone": "4567", "email": "ben@"}, "row 2, phone"),
+        ({"notice": " "}, "row 2, notice"),
+        ({"recorded_at": "1 March"}, "row 2, recorded_at"),
+        ({"recorded_at": "2026-03-02"}, "row 2, recorded_at: in the future"),
+        ({"recorded_by": ""}, "row 2, recorded_by"),
+    ],
+)
+def test_a_bad_row_is_named_without_its_contents_and_nothing_is_recorded(
+    outlet: Outlet, tmp_path: Path, change: dict[str, str], place: str
+) -> None:
+    good = {
+        "phone": "+6581234567",
+        "email": "",
+        "notice": "n",
+        "recorded_at": "2026-03-01",
+        "recorded_by": "mei",
+    }
+    pl.DataFrame([good, {**good, **change}]).write_csv(tmp_path / "bad.csv")
+    with pytest.raises(ConsentRefused, match=place) as caught:
+        import_consents(tmp_path / "bad.csv", outlet.people, "SG", NOON)
+    assert "4567" not in str(caught.value)
+    assert "March" not in str(caught.value)
+    assert outlet.people.consents().is_empty()
+    pl.DataFrame([good]).drop("notice").write_csv(tmp_path / "bad.csv")
+    with pytest.raises(ConsentRefused, match="column notice: missing"):
+        import_consents(tmp_path / "bad.csv", outlet.people, "SG", NOON)
+
+
+def test_no_phone_and_no_mail_is_in_the_store_and_another_outlets_keys_differ(
+    outlet: Outlet,
+) -> None:
+    for who in (ANNA, BEN):
+        outlet.lists(who, batch=1 if who == ANNA else 2)
+    outlet.people.close()
+    data = b"".join(file.read_bytes() for file in outlet.folder.glob("outlet.db*"))
+    for piece in (b"81234567", b"ben@", b"example", b"tel:", b"mailto"):
+        assert piece not in data
+    assert outlet.key(ANNA).encode() in data
+    assert People("sqlite://", b"o" * 32).local_key(ANNA) != outlet.key(ANNA)
+
+
+def test_a_look_up_does_not_wait_for_a_night_that_writes(outlet: Outlet) -> None:
+    outlet.consents(ANNA)
+    writer = sqlite3.connect(outlet.folder / "outlet.db", isolation_level=None)
+    writer.execute("BEGIN IMMEDIATE")
+    assert outlet.state(ANNA) is State.KNOWN
+    writer.close()
+
+
+def test_many_people_are_followed_at_once(outlet: Outlet) -> None:
+    names = [f"tel:+65{81000000 + i}" for i in range(300)]
+    outlet.tokens = {name: token(name, SHARE) for name in names}
+    outlet.evaluated(*names)
+    acts = outlet.sends(1, messages=301)
+    nonces = {act.token: act.proof for act in acts if act.act is Act.REGISTER}
+    listing = outlet.sees(1, {name: nonces[outlet.tokens[name].raw] for name in names})
+    rows = outlet.people.listed(listing)
+    assert rows["home"].all()
+    assert sorted(rows["slot"]) == list(range(300))
+    outlet.sees(2, {name: nonces[outlet.tokens[name].raw] for name in names[:200]})
+    counts = outlet.people.counts()
+    assert counts[State.LISTED] == 200
+    assert counts[State.BURIED] == 100

@@ -1,0 +1,342 @@
+"""Books from scores, and that scores go nowhere else."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from features.bands import BandPolicy, BandRefused, unpack
+from features.calibration import CALIBRATION_DIMENSION, FINE_BINS, fine_bins
+from privacy.books import (
+    Book,
+    BookRefused,
+    Kind,
+    SignedBook,
+    fine_key,
+    open_book,
+    read_entry,
+)
+from privacy.envelopes import SealKey, SigningKey
+from privacy.plans import ReleasePlan
+from privacy.two_key_sum import CustomerRelease, ScoreTable
+from privacy.units import Purpose
+from sandbox.network import Shelf
+from server.hq.banding import Banding, Judgement
+from server.hq.directory import SlotKey
+from server.hq.night import Tonight
+from server.hq.store import Model
+from tests.builders import CUT_OFF, SCALE, Clock
+from tests.networks import CUT_OFF as LAST_DAY
+from tests.networks import SECOND, TARGET, banded_settings, small_network
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from server.hq.night import NightReport
+
+ROOT = Path(__file__).parents[2]
+SLOTS = 300
+
+
+def plan_of(purpose: Purpose, dimension: int, noise: int = 0) -> ReleasePlan:
+    key = SealKey.generate().public.hex()
+    return ReleasePlan(
+        "n1/008-points", "00" * 32, "", purpose, dimension, 64, SCALE, SCALE, 2**40, noise,
+        3, "s", "d", CUT_OFF, "", key, 100,
+    )  # fmt: skip
+
+
+@dataclass
+class Books:
+    """Banding for some slots, on a shelf."""
+
+    slots: int = SLOTS
+    gone: frozenset[int] = frozenset()
+    shelf: Shelf = field(default_factory=Shelf)
+    clock: Clock = field(default_factory=Clock)
+
+    def __post_init__(self) -> None:
+        random = np.random.default_rng(5)
+        self.everybody = [SlotKey(random.bytes(32), random.bytes(32)) for _ in range(self.slots)]
+        self.tonight = Tonight("n1", CUT_OFF, CUT_OFF, (TARGET, SECOND), "dir", self.slots)
+
+    @property
+    def banding(self) -> Banding:
+        keys = [None if slot in self.gone else key for slot, key in enumerate(self.everybody)]
+        return Banding(keys, self.shelf, self.shelf.key, BandPolicy(), self.clock)
+
+    def models(self, bands: np.ndarray | None, **changes: object) -> list[Model]:
+        values: dict[str, object] = {
+            "cuts": (-10.0, 20.0),
+            "bands": None if bands is None else bands.astype(np.int8),
+            "banded_as_of": CUT_OFF,
+            "banded_by": "n1/008-points",
+            **changes,
+        }
+        return [
+            Model(outcome, "n1", 0, b"", np.eye(2), **values)  # type: ignore[arg-type]
+            for outcome in (TARGET, SECOND)
+        ]
+
+    def latest(self) -> Book:
+        signed = SignedBook.decode(self.shelf.books[-1])
+        return open_book(
+            signed, self.shelf.key.public, newer_than=None, directory="dir", not_before=0
+        )
+
+    def read(self, book: Book) -> list[dict[str, str]]:
+        return [
+            unpack(read_entry(book, slot, key.token)) for slot, key in enumerate(self.everybody)
+        ]
+
+
+# --- books -------------------------------------------------------------------------------------
+
+
+def test_a_fine_book_is_read_with_token_and_home_nonce_together_and_with_neither_alone() -> None:
+    books = Books()
+    table = ScoreTable(plan_of(Purpose.POINTS, SLOTS), ("a",), np.zeros(SLOTS))
+    scores = [np.linspace(-250, 250, SLOTS), np.linspace(250, -250, SLOTS)]
+    book = Book.decode(books.banding.fine_book(table, scores, books.tonight))
+    assert (book.kind, book.width, book.release) == (Kind.FINE, 2, "n1/008-points")
+    assert (book.as_of, book.directory, book.slots) == (CUT_OFF, "dir", SLOTS)
+    exact = np.stack([fine_bins(score) for score in scores], axis=1)
+    homes = [fine_key(key.token, key.home_nonce) for key in books.everybody]
+    read = [list(read_entry(book, slot, key)) for slot, key in enumerate(homes)]
+    assert read == exact.tolist()
+    for part in ("token", "home_nonce"):
+        wrong = [
+            list(read_entry(book, slot, getattr(key, part)))
+            for slot, key in enumerate(books.everybody)
+        ]
+        assert sum(max(entry) >= FINE_BINS for entry in wrong) > 0.9 * SLOTS
+    assert books.shelf.books == []
+
+
+def test_a_score_before_calibration_reaches_no_band_above_the_lowest() -> None:
+    books = Books()
+    models = books.models(None, cuts=None)
+    found = books.banding.assign(models, [np.full(SLOTS, 1e6)] * 2, np.full(SLOTS, 9.0))
+    assert [set(bands.tolist()) for bands in found] == [{1}, {1}]
+
+
+def test_slots_that_came_since_are_banded_by_the_cuts_alone() -> None:
+    books = Books()
+    before = np.full(SLOTS - 2, 2)  # two slots fewer: those that came stand at the end
+    score = np.full(SLOTS, -12.0)  # within the margin of the cut at -10
+    for bands in books.banding.assign(books.models(before), [score, score], np.full(SLOTS, 9.0)):
+        assert bands[:-2].tolist() == [2] * (SLOTS - 2)
+        assert bands[-2:].tolist() == [1, 1]
+
+
+def test_a_published_book_is_signed_and_names_what_it_was_made_of() -> None:
+    books = Books()
+    bands = np.arange(SLOTS) % 4
+    made = books.models(bands, banded_as_of="2026-01-24", banded_by="n0/001-points")
+    assert books.banding.publish(made, books.tonight) == 1
+    book = books.latest()
+    assert (book.kind, book.version, book.slots, book.width) == (Kind.BAND, 1, SLOTS, 1)
+    assert (book.release, book.as_of, book.made_at) == (
+        "n0/001-points", "2026-01-24", int(books.clock())
+    )  # fmt: skip
+    eligibility = ("new", "building", "eligible", "priority")
+    assert [found["eligibility"] for found in books.read(book)] == [
+        eligibility[band] for band in bands
+    ]
+    forged = SignedBook.decode(books.shelf.books[-1])
+    with pytest.raises(BookRefused, match="not signed"):
+        open_book(
+            forged, SigningKey.generate().public, newer_than=None, directory=None, not_before=0
+        )
+
+
+def test_a_customer_who_came_since_reads_as_new() -> None:
+    books = Books()
+    books.banding.publish(books.models(np.full(SLOTS - 2, 3)), books.tonight)
+    read = books.read(books.latest())
+    assert {tuple(found.values()) for found in read[:-2]} == {("priority", "high")}
+    assert read[-2:] == [{"eligibility": "new", "lapse_risk": "new"}] * 2
+
+
+def test_who_withdrew_is_gone_from_the_next_book_and_the_others_are_not() -> None:
+    books = Books()
+    made = books.models(np.full(SLOTS, 3))
+    books.banding.publish(made, books.tonight)
+    books.gone = frozenset(range(0, SLOTS, 3))
+    assert books.banding.publish(made, books.tonight) == 2
+    book, readable = books.latest(), []
+    for slot, key in enumerate(books.everybody):
+        try:
+            found = unpack(read_entry(book, slot, key.token))
+        except BandRefused:
+            continue
+        if tuple(found.values()) == ("priority", "high"):
+            readable.append(slot)
+    still = set(range(SLOTS)) - books.gone
+    assert still <= set(readable)
+    assert len(set(readable) - still) < 0.1 * len(books.gone)  # 1 in 256 by chance
+
+
+def test_the_same_bands_published_twice_share_no_byte_but_by_chance() -> None:
+    books = Books()
+    made = books.models(np.zeros(SLOTS))
+    books.banding.publish(made, books.tonight)
+    first = books.latest()
+    books.banding.publish(made, books.tonight)
+    second = books.latest()
+    assert (first.version, second.version) == (1, 2)
+    assert sum(a == b for a, b in zip(first.body, second.body, strict=True)) < 0.05 * SLOTS
+
+
+# --- judgements --------------------------------------------------------------------------------
+
+
+def test_a_judgement_reads_back_as_it_was_written() -> None:
+    counts = np.zeros(CALIBRATION_DIMENSION)
+    counts[10:20] = 40.0
+    counts[FINE_BINS + 15 : FINE_BINS + 25] = 60.0
+    release = CustomerRelease(plan_of(Purpose.CALIBRATION, len(counts), SCALE), ("a",), counts)
+    for thresholds in ((0.25, 0.6), (0.5, 0.999)):
+        judged = Judgement.of(release, thresholds)
+        assert judged.auc is not None
+        assert Judgement.from_json(json.loads(json.dumps(judged.as_json()))) == judged
+
+
+def test_counts_that_noise_covers_say_nothing_and_let_nobody_reach_a_band() -> None:
+    noise = np.random.default_rng(1).normal(0, 2**0.5 * 1000, CALIBRATION_DIMENSION)
+    plan = plan_of(Purpose.CALIBRATION, len(noise), 1000 * SCALE)
+    judged = Judgement.of(CustomerRelease(plan, ("a",), noise), (0.25, 0.6))
+    assert (judged.auc, judged.auc_noise_sd) == (None, None)
+    assert judged.cuts == (np.inf, np.inf)
+
+
+# --- scores go nowhere else ----------------------------------------------------------------------
+
+
+SNIPPET = """
+from collections.abc import Callable
+from pathlib import Path
+
+from privacy.two_key_sum import Aggregate, CustomerRelease, ScoreTable
+from sandbox.show import auc_table, plot_auc_by_epsilon, steps_table
+from server.hq.banding import Banding, Judgement
+from server.hq.night import NightReport, Step, Tonight
+from server.hq.training import Evaluation, Training
+
+
+def with_a_release(
+    release: CustomerRelease, training: Training, aggregate: Aggregate, noise: object
+) -> None:
+    Judgement.of(release, (0.5,))
+    Evaluation.of(release)
+    Training.start(release)
+    training.after_round(release, 1.0)
+    release.signal_to_noise
+
+
+def with_a_table(
+    table: ScoreTable, training: Training, report: NightReport, show: Callable[[Step], None]
+) -> None:
+    Judgement.of(table, (0.5,))  # refused
+    Evaluation.of(table)  # refused
+    Training.start(table)  # refused
+    training.after_round(table, 1.0)  # refused
+    table.signal_to_noise  # refused
+    steps_table([table], 1.0)  # refused
+    auc_table({"network": table})  # refused
+    plot_auc_by_epsilon([table], Path("plot.png"))  # refused
+    show(table)  # refused
+    report.steps.append(table)  # refused
+    report.calibrations["y_loyal"] = table  # refused
+    report.evaluations["y_loyal"] = table  # refused
+    released: CustomerRelease = table  # refused
+
+
+def only_banding(
+    release: CustomerRelease, table: ScoreTable, banding: Banding, tonight: Tonight
+) -> None:
+    banding.fine_book(table, [], tonight)
+    banding.fine_book(release, [], tonight)  # refused
+    either: ScoreTable = release  # refused
+"""
+
+
+def test_a_score_table_type_checks_nowhere_but_in_banding(tmp_path: Path) -> None:
+    file = tmp_path / "snippet.py"
+    file.write_text(SNIPPET)
+    command = [sys.executable, "-m", "mypy", "--config-file", str(ROOT / "pyproject.toml")]
+    done = subprocess.run(  # noqa: S603  (mypy of our own environment)
+        [*command, str(file)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    found = {
+        int(line): message
+        for line, message in re.findall(r"snippet\.py:(\d+): error: (.*)", done.stdout)
+    }
+    lines = SNIPPET.splitlines()
+    expected = {number for number, line in enumerate(lines, 1) if line.endswith("# refused")}
+    assert set(found) == expected, done.stdout + done.stderr
+    assert all("ScoreTable" in message for message in found.values()), found
+
+
+def numbers(value: object) -> Iterator[float]:
+    """Every number in plain values."""
+    if isinstance(value, dict):
+        for part in value.values():
+            yield from numbers(part)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from numbers(part)
+    elif isinstance(value, int | float):
+        yield float(value)
+
+
+@pytest.fixture(scope="module", params=[0.0, 0.5], ids=["exact", "noisy"])
+def report(request: pytest.FixtureRequest) -> NightReport:
+    network = small_network(
+        settings=banded_settings(None, 2, request.param), outcomes=(TARGET, SECOND)
+    )
+    made = network.night("n1", str(LAST_DAY), TARGET, SECOND, points=True, bands=True)
+    assert made.ended == "complete"
+    return made
+
+
+def test_what_is_kept_of_a_night_holds_nothing_of_its_score_table(report: NightReport) -> None:
+    assert report.points is not None
+    assert report.code is not None
+    estimate = report.code.estimate(report.points.values, report.points.noise_sd)
+    secret = [report.points.values, estimate.ravel(), *report.code.scores(estimate)]
+    values = np.concatenate(secret)
+    values = values[np.round(values * 4) != values * 4]  # 2.0 may be a cost, 4 a number of outlets
+    assert len(values) > 400
+    shown = np.array([n for n in numbers(report.as_json()) if np.isfinite(n)])
+    assert len(shown) > 50
+    assert not np.isclose(shown[:, None], values[None, :], rtol=1e-12, atol=0).any()
+    text = json.dumps(report.as_json())
+    assert not any(repr(float(value)) in text for value in values if abs(value) > 1e-3)
+    assert report.points.plan.key not in text
+
+
+def test_what_is_kept_of_a_night_is_the_same_whatever_is_in_its_score_table(
+    report: NightReport,
+) -> None:
+    kept = json.dumps(report.as_json())
+    points, code = report.points, report.code
+    report.points = report.code = None
+    try:
+        assert json.dumps(report.as_json()) == kept
+    finally:
+        report.points, report.code = points, code
+
+
+def test_no_step_of_points_says_how_large_its_values_are(report: NightReport) -> None:
+    steps = [step for step in report.steps if step.purpose is Purpose.POINTS]
+    assert len(steps) == 2
+    assert {(step.signal_to_noise, step.clipped) for step in steps} == {(None, None)}
