@@ -9,12 +9,14 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
+import signal
 import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,7 +42,7 @@ from server.hq.training import Evaluation
 from server.office.ledger_store import OfficeStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     import numpy.typing as npt
 
@@ -168,8 +170,8 @@ class Processes:
     def start(self, script: str, *arguments: str, home: Path) -> subprocess.Popen[bytes]:
         """Starts a console script; what it prints goes to a log file in its folder."""
         program = Path(sys.executable).parent / script
-        with (home / f"{arguments[0]}.log").open("ab") as log:
-            process = subprocess.Popen(  # noqa: S603  (our own console script)
+        with (home / f"{arguments[0]}.log").open("ab") as log, _undisturbed():
+            self.running[f"{home.name} {arguments[0]}"] = process = subprocess.Popen(  # noqa: S603  (our own console script)
                 [program, *arguments, "--home", home],
                 stdout=log,
                 stderr=log,
@@ -177,7 +179,6 @@ class Processes:
                 env={**os.environ, **ENVIRONMENT},
                 start_new_session=True,  # Ctrl-C reaches the sandbox only, which ends them in order
             )
-        self.running[f"{home.name} {arguments[0]}"] = process
         return process
 
     def start_office(self) -> None:
@@ -392,6 +393,22 @@ class Processes:
 
     def _hq_store(self) -> HqStore:
         return HqStore(f"sqlite:///{self.folder / 'hq' / 'hq.db'}")
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Holds Ctrl-C back, so that no process is started without being known."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    noted: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _frame: noted.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if noted:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _introduce(one: Keyring, other: Keyring) -> None:

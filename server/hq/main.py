@@ -288,7 +288,9 @@ def run_night(
         host, _, port = (settings.listen or identity.card.address).rpartition(":")
         listening(superlink.listen(identity, host, int(port)))
         _wait_for_outlets(superlink, set(outlets), settings.join_seconds)
-        directory = _tonights_directory(home, name, office, registry, identity.sealing)
+        directory = _tonights_directory(
+            store.directory_of(name), office, registry, identity.sealing
+        )
         tonight = Tonight(
             name,
             _remembered(home, name, "cut-off", cut_off or horizon),
@@ -317,32 +319,31 @@ def run_night(
 
 
 def _tonights_directory(
-    home: Path, name: str, office: Relay, registry: Registry, key: SealKey | None
+    planned: str, office: Relay, registry: Registry, key: SealKey | None
 ) -> Directory:
-    """The directory that a night began with; if it begins now, with what was registered since."""
-    published = registry.published(_remembered(home, name, "directory", ""))
+    """The directory that a night was planned with; else one with what was registered since."""
+    published = registry.published(planned)
     if published is not None:
         return Directory.decode(published)
     if key is None:
-        raise NotConfigured(f"{home}: its keys lack one for registrations; make HQ's keys anew")
+        raise NotConfigured("HQ's keys lack one for registrations; make them anew")
     try:
         collect_registrations(office, registry, key)
     except (HqError, HolderError, PrivacyError) as error:
         _LOG.warning("registrations: %s; going on with the directory as it is", error)
     directory = registry.publish()
-    _remembered(home, name, "directory", directory.digest)
     _LOG.info("directory: %d slots", directory.slots)
     return directory
 
 
 def _remembered(home: Path, name: str, what: str, value: str) -> str:
-    """What a night of this name began with; `value` where it begins now. "" is not kept."""
+    """What a night of this name began with; `value` where it begins now."""
     folder = home / "nights"
     folder.mkdir(exist_ok=True)
     file = folder / f"{name}.{what}"
-    if value and not file.exists():
+    if not file.exists():
         file.write_text(value)
-    return file.read_text() if file.exists() else ""
+    return file.read_text()
 
 
 def _wait_for_outlets(superlink: SuperLink, expected: set[str], seconds: float) -> None:

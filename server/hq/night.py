@@ -283,7 +283,8 @@ class Night:
                 else:
                     trains, bands = False, bands and self._bands_are_due(report, trains=False)
             else:
-                self.store.add_night(self.tonight.name, signed, report.skipped)
+                directory = self.tonight.directory
+                self.store.add_night(self.tonight.name, signed, directory, report.skipped)
                 return signed
         return None
 

@@ -71,6 +71,7 @@ _NIGHTS = sa.Table(
     sa.Column("night", sa.Text, primary_key=True),
     sa.Column("payload", sa.LargeBinary, nullable=False),
     sa.Column("signature", sa.LargeBinary, nullable=False),
+    sa.Column("directory", sa.Text, nullable=False),
     sa.Column("skipped", sa.Text, nullable=False),
 )
 _POINTS_SETS = sa.Table(
@@ -244,7 +245,13 @@ class HqStore:
             return None
         return Signed(row.payload, row.signature), json.loads(row.skipped)
 
-    def add_night(self, name: str, signed: Signed, skipped: list[str]) -> None:
+    def directory_of(self, night: str) -> str:
+        """The digest of the directory that a night was planned with; "" where it was not."""
+        query = sa.select(_NIGHTS.c.directory).where(_NIGHTS.c.night == night)
+        with self._engine.connect() as connection:
+            return connection.scalar(query) or ""
+
+    def add_night(self, name: str, signed: Signed, directory: str, skipped: list[str]) -> None:
         """Stores a night's signed plan: what a resumed night does is what it began with."""
         with self._engine.begin() as connection:
             connection.execute(
@@ -252,6 +259,7 @@ class HqStore:
                     night=name,
                     payload=signed.payload,
                     signature=signed.signature,
+                    directory=directory,
                     skipped=json.dumps(skipped),
                 )
             )

@@ -318,7 +318,7 @@ def test_processes_release_the_same_sums_as_one_process_to_the_last_bit(
     assert report.ended == "complete"
     network.stop()
     there = HqStore(f"sqlite:///{network.folder / 'hq' / 'hq.db'}")
-    digest = (network.folder / "hq" / "nights" / "n1.directory").read_text()
+    digest = there.directory_of("n1")
     slots = len(small_world(outlets=3, customers=CUSTOMERS).customers)
     tonight = Tonight("n1", str(CUT_OFF), str(CUT_OFF), (TARGET,), digest, slots)
     here = in_one_process(network, tonight)

@@ -354,7 +354,7 @@ def test_outlets_fetch_directory_and_book_whole_and_hq_gives_them_to_outlets_onl
 
 
 def test_a_night_goes_on_with_the_directory_as_it_is_where_the_office_cannot_be_reached(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     class Silent:
         def collect_batch(self, after: int) -> tuple[int, list[bytes]]:
@@ -363,15 +363,15 @@ def test_a_night_goes_on_with_the_directory_as_it_is_where_the_office_cannot_be_
     registry = Registry("sqlite://")
     hq = Hq(registry)
     hq.apply(register(0, 0))
-    tonight = _tonights_directory(tmp_path, "n1", Silent(), registry, KEY)
+    tonight = _tonights_directory("", Silent(), registry, KEY)
     assert tonight.slots == 1
     assert "going on with the directory as it is" in caplog.text
     hq.apply(register(1, 1))
     ready = FakeOffice({3: [register(2, 2).sealed(KEY.public, 3)]})
-    again = _tonights_directory(tmp_path, "n1", ready, registry, KEY)
-    assert again.digest == tonight.digest  # a night that is taken up keeps its directory
+    again = _tonights_directory(tonight.digest, ready, registry, KEY)
+    assert again.digest == tonight.digest  # a night that was planned with it keeps its directory
     assert ready.asked == []
-    assert _tonights_directory(tmp_path, "n2", ready, registry, KEY).slots == 3
+    assert _tonights_directory("", ready, registry, KEY).slots == 3
 
 
 def test_a_night_publishes_what_outlets_registered_before_it_asks_anybody(
@@ -391,6 +391,6 @@ def test_a_night_publishes_what_outlets_registered_before_it_asks_anybody(
     assert report.ended.startswith("QuorumNotMet")  # nobody joined; registrations count the same
     registry = Registry(f"sqlite:///{home / 'hq.db'}")
     assert {key.token for key in registry.keys() if key is not None} == set(TOKENS[:3])  # noqa: SIM118
-    encoded = registry.published((home / "nights" / "n1.directory").read_text())
+    encoded = registry.published(registry.directory().digest)
     assert encoded is not None
     assert Directory.decode(encoded).batch == 1
