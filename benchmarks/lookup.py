@@ -22,9 +22,10 @@ import grpc
 import numpy as np
 
 from features.bands import pack
+from outlet_client.bookshelf import store_book
 from outlet_client.consent import Consent
-from outlet_client.lookup import DeskService, LookUp, store_book
-from outlet_client.main import DESK_SOCKET, start_desk
+from outlet_client.desk_service import DESK_SOCKET, DeskService, start_desk
+from outlet_client.lookup import LookUp
 from outlet_client.people import People
 from outlet_client.services import Services
 from privacy.books import Book, Kind, sign_book

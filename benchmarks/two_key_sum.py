@@ -45,13 +45,13 @@ def main() -> None:
     key, names = SealKey.generate(), [f"o{index}" for index in range(options.outlets)]
     keys = {name: SigningKey.generate() for name in names}
     public = {name: signing.public for name, signing in keys.items()}
-    scale = 2**10
+    scale = 2**8
     plan = ReleasePlan(
-        "r", DIGEST, "", Purpose.POINTS, options.dimension, 64, scale, 100 * scale, 2**40,
-        50 * scale, 3, "", "", "2026-01-31", "", key.public.hex(), 2**40,
+        "r", DIGEST, "", Purpose.POINTS, options.dimension, 32, scale, scale, scale * 2**11,
+        scale // 2, 3, "", "", "2026-01-01", "", key.public.hex(), 2**40,
     )  # fmt: skip
     random = np.random.default_rng(1)
-    width = 5
+    width = 3
     slots = random.integers(0, options.dimension // width, (options.outlets, 20_000)) * width
     parts = [Contribution(random.normal(0, 20, (20_000, width)), starts) for starts in slots]
 

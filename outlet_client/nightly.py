@@ -17,11 +17,11 @@ from features.outcomes import Outcome, Thresholds, observe
 from features.protocol import app_digest
 from features.snapshot import CutOff, Snapshot
 from outlet_client.answers import AnswerStore
+from outlet_client.bookshelf import fetch_book
 from outlet_client.contribute import HomeCustomers, Outlet, SlotEvents
 from outlet_client.errors import OutletError, Unforeseen
 from outlet_client.flower_node import client_app, join_night
 from outlet_client.introduce import client_book, introduce
-from outlet_client.lookup import fetch_book
 from outlet_client.people import People
 from outlet_client.purchases import read_events, read_table
 from outlet_client.services import HQ, OFFICE, Services

@@ -24,29 +24,34 @@ from dataclasses import dataclass, field
 from functools import reduce
 from typing import TYPE_CHECKING, Literal, Self
 
-import pysodium as sodium
 from typing_extensions import override
 
+from privacy import voprf
 from privacy.envelopes import frame
-from privacy.errors import InvalidParameter, PrivacyError
+from privacy.voprf import POINT_BYTES, TokenRefused
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-POINT_BYTES, SCALAR_BYTES = 32, 32
+__all__ = [
+    "MOST_POINTS",
+    "Blinded",
+    "Evaluation",
+    "Token",
+    "TokenRefused",
+    "TokenShare",
+    "blind",
+    "fresh_delta",
+    "token",
+    "total_key",
+    "unblind",
+]
+
 MOST_POINTS = 4096
 """In one request; a proof covers all of them."""
 
-_CONTEXT = b"OPRFV1-\x01-ristretto255-SHA512"
-_GROUP_DST = b"HashToGroup-" + _CONTEXT
-_SCALAR_DST = b"HashToScalar-" + _CONTEXT
-_SHA512_BLOCK_BYTES = 128
 _FINGERPRINT_DOMAIN = b"escapement/v1/fingerprint"
 _HOLDERS = ("HQ", "the privacy office")
-
-
-class TokenRefused(PrivacyError):
-    """A point, an evaluation or a request for one that does not verify."""
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -63,7 +68,7 @@ class Token:
     raw: bytes
 
     def __post_init__(self) -> None:
-        _check_point("token", self.raw)
+        voprf.check_point("token", self.raw)
 
     @override
     def __repr__(self) -> str:
@@ -116,12 +121,12 @@ class TokenShare:
     epoch: int
 
     def __post_init__(self) -> None:
-        _check_secret("share", self._scalar)
+        voprf.check_secret("share", self._scalar)
 
     @classmethod
     def generate(cls) -> Self:
         """Makes a fresh share, in epoch 0."""
-        return cls(_random_scalar(), 0)
+        return cls(voprf.random_scalar(), 0)
 
     @classmethod
     def from_bytes(cls, raw: bytes, epoch: int) -> Self:
@@ -139,7 +144,7 @@ class TokenShare:
     @property
     def public(self) -> bytes:
         """The share's public key, 32 bytes."""
-        return _multiply_base(self._scalar)
+        return voprf.multiply_base(self._scalar)
 
     def evaluate(self, points: Sequence[bytes]) -> Evaluation:
         """Multiplies each point by the share and proves it, once for all points.
@@ -152,10 +157,10 @@ class TokenShare:
         """
         _check_count("request", len(points))
         for number, point in enumerate(points, 1):
-            _check_point(f"request: point {number} of {len(points)}", point)
-        elements = tuple(_multiply(self._scalar, point) for point in points)
+            voprf.check_point(f"request: point {number} of {len(points)}", point)
+        elements = tuple(voprf.multiply(self._scalar, point) for point in points)
         # A proof scalar used twice gives the share away: it is drawn here and nowhere kept.
-        proof = _prove(self._scalar, points, elements, _random_scalar())
+        proof = voprf.prove(self._scalar, points, elements, voprf.random_scalar())
         return Evaluation(self.public, self.epoch, elements, proof)
 
     def refreshed(self, delta: bytes, sign: Literal[1, -1]) -> Self:
@@ -168,15 +173,14 @@ class TokenShare:
         Raises:
             InvalidParameter: If delta is zero or not reduced.
         """
-        _check_secret("delta", delta)
-        combine = {1: sodium.crypto_core_ristretto255_scalar_add,
-                   -1: sodium.crypto_core_ristretto255_scalar_sub}[sign]  # fmt: skip
-        return type(self)(bytes(combine(self._scalar, delta)), self.epoch + 1)
+        voprf.check_secret("delta", delta)
+        combine = {1: voprf.add_scalars, -1: voprf.subtract_scalars}[sign]
+        return type(self)(combine(self._scalar, delta), self.epoch + 1)
 
 
 def fresh_delta() -> bytes:
     """Draws what a refresh moves between the shares: 32 secret bytes, to be sent sealed."""
-    return _random_scalar()
+    return voprf.random_scalar()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -193,8 +197,8 @@ class Blinded:
     @classmethod
     def of(cls, data: bytes) -> Self:
         """Blinds one input with a fresh scalar."""
-        scalar = _random_scalar()
-        return cls(_multiply(scalar, _hash_to_group(data)), scalar)
+        scalar = voprf.random_scalar()
+        return cls(voprf.multiply(scalar, voprf.hash_to_group(data)), scalar)
 
     @classmethod
     def dummy(cls) -> Self:
@@ -203,8 +207,7 @@ class Blinded:
 
     def unblinded(self, element: bytes) -> Token:
         """Takes the blinding off the sum of both holders' elements, once their proofs verified."""
-        inverse = sodium.crypto_core_ristretto255_scalar_invert(self._scalar)
-        return Token(_multiply(inverse, element))
+        return Token(voprf.multiply(voprf.invert(self._scalar), element))
 
 
 def blind(identifiers: Sequence[str]) -> list[Blinded]:
@@ -223,9 +226,9 @@ def total_key(hq_public: bytes, office_public: bytes) -> bytes:
         TokenRefused: If one of them, or the sum, is the identity or not canonical.
     """
     for holder, public in zip(_HOLDERS, (hq_public, office_public), strict=True):
-        _check_point(f"{holder}: public key", public)
-    total = _add(hq_public, office_public)
-    _check_point("public keys: sum", total)
+        voprf.check_point(f"{holder}: public key", public)
+    total = voprf.add(hq_public, office_public)
+    voprf.check_point("public keys: sum", total)
     return total
 
 
@@ -263,12 +266,12 @@ def unblind(
         )
     points = [one.point for one in blinded]
     for holder, answer in answers:
-        if not _verify(answer.public, points, answer.elements, answer.proof):
+        if not voprf.verify(answer.public, points, answer.elements, answer.proof):
             raise TokenRefused(
                 f"{holder}: its proof for {len(points)} points does not verify under its public key"
             )
     return [
-        one.unblinded(_add(*elements))
+        one.unblinded(voprf.add(*elements))
         for one, *elements in zip(blinded, first.elements, second.elements, strict=True)
     ]
 
@@ -281,143 +284,13 @@ def token(identifier: str, *shares: TokenShare) -> Token:
     """
     if len({share.epoch for share in shares}) != 1:
         raise TokenRefused(f"shares: got {len(shares)}, expected at least 1, all of one epoch")
-    point = _hash_to_group(_encoded(identifier))
-    return Token(reduce(_add, [_multiply(share.to_bytes(), point) for share in shares]))
-
-
-def _prove(
-    share: bytes, points: Sequence[bytes], elements: Sequence[bytes], scalar: bytes
-) -> bytes:
-    """GenerateProof [RFC 9497, 2.2.1]; `scalar` must be fresh and random."""
-    public = _multiply_base(share)
-    combined = _combine(_weights(public, points, elements), points)
-    challenge = _challenge(
-        public,
-        combined,
-        _multiply(share, combined),
-        _multiply_base(scalar),
-        _multiply(scalar, combined),
-    )
-    hidden = sodium.crypto_core_ristretto255_scalar_mul(challenge, share)
-    return challenge + bytes(sodium.crypto_core_ristretto255_scalar_sub(scalar, hidden))
-
-
-def _verify(
-    public: bytes, points: Sequence[bytes], elements: Sequence[bytes], proof: bytes
-) -> bool:
-    """VerifyProof [RFC 9497, 2.2.2]; points, elements and public key were checked before."""
-    challenge, response = proof[:SCALAR_BYTES], proof[SCALAR_BYTES:]
-    if not (_is_canonical(challenge) and _is_canonical(response)):
-        return False
-    # The weights depend on the holder's public key and elements, so no half of this work can be
-    # shared between two holders, and libsodium has no multi-scalar multiplication.
-    weights = _weights(public, points, elements)
-    try:
-        combined, multiplied = _combine(weights, points), _combine(weights, elements)
-        expected = _challenge(
-            public,
-            combined,
-            multiplied,
-            _add(_multiply_base(response), _multiply(challenge, public)),
-            _add(_multiply(response, combined), _multiply(challenge, multiplied)),
-        )
-    except TokenRefused:  # libsodium makes no identity; an honest proof never needs one
-        return False
-    return hmac.compare_digest(expected, challenge)
-
-
-def _weights(public: bytes, points: Sequence[bytes], elements: Sequence[bytes]) -> list[bytes]:
-    """The scalars of ComputeComposites [RFC 9497, 2.2.1], one a point."""
-    seed = hashlib.sha512(_short_frame(public, b"Seed-" + _CONTEXT)).digest()
-    return [
-        _hash_to_scalar(
-            _short_frame(seed)
-            + index.to_bytes(2, "big")
-            + _short_frame(point, element)
-            + b"Composite"
-        )
-        for index, (point, element) in enumerate(zip(points, elements, strict=True))
-    ]
-
-
-def _combine(weights: Sequence[bytes], points: Sequence[bytes]) -> bytes:
-    return reduce(_add, map(_multiply, weights, points))
-
-
-def _challenge(*points: bytes) -> bytes:
-    return _hash_to_scalar(_short_frame(*points) + b"Challenge")
-
-
-def _hash_to_group(data: bytes, dst: bytes = _GROUP_DST) -> bytes:
-    return bytes(sodium.crypto_core_ristretto255_from_hash(_expand(data, dst)))
-
-
-def _hash_to_scalar(data: bytes, dst: bytes = _SCALAR_DST) -> bytes:
-    return bytes(sodium.crypto_core_ristretto255_scalar_reduce(_expand(data, dst)))
-
-
-def _expand(data: bytes, dst: bytes) -> bytes:
-    """expand_message_xmd to 64 bytes [RFC 9380, 5.3.1], which is one block of SHA-512."""
-    suffix = dst + bytes([len(dst)])
-    length = (64).to_bytes(2, "big")
-    first = hashlib.sha512(bytes(_SHA512_BLOCK_BYTES) + data + length + b"\0" + suffix).digest()
-    return hashlib.sha512(first + b"\1" + suffix).digest()
-
-
-def _short_frame(*fields: bytes) -> bytes:
-    """The RFC's own framing: lengths of two bytes, where `envelopes.frame` has four."""
-    return b"".join(len(part).to_bytes(2, "big") + part for part in fields)
+    point = voprf.hash_to_group(_encoded(identifier))
+    return Token(reduce(voprf.add, [voprf.multiply(share.to_bytes(), point) for share in shares]))
 
 
 def _encoded(identifier: str) -> bytes:
     # Lone surrogates too: an error here would carry the identifier, and tell HQ about it.
     return identifier.encode("utf-8", "surrogatepass")
-
-
-def _multiply(scalar: bytes, point: bytes) -> bytes:
-    try:
-        return bytes(sodium.crypto_scalarmult_ristretto255(scalar, point))
-    except ValueError as error:
-        raise TokenRefused("point: got no canonical encoding, or the identity") from error
-
-
-def _multiply_base(scalar: bytes) -> bytes:
-    try:
-        return bytes(sodium.crypto_scalarmult_ristretto255_base(scalar))
-    except ValueError as error:
-        raise TokenRefused("scalar: got zero, expected another") from error
-
-
-def _add(first: bytes, second: bytes) -> bytes:
-    return bytes(sodium.crypto_core_ristretto255_add(first, second))
-
-
-def _random_scalar() -> bytes:
-    return bytes(sodium.crypto_core_ristretto255_scalar_random())
-
-
-def _is_canonical(scalar: bytes) -> bool:
-    """Tells whether these are the 32 bytes of a scalar below the group's order."""
-    if len(scalar) != SCALAR_BYTES:
-        return False
-    reduced = sodium.crypto_core_ristretto255_scalar_reduce(scalar + bytes(SCALAR_BYTES))
-    return hmac.compare_digest(bytes(reduced), scalar)
-
-
-def _check_secret(what: str, scalar: bytes) -> None:
-    if not _is_canonical(scalar) or hmac.compare_digest(scalar, bytes(SCALAR_BYTES)):
-        raise InvalidParameter(f"{what}: got zero or no scalar of {SCALAR_BYTES} reduced bytes")
-
-
-def _check_point(what: str, point: bytes) -> None:
-    # The length first: libsodium reads 32 bytes whatever it is given. And it takes the identity,
-    # which no blinding makes, for a valid point.
-    fits = len(point) == POINT_BYTES and point != bytes(POINT_BYTES)
-    if not (fits and sodium.crypto_core_ristretto255_is_valid_point(point)):
-        raise TokenRefused(
-            f"{what}: got {len(point)} bytes that are the identity or no canonical encoding, "
-            f"expected another point of ristretto255 in {POINT_BYTES}"
-        )
 
 
 def _check_count(what: str, count: int) -> None:
@@ -429,4 +302,4 @@ def _check_elements(holder: str, answer: Evaluation, count: int) -> None:
     if len(answer.elements) != count:
         raise TokenRefused(f"{holder}: got {len(answer.elements)} elements, expected {count}")
     for number, element in enumerate(answer.elements, 1):
-        _check_point(f"{holder}: element {number} of {count}", element)
+        voprf.check_point(f"{holder}: element {number} of {count}", element)

@@ -23,8 +23,9 @@ from privacy.units import Purpose
 from sandbox.local_grid import Drop, LocalGrid
 from server.hq.banding import Banding
 from server.hq.directory import SlotKey
+from server.hq.due import Tonight
 from server.hq.flower_link import FlowerLink
-from server.hq.night import Night, NightReport, Step, Tonight
+from server.hq.night import Night
 from server.hq.settings import HqSettings
 from server.hq.store import HqStore
 from server.office.ledger_store import OfficeStore
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
     from features.events import EventFeatures
     from privacy.budget import Ledger
+    from server.hq.report import NightReport, Step
 
 FIRST_NODE = 1000
 """Flower node of the first outlet."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from features.events import Vector
     from privacy.budget import Ledger
-    from server.hq.night import NightReport
+    from server.hq.report import NightReport
 
 NEWCOMER = "newcomer"
 MET_AT = 3

@@ -36,7 +36,8 @@ from privacy.two_key_sum import ScoreTable
 from privacy.units import Purpose
 from server.hq.banding import Judgement
 from server.hq.directory import Registry
-from server.hq.night import NightReport, Step, points_code
+from server.hq.night import points_code
+from server.hq.report import NightReport, Step
 from server.hq.store import HqStore
 from server.hq.training import Evaluation
 from server.office.ledger_store import OfficeStore

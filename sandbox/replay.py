@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from privacy.budget import Ledger
-    from server.hq.night import NightReport, Step
+    from server.hq.report import NightReport, Step
 
 
 CONTENDERS = (

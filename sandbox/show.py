@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from sandbox.one_night import Lookup
     from sandbox.replay import ReplayReport, Spread
-    from server.hq.night import Step
+    from server.hq.report import Step
 
 NAMES = {
     "network": "network: summed over all outlets",

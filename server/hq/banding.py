@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from privacy.envelopes import SigningKey
     from privacy.two_key_sum import CustomerRelease, ScoreTable
     from server.hq.directory import SlotKey
-    from server.hq.night import Tonight
+    from server.hq.due import Tonight
     from server.hq.store import Model
 
 

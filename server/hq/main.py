@@ -30,9 +30,10 @@ from server.holder.meter import Meter
 from server.holder.shares import refresh
 from server.hq.banding import Banding
 from server.hq.directory import Registry, collect_registrations
+from server.hq.due import Tonight
 from server.hq.errors import HqError, NotConfigured
 from server.hq.flower_link import FlowerLink
-from server.hq.night import Night, NightReport, Tonight
+from server.hq.night import Night
 from server.hq.office_client import OfficeClient
 from server.hq.services import HqToml, running
 from server.hq.store import HqStore
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
     from privacy.envelopes import SealKey
     from server.hq.directory import Relay
+    from server.hq.report import NightReport
 
 app = typer.Typer(
     no_args_is_help=True,

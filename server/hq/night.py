@@ -11,10 +11,8 @@ from the store, an unfinished one is taken up where it stood.
 
 from __future__ import annotations
 
-import datetime as dt
-import math
 import time
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,13 +28,15 @@ from features.learning import (
 )
 from features.points import PointsCode
 from features.scorecard import Scorecard
-from privacy.errors import BudgetExceeded, PrivacyError
-from privacy.plans import NightPlan, PlannedReleases
+from privacy.errors import PrivacyError
+from privacy.plans import NightPlan
 from privacy.two_key_sum import CustomerRelease
 from privacy.units import Purpose
 from server.hq.banding import Judgement
 from server.hq.combine import Ask, Combiner, PrivacyOffice
+from server.hq.due import Due, Tonight
 from server.hq.errors import HqError, OfficeUnreachable, QuorumNotMet
+from server.hq.report import NightReport, Step
 from server.hq.store import Model
 from server.hq.training import Evaluation, Training
 
@@ -45,8 +45,6 @@ if TYPE_CHECKING:
 
     from features.events import Matrix
     from privacy.envelopes import VerifyKey
-    from privacy.loss import Rho
-    from privacy.plans import Signed
     from privacy.two_key_sum import ScoreTable
     from server.hq.banding import Banding
     from server.hq.flower_link import FlowerLink
@@ -55,123 +53,6 @@ if TYPE_CHECKING:
 
 CUSTOMER_SCALE, MOST_CUSTOMERS = 2**20, 2**20
 """Customer sums: integer units per 1.0, and at how many customers an outlet's sum saturates."""
-
-DAY_SECONDS = 24 * 3600
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """What one release of a night showed, all from the release itself.
-
-    Attributes:
-        release: Its id.
-        purpose: What it was for.
-        outlets: How many were in the sum.
-        failures: Answers that were errors or did not verify, by reason.
-        signal_to_noise: From the released values; None without noise or for points.
-        rho: What it cost one unit; None without noise.
-        seconds: From the question to the value.
-        clipped: The share of rows clipped, where the release says so.
-    """
-
-    release: str
-    purpose: Purpose
-    outlets: int
-    failures: Mapping[str, int]
-    signal_to_noise: float | None
-    rho: Rho | None
-    seconds: float
-    clipped: float | None = None
-
-    def as_json(self) -> dict[str, object]:
-        """Plain values, for `json.dumps`."""
-        return {
-            "release": self.release,
-            "purpose": self.purpose.value,
-            "outlets": self.outlets,
-            "failures": dict(self.failures),
-            "clipped_share": self.clipped,
-            "signal_to_noise": self.signal_to_noise,
-            "rho": None if self.rho is None else float(self.rho),
-            "seconds": self.seconds,
-        }
-
-
-@dataclass(slots=True)
-class NightReport:
-    """What a night came to.
-
-    Attributes:
-        night: Its name.
-        cohort: Outlets at roll call.
-        outcomes: What was to be predicted.
-        steps: One per release, in order.
-        scorecards: By outcome, those trained tonight.
-        evaluations: By outcome, what the evaluation counts say.
-        code: How the points of tonight's score tables are read; None without any.
-        points: The score table as of the cut-off, where one was released.
-        calibrations: By outcome, what the calibration counts say.
-        book: Version of the band book that was published; None if none was.
-        skipped: What was not done tonight, and why.
-        ended: "complete", or why it ended before.
-    """
-
-    night: str
-    cohort: tuple[str, ...] = ()
-    outcomes: tuple[str, ...] = ()
-    steps: list[Step] = field(default_factory=list)
-    scorecards: dict[str, Scorecard] = field(default_factory=dict)
-    evaluations: dict[str, Evaluation] = field(default_factory=dict)
-    code: PointsCode | None = None
-    points: ScoreTable | None = None
-    calibrations: dict[str, Judgement] = field(default_factory=dict)
-    book: int | None = None
-    skipped: list[str] = field(default_factory=list)
-    ended: str = "not begun"
-
-    def as_json(self) -> dict[str, object]:
-        """What may be kept and shown: everything but the score table."""
-        return {
-            "night": self.night,
-            "ended": self.ended,
-            "cohort": list(self.cohort),
-            "outcomes": list(self.outcomes),
-            "steps": [step.as_json() for step in self.steps],
-            "skipped": self.skipped,
-            "evaluations": {name: asdict(found) for name, found in self.evaluations.items()},
-            "calibrations": {name: found.as_json() for name, found in self.calibrations.items()},
-            "book": self.book,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Tonight:
-    """What a night is about; all of it public.
-
-    Attributes:
-        name: The night's name, used once.
-        cut_off: The last day in the features that train, ISO 8601.
-        as_of: The last day that bands are made from, ISO 8601.
-        outcomes: What is predicted, in the order of a book's bits.
-        directory: The digest of tonight's directory.
-        slots: How many slots it has; 0 where no points are released.
-    """
-
-    name: str
-    cut_off: str
-    as_of: str
-    outcomes: tuple[str, ...]
-    directory: str
-    slots: int
-
-    def roll_call(self) -> dict[str, str]:
-        """What outlets get ready for."""
-        return {
-            "cut_off": self.cut_off,
-            "as_of": self.as_of,
-            "outcomes": ",".join(self.outcomes),
-            "directory": self.directory,
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +112,11 @@ class Night:
     def _releases(self, nodes: Mapping[int, str], report: NightReport) -> None:
         if len(nodes) < self.settings.quorum:
             raise QuorumNotMet("roll call", len(nodes), self.settings.quorum)
-        signed = self._plan(report)
+        due = Due(
+            self.tonight, self.settings, self.store, self.office, self.clock,
+            calibrates=self.banding is not None,
+        )  # fmt: skip
+        signed = due.plan(report.skipped)
         if signed is None:
             return
         combiner = Combiner(
@@ -248,7 +133,7 @@ class Night:
         planned = {line.purpose for line in NightPlan.decode(signed.payload).releases}
         if Purpose.TRAINING in planned:
             self._train(combiner, report)
-        models = self._models()
+        models = self.store.models(self.tonight.outcomes)
         if Purpose.POINTS in planned and models:
             code = report.code = points_code(models, self.settings.band_noise)
             if Purpose.TRAINING in planned:
@@ -257,88 +142,6 @@ class Night:
                 self._calibrate(combiner, report, code, report.points)
             if self.banding is not None:
                 self._bands(combiner, code, report, self.banding)
-
-    # --- what is done tonight -----------------------------------------------------------------
-
-    def _plan(self, report: NightReport) -> Signed | None:
-        """The office's plan of what is due and what the ledger allows; of a resumed night, its own.
-
-        Where the ledger does not hold a training, bands go on if they are due by themselves. Where
-        it holds no points, there is no training either: nothing could calibrate its scorecards.
-        """
-        known = self.store.night(self.tonight.name)
-        if known is not None:
-            report.skipped += known[1]
-            return known[0]
-        trains = self._training_is_due(report)
-        bands = self._bands_are_due(report, trains=trains)
-        while trains or bands:
-            lines = self._lines(trains=trains, bands=bands)
-            try:
-                signed = self.office.sign_night(self.tonight.name, self.tonight.cut_off, lines)
-            except BudgetExceeded as refusal:
-                report.skipped.append(str(refusal))
-                if Purpose(refusal.purpose) is Purpose.POINTS:
-                    trains, bands = trains and self.banding is None, False
-                else:
-                    trains, bands = False, bands and self._bands_are_due(report, trains=False)
-            else:
-                directory = self.tonight.directory
-                self.store.add_night(self.tonight.name, signed, directory, report.skipped)
-                return signed
-        return None
-
-    def _lines(self, *, trains: bool, bands: bool) -> list[PlannedReleases]:
-        """What the night plan holds."""
-        outcomes, lines = len(self.tonight.outcomes), []
-        if trains:
-            costs = self.settings.costs(outcomes)
-            calibrates = bands and self.banding is not None
-            lines += [
-                PlannedReleases(purpose, count, costs[purpose])
-                for purpose, count in self.settings.counts(outcomes).items()
-                if purpose is not Purpose.CALIBRATION or calibrates
-            ]
-        if bands:
-            count = 2 if trains and self.banding is not None else 1
-            lines.append(PlannedReleases(Purpose.POINTS, count, self.settings.points_cost()))
-        return lines
-
-    def _training_is_due(self, report: NightReport) -> bool:
-        models = [self.store.model(outcome) for outcome in self.tonight.outcomes]
-        at = self.clock()
-        ages = [None if m is None else (at - m.at) / DAY_SECONDS for m in models]
-        if all(age is not None and age < self.settings.train_days for age in ages):
-            report.skipped.append(
-                f"training: the last was less than {self.settings.train_days:g} days ago"
-            )
-            return False
-        return True
-
-    def _bands_are_due(self, report: NightReport, *, trains: bool) -> bool:
-        if not self.tonight.slots:
-            report.skipped.append("points: nobody is in the directory, or switched off in hq.toml")
-            return False
-        if trains or self.banding is None:
-            return True
-        if not self._models():
-            report.skipped.append("bands: there is no scorecard yet")
-            return False
-        if self._banded_days_ago() < self.settings.band_days:
-            report.skipped.append(
-                f"bands: the last were made less than {self.settings.band_days:g} days ago"
-            )
-            return False
-        return True
-
-    def _banded_days_ago(self) -> float:
-        """How many days ago bands were made; infinite before the first time, and of this night."""
-        models = self._models()
-        by = {model.banded_by.rpartition("/")[0] for model in models}
-        if not models or by <= {"", self.tonight.name}:
-            return math.inf
-        as_of = dt.date.fromisoformat(min(model.banded_as_of for model in models))
-        return (dt.date.fromisoformat(self.tonight.as_of) - as_of).days
 
     # --- training -----------------------------------------------------------------------------
 
@@ -395,12 +198,6 @@ class Night:
 
     # --- points, calibration, bands -----------------------------------------------------------
 
-    def _models(self) -> list[Model]:
-        """What stands, one an outcome; none of them before all are trained."""
-        found = [self.store.model(outcome) for outcome in self.tonight.outcomes]
-        models = [model for model in found if model is not None]
-        return models if len(models) == len(found) else []
-
     def _points(
         self, combiner: Combiner, report: NightReport, code: PointsCode, as_of: str
     ) -> ScoreTable:
@@ -431,7 +228,7 @@ class Night:
             scores = code.scores(self._estimate(code, table))
             book = self.banding.fine_book(table, scores, self.tonight)
             self.store.save_fine_book(self.tonight.name, book)
-        for model, card in zip(self._models(), code.cards, strict=True):
+        for model, card in zip(self.store.models(self.tonight.outcomes), code.cards, strict=True):
             ask = self._ask(Purpose.CALIBRATION, CALIBRATION_DIMENSION, 1.0, card, book)
             counts = combiner.customer_release(ask)
             self._note(report, combiner, counts)
@@ -451,7 +248,7 @@ class Night:
         table = self._points(combiner, report, code, self.tonight.as_of)
         estimate = self._estimate(code, table)
         self.store.save_estimate(self.tonight.name, int(self.clock()), estimate)
-        models = self._models()
+        models = self.store.models(self.tonight.outcomes)
         bands = banding.assign(models, code.scores(estimate), code.counts(estimate))
         for model, now in zip(models, bands, strict=True):
             self.store.save_model(
@@ -465,7 +262,7 @@ class Night:
 
     def _publish(self, report: NightReport) -> None:
         """Publishes a book for tonight's directory, once there are bands."""
-        models = self._models()
+        models = self.store.models(self.tonight.outcomes)
         if self.banding is not None and models and all(model.banded_by for model in models):
             report.book = self.banding.publish(models, self.tonight)
 

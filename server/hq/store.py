@@ -409,6 +409,11 @@ class HqStore:
             row.banded_as_of, row.banded_by,
         )  # fmt: skip
 
+    def models(self, outcomes: Iterable[str]) -> list[Model]:
+        """What stands, one an outcome; none of them before all are trained."""
+        found = [self.model(outcome) for outcome in outcomes]
+        return [] if None in found else [model for model in found if model is not None]
+
     def save_scorecard(self, night: str, outcome: str, payload: bytes) -> None:
         """Stores the scorecard after a step; the last one of a night stands."""
         with self._engine.begin() as connection:

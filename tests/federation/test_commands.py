@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from outlet_client import main as outlet_main
+from outlet_client import upkeep
 from outlet_client.answers import AnswerStore
 from outlet_client.main import app as outlet_app
 from outlet_client.services import Services
@@ -170,7 +170,7 @@ def test_databases_are_for_their_own_user_only(parties: Path) -> None:
 def test_doctor_names_what_is_wrong_and_what_to_do(
     parties: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outlet_main, "REACH_SECONDS", 0.2)
+    monkeypatch.setattr(upkeep, "REACH_SECONDS", 0.2)
     home = parties / "o1"
     said = run(outlet_app, "doctor", "--home", home, code=1)
     assert "✓ keys: outlet o1" in said

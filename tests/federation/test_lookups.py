@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from server.hq.night import NightReport
+    from server.hq.report import NightReport
 
 pytestmark = pytest.mark.federation
 

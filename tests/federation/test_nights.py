@@ -29,8 +29,9 @@ from sandbox.network import Shelf
 from sandbox.processes import address_of
 from server.hq.banding import Banding
 from server.hq.directory import Registry
+from server.hq.due import Tonight
 from server.hq.flower_link import FlowerLink
-from server.hq.night import Night, Tonight
+from server.hq.night import Night
 from server.hq.store import HqStore
 from server.office.ledger_store import OfficeStore
 from server.office.unlock import Office
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from flwr.clientapp import ClientApp
 
     from outlet_client.contribute import Outlet
-    from server.hq.night import NightReport
+    from server.hq.report import NightReport
     from tests.federation.forked import Forked
 
 pytestmark = pytest.mark.federation

@@ -15,18 +15,11 @@ import pytest
 from typer.testing import CliRunner
 
 from features.bands import SCHEMES, pack
+from outlet_client.bookshelf import directory_of, fetch_book, store_book
+from outlet_client.desk_service import DeskService, start_desk
 from outlet_client.errors import BookMissing, NoIdentifier
-from outlet_client.lookup import (
-    Answer,
-    Band,
-    DeskService,
-    LookUp,
-    Status,
-    directory_of,
-    fetch_book,
-    store_book,
-)
-from outlet_client.main import app, start_desk
+from outlet_client.lookup import Answer, Band, LookUp, Status
+from outlet_client.main import app
 from outlet_client.people import People, State
 from outlet_client.settings import OutletFile
 from privacy.books import Book, BookRefused, Kind, sign_book
@@ -240,7 +233,7 @@ def test_a_kill_between_directory_and_book_leaves_the_old_pair(
         place.write_bytes(content)
 
     with monkeypatch.context() as patched:
-        patched.setattr("outlet_client.lookup.write_private", write_once)
+        patched.setattr("outlet_client.bookshelf.write_private", write_once)
         with pytest.raises(KeyboardInterrupt):
             shop.store(data)
     assert shop.another().look_up(ANNA, None) == good
@@ -394,7 +387,7 @@ def test_a_first_time_without_a_network_keeps_the_consent_and_says_who_is_missin
 
 
 def test_doctor_looks_for_both_services(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("outlet_client.main.REACH_SECONDS", 0.1)
+    monkeypatch.setattr("outlet_client.upkeep.REACH_SECONDS", 0.1)
     said = folder.run("doctor")[1]
     assert "✗ HQ's services: HQ: no answer" in said
     assert "✗ office's services: the privacy office: no answer" in said

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from privacy import tokens
+from privacy import voprf
 from privacy.errors import InvalidParameter, PrivacyError
 from privacy.tokens import (
     MOST_POINTS,
@@ -72,7 +72,7 @@ def finalize(data: bytes, element: bytes) -> bytes:
 
 
 def derived_key(seed: bytes, info: bytes, context: bytes) -> bytes:
-    return tokens._hash_to_scalar(seed + framed(info) + b"\0", b"DeriveKeyPair" + context)
+    return voprf._hash_to_scalar(seed + framed(info) + b"\0", b"DeriveKeyPair" + context)
 
 
 @pytest.mark.parametrize("mode", [0, 1])
@@ -83,8 +83,8 @@ def test_blinding_evaluation_and_output_are_the_rfcs(
     group_dst = bytes.fromhex(published["groupDST"])
     context = group_dst.removeprefix(b"HashToGroup-")
     if mode == 0:  # of mode 1's making there is nothing to replace
-        hash_to_group = tokens._hash_to_group
-        monkeypatch.setattr(tokens, "_hash_to_group", lambda data: hash_to_group(data, group_dst))
+        hash_to_group = voprf.hash_to_group
+        monkeypatch.setattr(voprf, "hash_to_group", lambda data: hash_to_group(data, group_dst))
     key = derived_key(
         bytes.fromhex(published["seed"]), bytes.fromhex(published["keyInfo"]), context
     )
@@ -94,7 +94,7 @@ def test_blinding_evaluation_and_output_are_the_rfcs(
         inputs = several(vector["Input"])
         scalars = iter(several(vector["Blind"]))
         with monkeypatch.context() as patch:
-            patch.setattr(tokens, "_random_scalar", lambda scalars=scalars: next(scalars))
+            patch.setattr(voprf, "random_scalar", lambda scalars=scalars: next(scalars))
             blinded = [Blinded.of(data) for data in inputs]
         assert [one.point for one in blinded] == several(vector["BlindedElement"])
         elements = share.evaluate([one.point for one in blinded]).elements
@@ -112,10 +112,10 @@ def test_proofs_are_the_rfcs_and_verify(shared_data: Path, monkeypatch: pytest.M
     for vector in published["vectors"]:
         scalar = bytes.fromhex(vector["Proof"]["r"])
         points = several(vector["BlindedElement"])
-        monkeypatch.setattr(tokens, "_random_scalar", lambda scalar=scalar: scalar)
+        monkeypatch.setattr(voprf, "random_scalar", lambda scalar=scalar: scalar)
         answer = share.evaluate(points)
         assert answer.proof.hex() == vector["Proof"]["proof"]
-        assert tokens._verify(share.public, points, answer.elements, answer.proof)
+        assert voprf.verify(share.public, points, answer.elements, answer.proof)
 
 
 # What a token is
@@ -139,7 +139,7 @@ def test_a_token_is_the_sum_of_the_keys_times_the_hash(name: str, first: int, se
     if (total := (first + second) % ORDER) == 0:
         return
     hq, office = (TokenShare.from_bytes(key.to_bytes(32, "little"), 0) for key in (first, second))
-    point = tokens._hash_to_group(name.encode("utf-8", "surrogatepass"))
+    point = voprf.hash_to_group(name.encode("utf-8", "surrogatepass"))
     expected = pysodium.crypto_scalarmult_ristretto255(total.to_bytes(32, "little"), point)
     pinned = total_key(hq.public, office.public)
     assert pinned == pysodium.crypto_scalarmult_ristretto255_base(total.to_bytes(32, "little"))

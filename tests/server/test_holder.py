@@ -20,7 +20,6 @@ from privacy.quotas import Quota, QuotaReached
 from privacy.registrations import SEALED_BYTES
 from privacy.tokens import (
     MOST_POINTS,
-    POINT_BYTES,
     Blinded,
     Evaluation,
     Token,
@@ -28,6 +27,7 @@ from privacy.tokens import (
     total_key,
     unblind,
 )
+from privacy.voprf import POINT_BYTES
 from server.holder import serving
 from server.holder.errors import NotAllowed, RefreshRefused
 from server.holder.meter import Meter

@@ -42,7 +42,7 @@ from tests.networks import (
 
 if TYPE_CHECKING:
     from sandbox.network import Network
-    from server.hq.night import NightReport
+    from server.hq.report import NightReport
     from server.hq.store import Model
 
 

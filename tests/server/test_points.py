@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from privacy.fixed_point import Residues
     from sandbox.network import Network
-    from server.hq.night import NightReport
+    from server.hq.report import NightReport
 
 SEVEN = tuple("abcdefg")
 NOISY = Rho(2)
