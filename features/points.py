@@ -179,6 +179,29 @@ class PointsCode:
         filled = np.vstack([before, np.tile(before.mean(axis=0), (len(sums) - known, 1))])
         return smooth(sums, noise_sd, np.hstack([np.ones((len(sums), 1)), filled]))
 
+    def scores_alone(self, values: Vector, noise_sd: float, second: Matrix) -> list[Vector]:
+        """Scores of which each depends on its own slot's sums, float64[slots] a scorecard.
+
+        For calibration: its counts promise that one customer moves them by one row, so no slot's
+        bin may depend on another slot, as `estimate`'s do. The score is shrunk towards the average
+        customer's by constants that the moments release made private.
+
+        Args:
+            values: float64[slots * width], a score table's.
+            noise_sd: Standard deviation of the noise in each.
+            second: float64[DIMENSION, DIMENSION], noisy second moments of a customer's vector.
+        """
+        raw = self.scores(values.reshape(-1, self.width))
+        if noise_sd == 0:
+            return raw
+        found = []
+        noise = noise_sd**2 * np.square(self.unmix).sum(axis=1)
+        for score, weight, variance in zip(raw, _weights(self.cards), noise, strict=True):
+            mean = float(weight @ second[0])
+            spread = max(float(weight @ second @ weight) - mean**2, 1.0)
+            found.append(mean + (score - mean) * spread / (spread + float(variance)))
+        return found
+
     def scores(self, estimate: Matrix) -> list[Vector]:
         """Scores in points, float64[slots] a scorecard."""
         if not self.exact:

@@ -91,6 +91,7 @@ def store_book(
         newer_than=None if last is None else _last_version(last, hq_key),
         directory=name,
         not_before=int(at.timestamp()) - 86_400 * book_days,
+        not_after=int(at.timestamp()) + 86_400,
         kind=Kind.BAND,
     )
     if book.slots != directory.slots:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from outlet_client.lookup import Answer
+    from outlet_client.people import Person
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -163,21 +164,15 @@ def serve(home: Home = HERE) -> None:
 
 @app.command()
 def withdraw(phone: Phone = None, email: Email = None, home: Home = HERE) -> None:
-    """Ends a customer's consent, here and in the whole network."""
+    """Ends a customer's consent, here and wherever this outlet can tell of it."""
     with failing(), _people(home) as (people, settings):
         who = identifier(phone, email, settings.region)
         if who is None:
             raise NoIdentifier
-        state = people.withdraw(people.local_key(who))
-        if state is None:
-            OUT.print("This customer never consented here: there is nothing to withdraw.")
-            return
-        OUT.print(
-            "Withdrawn. From tonight nothing of this customer is used here; the entry is gone "
-            "from the network's next band book, at every outlet; and any other outlet needs a new "
-            "consent before it may register this customer again."
-            + (" The next night tells HQ." if state is State.WITHDRAWING else "")
-        )
+        key = people.local_key(who)
+        before = people.person(key)
+        state = people.withdraw(key)
+        OUT.print(_withdrawn(before, state), highlight=False)
 
 
 @app.command()
@@ -223,6 +218,39 @@ def consent_show(home: Home = HERE) -> None:
             OUT.print(f"{notice}: {everything - over} standing, {over} ended", highlight=False)
         if counts.is_empty():
             OUT.print("No consents yet; `escapement-outlet consent import FILE` records some.")
+
+
+def _withdrawn(before: Person | None, state: State | None) -> str:
+    """What a withdrawal came to, and whom nobody told."""
+    if before is None or state is None:
+        return (
+            "This customer never consented here: there is nothing to withdraw, and no other "
+            "outlet was told. Whoever consented elsewhere withdraws there."
+        )
+    if before.token is None:
+        return (
+            "Withdrawn here. Nothing of this customer ever left this outlet, so there was nothing "
+            "to take back, and other outlets were not told. Whoever consented elsewhere too "
+            "withdraws there."
+        )
+    if state is State.WITHDRAWING:
+        return (
+            "Withdrawn. Nothing of this customer is used here from tonight. The next nights tell "
+            "HQ, and again until it is done: the first, or the second if this outlet had not "
+            "registered the customer yet. The band book made then is without the entry, at every "
+            "outlet; and any other outlet needs a new consent to register this customer again."
+        )
+    if state is State.BURIED:
+        return (
+            "Withdrawn before, at another outlet, or refused by HQ: nothing of this customer is "
+            "used here, and nobody was told anything now. Whoever consented elsewhere since then "
+            "withdraws there."
+        )
+    return (
+        "Withdrawn before: nothing of this customer is used here, the network's directory had "
+        "dropped the entry, and nobody was told anything now. Whoever consented elsewhere since "
+        "then withdraws there."
+    )
 
 
 @contextmanager

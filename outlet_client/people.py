@@ -34,6 +34,7 @@ from outlet_client.people_tables import (
     State,
     begin_anew,
     follow,
+    followed_batch,
     keys_in,
     move,
     placed,
@@ -153,7 +154,10 @@ class People:
             return history(connection)
 
     def withdraw(self, key: str) -> State | None:
-        """Ends a person's consents; nothing of the person leaves or counts from now on.
+        """Ends a person's consents; nothing of the person counts from now on.
+
+        With a token, HQ hears of it, for the outlets that registered the person. Somebody who is
+        only known never left, and is withdrawn here alone.
 
         Returns:
             Where the person stands now; None if nobody has this key.
@@ -167,9 +171,10 @@ class People:
             if state.stands:
                 if state is State.EVALUATED:  # what was stored to be repeated may hold this person
                     forget_undelivered(connection)
-                # With a secret, HQ may have a registration that only we can take back.
-                state = State.WITHDRAWN if row.secret is None else State.WITHDRAWING
-                move(connection, [key], state)
+                state = State.WITHDRAWN if row.token is None else State.WITHDRAWING
+                # What is registered only to be withdrawn is as new as the withdrawal.
+                since = followed_batch(connection)
+                move(connection, [key], state=state, tries=0, since=since)
             return state
 
     def person(self, key: str) -> Person | None:

@@ -5,13 +5,20 @@ column holds a phone or an e-mail.
 
 | state | what it means | what comes next |
 |---|---|---|
-| known | consent, no token yet | evaluated, when both holders answered |
+| known | consent, no token yet | evaluated, when both holders answered; withdrawn |
 | evaluated | token; with a secret while a submission may be under way | sent, when handed in |
-| sent | registration handed to the relay for `batch` | listed or buried, once `batch` is applied |
+| sent | registration handed to the relay for `batch` | listed, once `batch` is applied; else
+evaluated, to be sent once more, and then buried |
 | listed | has a slot in a directory that holds `batch` | buried, when that slot is gone |
-| withdrawing | consent withdrawn, HQ is to hear of it | withdrawn, once that is in a directory |
-| withdrawn | nothing of it is anywhere | evaluated (known without token), with a new consent |
+| withdrawing | consent withdrawn, HQ is to hear of it | withdrawn, once a directory shows it |
+| withdrawn | gone from the directory, or never left | evaluated (known without token), with a new
+consent; withdrawing, if the same slot is live again |
 | buried | withdrawn elsewhere, or HQ refused it | evaluated, with a new consent only |
+
+A withdrawal leads from evaluated, sent and listed to withdrawing, from known to withdrawn. HQ
+buries a token only for who registered it, so who was never registered here, or in vain, is
+registered to be withdrawn in a later batch. What HQ did not do is sent again: a batch may be lost,
+and HQ or the office restored from an old copy.
 
 A consent given while another is being withdrawn waits: the old registration goes first, everywhere.
 A withdrawn slot is never used again, so who is back in another slot was withdrawn in between, and
@@ -20,6 +27,7 @@ the consent that somebody else has since is not ours: buried too.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -36,6 +44,11 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from privacy.directory import Directory
+
+_LOG = logging.getLogger(__name__)
+
+MOST_TRIES = 2
+"""How often a registration is handed in that no directory shows, before it counts as refused."""
 
 
 class State(StrEnum):
@@ -66,6 +79,10 @@ PEOPLE = sa.Table(
     sa.Column("batch", sa.BigInteger),
     sa.Column("withdrawal_batch", sa.BigInteger),
     sa.Column("slot", sa.BigInteger),
+    # What was sent in vain: the registration, or since a withdrawal that withdrawal.
+    sa.Column("tries", sa.Integer, nullable=False, default=0, server_default="0"),
+    # The last batch followed when the consent was recorded, or withdrawn.
+    sa.Column("since", sa.BigInteger, nullable=False, default=0, server_default="0"),
 )
 SUBMISSIONS = sa.Table(
     "submissions",
@@ -74,6 +91,7 @@ SUBMISSIONS = sa.Table(
     sa.Column("sealed", sa.LargeBinary, nullable=False),
     sa.Column("delivered", sa.Boolean, nullable=False),
 )
+FOLLOWED = sa.Table("followed", METADATA, sa.Column("batch", sa.BigInteger, nullable=False))
 ASKED = sa.Table("days_asked", METADATA, sa.Column("day", sa.Text, primary_key=True))
 
 BY_KEY = sa.select(PEOPLE.c.state, PEOPLE.c.token, PEOPLE.c.fingerprint).where(
@@ -118,6 +136,7 @@ def record_people(connection: sa.Connection, consents: Sequence[Consent]) -> lis
     if keys:
         people = [{"key": key, "state": State.KNOWN.value} for key in keys]
         connection.execute(PEOPLE.insert().prefix_with("OR IGNORE"), people)
+    move(connection, keys, since=followed_batch(connection))
     rows = rows_of(connection, keys, PEOPLE.c.key, PEOPLE.c.state)
     _afresh(connection, [key for key, state in rows if state in (State.WITHDRAWN, State.BURIED)])
     return outcomes
@@ -130,8 +149,17 @@ def begin_anew(connection: sa.Connection, keys: Sequence[str]) -> None:
     _afresh(connection, [key for key in keys if key in again])
 
 
+def followed_batch(connection: sa.Connection) -> int:
+    """The batch of the last directory that was followed; 0 before any."""
+    return connection.scalar(sa.select(FOLLOWED.c.batch)) or 0
+
+
 def _afresh(connection: sa.Connection, keys: Sequence[str]) -> None:
-    """Back to before a registration; the token stays, the secret does not."""
+    """Back to before a registration; the token stays, the secret does not.
+
+    A consent given while a withdrawal of ours was under way is newer than that withdrawal, in
+    whichever batch it was.
+    """
     has_token = PEOPLE.c.token.is_not(None)
     update = (
         sa.update(PEOPLE)
@@ -142,15 +170,17 @@ def _afresh(connection: sa.Connection, keys: Sequence[str]) -> None:
             batch=None,
             withdrawal_batch=None,
             slot=None,
+            tries=0,
+            since=sa.func.max(PEOPLE.c.since, sa.func.coalesce(PEOPLE.c.withdrawal_batch, 0)),
         )
     )
     if keys:
         connection.execute(update, [{"b_key": key} for key in keys])
 
 
-def move(connection: sa.Connection, keys: Sequence[str], state: State) -> None:
-    """Puts some people into a state, whatever theirs was."""
-    update = sa.update(PEOPLE).where(PEOPLE.c.key == sa.bindparam("b_key")).values(state=state)
+def move(connection: sa.Connection, keys: Sequence[str], **values: object) -> None:
+    """Puts values, such as a state, into some people's rows, whatever was there."""
+    update = sa.update(PEOPLE).where(PEOPLE.c.key == sa.bindparam("b_key")).values(**values)
     if keys:
         connection.execute(update, [{"b_key": key} for key in keys])
 
@@ -171,35 +201,76 @@ def follow(connection: sa.Connection, directory: Directory) -> dict[State, list[
     Returns:
         The keys of those who moved, by the state that they moved to.
     """
-    watched = (State.SENT, State.LISTED, State.WITHDRAWING)
-    query = sa.select(PEOPLE).where(PEOPLE.c.state.in_(watched))
-    rows = connection.execute(query).all()
+    connection.execute(FOLLOWED.delete())
+    connection.execute(FOLLOWED.insert().values(batch=directory.batch))
+    watched = PEOPLE.c.state.in_((State.SENT, State.LISTED, State.WITHDRAWING))
+    gone = sa.and_(PEOPLE.c.state == State.WITHDRAWN, PEOPLE.c.slot.is_not(None))
+    rows = connection.execute(sa.select(PEOPLE).where(sa.or_(watched, gone))).all()
     places = directory.places(_fingerprints([row.fingerprint for row in rows]))
     undelivered = set(
         connection.scalars(sa.select(SUBMISSIONS.c.batch).where(~SUBMISSIONS.c.delivered))
     )
     moves: dict[State, list[str]] = {}
     slots: dict[str, int] = {}
+    vain: list[str] = []
     for row, place in zip(rows, places.tolist(), strict=True):
-        state = _followed(row, directory.batch, place, undelivered)
+        applied = row.batch is not None and row.batch <= directory.batch
+        if row.slot is None and applied and place >= 0:
+            slots[row.key] = place
+        told = row.withdrawal_batch is not None and row.withdrawal_batch not in undelivered
+        done = told and row.withdrawal_batch <= directory.batch
+        state = _followed(row, place, applied=applied, withdrawn=done)
         if state != row.state:
             moves.setdefault(state, []).append(row.key)
-            slots[row.key] = place
+        elif state is State.WITHDRAWING and done:
+            vain.append(row.key)
     for state, keys in moves.items():
-        move(connection, keys, state)
-    _give_slots(connection, {key: slots[key] for key in moves.get(State.LISTED, [])})
+        move(connection, keys, state=state)
+    _give_slots(connection, slots)
+    _again(connection, vain, moves)
     return moves
 
 
-def _followed(row: sa.Row[Any], applied: int, place: int, lost: set[int]) -> State:
-    """The state that a directory shows: all batches up to `applied`, this person at `place`."""
+def _followed(row: sa.Row[Any], place: int, *, applied: bool, withdrawn: bool) -> State:
+    """The state that a directory shows.
+
+    Args:
+        row: Of a person who is watched.
+        place: Their slot in the directory; -1 where there is none.
+        applied: Whether it holds the batch of the registration.
+        withdrawn: Whether it holds that of the withdrawal.
+    """
     state = State(row.state)
     if state is State.WITHDRAWING:
-        told = row.withdrawal_batch is not None and row.withdrawal_batch not in lost
-        return State.WITHDRAWN if told and row.withdrawal_batch <= applied else state
-    if row.batch > applied:
+        elsewhere = place < 0 or row.slot not in (None, place)
+        return State.WITHDRAWN if withdrawn and elsewhere else state
+    if state is State.WITHDRAWN:
+        return State.WITHDRAWING if place == row.slot else state
+    if not applied:
         return state
-    return State.LISTED if place >= 0 and row.slot in (None, place) else State.BURIED
+    if place >= 0 and row.slot in (None, place):
+        return State.LISTED
+    lost = state is State.SENT and row.tries + 1 < MOST_TRIES
+    return State.EVALUATED if lost else State.BURIED
+
+
+def _again(
+    connection: sa.Connection, vain: Sequence[str], moves: Mapping[State, Sequence[str]]
+) -> None:
+    """Sees to it that what HQ did not do is sent again. Logs counts and nothing else."""
+    back, once_more = moves.get(State.WITHDRAWING, []), moves.get(State.EVALUATED, [])
+    # HQ may not know the registration: the second time it goes first, with the same secret.
+    batch = sa.case((PEOPLE.c.tries > 0, None), else_=PEOPLE.c.batch)
+    for keys in (vain, back):
+        move(connection, keys, withdrawal_batch=None, batch=batch, tries=PEOPLE.c.tries + 1)
+    move(connection, once_more, tries=PEOPLE.c.tries + 1)
+    if vain or back:
+        _LOG.warning(
+            "%d withdrawals were not carried out and %d undone; they are sent again",
+            len(vain), len(back),
+        )  # fmt: skip
+    if once_more:
+        _LOG.warning("%d registrations are in no directory; they are sent again", len(once_more))
 
 
 def placed(rows: Sequence[sa.Row[Any]], directory: Directory) -> Placed:

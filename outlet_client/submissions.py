@@ -34,7 +34,8 @@ def delivered(connection: sa.Connection, batch: int) -> tuple[int, int]:
     """Notes that the relay took a batch's submission.
 
     Returns:
-        How many registrations it held, and how many withdrawals.
+        How many registrations it held, less those that are to be withdrawn, and how many
+        withdrawals.
     """
     ours = SUBMISSIONS.c.batch == batch
     connection.execute(sa.update(SUBMISSIONS).where(ours).values(delivered=True, sealed=b""))
@@ -56,22 +57,30 @@ def forget_undelivered(connection: sa.Connection) -> None:
     lost = sa.select(SUBMISSIONS.c.batch).where(~SUBMISSIONS.c.delivered)
     waits = sa.update(PEOPLE).where(PEOPLE.c.withdrawal_batch.in_(lost))
     connection.execute(waits.values(withdrawal_batch=None))
+    leaving = sa.update(PEOPLE).where(PEOPLE.c.state == State.WITHDRAWING, PEOPLE.c.batch.in_(lost))
+    connection.execute(leaving.values(batch=None))
     connection.execute(sa.delete(SUBMISSIONS).where(~SUBMISSIONS.c.delivered))
 
 
 def _compose(connection: sa.Connection, batch: int, messages: int) -> list[Registration]:
     """Takes what fits into a batch, and notes who is in it."""
-    people = sa.select(PEOPLE.c.key, PEOPLE.c.token, PEOPLE.c.secret).order_by(ROWID)
+    people = sa.select(PEOPLE.c.key, PEOPLE.c.token, PEOPLE.c.secret, PEOPLE.c.since)
     # A withdrawal in its registration's own batch could be applied first, and be lost.
     leaving = connection.execute(
         people.where(
             PEOPLE.c.state == State.WITHDRAWING,
             PEOPLE.c.withdrawal_batch.is_(None),
             PEOPLE.c.batch < batch,
-        ).limit(messages)
+        )
+        .order_by(ROWID)
+        .limit(messages)
     ).all()
+    # HQ withdraws only what we registered: first who is to be withdrawn in a later batch.
+    unknown = sa.and_(PEOPLE.c.state == State.WITHDRAWING, PEOPLE.c.batch.is_(None))
     coming = connection.execute(
-        people.where(PEOPLE.c.state == State.EVALUATED).limit(messages - len(leaving))
+        people.where(sa.or_(PEOPLE.c.state == State.EVALUATED, unknown))
+        .order_by(PEOPLE.c.state.desc(), ROWID)
+        .limit(messages - len(leaving))
     ).all()
     for row in leaving:
         note = sa.update(PEOPLE).where(PEOPLE.c.key == row.key)
@@ -81,7 +90,7 @@ def _compose(connection: sa.Connection, batch: int, messages: int) -> list[Regis
         secret = row.secret or fresh_secret()
         note = sa.update(PEOPLE).where(PEOPLE.c.key == row.key)
         connection.execute(note.values(secret=secret, batch=batch))
-        acts.append(Registration.register(row.token, secret))
+        acts.append(Registration.register(row.token, secret, row.since))
     return acts
 
 

@@ -84,7 +84,8 @@ def restore(file: Path, home: Home = HERE) -> None:
             archive.extractall(home, filter="data")
         OUT.print(
             f"Restored to {home}. Plans answered after the backup are not remembered: tell HQ not "
-            "to resume a night that began before now."
+            "to resume a night that began before now. Withdrawals made since the backup are not "
+            "remembered either: make them again with `escapement-outlet withdraw`."
         )
 
 

@@ -294,6 +294,7 @@ def open_book(
     newer_than: int | None,
     directory: str | None,
     not_before: int,
+    not_after: int | None = None,
     kind: Kind | None = None,
 ) -> Book:
     """Reads a book that HQ signed, if it is the one to use now.
@@ -304,6 +305,7 @@ def open_book(
         newer_than: Version of the last book that was accepted; None for the first.
         directory: Digest of the directory that slots are looked up in; None to leave it open.
         not_before: Books made earlier are stale, in Unix seconds.
+        not_after: Books made later are from a clock that is wrong, or never to grow stale.
         kind: The kind that is expected; None for any.
 
     Raises:
@@ -328,6 +330,11 @@ def open_book(
         raise BookRefused(
             f"book: stale, made {not_before - book.made_at} s before the oldest moment accepted; "
             "show no bands and ask HQ for a new book"
+        )
+    if not_after is not None and book.made_at > not_after:
+        raise BookRefused(
+            f"book: made {book.made_at - not_after} s after the latest moment accepted; keep the "
+            "book you have and tell HQ that its clock is wrong"
         )
     return book
 

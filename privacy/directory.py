@@ -82,7 +82,7 @@ class Directory:
         try:
             raw = json.loads(head)
             batch, slots = int(raw["batch"]), int(raw["slots"])
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
             raise DirectoryRefused("directory: malformed; fetch it again") from error
         if not data.startswith(_MAGIC) or len(body) != slots * (8 + TAG_BYTES):
             raise DirectoryRefused("directory: malformed; fetch it again")

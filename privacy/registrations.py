@@ -7,7 +7,9 @@ one that was held back, replayed or moved into another batch is refused.
     secret -> nonce = H(secret) -> tag = H(nonce)
 
 A registration shows HQ the nonce; its tag is what the directory publishes for a home; a withdrawal
-shows the secret, which only the outlet that registered can know.
+shows the secret, which only the outlet that registered can know. A registration also says `since`
+which batch its outlet knew of withdrawals when the customer consented, so that HQ can refuse a
+consent that is older than a withdrawal elsewhere.
 """
 
 from __future__ import annotations
@@ -22,9 +24,9 @@ from privacy.envelopes import SealKey, frame, seal
 from privacy.errors import PrivacyError
 
 SECRET_BYTES, TAG_BYTES = 32, 16
-_TOKEN_BYTES = 32
+_TOKEN_BYTES, _SINCE_BYTES = 32, 8
 _DOMAIN = b"escapement/v1/registration"
-MESSAGE_BYTES = 1 + _TOKEN_BYTES + SECRET_BYTES
+MESSAGE_BYTES = 1 + _TOKEN_BYTES + SECRET_BYTES + _SINCE_BYTES
 SEALED_BYTES = MESSAGE_BYTES + 48
 """HPKE adds a public share and a tag."""
 
@@ -65,16 +67,19 @@ class Registration:
         act: What it asks for.
         token: Whose; 32 bytes.
         proof: The nonce of a registration, or the secret of the one that is withdrawn.
+        since: The batch of the last directory that the outlet had followed when the consent to a
+            registration was recorded; 0 before any, and in other messages.
     """
 
     act: Act
     token: bytes = field(repr=False)
     proof: bytes = field(repr=False)
+    since: int = field(default=0, repr=False)
 
     @classmethod
-    def register(cls, token: bytes, secret: bytes) -> Self:
+    def register(cls, token: bytes, secret: bytes, since: int = 0) -> Self:
         """Registers a token; `secret` is fresh and kept by the outlet."""
-        return cls(Act.REGISTER, token, nonce_of(secret))
+        return cls(Act.REGISTER, token, nonce_of(secret), since)
 
     @classmethod
     def withdraw(cls, token: bytes, secret: bytes) -> Self:
@@ -88,7 +93,8 @@ class Registration:
 
     def sealed(self, hq: bytes, batch: int) -> bytes:
         """Seals the message to HQ's key for one batch; SEALED_BYTES bytes."""
-        message = bytes([self.act]) + self.token + self.proof
+        since = self.since.to_bytes(_SINCE_BYTES, "big")
+        message = bytes([self.act]) + self.token + self.proof + since
         return seal(hq, message, _DOMAIN, batch.to_bytes(8, "big"))
 
     @classmethod
@@ -105,4 +111,5 @@ class Registration:
             raise RegistrationRefused(f"registration: not one of batch {batch}") from error
         if len(message) != MESSAGE_BYTES:
             raise RegistrationRefused(f"registration: got {len(message)} bytes")
-        return cls(act, message[1 : 1 + _TOKEN_BYTES], message[1 + _TOKEN_BYTES :])
+        token, rest = message[1 : 1 + _TOKEN_BYTES], message[1 + _TOKEN_BYTES :]
+        return cls(act, token, rest[:SECRET_BYTES], int.from_bytes(rest[SECRET_BYTES:], "big"))

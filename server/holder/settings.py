@@ -23,7 +23,7 @@ class TokenSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     outlet_a_day: ADay = 640
-    network_a_day: ADay = 20000
+    network_a_day: ADay = 100_000
     outlets: dict[str, ADay] = {}
 
     def quota(self) -> Quota:

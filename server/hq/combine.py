@@ -240,10 +240,9 @@ class Combiner:
         if plan.purpose is not Purpose.POINTS:
             return Aggregate.of(plan, shares)
         there = {share.envelope.outlet for share in shares}
-        carried = self.store.points_of(plan, [name for name in self.outlets if name not in there])
         before = self.store.points_set(plan.scorecard)
-        everybody = there | {last.envelope.outlet for last, _ in carried}
-        if before and len(everybody ^ before) < self.quorum:
+        carried = self.store.points_of(plan, before - there)
+        if before and len(there - before) < self.quorum:
             # Too few to come in unseen: they wait for more, or for the next scorecard.
             shares = [share for share in shares if share.envelope.outlet in before]
         self.store.keep_points(plan, signed.digest, shares)

@@ -1,8 +1,9 @@
 """HQ's registry: which slot is whose token, and what is published of it.
 
-Invariant: what a batch of registrations does depends on the set of its messages only, neither on
-their order nor on how often it is applied; and nothing but a nonce that was never seen before can
-give a withdrawn customer a slot again.
+Invariant: what a batch of registrations does depends on the set of its messages and on a random key
+that HQ keeps with the batch, neither on their order nor on how often it is applied; and nothing but
+a nonce that was never seen before, of a consent that is newer than the withdrawal, can give a
+withdrawn customer a slot again. Newer is what the outlet says; a lie about it is not noticed.
 
 States of a slot, which never changes its number:
 
@@ -14,6 +15,9 @@ States of a registration, known by its tag:
     live       names its slot                                          -> dead, with its slot
     dead       the tag alone: a tombstone, so that a replay changes nothing
 
+Of a withdrawn token a hash stays, with the batch of its last burial; without the random key in its
+own table the hash cannot be tested against tokens.
+
 No outlet is named in these tables: HQ does not know whose a registration is.
 """
 
@@ -22,8 +26,10 @@ from __future__ import annotations
 import hmac
 import logging
 import secrets
+import time
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -42,14 +48,14 @@ from privacy.tokens import Token, TokenRefused
 from server.holder.database import durable_engine
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from privacy.envelopes import SealKey
 
 _LOG = logging.getLogger(__name__)
 
 DIRECTORIES_KEPT = 3
-_FINGERPRINT_BYTES = 8
+_FINGERPRINT_BYTES, _KEY_BYTES = 8, 32
 _METADATA = sa.MetaData()
 _SLOTS = sa.Table(
     "slots",
@@ -72,6 +78,22 @@ _PROGRESS = sa.Table(
     _METADATA,
     sa.Column("last_batch", sa.BigInteger, nullable=False),
     sa.Column("last_version", sa.BigInteger, nullable=False),
+)
+_BURIALS = sa.Table(
+    "burials",
+    _METADATA,
+    sa.Column("token_hash", sa.LargeBinary, primary_key=True),
+    sa.Column("batch", sa.BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+_BURIAL_KEY = sa.Table(
+    "burial_key", _METADATA, sa.Column("hash_key", sa.LargeBinary, nullable=False)
+)
+_ORDERS = sa.Table(
+    "orders",
+    _METADATA,
+    sa.Column("batch", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("order_key", sa.LargeBinary, nullable=False),
 )
 _DIRECTORIES = sa.Table(
     "directories",
@@ -103,7 +125,8 @@ class Applied:
         registered: Registrations that were new, of new and of known tokens.
         withdrawn: Slots that were buried.
         nothing: Dummies, replays, and withdrawals of what was withdrawn before.
-        refused: Messages that do not open, name no token, or withdraw what they do not know.
+        refused: Messages that do not open, name no token, withdraw what they do not know, or
+            register with a consent that is older than a withdrawal.
     """
 
     registered: int = 0
@@ -128,10 +151,19 @@ class SlotKey:
 class Registry:
     """Slots, registrations and what was published, behind one SQLAlchemy URL."""
 
-    def __init__(self, url: str) -> None:
-        """Opens the registry, such as `sqlite:///hq.db`; `sqlite://` for memory."""
+    def __init__(self, url: str, clock: Callable[[], float] = time.time) -> None:
+        """Opens the registry, such as `sqlite:///hq.db`; `sqlite://` for memory.
+
+        Args:
+            url: Of HQ's database.
+            clock: Unix seconds, the least version of a new book.
+        """
+        self._clock = clock
         self._engine = durable_engine(url, _METADATA)
         with self._engine.begin() as connection:
+            if connection.scalar(sa.select(_BURIAL_KEY.c.hash_key)) is None:
+                fresh = secrets.token_bytes(_KEY_BYTES)
+                connection.execute(_BURIAL_KEY.insert().values(hash_key=fresh))
             if connection.scalar(sa.select(_PROGRESS.c.last_batch)) is None:
                 connection.execute(_PROGRESS.insert().values(last_batch=0, last_version=0))
 
@@ -141,7 +173,10 @@ class Registry:
             return _last_batch(connection)
 
     def apply(self, batch: int, sealed: Sequence[bytes], key: SealKey) -> Applied:
-        """Applies a batch: all registrations in order of their tags, then all withdrawals.
+        """Applies a batch: registrations in an order nobody could foresee, then withdrawals.
+
+        The order is that of the tags under a random key, drawn when the batch is there and stored
+        before it is applied: no outlet can choose a tag that makes it the home.
 
         Args:
             batch: The one after `last_batch`; an older one changes nothing.
@@ -154,6 +189,7 @@ class Registry:
         if batch <= self.last_batch():
             return Applied()
         messages, refused = _opened(sealed, key, batch)
+        order_key = self._order_key(batch)
         with self._engine.begin() as connection:
             last = _last_batch(connection)
             if batch <= last:  # another process was faster
@@ -161,8 +197,8 @@ class Registry:
             if batch != last + 1:
                 raise RegistrationRefused(f"batch: got {batch}, expected {last + 1}")
             counts = Counter({"refused": refused})
-            for message in sorted(messages, key=_order):
-                counts[_apply(connection, message)] += 1
+            for message in sorted(messages, key=partial(_order, order_key)):
+                counts[_apply(connection, message, batch)] += 1
             connection.execute(_PROGRESS.update().values(last_batch=batch))
         return Applied(**counts)
 
@@ -199,9 +235,14 @@ class Registry:
         return [None if token is None else SlotKey(token, nonce) for token, nonce in rows]
 
     def next_version(self) -> int:
-        """A version that no book has had or will have again, even if its book is never added."""
+        """A version that no book has had or will have again, even if its book is never added.
+
+        It is at least the time in seconds, so that an HQ restored from an old copy goes on above
+        what it gave after that copy.
+        """
         with self._engine.begin() as connection:
-            version = int(connection.scalars(sa.select(_PROGRESS.c.last_version)).one()) + 1
+            last = int(connection.scalars(sa.select(_PROGRESS.c.last_version)).one())
+            version = max(last + 1, int(self._clock()))
             connection.execute(_PROGRESS.update().values(last_version=version))
             return version
 
@@ -234,6 +275,17 @@ class Registry:
     def close(self) -> None:
         """Closes all connections."""
         self._engine.dispose()
+
+    def _order_key(self, batch: int) -> bytes:
+        """What a batch's registrations are ordered under, the same at every attempt to apply it."""
+        with self._engine.begin() as connection:
+            query = sa.select(_ORDERS.c.order_key).where(_ORDERS.c.batch == batch)
+            kept = connection.scalar(query)
+            if kept is None:
+                kept = _fresh_order_key()
+                connection.execute(_ORDERS.delete())
+                connection.execute(_ORDERS.insert().values(batch=batch, order_key=kept))
+            return bytes(kept)
 
 
 def collect_registrations(office: Relay, registry: Registry, key: SealKey) -> None:
@@ -268,21 +320,26 @@ def _opened(sealed: Sequence[bytes], key: SealKey, batch: int) -> tuple[list[Reg
     return messages, len(sealed) - len(messages)
 
 
-def _order(message: Registration) -> tuple[bool, bytes, bytes]:
-    """An order that the messages' senders cannot see, and the same however they arrive."""
-    return message.act is Act.WITHDRAW, _tag(message), message.token
+def _fresh_order_key() -> bytes:
+    return secrets.token_bytes(_KEY_BYTES)
+
+
+def _order(order_key: bytes, message: Registration) -> tuple[bool, bytes, bytes, int]:
+    """The same order however the messages arrive, and one that no sender could foresee."""
+    place = hmac.digest(order_key, _tag(message), "sha256")
+    return message.act is Act.WITHDRAW, place, message.token, message.since
 
 
 def _tag(message: Registration) -> bytes:
     return tag_of(nonce_of(message.proof) if message.act is Act.WITHDRAW else message.proof)
 
 
-def _apply(connection: sa.Connection, message: Registration) -> str:
-    """Applies one message; says under which of `Applied`'s counts it falls."""
+def _apply(connection: sa.Connection, message: Registration, batch: int) -> str:
+    """Applies one message of a batch; says under which of `Applied`'s counts it falls."""
     if message.act is Act.REGISTER:
         return _register(connection, message)
     if message.act is Act.WITHDRAW:
-        return _withdraw(connection, message)
+        return _withdraw(connection, message, batch)
     return "nothing"
 
 
@@ -295,6 +352,11 @@ def _register(connection: sa.Connection, message: Registration) -> str:
         fingerprint = Token(message.token).fingerprint.to_bytes(_FINGERPRINT_BYTES, "little")
     except TokenRefused:
         return "refused"
+    buried = sa.select(_BURIALS.c.batch).where(
+        _BURIALS.c.token_hash == _token_hash(connection, message.token)
+    )
+    if (connection.scalar(buried) or 0) > message.since:
+        return "refused"  # the consent is older than the withdrawal
     same = sa.select(_SLOTS.c.slot, _SLOTS.c.token).where(_SLOTS.c.fingerprint == fingerprint)
     known = connection.execute(same).one_or_none()
     if known is None:
@@ -316,7 +378,7 @@ def _register(connection: sa.Connection, message: Registration) -> str:
     return "registered"
 
 
-def _withdraw(connection: sa.Connection, message: Registration) -> str:
+def _withdraw(connection: sa.Connection, message: Registration, batch: int) -> str:
     query = (
         sa.select(_REGISTRATIONS.c.slot, _SLOTS.c.token)
         .join(_SLOTS, _SLOTS.c.slot == _REGISTRATIONS.c.slot, isouter=True)
@@ -342,7 +404,15 @@ def _withdraw(connection: sa.Connection, message: Registration) -> str:
     )
     dead = _REGISTRATIONS.c.slot == known.slot
     connection.execute(_REGISTRATIONS.update().where(dead).values(slot=None))
+    burial = {"token_hash": _token_hash(connection, message.token), "batch": batch}
+    connection.execute(_BURIALS.insert().prefix_with("OR REPLACE").values(**burial))
     return "withdrawn"
+
+
+def _token_hash(connection: sa.Connection, token: bytes) -> bytes:
+    """What is kept of a withdrawn token."""
+    key = connection.scalars(sa.select(_BURIAL_KEY.c.hash_key)).one()
+    return hmac.digest(bytes(key), token, "sha256")
 
 
 def _last_batch(connection: sa.Connection) -> int:

@@ -225,7 +225,8 @@ class Night:
             return
         book = self.store.fine_book(self.tonight.name)
         if book is None:
-            scores = code.scores(self._estimate(code, table))
+            [second, *_] = [model.second for model in self.store.models(self.tonight.outcomes)]
+            scores = code.scores_alone(table.values, table.noise_sd, second)
             book = self.banding.fine_book(table, scores, self.tonight)
             self.store.save_fine_book(self.tonight.name, book)
         for model, card in zip(self.store.models(self.tonight.outcomes), code.cards, strict=True):

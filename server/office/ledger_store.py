@@ -104,9 +104,10 @@ _POINTS_SETS = sa.Table(
     "points_sets",
     _METADATA,
     sa.Column("scorecard", sa.Text, primary_key=True),
-    sa.Column("outlets", sa.Text, primary_key=True),
+    sa.Column("outlets", sa.Text, nullable=False),
+    sa.Column("first_at", sa.BigInteger, nullable=False),
 )
-"""Every set of outlets that a points release of a scorecard was charged for."""
+"""Who was in a scorecard's latest points release, and when its first was charged."""
 
 for _verb in ("UPDATE", "DELETE"):
     sa.event.listen(
@@ -325,18 +326,26 @@ class Transaction:
         over = (uncharged | _RELEASES.c.night.in_(nights)) & _RELEASES.c.key.is_not(None)
         self._connection.execute(_RELEASES.update().where(over).values(key=None))
 
-    def points_sets(self, scorecard: str) -> list[frozenset[str]]:
-        """The sets of outlets that points releases of a scorecard were charged for."""
+    def points_set(self, scorecard: str) -> frozenset[str] | None:
+        """Who was in the latest points release of a scorecard; None before the first."""
         query = sa.select(_POINTS_SETS.c.outlets).where(_POINTS_SETS.c.scorecard == scorecard)
-        return [frozenset(json.loads(found)) for found in self._connection.scalars(query)]
+        found = self._connection.scalar(query)
+        return None if found is None else frozenset(json.loads(found))
 
-    def add_points_set(self, scorecard: str, outlets: Iterable[str]) -> None:
-        """Remembers a set of outlets; twice changes nothing."""
-        names = frozenset(outlets)
-        if names not in self.points_sets(scorecard):
+    def points_scorecards(self, since: int) -> int:
+        """How many scorecards had their first points release after a moment."""
+        query = sa.select(sa.func.count()).where(_POINTS_SETS.c.first_at > since)
+        return int(self._connection.scalar(query) or 0)
+
+    def keep_points_set(self, scorecard: str, outlets: Iterable[str], at: int) -> None:
+        """Remembers who is in a scorecard's latest points release."""
+        names = json.dumps(sorted(outlets))
+        mine = _POINTS_SETS.c.scorecard == scorecard
+        if self.points_set(scorecard) is None:
             self._connection.execute(
-                _POINTS_SETS.insert().values(scorecard=scorecard, outlets=json.dumps(sorted(names)))
+                _POINTS_SETS.insert().values(scorecard=scorecard, outlets=names, first_at=at)
             )
+        self._connection.execute(_POINTS_SETS.update().where(mine).values(outlets=names))
 
     def kept_seed(self, plan: ReleasePlan, carried: Carried) -> KeptSeed | None:
         """The seed behind an outlet's last points answer, if this is that answer.

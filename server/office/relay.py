@@ -26,9 +26,10 @@ from server.holder.database import durable_engine
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-MOST_SUBMISSIONS = 16
+MOST_SUBMISSIONS = 4
 """Of one outlet for one batch."""
 
+_FIRST_BATCH = 1
 _MESSAGES_A_ROW = 2**20 // SEALED_BYTES
 _METADATA = sa.MetaData()
 _OPEN = sa.Table(
@@ -56,7 +57,7 @@ class Relay:
     """Batches behind one SQLAlchemy URL, apart from the ledger: no backup holds them."""
 
     def __init__(self, url: str, messages: int, minimum_outlets: int) -> None:
-        """Opens the relay; batch 1 is open in a new one.
+        """Opens the relay; the first batch is open in a new one.
 
         Args:
             url: Such as `sqlite:///relay.db`, or `sqlite://` for memory.
@@ -67,7 +68,7 @@ class Relay:
         self._engine = durable_engine(url, _METADATA)
         with self._engine.begin() as connection:
             if connection.scalar(sa.select(_OPEN.c.batch)) is None:
-                connection.execute(_OPEN.insert().values(batch=1))
+                connection.execute(_OPEN.insert().values(batch=_FIRST_BATCH))
 
     def open_batch(self) -> tuple[int, int]:
         """Which batch is open, and how many messages a submission must hold."""
@@ -120,14 +121,22 @@ class Relay:
             The batch and its messages, shuffled; (0, []) where none is ready.
 
         Raises:
-            RegistrationRefused: If that batch was forgotten: HQ went back.
+            RegistrationRefused: If that batch was forgotten: HQ went back. If `after` was never
+                closed here, in which case nothing changes; only a relay that never closed any
+                batch, such as a restored office's, begins where HQ is.
         """
         with self._engine.begin() as connection:
-            connection.execute(_COLLECTED.delete().where(_COLLECTED.c.batch <= after))
             current = _open(connection)
-            if current <= after:  # the office went back; what is in here HQ would not open
+            if current <= after:
+                if current != _FIRST_BATCH:
+                    raise RegistrationRefused(
+                        f"batch {after}: never closed here, the last closed is {current - 1}; if "
+                        "the office was restored from an old copy, remove its relay.db and start it"
+                    )
+                # What is in here is sealed for a batch that HQ would not open.
                 self._next(connection, after + 1)
                 return 0, []
+            connection.execute(_COLLECTED.delete().where(_COLLECTED.c.batch <= after))
             if current == after + 1:
                 if not self._close(connection, current):
                     return 0, []

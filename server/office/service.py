@@ -6,6 +6,7 @@ Who may call which service is decided before, by `server.holder.serving`.
 from __future__ import annotations
 
 import logging
+import re
 from typing import TYPE_CHECKING
 
 from typing_extensions import override
@@ -151,6 +152,8 @@ def _envelope(raw: office_pb2.Envelope) -> Envelope:
 
 def _line(raw: office_pb2.PlannedReleases) -> PlannedReleases:
     try:
+        if raw.HasField("rho") and not re.fullmatch(r"\d{1,400}(/\d{1,400})?", raw.rho, re.ASCII):
+            raise InvalidParameter("night: a rho is not a fraction of whole numbers")
         rho = Rho(raw.rho) if raw.HasField("rho") else None
         return PlannedReleases(Purpose(raw.purpose), raw.count, rho)
     except ValueError as error:

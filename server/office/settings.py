@@ -36,6 +36,7 @@ class OfficeSettings(BaseModel):
         epsilon: The year's promise to a customer, over all outlets.
         event_noise: The least noise scale of each server in a points release / an event's longest
             row.
+        scorecards_a_year: How many scorecards may have points within a rolling year.
         points_a_year: How many points releases a rolling year may have.
         delta: The failure probability of both.
         shares: The part of a year's rho each purpose may spend.
@@ -49,6 +50,7 @@ class OfficeSettings(BaseModel):
 
     epsilon: float = Field(4.0, gt=0)
     event_noise: float = Field(0.5, gt=0)
+    scorecards_a_year: int = Field(14, ge=1)
     points_a_year: int = Field(72, ge=1)
     delta: float = Field(1e-6, gt=0, lt=1)
     shares: dict[Purpose, Share] = DEFAULT_SHARES

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from privacy.budget import YEAR_SECONDS
 from privacy.envelopes import SealKey, digest, frame
 from privacy.errors import AnswerRefused, PlanRefused
 from privacy.fixed_point import Residues, ring_type
@@ -178,8 +179,9 @@ class Office:
                 return
             if plan.purpose is Purpose.POINTS:
                 self._check_year(transaction, plan, at)
+                self._check_scorecard(transaction, plan, at)
                 self._check_sets(transaction, plan, names)
-                transaction.add_points_set(plan.scorecard, names)
+                transaction.keep_points_set(plan.scorecard, names, at)
             before = transaction.ledger()
             night = _night_name(transaction, plan)
             after = before.charge(night, plan.release, plan.purpose, plan.rho(), at)
@@ -207,19 +209,32 @@ class Office:
         return answer
 
     def _check_sets(self, transaction: Transaction, plan: ReleasePlan, names: set[str]) -> None:
-        """Refuses a set of outlets that is nearly one that a scorecard's points had before.
+        """Refuses a set of outlets from which HQ could take a few outlets' points out.
 
-        Two points releases that differ by a few outlets would show what those few hold. So a set
-        differs from each before it by nobody, or by at least a quorum.
+        Sums over sets that overlap can be added and subtracted, any number of them. So a
+        scorecard's set only grows, by a quorum at once: no combination holds fewer than that.
         """
         least = max(plan.quorum, self.settings.minimum_outlets)
-        for before in transaction.points_sets(plan.scorecard):
-            changed = len(names ^ before)
-            if 0 < changed < least:
-                raise AnswerRefused(
-                    f"release {plan.release}: its set differs from an earlier one by {changed} "
-                    f"outlets, expected none or at least {least}; carry the absent ones"
-                )
+        before = transaction.points_set(plan.scorecard)
+        if before is None or names == before:
+            return
+        if not names > before or len(names - before) < least:
+            raise AnswerRefused(
+                f"release {plan.release}: its set lacks {len(before - names)} outlets of the last "
+                f"one and adds {len(names - before)}, expected 0, and none or at least {least}; "
+                "carry the absent ones, leave the new ones for later"
+            )
+
+    def _check_scorecard(self, transaction: Transaction, plan: ReleasePlan, at: int) -> None:
+        """Refuses more scorecards in a year than trainings make: each begins a new set."""
+        if transaction.points_set(plan.scorecard) is not None:
+            return
+        made = transaction.points_scorecards(at - YEAR_SECONDS)
+        if made >= self.settings.scorecards_a_year:
+            raise PlanRefused(
+                f"release {plan.release}: {made} scorecards had points within a year, expected at "
+                f"most {self.settings.scorecards_a_year}"
+            )
 
     def _check_draft(self, transaction: Transaction, draft: ReleaseDraft, at: int) -> None:
         draft.check(len(self.outlets))
@@ -297,11 +312,10 @@ class Office:
         """Refuses a set that is too small, repeats an outlet, or holds one not of the list.
 
         Only fresh answers count towards the quorum: a sum in which fewer than a quorum moved
-        would show, against the one before, how those few moved.
+        would show, against the one before, how those few moved. What is carried was on the list
+        when it was answered; its kept seed says so.
         """
-        answered = [(envelope, plan_digest) for envelope in envelopes]
-        answered += [(last.envelope, last.plan_digest) for last in carried]
-        names = [envelope.outlet for envelope, _ in answered]
+        names = [e.outlet for e in (*envelopes, *(last.envelope for last in carried))]
         if len(set(names)) != len(names):
             raise AnswerRefused(f"release {plan.release}: an outlet is named twice")
         least = max(plan.quorum, self.settings.minimum_outlets)
@@ -309,13 +323,16 @@ class Office:
             raise AnswerRefused(
                 f"release {plan.release}: got {len(envelopes)} outlets, expected at least {least}"
             )
-        for envelope, digest_answered in answered:
-            key = self.outlets.get(envelope.outlet)
-            if key is None:
+        for envelope in envelopes:
+            if envelope.outlet not in self.outlets:
                 raise AnswerRefused(
                     f"outlet {envelope.outlet}: not on the office's list", envelope.outlet
                 )
-            if not envelope.signed_by(key, digest_answered):
+        answered = [(envelope, plan_digest) for envelope in envelopes]
+        answered += [(last.envelope, last.plan_digest) for last in carried]
+        for envelope, digest_answered in answered:
+            key = self.outlets.get(envelope.outlet)
+            if key is not None and not envelope.signed_by(key, digest_answered):
                 raise AnswerRefused(
                     f"outlet {envelope.outlet}: signature does not verify", envelope.outlet
                 )

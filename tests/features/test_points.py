@@ -410,3 +410,21 @@ def test_a_useless_earlier_guess_does_no_harm() -> None:
     for before in (np.zeros((5000, 3)), np.ones((5000, 2)), RANDOM.normal(size=(5000, 3))):
         guess = code.estimate(noisy, 4.0, before)
         assert np.abs(guess - alone).mean() < 0.1
+
+
+def test_a_score_for_calibration_depends_on_its_own_slot_alone() -> None:
+    """Else one customer's events would move other customers' bins, and counts by more than one."""
+    random = np.random.default_rng(5)
+    second = np.eye(DIMENSION) + 0.3
+    cards = tuple(Scorecard.of(f"y{index}", random.normal(0, 1, DIMENSION)) for index in range(2))
+    code = PointsCode.tangent(cards, second)
+    values = random.normal(0, 3, (50, code.width))
+    before = code.scores_alone(values.ravel(), 0.7, second)
+    values[7] += 1000.0
+    after = code.scores_alone(values.ravel(), 0.7, second)
+    for one, other in zip(before, after, strict=True):
+        moved = np.flatnonzero(one != other)
+        assert moved.tolist() == [7]
+    smoothed = code.scores(code.estimate(values.ravel(), 0.7))[0]
+    values[7] -= 1000.0
+    assert (code.scores(code.estimate(values.ravel(), 0.7))[0] != smoothed).sum() > 1  # bands may

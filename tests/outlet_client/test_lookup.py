@@ -23,11 +23,12 @@ from outlet_client.main import app
 from outlet_client.people import People, State
 from outlet_client.settings import OutletFile
 from privacy.books import Book, BookRefused, Kind, sign_book
+from privacy.directory import Directory
 from privacy.envelopes import SigningKey
 from privacy.identity import Kind as Party
 from privacy.keyring import Keyring
-from privacy.registrations import fresh_secret, nonce_of
-from privacy.tokens import TokenRefused, TokenShare
+from privacy.registrations import TAG_BYTES, fresh_secret, nonce_of
+from privacy.tokens import TokenRefused, TokenShare, token
 from server.wire import outlets_pb2, outlets_pb2_grpc
 from server.wire.refusals import read_refusal
 from tests.outlet_client.test_introduce import PHONES, network
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from privacy.directory import Directory
     from tests.outlet_client.test_introduce import FakeNetwork
 
 __all__ = ["network"]
@@ -165,6 +165,10 @@ def test_the_withdrawn_and_the_buried_have_no_bands_until_a_new_consent(shop: Sh
     shop.people.submitted(2)
     del shop.network.slots[shop.network.token(f"tel:{BEN}").raw]
     shop.people.follow(shop.network.publish(2))
+    assert shop.look.look_up(BEN, None) != Answer(Status.CONSENT_NEEDED)  # sent once more
+    shop.people.submission(3, 4, bytes.fromhex(shop.network.hq_card.sealing_key))
+    shop.people.submitted(3)
+    shop.people.follow(shop.network.publish(3))
     person = shop.people.person(shop.key(BEN))
     assert person is not None
     assert person.state is State.BURIED
@@ -367,12 +371,58 @@ def test_the_commands_say_what_happened_and_what_follows(folder: Folder, tmp_pat
     assert "1 known" in folder.run("status")[1]
     (folder.folder / "ledger.csv").write_text(f"customer_id,phone,email\na,{ANNA},\n")
     assert folder.run("consent", "export", str(tmp_path / "out.csv"))[1].startswith("1 written")
-    code, said = folder.run("withdraw", "--phone", ANNA)
-    assert code == 0
-    for promise in ("nothing of this customer is used", "next band book", "new consent"):
-        assert promise in said
+    for _ in range(2):
+        code, said = folder.run("withdraw", "--phone", ANNA)
+        assert code == 0
+        for truth in ("Nothing of this customer ever left", "other outlets were not told"):
+            assert truth in said
     assert "never consented" in folder.run("withdraw", "--phone", BEN)[1]
     assert "2026-03: 0 standing, 1 ended" in folder.run("consent", "show")[1]
+
+
+def test_a_restore_says_that_later_withdrawals_must_be_made_again(
+    folder: Folder, tmp_path: Path
+) -> None:
+    assert folder.run("backup", str(tmp_path / "b.tar.gz"))[0] == 0
+    folder.folder = tmp_path / "again"
+    code, said = folder.run("restore", str(tmp_path / "b.tar.gz"))
+    assert code == 0
+    assert "Withdrawals made since the backup" in said
+    assert "make them again" in said
+
+
+def test_a_withdrawal_says_whom_it_reaches_and_promises_no_more(folder: Folder) -> None:
+    ring = Keyring(folder.folder, Party.OUTLET)
+    people = People.open(folder.folder, ring.identity())
+    made = token(f"tel:{ANNA}", TokenShare.generate())
+    key, sealing = people.local_key(f"tel:{ANNA}"), folder.hq.sealing
+    assert sealing is not None
+    people.record_consent(key, "n", "mei", NOW)
+    people.keep_tokens({key: made})
+    code, said = folder.run("withdraw", "--phone", ANNA)
+    assert code == 0
+    for promise in ("Nothing of this customer is used", "tell HQ", "band book", "new consent"):
+        assert promise in said
+    for batch in (1, 2):
+        people.submission(batch, 1, sealing.public)
+        people.submitted(batch)
+    empty = Directory(2, np.zeros(0, np.uint64), np.zeros((0, TAG_BYTES), np.uint8))
+    people.follow(empty)
+    code, said = folder.run("withdraw", "--phone", ANNA)
+    assert code == 0
+    assert "Withdrawn before" in said
+    assert "nobody was told anything now" in said
+
+    people.record_consent(key, "n", "mei", dt.datetime.now(dt.UTC) + dt.timedelta(hours=1))
+    for batch in (3, 4):
+        people.submission(batch, 1, sealing.public)
+        people.submitted(batch)
+        people.follow(replace(empty, batch=batch))
+    code, said = folder.run("withdraw", "--phone", ANNA)
+    assert code == 0
+    assert "or refused by HQ" in said
+    assert "nobody was told anything now" in said
+    people.close()
 
 
 def test_a_first_time_without_a_network_keeps_the_consent_and_says_who_is_missing(

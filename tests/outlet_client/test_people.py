@@ -150,11 +150,31 @@ def test_a_person_whose_batch_is_not_yet_applied_stays_sent(outlet: Outlet) -> N
     assert outlet.people.listed(listing).is_empty()
 
 
-def test_a_person_whose_batch_was_applied_without_them_is_buried(outlet: Outlet) -> None:
+def test_a_registration_that_no_directory_shows_is_sent_once_more_and_buried_only_then(
+    outlet: Outlet, caplog: pytest.LogCaptureFixture
+) -> None:
     outlet.evaluated(ANNA)
-    outlet.sends(5)
+    first = outlet.sends(5)[0]
     outlet.sees(5, {BEN: nonce_of(fresh_secret())})
+    assert outlet.state(ANNA) is State.EVALUATED
+    assert "1 registrations are in no directory" in caplog.text
+    assert outlet.key(ANNA) not in caplog.text
+    assert outlet.sends(6)[0] == first
+    outlet.sees(6, {})
     assert outlet.state(ANNA) is State.BURIED
+    assert {act.act for act in outlet.sends(7)} == {Act.NOTHING}
+    assert outlet.consents(ANNA) is Recorded.NEW  # begins to count anew
+    outlet.sends(8)
+    outlet.sees(8, {})
+    assert outlet.state(ANNA) is State.EVALUATED
+
+
+def test_a_registration_in_a_lost_batch_heals_with_the_next(outlet: Outlet) -> None:
+    outlet.evaluated(ANNA)
+    outlet.sends(1)
+    outlet.sees(1, {})
+    outlet.sees(2, {ANNA: outlet.sends(2)[0].proof})
+    assert outlet.state(ANNA) is State.LISTED
 
 
 def test_who_was_withdrawn_elsewhere_is_buried_and_registered_again_with_a_new_consent_only(
@@ -229,11 +249,111 @@ def test_who_withdraws_after_a_kill_is_not_sent_again_and_withdrawn_in_the_next_
     assert nonce_of(act.proof) == first[outlet.tokens[ANNA].raw]
 
 
-def test_a_withdrawal_before_anything_was_sent_needs_no_message(outlet: Outlet) -> None:
-    outlet.evaluated(ANNA)
+def test_a_withdrawal_of_somebody_without_a_token_needs_no_message(outlet: Outlet) -> None:
+    outlet.consents(ANNA)
     assert outlet.people.withdraw(outlet.key(ANNA)) is State.WITHDRAWN
     assert {act.act for act in outlet.sends(1)} == {Act.NOTHING}
     assert outlet.people.withdraw(outlet.key(BEN)) is None
+
+
+def test_who_was_never_registered_here_is_registered_and_withdrawn_in_a_later_batch(
+    outlet: Outlet,
+) -> None:
+    outlet.evaluated(ANNA)
+    outlet.sees(3, {ANNA: nonce_of(fresh_secret())})  # another outlet's
+    assert outlet.people.withdraw(outlet.key(ANNA)) is State.WITHDRAWING
+    lost = outlet.people.submission(4, 4, HQ.public)  # killed, and batch 4 closes
+    assert lost is not None
+    first = outlet.sends(5)
+    assert [act.act for act in first] == [Act.REGISTER, *[Act.NOTHING] * 3]
+    assert first[0] == opened(lost, 4)[0]
+    assert first[0].since == 3
+    assert outlet.people.waiting() == 1
+    listing = outlet.sees(5, {ANNA: nonce_of(fresh_secret())})
+    assert outlet.people.listed(listing).is_empty()
+    second = outlet.sends(6)
+    assert [act.act for act in second] == [Act.WITHDRAW, *[Act.NOTHING] * 3]
+    assert nonce_of(second[0].proof) == first[0].proof
+    outlet.sees(6, {})
+    assert outlet.state(ANNA) is State.WITHDRAWN
+
+
+def test_a_withdrawal_that_hq_did_not_carry_out_is_sent_again_until_a_directory_shows_it(
+    outlet: Outlet, caplog: pytest.LogCaptureFixture
+) -> None:
+    nonce, _ = outlet.lists(ANNA)
+    outlet.people.withdraw(outlet.key(ANNA))
+    outlet.sends(2)
+    outlet.sees(2, {ANNA: nonce})  # the batch was lost on its way
+    assert outlet.state(ANNA) is State.WITHDRAWING
+    assert "1 withdrawals were not carried out" in caplog.text
+    assert outlet.key(ANNA) not in caplog.text
+    again = outlet.sends(3)[0]
+    assert again.act is Act.WITHDRAW
+    assert nonce_of(again.proof) == nonce
+    outlet.sees(3, {ANNA: nonce})  # HQ may not know the registration either
+    renewed = outlet.sends(4)
+    assert [act.act for act in renewed] == [Act.REGISTER, *[Act.NOTHING] * 3]
+    assert renewed[0].proof == nonce
+    outlet.sees(4, {ANNA: nonce})
+    assert outlet.sends(5)[0] == again
+    outlet.sees(5, {})
+    assert outlet.state(ANNA) is State.WITHDRAWN
+
+
+def test_who_consented_elsewhere_after_a_withdrawal_has_another_slot_and_stays_withdrawn(
+    outlet: Outlet,
+) -> None:
+    outlet.lists(ANNA)
+    outlet.people.withdraw(outlet.key(ANNA))
+    outlet.sends(2)
+    back = directory(4, None, (outlet.tokens[ANNA], nonce_of(fresh_secret())))
+    for _ in range(2):
+        outlet.people.follow(back)
+        assert outlet.state(ANNA) is State.WITHDRAWN
+    assert {act.act for act in outlet.sends(5)} == {Act.NOTHING}
+
+
+def test_who_is_live_again_in_the_withdrawn_slot_is_withdrawn_again(outlet: Outlet) -> None:
+    nonce, _ = outlet.lists(ANNA)
+    outlet.people.withdraw(outlet.key(ANNA))
+    sent = outlet.sends(2)[0]
+    outlet.sees(2, {})
+    assert outlet.state(ANNA) is State.WITHDRAWN
+    outlet.sees(3, {ANNA: nonce})  # HQ was restored from an old copy
+    assert outlet.state(ANNA) is State.WITHDRAWING
+    assert outlet.sends(4)[0] == sent
+    outlet.sees(4, {})
+    assert outlet.state(ANNA) is State.WITHDRAWN
+
+
+def test_a_registration_says_which_batch_was_followed_when_the_consent_was_recorded(
+    outlet: Outlet,
+) -> None:
+    outlet.evaluated(ANNA)
+    outlet.sees(6, {})
+    outlet.evaluated(BEN)
+    outlet.sees(7, {})
+    assert [act.since for act in outlet.sends(8)] == [0, 6, 0, 0]
+    outlet.sees(8, {})
+    assert [act.since for act in outlet.sends(9)] == [0, 6, 0, 0]  # a repetition is no younger
+    outlet.sees(9, {})
+    assert outlet.state(ANNA) is State.BURIED
+    outlet.consents(ANNA)
+    assert outlet.sends(10)[0].since == 9
+
+
+def test_a_consent_given_while_a_withdrawal_is_under_way_is_newer_than_it_and_no_more(
+    outlet: Outlet,
+) -> None:
+    outlet.lists(ANNA)
+    outlet.people.withdraw(outlet.key(ANNA))
+    outlet.clock.later()
+    outlet.consents(ANNA)
+    outlet.sends(2)
+    outlet.sees(4, {})
+    again = outlet.sends(5)[0]
+    assert (again.act, again.since) == (Act.REGISTER, 2)
 
 
 def test_consent_after_a_withdrawal_gives_a_fresh_secret(outlet: Outlet) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import secrets
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -13,10 +14,19 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from outlet_client.consent import Recorded
+from outlet_client.people import People, State
 from privacy.directory import Directory
 from privacy.envelopes import SealKey
 from privacy.identity import Kind
-from privacy.registrations import Act, Registration, RegistrationRefused, nonce_of, tag_of
+from privacy.registrations import (
+    SEALED_BYTES,
+    Act,
+    Registration,
+    RegistrationRefused,
+    nonce_of,
+    tag_of,
+)
 from privacy.tokens import Token, TokenShare
 from server.hq.directory import Applied, Registry, SlotKey, collect_registrations
 from server.hq.errors import OfficeUnreachable
@@ -34,8 +44,8 @@ TOKENS = [TokenShare.generate().public for _ in range(4)]
 SECRETS = [secrets.token_bytes(32) for _ in range(5)]
 
 
-def register(token: int = 0, secret: int = 0) -> Registration:
-    return Registration.register(TOKENS[token], SECRETS[secret])
+def register(token: int = 0, secret: int = 0, since: int = 0) -> Registration:
+    return Registration.register(TOKENS[token], SECRETS[secret], since)
 
 
 def withdraw(token: int = 0, secret: int = 0) -> Registration:
@@ -84,9 +94,37 @@ def test_a_token_gets_a_slot_and_its_first_registration_is_the_home(hq: Hq) -> N
     assert hq.registry.directory().batch == 2
 
 
-def test_within_a_batch_the_smallest_tag_is_the_home_whatever_came_first(hq: Hq) -> None:
-    hq.apply(*(register(0, secret) for secret in range(5)))
-    assert hq.live()[0][2] == min(tag(secret) for secret in range(5))
+def test_within_a_batch_no_outlet_can_choose_a_tag_that_makes_it_the_home() -> None:
+    homes = set[bytes]()
+    for _ in range(60):  # by chance one home for all at less than 1 in 10^41
+        hq = Hq()
+        hq.apply(*(register(0, secret) for secret in range(5)))
+        homes.add(hq.live()[0][2])
+    assert len(homes) > 1
+
+
+def test_a_batch_that_is_applied_again_after_a_kill_has_the_same_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[list[bytes]] = []
+
+    def killed(_connection: object, message: Registration, _batch: int) -> str:
+        tried[-1].append(message.proof)
+        if len(tried[-1]) == 5:
+            raise KeyboardInterrupt
+        return "nothing"
+
+    messages = [register(0, secret) for secret in range(5)]
+    with monkeypatch.context() as patched:
+        patched.setattr("server.hq.directory._apply", killed)
+        for _ in range(4):
+            tried.append([])
+            with pytest.raises(KeyboardInterrupt):
+                Hq(Registry(f"sqlite:///{tmp_path / 'hq.db'}")).apply(*messages)
+    hq = Hq(Registry(f"sqlite:///{tmp_path / 'hq.db'}"))
+    assert hq.apply(*messages) == Applied(registered=5)
+    assert [tag_of(some[0]) for some in tried] == [hq.live()[0][2]] * 4
+    assert tried == [tried[0]] * 4
 
 
 def test_a_withdrawal_anywhere_buries_the_slot_everywhere(hq: Hq) -> None:
@@ -124,10 +162,62 @@ def test_a_replayed_registration_cannot_undo_a_withdrawal_and_new_consent_can(hq
     assert hq.live() == [(None, 0, b"")]
     after = hq.registry.directory()
     assert after.fingerprints.tolist() == Directory.decode(buried).fingerprints.tolist()
-    assert hq.apply(register(0, 2)) == Applied(registered=1)
+    assert hq.apply(register(0, 2, since=2)) == Applied(registered=1)
     assert hq.live() == [(None, 0, b""), (TOKENS[0], Token(TOKENS[0]).fingerprint, tag(2))]
     assert hq.apply(withdraw(0, 0)) == Applied(nothing=1)  # an old secret does not reach it
     assert hq.live()[1][0] == TOKENS[0]
+
+
+def test_a_consent_older_than_a_withdrawal_elsewhere_brings_nobody_back_and_a_newer_one_does(
+    hq: Hq,
+) -> None:
+    hq.apply(register(0, 0), register(1, 1))
+    hq.apply(withdraw(0, 0))
+    assert hq.apply(register(0, 2), register(0, 3, since=1)) == Applied(refused=2)
+    assert [token for token, _, _ in hq.live() if token] == [TOKENS[1]]
+    assert hq.apply(register(0, 4, since=2)) == Applied(registered=1)
+    assert hq.apply(register(0, 2)) == Applied(refused=1)  # nor a home of the newer one
+    hq.apply(withdraw(0, 4))
+    assert hq.apply(register(0, 3, since=5)) == Applied(refused=1)  # the last burial counts
+    assert hq.apply(register(0, 3, since=6)) == Applied(registered=1)
+
+
+def test_a_withdrawal_at_an_outlet_that_never_registered_the_customer_reaches_all_outlets() -> None:
+    hq, whose = Hq(), Token(TOKENS[0])
+    first, second = (People("sqlite://", secret * 32) for secret in (b"1", b"2"))
+    at = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
+
+    def night(*lost: People) -> None:
+        batch, sealed = hq.registry.last_batch() + 1, list[bytes]()
+        for people in (first, second):
+            handed = people.submission(batch, 2, KEY.public) or []
+            people.submitted(batch)
+            sealed += [] if people in lost else handed
+        hq.registry.apply(batch, sealed, KEY)
+        for people in (first, second):
+            people.follow(hq.registry.directory())
+
+    def states() -> list[State]:
+        found = [people.person("anna") for people in (first, second)]
+        return [person.state for person in found if person is not None]
+
+    first.record_consent("anna", "n", "mei", at)
+    first.keep_tokens({"anna": whose})
+    night()
+    second.record_consent("anna", "n", "mei", at)
+    second.keep_tokens({"anna": whose})
+    assert second.withdraw("anna") is State.WITHDRAWING
+    night(second)  # neither of its messages arrives at first
+    night(second)
+    assert hq.registry.keys()[0] is not None
+    for _ in range(3):
+        night()
+    assert hq.registry.keys() == [None]
+    assert states() == [State.BURIED, State.WITHDRAWN]
+    later = dt.datetime.now(dt.UTC) + dt.timedelta(hours=1)
+    assert first.record_consent("anna", "n", "mei", later) is Recorded.NEW
+    night()
+    assert states() == [State.LISTED, State.WITHDRAWN]
 
 
 def test_a_withdrawal_in_the_batch_of_a_registration_comes_after_it(hq: Hq) -> None:
@@ -152,7 +242,7 @@ def test_a_message_of_another_batch_a_broken_one_and_no_token_are_refused(hq: Hq
         register(0, 0).sealed(KEY.public, 2),
         register(0, 0).sealed(SealKey.generate().public, 1),
         b"",
-        secrets.token_bytes(113),
+        secrets.token_bytes(SEALED_BYTES),
         Registration(Act.REGISTER, bytes(32), SECRETS[0]).sealed(KEY.public, 1),
         Registration(Act.REGISTER, b"\xff" * 32, SECRETS[1]).sealed(KEY.public, 1),
     ]
@@ -171,7 +261,7 @@ def test_a_fingerprint_of_another_live_slot_is_refused(
 
 
 MESSAGES = st.one_of(
-    st.builds(register, st.integers(0, 3), st.integers(0, 4)),
+    st.builds(register, st.integers(0, 3), st.integers(0, 4), st.integers(0, 3)),
     st.builds(withdraw, st.integers(0, 3), st.integers(0, 4)),
     st.builds(Registration.dummy),
 )
@@ -184,10 +274,12 @@ def test_any_order_and_any_repetition_within_a_batch_gives_the_same_directory(
     batches: Sequence[Sequence[Registration]], data: st.DataObject
 ) -> None:
     one, other = Hq(), Hq()
-    for messages in batches:
-        one.apply(*messages)
-        twice = data.draw(st.lists(st.sampled_from(messages))) if messages else []
-        other.apply(*data.draw(st.permutations([*messages, *twice])))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("server.hq.directory._fresh_order_key", lambda: bytes(32))
+        for messages in batches:
+            one.apply(*messages)
+            twice = data.draw(st.lists(st.sampled_from(messages))) if messages else []
+            other.apply(*data.draw(st.permutations([*messages, *twice])))
     assert one.live() == other.live()
 
 
@@ -240,7 +332,8 @@ def test_what_was_withdrawn_is_in_no_file_of_hq_and_no_table_names_an_outlet(
     }
     assert columns == {
         "slot", "token", "home_nonce", "fingerprint", "home_tag", "tag", "last_batch",
-        "last_version", "number", "digest", "encoded", "version",
+        "last_version", "number", "digest", "encoded", "version", "token_hash", "hash_key", "batch",
+        "order_key",
     }  # fmt: skip
 
 
@@ -266,8 +359,17 @@ def test_the_latest_three_directories_are_kept_and_publishing_again_changes_noth
     assert digests[-1] == hq.registry.directory().digest
 
 
-def test_no_version_of_a_book_is_given_twice_and_none_goes_back(hq: Hq) -> None:
-    registry = hq.registry
+def test_a_registry_restored_from_an_old_copy_gives_later_versions_than_it_gave_before() -> None:
+    now = 1_800_000_000.5
+    lost = Registry("sqlite://", clock=lambda: now)
+    given = [lost.next_version() for _ in range(3)]
+    assert given == [1_800_000_000, 1_800_000_001, 1_800_000_002]
+    now += 86_400
+    assert Registry("sqlite://", clock=lambda: now).next_version() > given[-1]
+
+
+def test_no_version_of_a_book_is_given_twice_and_none_goes_back() -> None:
+    registry = Registry("sqlite://", clock=lambda: 0.0)
     assert registry.latest_book() is None
     first, second = registry.next_version(), registry.next_version()
     assert (first, second) == (1, 2)

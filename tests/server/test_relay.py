@@ -121,13 +121,13 @@ def test_the_same_submission_again_is_accepted_and_changes_nothing(relay: Relay)
     assert len(relay.collect(0)[1]) == 3 * MESSAGES
 
 
-def test_an_outlet_may_hand_in_sixteen_submissions_for_a_batch(relay: Relay) -> None:
+def test_an_outlet_may_hand_in_four_submissions_for_a_batch(relay: Relay) -> None:
     for _ in range(MOST_SUBMISSIONS - 1):
         relay.submit("a", 1, submission())
     last = submission()
     relay.submit("a", 1, last)
     relay.submit("a", 1, last)
-    with pytest.raises(RegistrationRefused, match="has 16 in batch 1"):
+    with pytest.raises(RegistrationRefused, match="has 4 in batch 1"):
         relay.submit("a", 1, submission())
     relay.submit("b", 1, submission())
 
@@ -175,12 +175,27 @@ def test_a_relay_survives_a_restart_in_every_state(tmp_path: Path) -> None:
     assert reborn().collect(0) == first
 
 
-def test_an_office_that_went_back_opens_the_batch_that_hq_asks_for(relay: Relay) -> None:
+def test_a_restored_office_that_never_closed_a_batch_begins_where_hq_is(relay: Relay) -> None:
     fill(relay)
     assert relay.collect(7) == (0, [])
     assert relay.open_batch()[0] == 8
     fill(relay)
     assert relay.collect(7)[0] == 8
+
+
+def test_hq_cannot_erase_submissions_or_move_the_batch_by_naming_one_that_was_never_closed(
+    relay: Relay,
+) -> None:
+    fill(relay)
+    first = relay.collect(0)
+    handed = fill(relay, "ab")
+    for after in (2, 3, 2**40):
+        with pytest.raises(RegistrationRefused, match=f"batch {after}: never closed here"):
+            relay.collect(after)
+    assert relay.open_batch()[0] == 2
+    assert relay.collect(0) == first
+    handed |= fill(relay, "c")
+    assert {one for some in handed.values() for one in some} == set(relay.collect(1)[1])
 
 
 @pytest.fixture
