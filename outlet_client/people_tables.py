@@ -7,18 +7,20 @@ column holds a phone or an e-mail.
 |---|---|---|
 | known | consent, no token yet | evaluated, when both holders answered; withdrawn |
 | evaluated | token; with a secret while a submission may be under way | sent, when handed in |
-| sent | registration handed to the relay for `batch` | listed, once `batch` is applied; else
-evaluated, to be sent once more, and then buried |
+| sent | registration handed in for `batch` | once that is applied listed, evaluated or buried |
 | listed | has a slot in a directory that holds `batch` | buried, when that slot is gone |
 | withdrawing | consent withdrawn, HQ is to hear of it | withdrawn, once a directory shows it |
-| withdrawn | gone from the directory, or never left | evaluated (known without token), with a new
-consent; withdrawing, if the same slot is live again |
+| withdrawn | gone from the directory, or never left | evaluated or known; withdrawing |
 | buried | withdrawn elsewhere, or HQ refused it | evaluated, with a new consent only |
 
 A withdrawal leads from evaluated, sent and listed to withdrawing, from known to withdrawn. HQ
 buries a token only for who registered it, so who was never registered here, or in vain, is
-registered to be withdrawn in a later batch. What HQ did not do is sent again: a batch may be lost,
-and HQ or the office restored from an old copy.
+registered to be withdrawn in a later batch. From withdrawn a new consent leads to evaluated, or
+known without a token.
+
+What HQ did not do is sent again, as a batch may be lost, and HQ or the office restored from an old
+copy: who is sent and in no directory is evaluated once more before they count as buried, and a
+withdrawn slot that is live again makes its person withdrawing again.
 
 A consent given while another is being withdrawn waits: the old registration goes first, everywhere.
 A withdrawn slot is never used again, so who is back in another slot was withdrawn in between, and

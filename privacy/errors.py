@@ -5,7 +5,7 @@
     +-- BudgetExceeded           a cost above what remains
     +-- PlanRefused              a plan that is unsigned, malformed, expired or outside a floor
     +-- AnswerRefused            a masked share or an office answer that does not verify
-    +-- TokenRefused             tokens.py: a point or an evaluation that does not verify
+    +-- TokenRefused             voprf.py: a point or an evaluation that does not verify
     +-- QuotaReached             quotas.py: more evaluations than a day allows
     +-- RegistrationRefused      registrations.py: a sealed registration not made for this batch
     +-- DirectoryRefused         directory.py: a directory that is malformed or ambiguous

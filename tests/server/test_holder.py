@@ -175,7 +175,7 @@ def test_a_thousand_guessed_phones_stop_at_the_quota_with_an_alert(
     status = json.loads(told.stdout)
     assert status["outlets"]["a"] == {"given": 640, "quota": 640}
     assert status["outlets"]["b"]["given"] == 0
-    assert status["network"] == {"given": 640, "quota": 20000}
+    assert status["network"] == {"given": 640, "quota": TokenSettings().network_a_day}
     assert [alert["who"] for alert in status["alerts"]] == ["a"]
     assert status["epoch"] == 0
     shown = CliRunner().invoke(app, ["tokens", "status", "--home", home]).stdout
