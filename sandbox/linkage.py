@@ -47,7 +47,9 @@ class Quality:
 
 
 def client_books(ledger: pl.DataFrame) -> pl.DataFrame:
-    """Each outlet's client book as its ledger has it: outlet, customer, phone, email.
+    """Each outlet's client books as its ledger has them: outlet, customer, phone, email.
+
+    A customer has a row for each spelling; `link` makes one entry of them.
 
     A ledger without phone and email is linked by its own customer id.
     """

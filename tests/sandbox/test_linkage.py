@@ -191,10 +191,10 @@ def test_a_client_book_is_one_entry_a_customer_and_outlet() -> None:
             "email": [None, None, None],
         }
     )
-    assert client_books(ledger).rows() == [
-        ("o1", "anna", "2125550101", None),
-        ("o2", "anna", "2125550101", None),
-    ]
+    linked, quality = link(client_books(ledger), "US")
+    assert linked.select("outlet", "customer").rows() == [("o1", "anna"), ("o2", "anna")]
+    assert linked["token"].n_unique() == 1  # the second phone at o1 makes no second customer
+    assert quality == Quality(entries=2, left_out=0, recall=1.0, false_links=0)
 
 
 def test_the_first_usable_identifier_counts_as_in_an_outlets_own_client_book() -> None:
