@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
-import socket
 import sys
 import tempfile
 import time
@@ -30,11 +29,11 @@ from outlet_client.people import People
 from outlet_client.services import Services
 from privacy.books import Book, Kind, sign_book
 from privacy.directory import Directory
-from privacy.identity import Card
 from privacy.identity import Kind as Party
 from privacy.keyring import Keyring
 from privacy.registrations import TAG_BYTES
 from privacy.tokens import token
+from sandbox.processes import free_port, introduce
 from server.hq.services import HqToml
 from server.hq.services import running as hq_running
 from server.office.running import running as office_running
@@ -103,14 +102,12 @@ def _parties(folder: Path) -> tuple[Keyring, Keyring, Keyring]:
     at = dt.datetime.now(dt.UTC)
     hq, office = Keyring(folder / "hq", Party.HQ), Keyring(folder / "office", Party.OFFICE)
     outlet = Keyring(folder / "outlet", Party.OUTLET)
-    hq.create("hq", f"127.0.0.1:{_free_port()}", at, f"127.0.0.1:{_free_port()}")
-    address = f"127.0.0.1:{_free_port()}"
+    hq.create("hq", f"127.0.0.1:{free_port()}", at, f"127.0.0.1:{free_port()}")
+    address = f"127.0.0.1:{free_port()}"
     office.create("office", address, at, address)
     outlet.create("outlet", "", at)
     for one, other in ((hq, office), (hq, outlet), (office, outlet)):
-        for ring, peer in ((one, other), (other, one)):
-            data = peer.public_file.read_bytes()
-            ring.trust(Card.decode(data, peer.kind), data)
+        introduce(one, other)
     return hq, office, outlet
 
 
@@ -154,12 +151,6 @@ def _report(label: str, phones: list[str], ask: Callable[[str], object]) -> None
         times.append(time.perf_counter() - began)
     half, most = np.quantile(times, [0.5, 0.99]) * 1e3
     sys.stdout.write(f"{label}: p50 {half:.2f} ms, p99 {most:.2f} ms ({len(times)} times)\n")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 if __name__ == "__main__":

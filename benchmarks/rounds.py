@@ -87,7 +87,7 @@ def share(homes: list[Path]) -> None:
         with turn:  # Flower keeps one task's identity a process
             reply(*arguments)
 
-    flower_node._Session._reply = in_turn  # type: ignore[method-assign,assignment]  # noqa: SLF001
+    flower_node._Session._reply = in_turn  # type: ignore[method-assign,assignment]  # noqa: SLF001  (a benchmark of the real node)
     with ThreadPoolExecutor(len(homes)) as pool:
         list(pool.map(nightly, homes))
 

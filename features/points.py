@@ -80,12 +80,11 @@ class PointsCode:
         weights = _weights(cards)
         rows = []
         for weight in weights:
-            for part, width in ((_POINT_WEIGHTS, _POINTS), (_RATE_WEIGHTS, _RATES)):
-                row = np.zeros(_WIDTH)
-                start = part.start - 1
-                row[start : start + width] = weight[part]
-                bounds = POINT_BOUNDS if part is _POINT_WEIGHTS else RATE_BOUNDS
-                rows.append(row / max(1.0, float(np.abs(weight[part]) @ bounds)))
+            points, rates = np.zeros(_WIDTH), np.zeros(_WIDTH)
+            points[:_POINTS] = weight[_POINT_WEIGHTS]
+            rates[_POINTS:-1] = weight[_RATE_WEIGHTS]
+            most_points, most_rates = _most(weight)
+            rows += [points / most_points, rates / most_rates]
         rows.append(np.eye(_WIDTH)[-1])
         return cls(cards, np.stack(rows), weights[:, 0], np.eye(len(cards)), exact=True)
 
@@ -210,12 +209,9 @@ class PointsCode:
         count = np.maximum(estimate[:, -1], 0.0)
         found = []
         for place, weight in enumerate(_weights(self.cards)):
-            points = estimate[:, 2 * place] * max(
-                1.0, float(np.abs(weight[_POINT_WEIGHTS]) @ POINT_BOUNDS)
-            )
-            rates = estimate[:, 2 * place + 1] * max(
-                1.0, float(np.abs(weight[_RATE_WEIGHTS]) @ RATE_BOUNDS)
-            )
+            most_points, most_rates = _most(weight)
+            points = estimate[:, 2 * place] * most_points
+            rates = estimate[:, 2 * place + 1] * most_rates
             found.append(weight[0] + points + rates / (N0 + count) + weight[-1] * np.log1p(count))
         return found
 
@@ -287,6 +283,13 @@ def smooth(sums: Matrix, noise_sd: float, known: Matrix) -> Matrix:
     values, axes = np.linalg.eigh(news.T @ news / len(news))
     kept = np.clip(1 - noise_sd**2 / np.maximum(values, 1e-12), LEAST_KEPT, 1.0)
     return np.asarray(guess + news @ (axes * kept) @ axes.T)
+
+
+def _most(weight: Vector) -> tuple[float, float]:
+    """The most points and rate points that an event within the catalogue's bounds may have."""
+    points = float(np.abs(weight[_POINT_WEIGHTS]) @ POINT_BOUNDS)
+    rates = float(np.abs(weight[_RATE_WEIGHTS]) @ RATE_BOUNDS)
+    return max(1.0, points), max(1.0, rates)
 
 
 def _weights(cards: tuple[Scorecard, ...]) -> Matrix:

@@ -131,7 +131,9 @@ def lookup(
     ] = None,
     by: Annotated[str | None, typer.Option(help="Who recorded that consent.")] = None,
     home: Home = HERE,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,  # noqa: FBT002
+    as_json: Annotated[  # noqa: FBT002  (a flag on the command line)
+        bool, typer.Option("--json", help="For programs.")
+    ] = False,
 ) -> None:
     """Says which bands a customer has, and what they allow."""
     with failing():

@@ -26,7 +26,7 @@ def clip_rows(rows: Rows, norm: float) -> tuple[Rows, npt.NDArray[np.bool_]]:
     Raises:
         InvalidParameter: If `norm` is not positive, or `rows` is not two-dimensional.
     """
-    if rows.ndim != 2:  # noqa: PLR2004
+    if rows.ndim != 2:  # noqa: PLR2004  (a matrix)
         raise InvalidParameter(f"contribution: got {rows.ndim} dimensions, expected 2")
     if not (norm > 0 and np.isfinite(norm)):
         raise InvalidParameter(f"clipping norm: got {norm}, expected a positive number")

@@ -109,18 +109,18 @@ class Processes:
         made = cls(folder, settings)
         at = dt.datetime.now(dt.UTC)
         hq, office = Keyring(folder / "hq", Kind.HQ), Keyring(folder / "office", Kind.OFFICE)
-        hq.create("hq", f"127.0.0.1:{_free_port()}", at, f"127.0.0.1:{_free_port()}")
-        address = f"127.0.0.1:{_free_port()}"
+        hq.create("hq", f"127.0.0.1:{free_port()}", at, f"127.0.0.1:{free_port()}")
+        address = f"127.0.0.1:{free_port()}"
         office.create("office", address, at, address)
-        _introduce(hq, office)
+        introduce(hq, office)
         most = max(own.history["customer"].n_unique() for own in world.outlets.values())
         messages = SPARE_MESSAGES + most
         horizon = (world.snapshot.horizon_end - world.snapshot.cut_off.date).days
         for name, own in world.outlets.items():
             ring = Keyring(made.outlet(name), Kind.OUTLET)
             ring.create(name, "", at)
-            _introduce(ring, hq)
-            _introduce(ring, office)
+            introduce(ring, hq)
+            introduce(ring, office)
             pl.concat([own.history, own.future]).select(
                 customer_id="customer",
                 outlet_id="outlet",
@@ -412,7 +412,7 @@ def _undisturbed() -> Iterator[None]:
             signal.raise_signal(signal.SIGINT)
 
 
-def _introduce(one: Keyring, other: Keyring) -> None:
+def introduce(one: Keyring, other: Keyring) -> None:
     """Two parties trust one another's cards."""
     for ring, peer in ((one, other), (other, one)):
         data = peer.public_file.read_bytes()
@@ -466,7 +466,8 @@ def _add_section(file: Path, section: str, values: Mapping[str, object]) -> None
     file.write_text(file.read_text() + "\n".join(lines) + "\n")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of loopback that nobody listens at just now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
