@@ -7,7 +7,6 @@ and messages are stored before they leave, so a kill anywhere loses nothing.
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import islice
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
     from outlet_client.services import Services
     from outlet_client.settings import OutletFile
     from privacy.identity import Card
-
-_LOG = logging.getLogger(__name__)
 
 MOST_BATCHES = 3
 """A batch may close while a submission is on its way; not this often."""
@@ -139,8 +136,6 @@ def introduce(
     submitted = _hand_in(people, services, hq_card)
     if isinstance(refused, TokenRefused):
         raise refused
-    if refused is not None:
-        _LOG.warning("no new tokens today: %s", refused)
     return Introduced(
         evaluated, submitted.registered, submitted.withdrawn, people.waiting(), refused
     )
