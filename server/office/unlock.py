@@ -212,7 +212,9 @@ class Office:
         """Refuses a set of outlets from which HQ could take a few outlets' points out.
 
         Sums over sets that overlap can be added and subtracted, any number of them. So a
-        scorecard's set only grows, by a quorum at once: no combination holds fewer than that.
+        scorecard's set only grows, by a quorum at once: no combination holds what fewer have.
+        By how much one outlet's points changed since its last answer can be told, with the noise:
+        HQ may carry it in one release and not in the next.
         """
         least = max(plan.quorum, self.settings.minimum_outlets)
         before = transaction.points_set(plan.scorecard)
