@@ -21,7 +21,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from features.events import N0, event_features, positions
+from features.events import (
+    COUNT_SCALE,
+    N0,
+    POINT_FEATURES,
+    RATE_FEATURES,
+    event_features,
+    positions,
+)
 from features.points import PointsCode
 from features.scorecard import POINTS_PER_LOGIT
 from features.snapshot import CutOff, Snapshot
@@ -41,6 +48,8 @@ BOOKS = 12
 DRAWS = 3
 """Of noise, a fold; one where twelve books are drawn each time."""
 DELTA = 1e-6
+PARTS = np.cumsum([len(POINT_FEATURES), len(RATE_FEATURES)])
+"""Where rates, and the count, begin in a scorecard's weights after the intercept."""
 A_YEAR = {"weekly": 72, "monthly": 24}
 """Points releases: bands, made anew with each month's training, and a calibration a training."""
 
@@ -80,16 +89,23 @@ def main(folder: Path) -> None:
         views = [_events(world, CutOff(day)) for day in weeks]
         trained = _train(world, target)
         name = f"{ledger.partition('_')[0]} {target}"
-        exact = _mean(world, trained, partial(_read, world, views[-1:], 0.0, exact=True), 1)
+        exact = _mean(
+            world.given[target], trained, partial(_read, world, views[-1:], 0.0, exact=True), 1
+        )
         for books in (1, BOOKS):
             draws = DRAWS if books == 1 else 1
             row = [
-                _mean(world, trained, partial(_read, world, views[-books:], noise), draws)
+                _mean(
+                    world.given[target],
+                    trained,
+                    partial(_read, world, views[-books:], noise),
+                    draws,
+                )
                 for noise in (0.0, *NOISES)
             ]
             _print(name, "1 a score + count", books, exact, row)
         row = [
-            _mean(world, trained, partial(_three, world, views[-1], noise), DRAWS)
+            _mean(world.given[target], trained, partial(_three, world, views[-1], noise), DRAWS)
             for noise in (0.0, *NOISES)
         ]
         _print(name, "2 a score + count", 1, exact, row)
@@ -116,7 +132,7 @@ def _train(world: World, target: str) -> list[Trained]:
     trained = []
     for fold in np.unique(world.fold).tolist():
         test = world.fold == fold
-        members = world.members({target: world.y}, ~test)
+        members = world.members({target: world.given[target]}, ~test)
         network = Network.build(members, world.customers, Settings.one_training(1.0, DELTA))
         report = network.night(f"fold-{fold}", str(world.snapshot.cut_off), target, points=True)
         model = network.hq_store.model(target)
@@ -155,7 +171,8 @@ def _noisy(sums: Matrix, sigma: float, scale: int) -> tuple[Vector, float]:
 def _three(world: World, events: EventFeatures, noise: float, one: Trained) -> Vector:
     """The encoding that this one replaced: caps and centre are the data's own percentiles."""
     weights = np.asarray(one.exact.cards[0].weights) * POINTS_PER_LOGIT
-    points, rates = events.points @ weights[1:3], events.rates @ weights[3:7]
+    of_points, of_rates, of_count = np.split(weights[1:], PARTS)
+    points, rates = events.points @ of_points, events.rates @ of_rates
     centre = rates.mean()
     caps = np.quantile(np.abs(np.stack([points, rates - centre])), 0.75, axis=1)
     caps = np.maximum(caps, 1e-9)
@@ -168,14 +185,14 @@ def _three(world: World, events: EventFeatures, noise: float, one: Trained) -> V
     noisy = values.reshape(-1, 3)
     count = np.maximum(noisy[:, 2], 0.0)
     rate = (noisy[:, 1] * caps[1] + centre * count) / (N0 + count)
-    return np.asarray(noisy[:, 0] * caps[0] + rate + weights[7] * np.log1p(count))
+    return np.asarray(noisy[:, 0] * caps[0] + rate + of_count[0] * COUNT_SCALE * np.log1p(count))
 
 
 def _mean(
-    world: World, trained: list[Trained], read: Callable[[Trained], Vector], draws: int
+    y: Vector, trained: list[Trained], read: Callable[[Trained], Vector], draws: int
 ) -> float:
     """Mean AUC over folds and draws of noise."""
-    found = [auc(world.y[one.test], read(one)[one.test]) for one in trained for _ in range(draws)]
+    found = [auc(y[one.test], read(one)[one.test]) for one in trained for _ in range(draws)]
     return float(np.mean([figure for figure in found if figure is not None]))
 
 

@@ -44,8 +44,8 @@ def main() -> None:
             reports = []
             for epsilon, train_on in RUNS:
                 repeats = 1 if epsilon is None else options.repeats
-                found = replay(
-                    world, target=target, epsilon=epsilon, repeats=repeats, train_on=train_on
+                [found] = replay(
+                    world, targets=(target,), epsilon=epsilon, repeats=repeats, train_on=train_on
                 )
                 _row(name, found)
                 if train_on is TrainOn.GIVEN:

@@ -56,7 +56,9 @@ def measure(outlets: int, rounds: int) -> tuple[list[float], float]:
     settings = banded_settings(1.0, rounds, 0.5)
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        network = Processes.enrol(Path(folder), world, {TARGET: world.y}, everybody, settings)
+        network = Processes.enrol(
+            Path(folder), world, {TARGET: world.given[TARGET]}, everybody, settings
+        )
         if outlets > MOST_PROCESSES:
             network = Sharing(network.folder, network.settings)
         report = network.night("n1", str(CUT_OFF))

@@ -1,7 +1,8 @@
 """Bands: what staff see of a score, and what it allows.
 
 Score -> calibrated probability -> band. Every scheme begins with "new", not enough history, which
-says nothing about a customer and is never a refusal. A band moves only when a score passes a cut
+says nothing about a customer and is never a refusal. No band refuses anybody: the highest risk asks
+for a person's decision. A band moves only when a score passes a cut
 by more than a margin, so that noise in a points release does not make bands flicker.
 """
 
@@ -34,7 +35,8 @@ COUNT_MARGIN = 0.5
 
 _BITS = 2
 _LEAST_BANDS, _MOST_BANDS = 2, 1 << _BITS
-_MARK, _MARK_MASK = 0b1000_0000, 0b1100_0000
+_MARK, _MARK_MASK = 0b0100_0000, 0b1100_0000
+"""Of these schemes: another set of schemes needs another mark, so that no old book is misread."""
 
 
 class BandRefused(FeatureError):
@@ -94,17 +96,17 @@ class BandPolicy:
     Attributes:
         eligible: Least probability of being loyal for "eligible",
         priority: and for "priority".
-        elevated: Least probability of lapsing for "elevated",
-        high: and for "high".
+        elevated: Least probability of a confirmed resale for "elevated",
+        review: and for "review".
         margin: By how much a score must pass a cut to move a band, in points.
         least_events: Fewer events than this are "new". Halfway between two whole numbers, 1.5
             means two events, also once a customer was "new" before.
     """
 
-    eligible: float = 0.25
-    priority: float = 0.6
-    elevated: float = 0.5
-    high: float = 0.8
+    eligible: float = 0.2
+    priority: float = 0.4
+    elevated: float = 0.06
+    review: float = 0.15
     margin: float = 5.0
     least_events: float = 1.5
 
@@ -134,18 +136,36 @@ def schemes(policy: BandPolicy) -> dict[Outcome, BandScheme]:
             "May be offered a scarce reference first.",
         ),
     )
-    lapse_risk = BandScheme(
-        "lapse_risk",
-        (NEW, "low", "elevated", "high"),
-        (policy.elevated, policy.high),
+    flipper_risk = BandScheme(
+        "flipper_risk",
+        (NEW, "low", "elevated", "review"),
+        (policy.elevated, policy.review),
         (
             "Not enough history to say; this is never a refusal: decide as without a band.",
-            "Expected back; nothing to do.",
-            "A friendly word is welcome, where the customer agreed to be contacted.",
-            "Invite the customer in, where they agreed to be contacted; never a reason to refuse.",
+            "Nothing to do.",
+            "A manager may look at it before an offer; it says nothing certain about a customer.",
+            (
+                "A person decides: show a manager before any offer; "
+                "to the customer say no more than that an answer will come."
+            ),
         ),
     )
-    return {Outcome.LOYAL: eligibility, Outcome.LAPSED: lapse_risk}
+    return {Outcome.LOYAL: eligibility, Outcome.FLIPPED: flipper_risk}
+
+
+def scheme_of(outcome: str, policy: BandPolicy) -> BandScheme:
+    """The scheme of an outcome under a policy.
+
+    Raises:
+        CatalogueError: If the outcome has no bands.
+    """
+    by_name = {known.value: scheme for known, scheme in schemes(policy).items()}
+    if outcome not in by_name:
+        raise CatalogueError(
+            f"bands: got outcome '{outcome}', expected one of {', '.join(by_name)}; "
+            "an outcome without bands can be replayed, not banded"
+        )
+    return by_name[outcome]
 
 
 SCHEMES: dict[Outcome, BandScheme] = schemes(BandPolicy())

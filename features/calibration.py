@@ -1,8 +1,9 @@
 """Calibration: what a score turned out to mean, from private counts alone.
 
-Home outlets count their customers by (fine score bin, outcome); the noisy sum of those counts is
-all that is read here. It gives a calibrated probability a bin, cuts in points, an AUC and a
-reliability table. Reading a release costs no privacy, so that everything here may be done twice.
+Home outlets count their customers by (newcomer or regular, outcome, fine score bin); the noisy sum
+of those counts is all that is read here. Both groups together give a calibrated probability a bin
+and cuts in points; `features.accuracy` tells how right those are, for each group too. Reading a
+release costs no privacy, so that everything here may be done twice.
 
 Where noise covers the counts, the answer is the cautious one: no bin reaches any probability, and
 no customer gets a band above the lowest.
@@ -12,17 +13,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, Self
+from enum import StrEnum
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from features.errors import CatalogueError
+from features.events import COUNT_SCALE
 from features.scorecard import POINTS_PER_LOGIT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from features.events import Matrix, Vector
 
 Bins = npt.NDArray[np.uint8]
@@ -36,7 +37,12 @@ FINE_EDGES: Vector = POINTS_PER_LOGIT * np.array(
 FINE_EDGES.flags.writeable = False
 
 FINE_BINS = len(FINE_EDGES) + 1
-CALIBRATION_DIMENSION = 2 * FINE_BINS
+
+NEWCOMER_EVENTS = 3
+"""Who has fewer events than this at the home outlet, as of the cut-off, is a newcomer."""
+
+CALIBRATION_DIMENSION = 2 * 2 * FINE_BINS
+"""Cells (group, outcome, fine bin), bins innermost; newcomers and outcome 0 first."""
 
 LEAST_CUSTOMERS = 20.0
 """Bins are read together until they hold so many customers,"""
@@ -50,34 +56,12 @@ FINE_CENTRES: Vector = (_ENDS[:-1] + _ENDS[1:]) / 2
 FINE_CENTRES.flags.writeable = False
 
 
-class Estimate(NamedTuple):
-    """A number read from a release.
+class Group(StrEnum):
+    """Whom a figure is about."""
 
-    Attributes:
-        value: The number.
-        noise_sd: Standard deviation that the release's noise gives it; sampling is not in it.
-    """
-
-    value: float
-    noise_sd: float
-
-
-class ReliabilityRow(NamedTuple):
-    """How true one band was.
-
-    Attributes:
-        band: Index in the scheme's bands, "new" left out: 1 is below all cuts.
-        customers: Noisy number of customers.
-        predicted: Mean calibrated probability; None where noise covers the customers.
-        observed: Share in which the outcome came true, within [0, 1]; None likewise.
-        noise_sd: Standard deviation that the release's noise gives `observed`; None likewise.
-    """
-
-    band: int
-    customers: float
-    predicted: float | None
-    observed: float | None
-    noise_sd: float | None
+    EVERYBODY = "everybody"
+    NEWCOMERS = "newcomers"
+    REGULARS = "regulars"
 
 
 def fine_bins(scores: Vector) -> Bins:
@@ -94,8 +78,17 @@ def fine_bins(scores: Vector) -> Bins:
     return np.searchsorted(FINE_EDGES, ordered, side="right").astype(np.uint8)
 
 
-def calibration_rows(bins: Bins, y: Vector) -> Matrix:
-    """Rows of the calibration counts: one cell of (bin, outcome) a customer, at the home outlet.
+def is_regular(x: Matrix) -> npt.NDArray[np.bool_]:
+    """Who is no newcomer, bool[n], from vectors that a home outlet made of its own events alone.
+
+    Args:
+        x: float64[n, DIMENSION], as `customer_features` makes them: the events' log stands last.
+    """
+    return np.asarray(np.rint(np.expm1(x[:, -1] / COUNT_SCALE)) >= NEWCOMER_EVENTS)
+
+
+def calibration_rows(bins: Bins, y: Vector, regular: npt.NDArray[np.bool_]) -> Matrix:
+    """Rows of the calibration counts: one cell of (group, outcome, bin) a customer, at home.
 
     Norm 1. A bin that is none, from an entry read with a wrong key, makes a row of zeros: an
     outlet never refuses because of a value.
@@ -103,13 +96,14 @@ def calibration_rows(bins: Bins, y: Vector) -> Matrix:
     Args:
         bins: uint8[n].
         y: float64[n] of 0 and 1.
+        regular: bool[n], from `is_regular`.
 
     Returns:
-        float64[n, CALIBRATION_DIMENSION]; cells of outcome 0 first.
+        float64[n, CALIBRATION_DIMENSION].
     """
     rows = np.zeros((len(bins), CALIBRATION_DIMENSION))
     valid = bins < FINE_BINS
-    cells = bins.astype(np.int64) + FINE_BINS * (y > 0)
+    cells = bins.astype(np.int64) + FINE_BINS * ((y > 0) + 2 * regular.astype(np.int64))
     rows[np.flatnonzero(valid), cells[valid]] = 1.0
     return rows
 
@@ -136,61 +130,26 @@ def isotonic(values: Vector, weights: Vector) -> Vector:
     return np.repeat([mean for mean, _, _ in pools], [members for _, _, members in pools])
 
 
-def auc_of_cells(values: Vector, noise_sd: float) -> Estimate | None:
-    """The AUC that binned counts stand for, ties counted half.
-
-    Negative counts are not raised to 0: as they are, they keep the number of ordered pairs free of
-    bias, since noise in one cell is independent of noise in another.
-
-    Args:
-        values: float64[2 b], cells of outcome 0 first, bins in ascending order.
-        noise_sd: Standard deviation of the noise in each value.
-
-    Returns:
-        The AUC within [0, 1]. Its noise by the delta method, to second order in the number of
-        pairs. None where either outcome has no more customers than noise would make.
-    """
-    without, having = values.reshape(2, -1)
-    bins, zeros, ones = len(without), float(without.sum()), float(having.sum())
-    if min(zeros, ones) <= LEAST_SIGNAL * noise_sd * math.sqrt(bins):
-        return None
-    below = np.cumsum(without) - without / 2
-    above = ones - np.cumsum(having) + having / 2
-    auc = float(having @ below) / (zeros * ones)
-    slopes = np.concatenate([above - auc * ones, below - auc * zeros])
-    # Noise times noise: weight 1 for every bin below another, 1/2 within one bin.
-    products = noise_sd**2 * math.sqrt(bins * (bins - 1) / 2 + bins / 4)
-    noise = math.hypot(noise_sd * float(np.linalg.norm(slopes)), products) / (zeros * ones)
-    return Estimate(min(max(auc, 0.0), 1.0), noise)
-
-
 @dataclass(frozen=True, slots=True, eq=False)
-class Calibration:
-    """What scores in each fine bin stand for.
+class Counts:
+    """Noisy counts of a group's customers.
 
     Attributes:
-        values: float64[CALIBRATION_DIMENSION], the noisy counts it is made of.
+        values: float64[2 FINE_BINS], by (outcome, fine bin), outcome 0 first.
         noise_sd: Standard deviation of the noise in each.
-        probabilities: float64[FINE_BINS], ascending within [0, 1]; all 0 where noise covers the
-            counts.
     """
 
     values: Vector = field(repr=False)
     noise_sd: float
-    probabilities: Vector
 
     @classmethod
-    def of(cls, values: Vector, noise_sd: float) -> Self:
-        """Reads a calibration release.
-
-        Neighbouring bins are pooled until they hold LEAST_CUSTOMERS, and LEAST_SIGNAL times the
-        noise in their number. The pools' shares, weighted by their customers, are made ascending;
-        between the pools' mean scores bins are interpolated, beyond them they continue flat. So an
-        empty bin, whose share is noise over noise, decides nothing.
+    def of(cls, values: Vector, noise_sd: float, group: Group = Group.EVERYBODY) -> Self:
+        """Reads a calibration release; everybody is both groups, with the noise of both.
 
         Args:
             values: float64[CALIBRATION_DIMENSION].
             noise_sd: Standard deviation of the noise in each value.
+            group: Whose counts.
 
         Raises:
             CatalogueError: If the values are of another layout or not finite.
@@ -202,23 +161,64 @@ class Calibration:
             )
         if not 0 <= noise_sd < math.inf:
             raise CatalogueError(f"calibration: got noise {noise_sd}, expected 0 or more")
-        without, having = values.reshape(2, FINE_BINS)
+        newcomers, regulars = values.reshape(2, -1)
+        if group is Group.EVERYBODY:
+            return cls(newcomers + regulars, math.sqrt(2) * noise_sd)
+        return cls(newcomers if group is Group.NEWCOMERS else regulars, noise_sd)
+
+    @property
+    def customers(self) -> float:
+        """The noisy number of customers counted."""
+        return float(self.values.sum())
+
+    @property
+    def outcomes(self) -> Matrix:
+        """float64[2, FINE_BINS], a row for customers without and one for those with the outcome."""
+        return self.values.reshape(2, FINE_BINS)
+
+    def pool_edges(self) -> tuple[float, ...]:
+        """Points at which the smallest ranges meet whose customers noise does not cover."""
+        starts = _pools(self.outcomes.sum(axis=0), self.noise_sd)[1:-1]
+        return tuple(float(FINE_EDGES[start - 1]) for start in starts)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Calibration:
+    """What scores in each fine bin stand for.
+
+    Attributes:
+        counts: Everybody's, of which it is made.
+        probabilities: float64[FINE_BINS], ascending within [0, 1]; all 0 where noise covers the
+            counts.
+    """
+
+    counts: Counts
+    probabilities: Vector
+
+    @classmethod
+    def of(cls, counts: Counts) -> Self:
+        """Finds out what scores stand for.
+
+        Neighbouring bins are pooled until they hold LEAST_CUSTOMERS, and LEAST_SIGNAL times the
+        noise in their number. The pools' shares, weighted by their customers, are made ascending;
+        between the pools' mean scores bins are interpolated, beyond them they continue flat. So an
+        empty bin, whose share is noise over noise, decides nothing.
+
+        Args:
+            counts: Everybody's.
+        """
+        without, having = counts.outcomes
         totals = without + having
-        *starts, stop = _pools(totals, noise_sd)
+        *starts, stop = _pools(totals, counts.noise_sd)
         if not starts:
-            return cls(values, noise_sd, np.zeros(FINE_BINS))
+            return cls(counts, np.zeros(FINE_BINS))
         customers = np.add.reduceat(totals[:stop], starts)
         shares = np.clip(np.add.reduceat(having[:stop], starts) / customers, 0.0, 1.0)
         middles = np.add.reduceat((totals * FINE_CENTRES)[:stop], starts) / customers
         lasts = np.array([*starts[1:], stop]) - 1
         middles = np.clip(middles, FINE_CENTRES[starts], FINE_CENTRES[lasts])
         smooth = np.interp(FINE_CENTRES, middles, isotonic(shares, customers))
-        return cls(values, noise_sd, np.clip(np.maximum.accumulate(smooth), 0.0, 1.0))
-
-    @property
-    def customers(self) -> float:
-        """The noisy number of customers counted."""
-        return float(self.values.sum())
+        return cls(counts, np.clip(np.maximum.accumulate(smooth), 0.0, 1.0))
 
     @property
     def usable(self) -> bool:
@@ -251,36 +251,14 @@ class Calibration:
         left, right = FINE_CENTRES[reached - 1 : reached + 1]
         return float(left + (right - left) * (probability - low) / (high - low))
 
-    def auc(self) -> Estimate | None:
-        """How well scores order the outcomes; see `auc_of_cells`."""
-        return auc_of_cells(self.values, self.noise_sd)
 
-    def reliability(
-        self, cuts: Sequence[float], judged_on: Calibration | None = None
-    ) -> list[ReliabilityRow]:
-        """What each band promised and what came true, without hysteresis and without "new".
-
-        A bin counts for the band that its middle is in. Judged on the counts it was made of, a
-        calibration looks better than it is: judge last month's on this month's counts.
-
-        Args:
-            cuts: Ascending, in points.
-            judged_on: Whose counts to take; its own if None.
-
-        Returns:
-            One row a band, lowest first.
-        """
-        counted = self if judged_on is None else judged_on
-        band_of_bin = np.searchsorted(np.asarray(cuts), FINE_CENTRES, side="right")
-        return [
-            _reliability_row(band, band_of_bin == band, self.probabilities, counted)
-            for band in range(len(cuts) + 1)
-        ]
+def least_customers(cells: int, noise_sd: float) -> float:
+    """From how many customers on `cells` cells together say something."""
+    return max(LEAST_CUSTOMERS, LEAST_SIGNAL * noise_sd * math.sqrt(cells))
 
 
 def _least(bins: int, noise_sd: float) -> float:
-    """From how many customers on `bins` bins together say something."""
-    return max(LEAST_CUSTOMERS, LEAST_SIGNAL * noise_sd * math.sqrt(2 * bins))
+    return least_customers(2 * bins, noise_sd)
 
 
 def _pools(totals: Vector, noise_sd: float) -> list[int]:
@@ -296,20 +274,3 @@ def _pools(totals: Vector, noise_sd: float) -> list[int]:
     if len(edges) > 1 and totals[last:].sum() >= _least(FINE_BINS - last, noise_sd):
         edges[-1] = FINE_BINS
     return edges
-
-
-def _reliability_row(
-    band: int, bins: npt.NDArray[np.bool_], probabilities: Vector, counted: Calibration
-) -> ReliabilityRow:
-    without, having = counted.values.reshape(2, FINE_BINS)[:, bins]
-    customers = float((without + having).sum())
-    width = int(bins.sum())
-    if not width or customers < _least(width, counted.noise_sd):
-        return ReliabilityRow(band + 1, customers, None, None, None)
-    within = probabilities[bins]
-    predicted = float(np.clip((without + having) @ within / customers, within[0], within[-1]))
-    observed = min(max(float(having.sum()) / customers, 0.0), 1.0)
-    spread = math.sqrt(width) * math.hypot(observed, 1 - observed)
-    return ReliabilityRow(
-        band + 1, customers, predicted, observed, counted.noise_sd * spread / customers
-    )

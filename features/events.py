@@ -1,11 +1,13 @@
 """The event catalogue: what one event says about a customer, in public constants only.
 
-An **event** is what one customer bought, or brought back, in one basket at one outlet. Its feature
-vector has a block of *point* features (how much: they add up) and a block of *rate* features (what
-kind: their sum is divided by n0 plus the number of events). Both add up over events and outlets, so
-the vector of a customer is
+An **event** is one piece at one outlet with everything attached to its serial: bought, brought
+back, serviced, seen for sale. Without a serial it is what one customer bought, or brought back, in
+one basket; an interest is an event with the answers to its offers. A feature vector has a block of
+*point* features (how much: they add up) and a block of *rate* features (what kind: their sum is
+divided by n0 plus the number of events). Both add up over events and outlets, so the vector of a
+customer is
 
-    x = [1,  sum of point features,  sum of rate features / (n0 + events),  log(1 + events)]
+    x = [1,  sum of point features,  sum of rate features / (n0 + events),  log(1 + events) / 2]
 
 Every bound, half-life and scale below is a constant of the catalogue. None was fitted to a
 network's data, so none has to be paid for. Each value stays within [0, bound].
@@ -21,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from features.ledger import Kind
+from features.ledger import SIGHTINGS, Kind, Tier
 
 if TYPE_CHECKING:
     from features.snapshot import Snapshot
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 Matrix = npt.NDArray[np.float64]
 Vector = npt.NDArray[np.float64]
 
-CATALOGUE = "escapement/v1/retail"
+CATALOGUE = "escapement/v2/watches"
 """The catalogue's name; part of every scorecard's digest. A changed constant needs a new name."""
 
 N0 = 2.0
@@ -41,51 +43,113 @@ FAST_DAYS, SLOW_DAYS = 90.0, 360.0
 PRICE_LOW, PRICE_HIGH = 1.0, 100_000.0
 """Prices are read on a log scale between these bounds, in major currency units."""
 
+SPEND_HIGH = 1_000.0
+"""What a purchase may count in spend; more would drown all else in a trade of dear pieces."""
 
-def _is(kind: Kind) -> pl.Expr:
-    return (pl.col("kind") == kind.value).cast(pl.Float64)
+QUICK_DAYS = 60.0
+"""A resale so many days after the purchase counts half as quick as one on the day."""
+
+COUNT_SCALE = 0.5
+"""Of log(1 + events). Like all constant factors here, it brings a column's usual size near 1, so
+that no column crowds the others out of a clipped row."""
+
+SUSPICION = 0.4
+"""What a suspected sighting counts, where a confirmed one counts 1."""
+
+
+def _if(condition: pl.Expr) -> pl.Expr:
+    return condition.cast(pl.Float64)
+
+
+def _bought() -> pl.Expr:
+    return _if(pl.col("bought"))
 
 
 def _decay(half_life: float) -> pl.Expr:
     return 0.5 ** (pl.col("age") / half_life)
 
 
-def log_price() -> pl.Expr:
+def log_price(high: float = PRICE_HIGH) -> pl.Expr:
     """Price on a log scale: 0 at the low bound, 1 halfway (about 316), 2 at the high bound."""
-    clipped = pl.col("price").clip(PRICE_LOW, PRICE_HIGH)
+    clipped = pl.col("price").clip(PRICE_LOW, high)
     return 2 * (clipped / PRICE_LOW).log() / math.log(PRICE_HIGH / PRICE_LOW)
 
 
+def seen() -> pl.Expr:
+    """1 for a piece confirmed resold, SUSPICION for one suspected, 0 otherwise."""
+    confirmed, suspected = _if(pl.col("confirmed")), _if(pl.col("suspected"))
+    return pl.max_horizontal(confirmed, SUSPICION * suspected)
+
+
+def scarcity() -> pl.Expr:
+    """1 for a piece by allocation only, 1/2 for a limited one, 0 for an open one."""
+    tier = pl.col("tier")
+    return _if(tier == Tier.ALLOCATION.value) + 0.5 * _if(tier == Tier.LIMITED.value)
+
+
 def recent_purchase() -> pl.Expr:
-    """1 for a purchase, halved every 90 days: recency and frequency fall out of the sum."""
-    return _is(Kind.PURCHASE) * _decay(FAST_DAYS)
+    """1/8 for a purchase, halved every 90 days: recency and frequency fall out of the sum."""
+    return lately() / 8
 
 
 def recent_spend() -> pl.Expr:
-    """Cube of the log price of a purchase, halved every 360 days: large purchases stand out."""
-    return _is(Kind.PURCHASE) * log_price() ** 3 * _decay(SLOW_DAYS)
+    """A third of the cubed log price, up to 1,000, halved every 360 days: large ones stand out."""
+    return _bought() * log_price(SPEND_HIGH) ** 3 * _decay(SLOW_DAYS) / 3
+
+
+def recent_scarce() -> pl.Expr:
+    """Scarcity of a piece not yet seen for sale, halved every 90 days: what could be resold."""
+    return _bought() * scarcity() * (1 - seen()) * _decay(FAST_DAYS)
+
+
+def active() -> pl.Expr:
+    """3 for any event, halved every 360 days; as a rate, how long ago the usual event was."""
+    return 3 * _decay(SLOW_DAYS)
+
+
+def lately() -> pl.Expr:
+    """1 for a purchase, halved every 90 days; as a rate, the share of late ones."""
+    return _bought() * _decay(FAST_DAYS)
 
 
 def purchase_price() -> pl.Expr:
-    """Log price of a purchase; as a rate, the usual size of a basket."""
-    return _is(Kind.PURCHASE) * log_price()
+    """Half the log price of a purchase; as a rate, the usual size of a basket."""
+    return _bought() * log_price() / 2
 
 
 def returned() -> pl.Expr:
-    """4 for a return; as a rate, the share of baskets brought back."""
-    return 4 * _is(Kind.RETURN)
+    """4 for what was brought back; as a rate, the share of it."""
+    return 4 * _if(pl.col("returned"))
 
 
 def discount() -> pl.Expr:
     """4 times the discount share of a purchase, between 0 and 4."""
     listed = pl.col("list_price").clip(lower_bound=0.01)
-    return 4 * _is(Kind.PURCHASE) * (1 - pl.col("price") / listed).clip(0, 1)
+    return 4 * _bought() * (1 - pl.col("price") / listed).clip(0, 1)
 
 
-POINT_FEATURES = (recent_purchase, recent_spend)
-RATE_FEATURES = (purchase_price, recent_purchase, returned, discount)
-POINT_BOUNDS = np.array([1.0, 8.0])
-RATE_BOUNDS = np.array([2.0, 1.0, 4.0, 4.0])
+def resold() -> pl.Expr:
+    """4 for a piece confirmed resold on the day it was bought, 2 at the least, however late."""
+    return 2 * _if(pl.col("confirmed")) * (1 + 0.5 ** (pl.col("held_days") / QUICK_DAYS))
+
+
+def suspected() -> pl.Expr:
+    """4 for a piece that was seen for sale and is not confirmed resold."""
+    return 4 * _if(pl.col("suspected") & ~pl.col("confirmed"))
+
+
+def waiting() -> pl.Expr:
+    """4 for an interest, halved every 90 days, whatever came of it."""
+    interested = (pl.col("kind") == Kind.INTEREST.value) & ~pl.col("bought")
+    return 4 * _if(interested) * _decay(FAST_DAYS)
+
+
+POINT_FEATURES = (recent_purchase, recent_spend, recent_scarce)
+RATE_FEATURES = (
+    active, lately, purchase_price, returned, discount, resold, suspected, waiting,
+)  # fmt: skip
+POINT_BOUNDS = np.array([0.125, 0.6, 1.0])
+RATE_BOUNDS = np.array([3.0, 1.0, 1.0, 4.0, 4.0, 4.0, 4.0, 4.0])
 FEATURE_NAMES = (
     "intercept",
     *(f"points: {feature.__name__}" for feature in POINT_FEATURES),
@@ -115,6 +179,55 @@ class EventFeatures:
         return self.keys["customer"].unique().sort()
 
 
+def pieces(snapshot: Snapshot) -> pl.DataFrame:
+    """Puts the rows of each event together: what they say as of the cut-off.
+
+    Args:
+        snapshot: One outlet's, or several outlets', as of a cut-off.
+
+    Returns:
+        One row an event, in order of customer, date, outlet, kind and key: customer, outlet, kind
+        (of its first row), key (serial or basket), date (of the purchase, else of the first row),
+        age (days before the cut-off), price and list_price (of purchases), tier; bought, returned,
+        serviced, declined, suspected and confirmed (bool); held_days (from purchase to
+        first sighting, 0 without one). Of a piece bought twice by one customer the first purchase
+        counts.
+    """
+    kind, date = pl.col("kind"), pl.col("date")
+    bought, seen_ = kind == Kind.PURCHASE.value, kind.is_in(list(SIGHTINGS))
+    dismissed = date.filter(kind == Kind.DISMISSED.value).max()
+    stands = seen_ & (date > pl.coalesce("dismissed", pl.date(1, 1, 1)))
+    answers = kind.is_in([Kind.ACCEPTED.value, Kind.DECLINED.value])
+    family = pl.when(answers).then(pl.lit(Kind.INTEREST.value)).otherwise(kind.cast(pl.String))
+    no_serial = pl.col("serial").is_null()
+    first = date.filter(bought).min().fill_null(date.min())
+    return (
+        snapshot.history.with_columns(
+            key=pl.coalesce("serial", "basket"),
+            family=pl.when(no_serial).then(family).otherwise(pl.lit("piece")),
+        )
+        .sort("date", "kind", "price", maintain_order=True)
+        .with_columns(dismissed=dismissed.over("customer", "outlet", "key", "family"))
+        .group_by("customer", "outlet", "key", "family")
+        .agg(
+            kind.first(),
+            first.alias("date"),
+            pl.col("price", "list_price").filter(bought & (no_serial | (date == first))).sum(),
+            pl.col("tier").max(),
+            bought=bought.any(),
+            returned=(kind == Kind.RETURN.value).any(),
+            serviced=(kind == Kind.SERVICE.value).any(),
+            declined=(kind == Kind.DECLINED.value).any(),
+            suspected=(stands & (kind == Kind.SUSPECTED.value)).any(),
+            confirmed=(stands & (kind == Kind.CONFIRMED.value)).any(),
+            held_days=(date.filter(stands).min() - first).dt.total_days().fill_null(0).clip(0),
+        )
+        .sort("customer", "date", "outlet", "kind", "key", "family")
+        .drop("family")
+        .with_columns(age=(pl.lit(snapshot.cut_off.date) - pl.col("date")).dt.total_days())
+    )
+
+
 def event_features(snapshot: Snapshot) -> EventFeatures:
     """Computes phi for every event at or before the cut-off.
 
@@ -122,14 +235,9 @@ def event_features(snapshot: Snapshot) -> EventFeatures:
         snapshot: One outlet's, or several outlets', as of a cut-off.
 
     Returns:
-        One row an event, in order of customer, date, outlet, basket and kind.
+        One row an event, in the order of `pieces`.
     """
-    events = (
-        snapshot.history.group_by("customer", "outlet", "basket", "kind")
-        .agg(pl.col("date").max(), pl.col("price").sum(), pl.col("list_price").sum())
-        .sort("customer", "date", "outlet", "basket", "kind")
-        .with_columns(age=(pl.lit(snapshot.cut_off.date) - pl.col("date")).dt.total_days())
-    )
+    events = pieces(snapshot)
     return EventFeatures(
         events.select("customer", "outlet"),
         _evaluate(events, [feature() for feature in POINT_FEATURES]),
@@ -163,7 +271,7 @@ def customer_features(events: EventFeatures, customers: pl.Series) -> Matrix:
             np.ones_like(count),
             total(events.points),
             total(events.rates) / (N0 + count),
-            np.log1p(count),
+            COUNT_SCALE * np.log1p(count),
         ]
     )
 

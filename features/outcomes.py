@@ -24,7 +24,11 @@ class Outcome(StrEnum):
     """What a scorecard predicts."""
 
     LOYAL = "y_loyal"
-    """Came back often enough, or spent enough: one of the public thresholds is reached."""
+    """Came back: bought often enough, or spent enough, and nothing they bought was ever seen, and
+    confirmed, resold."""
+
+    FLIPPED = "y_flipped"
+    """A piece bought at or before the cut-off was confirmed resold."""
 
     LAPSED = "y_lapsed"
     """Did not come back: no purchase."""
@@ -44,6 +48,9 @@ class Outcome(StrEnum):
             f"outcome: got '{target}', an outlet's own ledger shows {known}; "
             "train on given outcomes instead"
         )
+
+
+_PIECE = ["customer", "outlet", "serial"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +81,32 @@ def observe(
         float64[n] of 0 and 1, in the order of `customers`.
     """
     purchases = snapshot.future.filter(pl.col("kind") == Kind.PURCHASE.value)
-    seen = purchases.group_by("customer").agg(
+    came = purchases.group_by("customer").agg(
         pl.col("basket").n_unique().alias("baskets"), pl.col("price").sum().alias("spend")
     )
+    owned = snapshot.history.filter(pl.col("kind") == Kind.PURCHASE.value)
+    whole = pl.concat([snapshot.history, snapshot.future])
+    gone = whole.filter(pl.col("kind") == Kind.DISMISSED.value)
+    before = _confirmed(snapshot.history, gone)
+    after = _confirmed(snapshot.future, gone)
+    flipped = after.join(owned, on=_PIECE, how="semi").join(before, on=_PIECE, how="anti")
+    resellers = pl.concat([before, after])["customer"]
     frame = customers.alias("customer").to_frame()
-    judged = frame.join(seen, on="customer", how="left", maintain_order="left").fill_null(0)
+    judged = frame.join(came, on="customer", how="left", maintain_order="left").fill_null(0)
     often = pl.col("baskets") >= thresholds.loyal_baskets
+    came_back = often | (pl.col("spend") >= thresholds.loyal_spend)
     came_true = {
         Outcome.LAPSED: pl.col("baskets") == 0,
-        Outcome.LOYAL: often | (pl.col("spend") >= thresholds.loyal_spend),
+        Outcome.LOYAL: came_back & ~pl.col("customer").is_in(resellers.implode()),
+        Outcome.FLIPPED: pl.col("customer").is_in(flipped["customer"].implode()),
     }
     return judged.select(came_true[outcome].cast(pl.Float64)).to_series().to_numpy()
+
+
+def _confirmed(events: pl.DataFrame, dismissed: pl.DataFrame) -> pl.DataFrame:
+    """The pieces that were confirmed resold, and not dismissed since."""
+    until = dismissed.group_by(_PIECE).agg(pl.col("date").max().alias("until"))
+    found = events.filter(pl.col("kind") == Kind.CONFIRMED.value).join(until, on=_PIECE, how="left")
+    return found.filter(pl.col("until").is_null() | (pl.col("date") > pl.col("until"))).select(
+        _PIECE
+    )

@@ -2,14 +2,18 @@
 
 A score is not quite a sum: its rate part is divided by the number of events, which only the network
 as a whole knows. Without noise (the sandbox), each score travels as two sums beside one count, and
-nothing is lost. With noise every number costs, so an event adds **one** number a score: the tangent
-of the score at the network's average customer,
+nothing is lost. With noise every number costs, so an event adds **one** number a score: what it
+says beyond the usual event, at the network's average customer of n events,
 
-    a = points + (rate points - mean rate) / (n0 + n) + b / (1 + n)         n: events of the average
+    a = points + (rate points - usual) / (n0 + n)
 
-in units of a cap, and one share of the row's length for the count. Caps, n and mean rate come from
-the scorecard and the moments release, so that they cost nothing more. What was measured, and
-against what, is in docs/decisions/0007.
+in units of a cap, and one share of the row's length for the count m, from which the rest follows:
+
+    score = base + usual m / (n0 + m) + b log(1 + m) / 2 + (q (n0 + n) / (n0 + m) + 1 - q) sum of a
+
+q is the part of the spread that is rates'. Caps, n, usual and q come from the scorecard and the
+moments release, so that they cost nothing more. What was measured, and against what, is in
+docs/decisions/0007.
 """
 
 from __future__ import annotations
@@ -22,7 +26,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from features.errors import CatalogueError
-from features.events import CATALOGUE, DIMENSION, N0, POINT_BOUNDS, RATE_BOUNDS
+from features.events import CATALOGUE, COUNT_SCALE, DIMENSION, N0, POINT_BOUNDS, RATE_BOUNDS
 from features.learning import shorten
 from features.scorecard import LARGEST_WEIGHT, POINTS_PER_LOGIT, Scorecard
 
@@ -32,16 +36,20 @@ if TYPE_CHECKING:
 COUNT_SHARE = 0.5
 """Length of a row that tells 'one event'; the scores have what is left of a length of 1."""
 
-CAP = 1.25
-"""An event's cap, as a multiple of the usual score's size shared out over the usual events."""
+CAP = 0.8
+"""An event's cap: this times the spread of scores, over the root of the usual events."""
 
 LEAST_KEPT = 0.02
 """Part of what is new in a sum that is believed at least, however large the noise."""
+
+STANDARD_MEAN, STANDARD_SD = -40.0, 40.0
+"""Of standard scores, in points: bins are many where the highest tenth of customers is."""
 
 LARGEST_POINTS = LARGEST_WEIGHT * POINTS_PER_LOGIT
 """Public bound on a code's numbers, and on caps a part of it."""
 
 _NOTHING = 1e-12
+_MOST_EVENTS = 100.0
 _MALFORMED = (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError)
 _POINTS, _RATES = len(POINT_BOUNDS), len(RATE_BOUNDS)
 _WIDTH = _POINTS + _RATES + 1
@@ -62,16 +70,21 @@ class PointsCode:
 
     Attributes:
         cards: The scorecards.
-        matrix: float64[width, 7], from an event's point features, rate features and 1 to its row.
-        height: float64[scores], the score in points where all sums are 0.
-        unmix: float64[scores, scores], from sums to points; unused where exact.
+        matrix: float64[width, p + r + 1], from an event's point features, rate features and 1 to
+            its row.
+        unmix: float64[scores, scores], from sums to points; unused where exact, as are the next.
+        usual: float64[scores], the usual event's rate points.
+        rates: float64[scores], the part of the spread that is rates'.
+        events: Of the average customer.
         exact: Two numbers a score, uncapped, for sums without noise; else one, capped.
     """
 
     cards: tuple[Scorecard, ...]
     matrix: Matrix
-    height: Vector
     unmix: Matrix
+    usual: Vector
+    rates: Vector
+    events: float
     exact: bool
 
     @classmethod
@@ -86,7 +99,8 @@ class PointsCode:
             most_points, most_rates = _most(weight)
             rows += [points / most_points, rates / most_rates]
         rows.append(np.eye(_WIDTH)[-1])
-        return cls(cards, np.stack(rows), weights[:, 0], np.eye(len(cards)), exact=True)
+        none = np.zeros(len(cards))
+        return cls(cards, np.stack(rows), np.eye(len(cards)), none, none, 1.0, exact=True)
 
     @classmethod
     def tangent(cls, cards: tuple[Scorecard, ...], second: Matrix) -> Self:
@@ -101,16 +115,19 @@ class PointsCode:
             second: float64[DIMENSION, DIMENSION], noisy second moments of a customer's vector.
         """
         weights = _weights(cards)
-        average = math.sqrt(max(float(second[-1, -1]), 0.0))
+        average = math.sqrt(max(float(second[-1, -1]), 0.0)) / COUNT_SCALE
         events = math.expm1(min(max(average, 0.5), 4.0))
-        mean_rate = weights[:, _RATE_WEIGHTS] @ second[0, _RATE_WEIGHTS]
-        rest = weights.copy()
-        rest[:, 0] = 0.0
-        values, axes = np.linalg.eigh(second)  # noisy moments may be indefinite
-        spread = rest @ (axes * np.maximum(values, 1e-3)) @ axes.T @ rest.T
-        size = np.maximum(np.sqrt(np.diag(spread)), 1.0)
-        caps = np.clip(CAP * size / events, 1.0, LARGEST_POINTS / 100)
-        values, axes = np.linalg.eigh(spread / np.outer(size, size))
+        usual = weights[:, _RATE_WEIGHTS] @ second[0, _RATE_WEIGHTS] * (N0 + events) / events
+        values, axes = np.linalg.eigh(second - np.outer(second[0], second[0]))
+        about = (axes * np.maximum(values, 1e-3)) @ axes.T  # noisy moments may be indefinite
+
+        def spread(part: slice) -> Matrix:
+            return np.asarray(weights[:, part] @ about[part, part] @ weights[:, part].T)
+
+        told = spread(slice(1, -1))
+        size = np.maximum(np.sqrt(np.diag(told)), 1.0)
+        caps = np.clip(CAP * size / math.sqrt(events), 1.0, LARGEST_POINTS / 100)
+        values, axes = np.linalg.eigh(told / np.outer(size, size))
         values = np.maximum(values, 0.02)
         mix = (axes * values**-0.25) @ axes.T / math.sqrt(np.sqrt(values).sum())
         mix = mix * math.sqrt(1 - COUNT_SHARE**2)
@@ -118,14 +135,15 @@ class PointsCode:
             [
                 weights[:, _POINT_WEIGHTS],
                 weights[:, _RATE_WEIGHTS] / (N0 + events),
-                (weights[:, -1] / (1 + events) - mean_rate / (N0 + events))[:, None],
+                (-usual / (N0 + events))[:, None],
             ]
         )
-        curve = math.log1p(events) - events / (1 + events)
-        height = weights[:, 0] + mean_rate * events / (N0 + events) + weights[:, -1] * curve
+        of_points, of_rates = np.diag(spread(_POINT_WEIGHTS)), np.diag(spread(_RATE_WEIGHTS))
+        rates = of_rates / np.maximum(of_points + of_rates, _NOTHING)
         count = np.eye(_WIDTH)[-1:] * COUNT_SHARE
         matrix = np.vstack([mix @ (slope / caps[:, None]), count])
-        return cls(cards, matrix, height, np.linalg.inv(mix) * caps[:, None], exact=False)
+        unmix = np.linalg.inv(mix) * caps[:, None]
+        return cls(cards, matrix, unmix, usual, rates, events, exact=False)
 
     @property
     def width(self) -> int:
@@ -182,8 +200,9 @@ class PointsCode:
         """Scores of which each depends on its own slot's sums, float64[slots] a scorecard.
 
         For calibration: its counts promise that one customer moves them by one row, so no slot's
-        bin may depend on another slot, as `estimate`'s do. The score is shrunk towards the average
-        customer's by constants that the moments release made private.
+        bin may depend on another slot, as `estimate`'s do. With noise they are standard scores,
+        STANDARD_SD points a standard deviation, by constants that the moments release made private:
+        so that the fixed fine bins resolve any scorecard's scores, however rare its outcome.
 
         Args:
             values: float64[slots * width], a score table's.
@@ -198,21 +217,35 @@ class PointsCode:
         for score, weight, variance in zip(raw, _weights(self.cards), noise, strict=True):
             mean = float(weight @ second[0])
             spread = max(float(weight @ second @ weight) - mean**2, 1.0)
-            found.append(mean + (score - mean) * spread / (spread + float(variance)))
+            standard = (score - mean) / math.sqrt(spread + float(variance))
+            found.append(STANDARD_MEAN + STANDARD_SD * standard)
         return found
 
     def scores(self, estimate: Matrix) -> list[Vector]:
         """Scores in points, float64[slots] a scorecard."""
         if not self.exact:
-            points = self.height + estimate[:, :-1] @ self.unmix.T
-            return list(points.T)
+            return self._told(estimate)
         count = np.maximum(estimate[:, -1], 0.0)
         found = []
         for place, weight in enumerate(_weights(self.cards)):
             most_points, most_rates = _most(weight)
             points = estimate[:, 2 * place] * most_points
             rates = estimate[:, 2 * place + 1] * most_rates
-            found.append(weight[0] + points + rates / (N0 + count) + weight[-1] * np.log1p(count))
+            logs = weight[-1] * COUNT_SCALE * np.log1p(count)
+            found.append(weight[0] + points + rates / (N0 + count) + logs)
+        return found
+
+    def _told(self, estimate: Matrix) -> list[Vector]:
+        """Scores of noisy sums; see the module's docstring."""
+        count = np.maximum(self.counts(estimate), 0.0)
+        found = []
+        for score, weight in enumerate(_weights(self.cards)):
+            beyond = estimate[:, :-1] @ self.unmix[score]
+            part = self.rates[score]
+            kept = part * (N0 + self.events) / (N0 + count) + 1 - part
+            base = weight[0] + self.usual[score] * count / (N0 + count)
+            logs = weight[-1] * COUNT_SCALE * np.log1p(count)
+            found.append(base + logs + beyond * kept)
         return found
 
     def counts(self, estimate: Matrix) -> Vector:
@@ -226,8 +259,10 @@ class PointsCode:
             "cards": [card.encode().decode() for card in self.cards],
             "exact": self.exact,
             "matrix": self.matrix.tolist(),
-            "height": self.height.tolist(),
             "unmix": self.unmix.tolist(),
+            "usual": self.usual.tolist(),
+            "rates": self.rates.tolist(),
+            "events": self.events,
         }
         return json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
 
@@ -245,21 +280,25 @@ class PointsCode:
             catalogue, exact = raw["catalogue"], raw["exact"]
             cards = tuple(Scorecard.decode(card.encode()) for card in raw["cards"])
             arrays = [
-                np.asarray(raw[name], dtype=np.float64) for name in ("matrix", "height", "unmix")
+                np.asarray(raw[name], dtype=np.float64)
+                for name in ("matrix", "unmix", "usual", "rates", "events")
             ]
         except _MALFORMED as error:
             raise CatalogueError("points code: malformed") from error
-        matrix, height, unmix = arrays
+        matrix, unmix, usual, rates, events = arrays
         scores = len(cards)
-        shapes = (_numbers(scores, exact=bool(exact)), _WIDTH), (scores,), (scores, scores)
+        each = (scores,)
+        shapes = (_numbers(scores, exact=bool(exact)), _WIDTH), (scores, scores), each, each, ()
         if catalogue != CATALOGUE or not 1 <= scores <= _MOST_SCORES or not isinstance(exact, bool):
             raise CatalogueError(f"points code: of another catalogue, expected {CATALOGUE}")
-        if (matrix.shape, height.shape, unmix.shape) != shapes:
+        if tuple(array.shape for array in arrays) != shapes:
             raise CatalogueError("points code: another number of numbers than its scorecards need")
-        finite = np.isfinite(height).all() and np.isfinite(unmix).all()
-        if not finite or not (np.abs(matrix) <= LARGEST_POINTS).all():
+        small = all((np.abs(array) <= LARGEST_POINTS).all() for array in (matrix, unmix))
+        small = small and bool((np.abs(usual) <= LARGEST_POINTS**2).all())
+        shares = bool(((rates >= 0) & (rates <= 1)).all())
+        if not small or not shares or not 0 < float(events) <= _MOST_EVENTS:
             raise CatalogueError(f"points code: expected numbers within +-{LARGEST_POINTS:g}")
-        return cls(cards, matrix, height, unmix, exact=exact)
+        return cls(cards, matrix, unmix, usual, rates, float(events), exact=exact)
 
 
 def smooth(sums: Matrix, noise_sd: float, known: Matrix) -> Matrix:

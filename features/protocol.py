@@ -6,7 +6,7 @@ import hashlib
 import json
 from importlib.metadata import version
 
-from features.calibration import FINE_EDGES
+from features.calibration import FINE_EDGES, NEWCOMER_EVENTS
 from features.events import CATALOGUE, FEATURE_NAMES
 from features.learning import BIN_EDGES, GRADIENT_CLIP, ROW_CLIP
 from features.points import COUNT_SHARE
@@ -20,6 +20,6 @@ def app_digest() -> str:
     """
     agreed = [
         version("escapement"), CATALOGUE, FEATURE_NAMES, ROW_CLIP, GRADIENT_CLIP,
-        BIN_EDGES.tolist(), FINE_EDGES.tolist(), COUNT_SHARE,
+        BIN_EDGES.tolist(), FINE_EDGES.tolist(), COUNT_SHARE, NEWCOMER_EVENTS,
     ]  # fmt: skip
     return hashlib.sha256(json.dumps(agreed).encode()).hexdigest()

@@ -1,6 +1,6 @@
 """Scorecard: the weights of a customer's vector, and what a point is.
 
-    score = base + sum of points + (sum of rate points) / (n0 + events) + b log(1 + events)
+    score = base + sum of points + (sum of rate points) / (n0 + events) + b log(1 + events) / 2
 
 Scores are in points; 20 points double the odds, as is usual for scorecards [Sid06, ch. 6]. How
 events become numbers that add up over outlets is `points.py`'s.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from sqlalchemy.exc import SQLAlchemyError
 
 from features.errors import FeatureError
@@ -71,5 +72,6 @@ class failing:  # noqa: N801  (used as a word in a with statement)
             cause = getattr(error, "orig", None)
             error = OSError(f"database: {cause or type(error).__name__}; is the disk full?")
         if isinstance(error, OutletError | PrivacyError | FeatureError | OSError):
-            ERR.print(f"[bold red]error:[/] {error}", highlight=False, soft_wrap=True)
+            said = escape(str(error))  # "[0, 1]" or "[[rule]]" in a message is no markup
+            ERR.print(f"[bold red]error:[/] {said}", highlight=False, soft_wrap=True)
             raise typer.Exit(EXIT_CODES.get(type(error), 1)) from error

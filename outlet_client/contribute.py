@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from features.calibration import CALIBRATION_DIMENSION, calibration_rows
+from features.calibration import CALIBRATION_DIMENSION, calibration_rows, is_regular
 from features.events import EventFeatures, Matrix, Vector, customer_features
 from features.learning import (
     COUNTS_DIMENSION,
     GRADIENT_DIMENSION,
     MOMENTS_DIMENSION,
     Preconditioner,
+    by_owner,
     counts_rows,
     gradient_rows,
     moments_rows,
@@ -26,6 +27,7 @@ from features.learning import (
 from features.points import PointsCode
 from features.scorecard import Scorecard
 from outlet_client.errors import OutletError, QuestionRefused
+from outlet_client.scorecards import KeptScorecards, keep
 from privacy.books import Book, read_entry
 from privacy.books import Kind as BookKind
 from privacy.envelopes import SigningKey, VerifyKey, digest
@@ -61,12 +63,14 @@ class HomeCustomers:
         x: float64[n, DIMENSION], from this outlet's own events.
         y: By outcome, float64[n] of 0 and 1 as this outlet sees it.
         slots: int64[n], their slots in tonight's directory.
+        owners: int64[n], whose row each is: one row a person but in a replay by purchase.
         keys: n keys that read their entries of a fine book.
     """
 
     x: Matrix
     y: Mapping[str, Vector]
     slots: npt.NDArray[np.int64]
+    owners: npt.NDArray[np.int64]
     keys: tuple[bytes, ...]
 
     @classmethod
@@ -77,6 +81,7 @@ class HomeCustomers:
         y: Mapping[str, Vector],
         slots: npt.NDArray[np.int64],
         keys: Sequence[bytes],
+        owners: npt.NDArray[np.int64] | None = None,
     ) -> HomeCustomers:
         """Adds up this outlet's events for its home customers.
 
@@ -95,6 +100,7 @@ class HomeCustomers:
             customer_features(events, customers.filter(known)),
             {outcome: values[known] for outcome, values in y.items()},
             slots[known],
+            (slots if owners is None else owners)[known],
             kept,
         )
 
@@ -167,6 +173,9 @@ class Outlet:
             contribution = self._contribution(plan, question)
             share = mask_share(contribution, plan, signed.digest, self.name, self.key)
             answers.add(plan, signed.digest, share, at)
+            if plan.purpose is Purpose.POINTS:
+                code = PointsCode.decode(question["scorecard"])
+                keep(answers, KeptScorecards(plan.as_of, code.cards))
         return share
 
     def _check_question(
@@ -252,16 +261,16 @@ class Outlet:
     def _contribution(self, plan: ReleasePlan, question: Mapping[str, bytes]) -> Contribution:
         """One row a unit, for what the plan's purpose asks."""
         if plan.purpose is Purpose.MOMENTS:
-            return Contribution(moments_rows(self.home.x))
+            return self._people(moments_rows(self.home.x))
         if plan.purpose is Purpose.POINTS:
             return self._points(plan, PointsCode.decode(question["scorecard"]))
         card = Scorecard.decode(question["scorecard"])
         weights, y = np.asarray(card.weights), self.home.y[card.outcome]
         if plan.purpose is Purpose.TRAINING:
             matrix = Preconditioner.decode_matrix(question["attachment"])
-            return Contribution(gradient_rows(self.home.x, y, weights, matrix))
+            return self._people(gradient_rows(self.home.x, y, weights, matrix))
         if plan.purpose is Purpose.EVALUATION:
-            return Contribution(counts_rows(self.home.x, y, weights))
+            return self._people(counts_rows(self.home.x, y, weights))
         return self._calibration(card.outcome, Book.decode(question["attachment"]))
 
     def _points(self, plan: ReleasePlan, code: PointsCode) -> Contribution:
@@ -271,7 +280,7 @@ class Outlet:
         return Contribution(code.rows(view.events)[listed], view.slots[listed] * code.width)
 
     def _calibration(self, outcome: str, book: Book) -> Contribution:
-        """One cell of (fine bin, outcome) a home customer, its bin read from the fine book.
+        """One cell of (group, outcome, fine bin) a home customer, its bin from the fine book.
 
         An entry that reads as no bin, whatever HQ put there, makes a row of zeros.
         """
@@ -283,7 +292,12 @@ class Outlet:
             for slot, key in zip(self.home.slots.tolist(), self.home.keys, strict=True)
         ]
         bins = np.array(entries, dtype=np.uint8)
-        return Contribution(calibration_rows(bins, self.home.y[outcome]))
+        regular = is_regular(self.home.x)
+        return self._people(calibration_rows(bins, self.home.y[outcome], regular))
+
+    def _people(self, rows: Matrix) -> Contribution:
+        """One row a person of the home customers."""
+        return Contribution(by_owner(rows, self.home.owners))
 
 
 def _digest(data: bytes) -> str:

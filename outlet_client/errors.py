@@ -12,6 +12,8 @@ OutletError
 +-- NoIdentifier      neither a usable phone nor a usable e-mail
 +-- ConsentRefused    a file of consents that cannot be read: file, row, column, reason
 +-- BookMissing       no band book yet, or only one that is too old to show
++-- ScorecardMissing  no scorecard kept yet, or only one of another catalogue (scorecards.py)
++-- AllocationRefused   an allocation that cannot be proposed or decided as asked (allocation.py)
 +-- Unforeseen        an error that nobody wrote, by its type only
 """
 

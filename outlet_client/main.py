@@ -1,10 +1,10 @@
-"""`escapement-outlet`: what runs at an outlet, nightly, from a timer.
+"""`escapement-outlet`: what runs at an outlet: nightly from a timer, and what staff ask by day.
 
 Exit codes of `nightly`: 0 the night was complete; 1 an error of our own, said in one line; 3 HQ was
 not reached, or went away: tomorrow's night needs nothing from this one; 4 HQ does not know this
 outlet; 5 this outlet's clock is wrong; 6 a setting, key or card is missing; 7 a holder of the token
 key gives no more evaluations today. Of `lookup`: 0 there is an answer; 2 the customer's consent is
-needed first; the others as above.
+needed first; the others as above. `reasons` ends likewise, and all other commands as `nightly`.
 """
 
 from __future__ import annotations
@@ -21,16 +21,19 @@ from typing import TYPE_CHECKING, Annotated
 import polars as pl
 import typer
 
+from outlet_client.allocation_commands import allocate, allocation_app
 from outlet_client.bookshelf import BOOK_FILE
 from outlet_client.commands import HERE, OUT, Home, failing, services_of
 from outlet_client.consent import export_consents, import_consents
 from outlet_client.desk_service import DESK_SOCKET, DeskService, start_desk
 from outlet_client.errors import NoIdentifier, NotConfigured
 from outlet_client.identifiers import identifier
+from outlet_client.interests import ruling_of, tier_of
 from outlet_client.introduce import client_book
 from outlet_client.lookup import LookUp, Status
 from outlet_client.nightly import nightly
 from outlet_client.people import People, State
+from outlet_client.reasons import reasons
 from outlet_client.settings import OutletFile
 from outlet_client.upkeep import backup, doctor, restore
 from privacy.identity import Card, Kind
@@ -59,6 +62,10 @@ SETTINGS_TEXT = """\
 # This outlet's settings; what is commented out is the default.
 ledger = "ledger.csv"        # Parquet or CSV, relative to this file
 # clients = "clients.csv"    # customer_id, phone, email; by default columns of the ledger
+# references = "references.csv"  # reference, tier: open, limited or allocation; else all are open
+# sightings = "sightings.csv"    # serial, seen_at, status: suspected, confirmed or dismissed
+# interests = "interests.csv"    # customer_id, reference, since; by default rows of the ledger
+# policy = "policy.toml"         # allocation policy; by default the one that comes with the program
 # region = "SG"              # of phones without a country
 # evaluations_a_night = 512
 # book_days = 30
@@ -130,6 +137,9 @@ def lookup(
         str | None, typer.Option(help="The notice that the customer agreed to just now.")
     ] = None,
     by: Annotated[str | None, typer.Option(help="Who recorded that consent.")] = None,
+    reference: Annotated[
+        str | None, typer.Option(help="What is asked for: says what the policy allows.")
+    ] = None,
     home: Home = HERE,
     as_json: Annotated[  # noqa: FBT002  (a flag on the command line)
         bool, typer.Option("--json", help="For programs.")
@@ -139,6 +149,9 @@ def lookup(
     with failing():
         if (consent is None) != (by is None):
             raise NotConfigured("consent: got one of --consent and --by, expected both or neither")
+        settings = OutletFile.read(home / "escapement.toml")
+        if reference is not None:
+            tier_of(settings, reference)  # before a consent is recorded and an evaluation spent
         with _desk(home) as (look_up, ring):
             if consent is None or by is None:
                 answer = look_up.look_up(phone, email)
@@ -146,7 +159,13 @@ def lookup(
                 with closing(services_of(ring)) as services:
                     total = ring.token_key()
                     answer = look_up.first_time(phone, email, consent, by, services, total)
-        _print_answer(answer, as_json=as_json)
+        allowed = None
+        if reference is not None:
+            tier, ruling = ruling_of(settings, reference, answer)
+            allowed = {
+                "reference": reference, "tier": tier, "decision": ruling.decision, "say": ruling.say
+            }  # fmt: skip
+        _print_answer(answer, allowed, as_json=as_json)
         if answer.status is Status.CONSENT_NEEDED:
             raise typer.Exit(2)
 
@@ -188,6 +207,9 @@ def status(home: Home = HERE) -> None:
         OUT.print(f"band book: {f'stored {since:%Y-%m-%d}' if since else 'none yet'}")
 
 
+app.command()(allocate)
+app.add_typer(allocation_app, name="allocation")
+app.command()(reasons)
 app.command()(doctor)
 app.command()(backup)
 app.command()(restore)
@@ -270,10 +292,16 @@ def _desk(home: Path) -> Iterator[tuple[LookUp, Keyring]]:
         yield LookUp(home, people, hq_key, settings.region, settings.book_days), ring
 
 
-def _print_answer(answer: Answer, *, as_json: bool) -> None:
+def _print_answer(answer: Answer, allowed: dict[str, str] | None, *, as_json: bool) -> None:
     if as_json:
-        OUT.print_json(json.dumps(asdict(answer)))
+        OUT.print_json(json.dumps({**asdict(answer), "allocation": allowed}))
         return
     OUT.print(f"{answer.status}{f', as of {answer.as_of}' if answer.as_of else ''}")
     for band in answer.bands:
         OUT.print(f"{band.score}: {band.band}. {band.allows}", highlight=False, soft_wrap=True)
+    if allowed is not None:
+        OUT.print(
+            "{reference} ({tier}): {decision}. To say: {say}".format(**allowed),
+            highlight=False,
+            soft_wrap=True,
+        )

@@ -104,7 +104,15 @@ class Nightly:
         self.people.follow(directory)
         self.directory = directory
         listed = self._listed(settings, directory)
-        events = _by_slot(read_events(settings.ledger), listed)
+        read = read_events(settings)
+        for why, count in read.counts().items():
+            if count:
+                _LOG.warning("sightings kept apart, %s: %d", why, count)
+        if read.shared:
+            _LOG.warning(
+                "sightings of a piece that two bought and none brought back: %d", read.shared
+            )
+        events = _by_slot(read.events, listed)
         cut, as_of = CutOff.parse(tonight["cut_off"]), CutOff.parse(tonight["as_of"])
         horizon_end = cut.date + dt.timedelta(days=settings.horizon_days)
         snapshot = Snapshot.take(events, cut, horizon_end)

@@ -35,11 +35,21 @@ class OutletSettings(BaseModel):
     noiseless: frozenset[Purpose] = frozenset()
 
 
+_FILES = ("ledger", "references", "sightings", "interests", "policy", "clients", "outcomes")
+
+
 class OutletFile(BaseModel):
     """escapement.toml. Unknown keys are refused; paths are relative to the file.
 
     Attributes:
         ledger: The ledger, Parquet or CSV.
+        references: The tier of each reference, Parquet or CSV with reference and tier; None where
+            references have none.
+        sightings: Resale sightings, Parquet or CSV with serial, seen_at and status; None where
+            none are kept.
+        interests: The waitlist, Parquet or CSV with customer_id, reference and since; None where
+            it is the ledger's rows of kind interest.
+        policy: The allocation policy, TOML; the one that comes with the program where None.
         clients: The client book, Parquet or CSV with customer_id, phone and email; None where the
             ledger holds phone and email itself.
         region: For phones without a country, such as "SG" or "US".
@@ -56,6 +66,10 @@ class OutletFile(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     ledger: Path
+    references: Path | None = None
+    sightings: Path | None = None
+    interests: Path | None = None
+    policy: Path | None = None
     clients: Path | None = None
     region: str = Field("SG", pattern="^[A-Z]{2}$")
     evaluations_a_night: int = Field(512, ge=1)
@@ -84,7 +98,7 @@ class OutletFile(BaseModel):
         return found.model_copy(
             update={
                 name: None if value is None else file.parent / value
-                for name in ("ledger", "clients", "outcomes")
+                for name in _FILES
                 for value in [getattr(found, name)]
             }
         )

@@ -18,12 +18,16 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 import typer
+from rich.markup import escape
 
 from features.errors import FeatureError
+from features.ledger import SIGHTINGS
+from features.sightings import canonical_sightings
+from outlet_client.allocation import read_policy
 from outlet_client.commands import HERE, OUT, Home, failing, services_of
 from outlet_client.errors import HqUnreachable, NotConfigured, OutletError
 from outlet_client.flower_node import clock_difference
-from outlet_client.purchases import read_events
+from outlet_client.purchases import read_events, read_references, read_table
 from outlet_client.services import HQ, OFFICE
 from outlet_client.settings import OutletFile
 from privacy.errors import PrivacyError
@@ -35,27 +39,28 @@ if TYPE_CHECKING:
 
 LEAST_FREE_BYTES = 2**28
 REACH_SECONDS = 5.0
-KEPT = ("identity.json", "public.json", "escapement.toml", "peers")
+KEPT = ("identity.json", "public.json", "escapement.toml", "policy.toml", "peers")
 """What a backup holds beside `outlet.db`, without which an outlet would answer a plan twice."""
 
 
 def doctor(home: Home = HERE) -> None:
-    """Checks keys, cards, settings, ledger, disk, HQ and clock, and says what to do."""
+    """Checks keys, cards, settings and their files, disk, HQ, clock, and says what to do."""
     healthy = True
     for check in _checks(home):
         try:
             found = check.look()
         except (OutletError, PrivacyError, FeatureError, OSError) as error:
             healthy = False
-            OUT.print(f"[red]✗[/] {check.name}: {error}", highlight=False, soft_wrap=True)
+            said = escape(str(error))
+            OUT.print(f"[red]✗[/] {check.name}: {said}", highlight=False, soft_wrap=True)
         else:
-            OUT.print(f"[green]✓[/] {check.name}: {found}", highlight=False, soft_wrap=True)
+            OUT.print(f"[green]✓[/] {check.name}: {escape(found)}", highlight=False, soft_wrap=True)
     if not healthy:
         raise typer.Exit(1)
 
 
 def backup(file: Path, home: Home = HERE) -> None:
-    """Writes keys, cards, settings and the memory of answers into one file. Keep it secret."""
+    """Writes keys, cards, settings, policy.toml and `outlet.db` into one file. Keep it secret."""
     with failing():
         Keyring(home, Kind.OUTLET).identity()
         write_private(file, b"")
@@ -98,11 +103,6 @@ class _Check:
 def _checks(home: Path) -> list[_Check]:
     ring = Keyring(home, Kind.OUTLET)
 
-    def ledger() -> str:
-        events = read_events(OutletFile.read(home / "escapement.toml").ledger)
-        first, last = events.select(first=pl.col("date").min(), last=pl.col("date").max()).row(0)
-        return f"{len(events)} rows, {first} to {last}"
-
     def disk() -> str:
         free = shutil.disk_usage(home).free
         if free < LEAST_FREE_BYTES:
@@ -130,10 +130,37 @@ def _checks(home: Path) -> list[_Check]:
         _Check("keys", lambda: f"outlet {ring.identity().card.name}"),
         _Check("HQ's card", lambda: ring.peer(Kind.HQ).fingerprint),
         _Check("office's card", lambda: ring.peer(Kind.OFFICE).fingerprint),
-        _Check("ledger", ledger),
+        *_files(home / "escapement.toml"),
         _Check("disk", disk),
         _Check("HQ (listens during a night only)", reach),
         _Check("HQ's services", lambda: services(HQ)),
         _Check("office's services", lambda: services(OFFICE)),
         _Check("clock", clock),
     ]
+
+
+def _files(path: Path) -> list[_Check]:
+    """Reads the files that the settings name."""
+    try:
+        settings = OutletFile.read(path)
+    except NotConfigured:
+        return [_Check("settings", lambda: str(OutletFile.read(path)))]  # says what is wrong
+    references, seen, policy = settings.references, settings.sightings, settings.policy
+
+    def ledger() -> str:
+        events = read_events(settings).events.filter(~pl.col("kind").is_in(list(SIGHTINGS)))
+        first, last = events.select(first=pl.col("date").min(), last=pl.col("date").max()).row(0)
+        return f"{len(events)} rows, {first} to {last}"
+
+    def sightings(file: Path) -> str:
+        found = len(canonical_sightings(read_table(file), file.name))
+        return f"{found} rows, {len(read_events(settings).apart)} of them of no customer here"
+
+    checks = [_Check("ledger", ledger)]
+    if references is not None:
+        checks.append(_Check("references", lambda: f"{len(read_references(references))} rows"))
+    if seen is not None:
+        checks.append(_Check("sightings", lambda: sightings(seen)))
+    if policy is not None:
+        checks.append(_Check("policy", lambda: f"{len(read_policy(policy).rules)} rules"))
+    return checks

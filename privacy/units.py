@@ -28,7 +28,6 @@ class Purpose(StrEnum):
     TRAINING = "training"
     EVALUATION = "evaluation"
     CALIBRATION = "calibration"
-    FAIRNESS = "fairness"
     DEMAND = "demand"
     POINTS = "points"
 

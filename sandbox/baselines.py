@@ -11,7 +11,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from features.ledger import Kind
+from features.events import pieces
+from features.ledger import Kind, Tier
 
 if TYPE_CHECKING:
     from features.events import Matrix, Vector
@@ -39,10 +40,12 @@ def past_spend(snapshot: Snapshot, customers: pl.Series) -> Vector:
 
 
 def linked_features(snapshot: Snapshot, customers: pl.Series) -> Matrix:
-    """What an analyst would compute from everybody's pooled records, float64[n, 24].
+    """What an analyst would compute from everybody's pooled records, float64[n, 34].
 
     Recency, tenure, frequency and spend in windows of 30, 60, 90, 180 and all days, and basket,
-    return, discount and outlet figures, most of them on a log scale.
+    return, discount and outlet figures, most of them on a log scale; and of pieces: tiers, how many
+    were seen for sale and how soon, interests and answers to offers, services. The latter are
+    zeros in a ledger that has none.
     """
     history = snapshot.history.with_columns(
         age=(pl.lit(snapshot.cut_off.date) - pl.col("date")).dt.total_days(),
@@ -74,7 +77,32 @@ def linked_features(snapshot: Snapshot, customers: pl.Series) -> Matrix:
         (1 - spend.sum() / pl.col("list_price").sum().clip(0.01)).clip(-1, 1).alias("discount"),
         pl.col("outlet").n_unique().cast(pl.Float64).alias("outlets"),
     ]
-    return _aligned(history.group_by("customer").agg(columns), customers)
+    rows = _aligned(history.group_by("customer").agg(columns), customers)
+    return np.hstack([rows, _aligned(_of_pieces(snapshot), customers)])
+
+
+def _of_pieces(snapshot: Snapshot) -> pl.DataFrame:
+    """Ten figures a customer that only pieces and waitlists have."""
+    bought, seen = pl.col("bought"), pl.col("confirmed") | pl.col("suspected")
+    scarce = pl.col("tier") == Tier.ALLOCATION.value
+    late = pl.col("age") <= _WINDOWS_DAYS[3]
+    everything = bought.sum().clip(1)
+    return (
+        pieces(snapshot)
+        .group_by("customer")
+        .agg(
+            (bought & scarce).sum().log1p().alias("allocation"),
+            (bought & scarce & late & ~seen).sum().log1p().alias("allocation_late"),
+            (bought & (pl.col("tier") == Tier.LIMITED.value)).sum().log1p().alias("limited"),
+            pl.col("confirmed").sum().log1p().alias("confirmed"),
+            pl.col("suspected").sum().log1p().alias("suspected"),
+            (seen.sum() / everything).alias("share_seen"),
+            (0.5 ** (pl.col("held_days") / 60)).filter(seen).sum().log1p().alias("soon"),
+            (pl.col("kind") == Kind.INTEREST.value).sum().log1p().alias("interests"),
+            pl.col("declined").sum().log1p().alias("declined"),
+            pl.col("serviced").sum().log1p().alias("serviced"),
+        )
+    )
 
 
 def fit_and_score_linked(x: Matrix, y: Vector, among: Matrix) -> Vector:

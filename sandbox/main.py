@@ -5,31 +5,43 @@ from __future__ import annotations
 import datetime as dt
 import json
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
-import polars as pl
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from features.errors import FeatureError
-from features.ledger import canonical_events
-from features.outcomes import Outcome, Thresholds, observe
-from features.snapshot import CutOff, Snapshot
+from features.outcomes import Outcome  # noqa: TC001  (typer reads it in annotations)
+from features.snapshot import CutOff
 from outlet_client.errors import OutletError
 from privacy.errors import PrivacyError
-from sandbox.market import DAYS, FIRST_DAY, simulated_ledger
+from sandbox.cases import CASE_DAY
+from sandbox.market import simulated_market
+from sandbox.market_plots import plot_marginals
 from sandbox.network import Settings
 from sandbox.one_night import one_night
 from sandbox.processes import ProcessFailed
 from sandbox.replay import ReplayFailed, ReplayReport, TrainOn, World, replay
-from sandbox.show import auc_table, lookups_table, plot_auc_by_epsilon, steps_table
+from sandbox.show import (
+    auc_table,
+    lookups_table,
+    plot_auc_by_epsilon,
+    plot_flipper_scores,
+    review_table,
+    steps_table,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sandbox.linkage import Quality
+    from sandbox.market import Market
+    from sandbox.one_night import OneNight
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -37,7 +49,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # they would print local variables: purchases, keys
     help=__doc__,
 )
-_out = Console()
+WIDTH = 118
+"""Of tables where there is no terminal."""
+
+_out = Console(width=None if sys.stdout.isatty() else WIDTH)
 _err = Console(stderr=True)
 
 PLOTTED = (0.25, 0.5, 1.0, 2.0, 4.0)
@@ -60,9 +75,17 @@ def _epsilon(text: str) -> float | None:
 def replay_command(  # noqa: PLR0913, PLR0917  (an argument is an option)
     ledger: Annotated[Path, typer.Option(help="Ledger, Parquet or CSV.")],
     labels: Annotated[Path, typer.Option(help="Labels with folds, CSV.")],
-    cutoff: Annotated[str, typer.Option(help="Last day that a feature may see, YYYY-MM-DD.")],
     target: Annotated[str, typer.Option(help="Column of the labels to predict.")],
     report: Annotated[Path, typer.Option(help="Where the figures go, JSON.")],
+    cutoff: Annotated[
+        str | None, typer.Option(help="Last day that a feature may see, YYYY-MM-DD.")
+    ] = None,
+    per_purchase: Annotated[  # noqa: FBT002  (a flag on the command line)
+        bool,
+        typer.Option(
+            "--per-purchase", help="Labels are of purchases: score each by its buyer, a day before."
+        ),
+    ] = False,
     epsilon: Annotated[str, typer.Option(help="Cost of one whole training, or inf.")] = "1",
     repeats: Annotated[int, typer.Option(min=1, help="Trainings per fold.")] = 3,
     train_on: Annotated[TrainOn, typer.Option(help="Whose outcomes train.")] = TrainOn.GIVEN,
@@ -73,6 +96,10 @@ def replay_command(  # noqa: PLR0913, PLR0917  (an argument is an option)
         Path | None, typer.Option(help="Client books as typed, CSV, to link customers by.")
     ] = None,
     region: Annotated[str, typer.Option(help="Of phones without a country.")] = "US",
+    starting: Annotated[
+        Outcome | None,
+        typer.Option("--starting-scorecard", help="Begin at this outcome's published scorecard."),
+    ] = None,
     band_noise: Annotated[
         float, typer.Option(min=0.0, help="Noise of points / an event's longest row; 0 is none.")
     ] = 0.0,
@@ -80,11 +107,28 @@ def replay_command(  # noqa: PLR0913, PLR0917  (an argument is an option)
 ) -> None:
     """Replays a real ledger as a network of its outlets and measures how its scores rank."""
     chosen = _epsilon(epsilon)
+    if per_purchase == (cutoff is not None):
+        raise typer.BadParameter("got both or neither of --cutoff and --per-purchase, expected one")
+    if per_purchase and processes:
+        raise typer.BadParameter("--processes: a purchase is no customer there; leave one out")
     try:
         world, quality = World.load(
-            ledger, labels, CutOff.parse(cutoff), target, registrations=registrations, region=region
+            ledger,
+            labels,
+            CASE_DAY if cutoff is None else CutOff.parse(cutoff),
+            target,
+            registrations=registrations,
+            region=region,
+            per_purchase=per_purchase,
         )
-        replayed = partial(_replay, world, target, band_noise=band_noise, linkage=quality)
+        replayed = partial(
+            _replay,
+            world,
+            target,
+            band_noise=band_noise,
+            linkage=quality,
+            starting={} if starting is None else {target: starting},
+        )
         found = replayed(chosen, repeats, train_on, processes=processes)
         report.write_text(json.dumps(found.as_json(), indent=2) + "\n")
         if plot is not None:
@@ -93,7 +137,7 @@ def replay_command(  # noqa: PLR0913, PLR0917  (an argument is an option)
     except (FeatureError, OutletError, PrivacyError, ReplayFailed, ProcessFailed) as error:
         _err.print(f"[bold red]error:[/] {error}", highlight=False)
         raise typer.Exit(1) from error
-    _out.print(auc_table(found.auc))
+    _out.print(auc_table({target: found.auc}))
     recall = "" if quality.recall is None else f", recall {quality.recall:.1%} over outlets"
     _out.print(
         f"Linked by token: {quality.entries} client-book entries, {quality.left_out} without a "
@@ -118,6 +162,7 @@ def _replay(
     *,
     band_noise: float,
     linkage: Quality,
+    starting: Mapping[str, Outcome],
     processes: bool = False,
 ) -> ReplayReport:
     """Runs a replay behind a progress bar; without noise, once is enough."""
@@ -127,17 +172,18 @@ def _replay(
     name = "without noise" if epsilon is None else f"epsilon {epsilon:g}"
     with _progress() as progress:
         task = progress.add_task(f"{target}, {name}", total=total)
-        return replay(
+        [found] = replay(
             world,
-            target=target,
+            targets=(target,),
             epsilon=epsilon,
             repeats=repeats,
             train_on=train_on,
             processes=processes,
             band_noise=band_noise,
-            linkage=linkage,
+            starting=starting,
             on_step=lambda _step: progress.advance(task),
         )
+    return replace(found, linkage=linkage)
 
 
 @app.command()
@@ -150,44 +196,45 @@ def night(
         bool, typer.Option("--json", help="Print the report as JSON.")
     ] = False,
 ) -> None:
-    """Runs one night of a small network on a ledger that the sandbox makes itself."""
+    """Runs one night of a small watch network on a market that the sandbox simulates."""
     folder = runs / dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H-%M-%S-%f")
     folder.mkdir(parents=True)
     random = np.random.default_rng(seed)
-    ledger = simulated_ledger(random, outlets=outlets, customers=customers)
-    last = FIRST_DAY + dt.timedelta(days=DAYS)
-    cut_off = CutOff(last - dt.timedelta(days=180))
-    events = canonical_events(ledger, "simulated ledger")
-    snapshot = Snapshot.take(events, cut_off, last)
-    people = snapshot.history["customer"].unique().sort()
-    judged = pl.DataFrame(
-        {
-            "customer_id": people,
-            "y": observe(Outcome.LOYAL, snapshot, people, Thresholds()),
-            "fold": random.integers(0, 5, len(people)),
-        }
-    )
-    world = World.of(events, judged, cut_off, last)
+    market = simulated_market(random, outlets=outlets, customers=customers)
+    world = World.of_market(market, random)
     with _progress() as progress:
         task = progress.add_task("night", total=2 * Settings.of_a_year().hq.rounds + 7)
         found = one_night(
-            world, folder, on_release=lambda done: progress.update(task, completed=done)
+            market, world, folder, on_release=lambda done: progress.update(task, completed=done)
         )
     body = found.as_json()
     (folder / "report.json").write_text(json.dumps(body, indent=2) + "\n")
+    pictures = _pictures(market, found, folder)
     if as_json:
         sys.stdout.write(json.dumps(body, indent=2) + "\n")
     else:
         _out.print(steps_table(found.night.steps, found.rho_before))
-        if found.lookups:
-            _out.print(lookups_table(found.lookups))
         if found.auc:
             _out.print(auc_table(found.auc))
-        for line in found.sentences():
-            _out.print(line, highlight=False)
-        _out.print(f"Report: {folder / 'report.json'}", highlight=False, soft_wrap=True)
+        if found.verdicts:
+            _out.print(review_table(found.verdicts))
+        if found.lookups:
+            _out.print(lookups_table(found.lookups))
+        for line in (*found.sentences(), f"Report: {folder / 'report.json'}", *pictures):
+            _out.print(line, highlight=False, soft_wrap=True)
     if found.night.ended != "complete":
         raise typer.Exit(1)
+
+
+def _pictures(market: Market, found: OneNight, folder: Path) -> list[str]:
+    """Draws the market and the flipper scores; says where."""
+    plot_marginals(market, folder / "market.png")
+    said = [f"The market: {folder / 'market.png'}"]
+    if found.plotted is not None:
+        plot_flipper_scores(*found.plotted, folder / "flipper_risk.png")
+        said.append(f"Scores against the truth: {folder / 'flipper_risk.png'}")
+        said.append(f"What HQ may know of it: escapement-hq report --home {folder / 'hq'}")
+    return said
 
 
 def _progress() -> Progress:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import partial
 from hashlib import sha256
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from features.bands import BandPolicy
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from features.events import EventFeatures
+    from features.outcomes import Outcome
     from privacy.budget import Ledger
     from server.hq.report import NightReport, Step
 
@@ -81,6 +83,7 @@ class Settings:
         delta: float,
         rounds: int | None = None,
         band_noise: float = 0.0,
+        starting: Mapping[str, Outcome] = MappingProxyType({}),
     ) -> Settings:
         """All of a budget in one training.
 
@@ -89,6 +92,7 @@ class Settings:
             delta: Its failure probability.
             rounds: Gradient rounds; the default where None.
             band_noise: Of points, as a multiple of each number's cap; 0 for none.
+            starting: The published starting scorecards that outcomes begin at.
         """
         spend = 1.0 if epsilon is None else epsilon
         silent = frozenset(Purpose) if epsilon is None else frozenset[Purpose]()
@@ -100,6 +104,7 @@ class Settings:
             trainings_a_year=1,
             band_noise=band_noise,
             noiseless=epsilon is None,
+            starting=dict(starting),
         )
         if rounds is not None:
             hq = hq.model_copy(update={"rounds": rounds})

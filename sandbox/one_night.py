@@ -1,6 +1,7 @@
-"""A night of a small network of real processes, three look-ups, and a withdrawal by the next night.
+"""A night of a small watch network of real processes, look-ups, and a withdrawal by the next night.
 
 Trained on home outcomes as a year's policy pays for it; the bands are as of the market's last day.
+The market's truth is used to choose whom to look up and to judge the bands, and nowhere else.
 """
 
 from __future__ import annotations
@@ -13,7 +14,12 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import polars as pl
 
+from features.bands import BandPolicy, scheme_of
+from features.calibration import NEWCOMER_EVENTS
+from features.events import pieces
+from features.ledger import Tier
 from features.outcomes import Outcome
+from features.snapshot import Snapshot
 from privacy.units import Purpose, Unit
 from sandbox.baselines import auc
 from sandbox.network import Settings
@@ -28,14 +34,92 @@ if TYPE_CHECKING:
 
     from features.events import Vector
     from privacy.budget import Ledger
+    from sandbox.market import Market
     from server.hq.report import NightReport
 
 NEWCOMER = "newcomer"
-MET_AT = 3
-"""Outlets at which the customer who is looked up has bought."""
-
+OUTCOMES = (Outcome.LOYAL.value, Outcome.FLIPPED.value)
 HELD_OUT = 0
 """The fold that is in no training sum."""
+
+REVIEW = "review"
+MET_AT = 2
+"""Outlets at which the collector who is looked up has bought."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How right `review` was of some customers, by the market's truth: who resells for profit.
+
+    Attributes:
+        customers: How many they are.
+        flippers: How many of them resell for profit.
+        review: How many are in the band.
+        precision: Share of the band that does resell for profit; None of an empty band.
+        recall: Share of those who do that is in the band; None where nobody does.
+        falsely_accused: Share of those who do not that is in the band; None likewise.
+    """
+
+    customers: int
+    flippers: int
+    review: int
+    precision: float | None
+    recall: float | None
+    falsely_accused: float | None
+
+    @classmethod
+    def of(cls, review: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_]) -> Self:
+        """Counts.
+
+        Args:
+            review: bool[n], who is in the band.
+            truth: bool[n], who resells for profit.
+        """
+
+        def share(part: npt.NDArray[np.bool_], whole: npt.NDArray[np.bool_]) -> float | None:
+            return float(part[whole].mean()) if whole.any() else None
+
+        return cls(
+            len(truth), int(truth.sum()), int(review.sum()),
+            share(truth, review), share(review, truth), share(review, ~truth),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """What staff were told of one customer.
+
+    Attributes:
+        case: Who the customer is to the outlet.
+        outlet: Where the look-up was.
+        known_locally: Whether the outlet has a row of the customer.
+        status: "known" or "not in the network".
+        eligibility: The band; "" where there is none.
+        flipper_risk: Likewise.
+        allows: What the outlet's policy says to a piece by allocation only, and what staff may say.
+    """
+
+    case: str
+    outlet: str
+    known_locally: bool
+    status: str
+    eligibility: str
+    flipper_risk: str
+    allows: str
+
+    @classmethod
+    def of(cls, case: str, outlet: str, said: Mapping[str, Any], *, known_locally: bool) -> Self:
+        """Reads what `escapement-outlet lookup --json` printed."""
+        bands = {band["score"]: band["band"] for band in said["bands"]}
+        return cls(
+            case,
+            outlet,
+            known_locally,
+            said["status"],
+            bands.get("eligibility", ""),
+            bands.get("flipper_risk", ""),
+            "{decision}: {say}".format(**said["allocation"]),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +130,10 @@ class OneNight:
         night: HQ's own report.
         ledger: The office's ledger afterwards.
         at: When, in Unix seconds.
-        auc: Against the sandbox's truth; empty where the night did not end.
+        auc: By outcome, against what all outlets saw; empty where the night did not end.
+        verdicts: How right `review` was: everybody, newcomers, regulars.
+        plotted: Of flipper risk, for a plot: scores as of the cut-off, float64[n]; who resells for
+            profit, bool[n]; where bands begin.
         world: What it ran on.
         lookups: What staff were told, one a case.
         seconds: How long it took.
@@ -55,7 +142,9 @@ class OneNight:
     night: NightReport
     ledger: Ledger
     at: int
-    auc: dict[str, Spread]
+    auc: dict[str, dict[str, Spread]]
+    verdicts: dict[str, Verdict]
+    plotted: tuple[Vector, npt.NDArray[np.bool_], tuple[float, ...]] | None
     world: World
     lookups: list[Lookup]
     seconds: float
@@ -71,23 +160,22 @@ class OneNight:
         if self.night.ended != "complete":
             lines.append(f"The night ended early. {self.night.ended}")
         for outcome, judged in self.night.calibrations.items():
-            if judged.auc is not None and judged.auc_noise_sd is not None:
+            if judged.cuts[0] == np.inf:
                 lines.append(
-                    f"HQ's own view of {outcome}, from private counts: AUC {judged.auc:.2f}, noise "
-                    f"alone may move it by {judged.auc_noise_sd:.2f}."
+                    f"Too few customers for this noise: no band of {outcome} can be told, so all "
+                    "read 'new'."
                 )
         guarantee = self.ledger.policy.guarantee(Unit.CUSTOMER)
         spent = self.ledger.epsilon(Unit.CUSTOMER, self.at)
         rho = float(self.ledger.spent_in_unit(Unit.CUSTOMER, self.at))
+        left = float(self.ledger.remaining(Purpose.TRAINING, self.at))
         lines.append(
             f"Privacy ledger: rho {rho:.5f} of {float(guarantee.rho()):.5f} spent this year, "
-            f"epsilon {spent:.2f} of "
-            f"{guarantee.epsilon:g} at delta {guarantee.delta:g}."
+            f"epsilon {spent:.2f} of {guarantee.epsilon:g} at delta {guarantee.delta:g}; left for "
+            f"training: rho {left:.5f}."
             if spent is not None
             else "Privacy ledger: a customer sum had no noise, so that no epsilon holds."
         )
-        left = self.ledger.remaining(Purpose.TRAINING, self.at)
-        lines.append(f"Left for training this year: rho {float(left):.5f}.")
         event = self.ledger.policy.guarantee(Unit.EVENT)
         told = self.ledger.epsilon(Unit.EVENT, self.at)
         lines.append(
@@ -102,7 +190,6 @@ class OneNight:
         guarantee = self.ledger.policy.guarantee(Unit.CUSTOMER)
         return {
             **self.night.as_json(),
-            "target": Outcome.LOYAL.value,
             "cutoff": str(self.world.snapshot.cut_off),
             "outlets": len(self.world.outlets),
             "customers": len(self.world.customers),
@@ -119,119 +206,171 @@ class OneNight:
                 if purpose.unit is Unit.CUSTOMER
             },
             "lookups": [asdict(found) for found in self.lookups],
-            "auc": {name: asdict(spread) for name, spread in self.auc.items()},
+            "review": {group: asdict(found) for group, found in self.verdicts.items()},
+            "auc": {
+                outcome: {name: asdict(spread) for name, spread in figures.items()}
+                for outcome, figures in self.auc.items()
+            },
             "seconds": self.seconds,
             "peak_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Lookup:
-    """What staff were told of one customer.
-
-    Attributes:
-        case: Who the customer is to the outlet.
-        outlet: Where the look-up was.
-        status: "known" or "not in the network".
-        bands: By score.
-        allows: By score, in a sentence.
-    """
-
-    case: str
-    outlet: str
-    status: str
-    bands: dict[str, str]
-    allows: dict[str, str]
-
-    @classmethod
-    def of(cls, case: str, outlet: str, said: Mapping[str, Any]) -> Self:
-        """Reads what `escapement-outlet lookup --json` printed."""
-        bands = {band["score"]: band for band in said["bands"]}
-        return cls(
-            case,
-            outlet,
-            said["status"],
-            {score: band["band"] for score, band in bands.items()},
-            {score: band["allows"] for score, band in bands.items()},
-        )
-
-
 def one_night(
-    world: World, folder: Path, on_release: Callable[[int], None] = lambda _count: None
+    market: Market,
+    world: World,
+    folder: Path,
+    on_release: Callable[[int], None] = lambda _count: None,
 ) -> OneNight:
     """Runs a night, looks customers up, withdraws one, and runs the next night.
 
     Args:
-        world: A ledger as its outlets hold it.
+        market: With the truth.
+        world: The market as its outlets hold it.
         folder: Where hq/, office/ and outlets/ keep their state.
         on_release: Called now and then with the number of releases made so far.
     """
     began = time.monotonic()
-    outcomes = (Outcome.LOYAL.value, Outcome.LAPSED.value)
     test = world.fold == HELD_OUT
-    y = {outcome: world.outcomes(TrainOn.HOME, outcome) for outcome in outcomes}
+    y = {outcome: world.outcomes(TrainOn.HOME, outcome) for outcome in OUTCOMES}
     cut_off, as_of = str(world.snapshot.cut_off), world.snapshot.horizon_end.isoformat()
     network = Processes.enrol(folder, world, y, ~test, Settings.of_a_year())
     try:
         network.add_newcomer(NEWCOMER)
         night = network.night(f"night-{cut_off}", cut_off, as_of, on_release)
-        lookups = _look_up(network, world) if night.book is not None else []
+        verdicts = _verdicts(network, market, world)
+        lookups = _look_up(network, market, world) if night.book is not None else []
     finally:
         network.stop()
-    ledger = network.ledger()
+    scores = _scores(network, world, night)
+    model = network.standing(Outcome.FLIPPED)
+    cuts = None if model is None else model.cuts
+    flipper = scores[OUTCOMES.index(Outcome.FLIPPED)] if scores else None
     return OneNight(
         night,
-        ledger,
+        network.ledger(),
         int(time.time()),
-        _figures(network, world, night, y[Outcome.LOYAL.value], test),
+        _figures(world, night, scores, y, test),
+        verdicts,
+        None
+        if flipper is None or cuts is None
+        else (flipper, _flips(market, world.customers), cuts),
         world,
         lookups,
         round(time.monotonic() - began, 2),
     )
 
 
-def _look_up(network: Processes, world: World) -> list[Lookup]:
-    """Somebody met at three outlets, at a fourth; a newcomer; and who withdrew, a night later."""
-    events = world.snapshot.history
-    met = events.group_by("customer").agg(pl.col("outlet").unique())
-    most = met.filter(pl.col("outlet").list.len() >= MET_AT).sort("customer").row(0, named=True)
-    traveller, places = address_of(most["customer"]), set(most["outlet"])
-    elsewhere = next((name for name in world.outlets if name not in places), None)
-    home = sorted(places)[0]
-    found = [Lookup.of("bought here and elsewhere", home, network.look_up(home, traveller))]
-    if elsewhere is not None:
-        case = f"bought at {len(places)} other outlets, never seen here"
-        said = network.look_up(elsewhere, traveller, consent=True)
-        found.append(Lookup.of(case, elsewhere, said))
-    newcomer = address_of(NEWCOMER)
-    place = next(iter(world.outlets))
-    found.append(Lookup.of("newcomer", place, network.look_up(place, newcomer)))
-    network.withdraw(home, traveller)
-    network.night("the-night-after", str(world.snapshot.cut_off), str(world.snapshot.horizon_end))
-    for name in (home, elsewhere):
-        if name is not None:
-            case = f"withdrew at {home}, a night later"
-            found.append(Lookup.of(case, name, network.look_up(name, traveller)))
+def _look_up(network: Processes, market: Market, world: World) -> list[Lookup]:
+    """A collector, a flipper known elsewhere, a newcomer; and who withdrew, a night later."""
+    scarce = market.references.filter(pl.col("tier") == Tier.ALLOCATION.value)["reference"][0]
+    places = (
+        pieces(world.snapshot)
+        .group_by("customer")
+        .agg(pl.col("outlet").unique(), pl.col("bought").sum(), resold=pl.col("confirmed").sum())
+    )
+    known = places.join(market.people, left_on="customer", right_on="customer_id")
+    met_at, outlets = pl.col("outlet").list.len(), len(world.outlets)
+    found: list[Lookup] = []
+
+    def ask(case: str, outlet: str, customer: str, *, here: bool, consent: bool = False) -> None:
+        said = network.look_up(outlet, address_of(customer), scarce, consent=consent)
+        found.append(Lookup.of(case, outlet, said, known_locally=here))
+
+    collector = known.filter(
+        (pl.col("persona") == "collector") & (met_at == MET_AT) & (pl.col("resold") == 0)
+    ).sort("bought", "customer")
+    flipper = known.filter(pl.col("flips") & (met_at < outlets)).sort(
+        "resold", "customer", descending=[True, False]
+    )
+    usual = collector.row(len(collector) // 2, named=True) if len(collector) else None
+    if usual is not None:
+        ask(
+            "collector, buys here and at another",
+            min(usual["outlet"]),
+            usual["customer"],
+            here=True,
+        )
+    if len(flipper):
+        most = flipper.row(0, named=True)
+        case = f"{most['resold']} confirmed resales, all elsewhere"
+        abroad = min(set(world.outlets) - set(most["outlet"]))
+        ask(case, abroad, most["customer"], here=False, consent=True)
+    ask("newcomer", next(iter(world.outlets)), NEWCOMER, here=False)
+    if usual is not None:
+        home, customer = min(usual["outlet"]), usual["customer"]
+        network.withdraw(home, address_of(customer))
+        cut_off, as_of = world.snapshot.cut_off, world.snapshot.horizon_end
+        network.night("the-night-after", str(cut_off), as_of.isoformat())
+        ask("the collector, who withdrew: a night later", home, customer, here=True)
     return found
 
 
-def _figures(
-    network: Processes,
-    world: World,
-    night: NightReport,
-    y: Vector,
-    test: npt.NDArray[np.bool_],
-) -> dict[str, Spread]:
-    """AUC of the network's scores, as of the cut-off, and of what they are held against."""
-    if night.code is None or night.points is None:
+def _today(world: World) -> pl.DataFrame:
+    """All outlets' pieces as of the market's last day."""
+    last = world.snapshot.horizon_end
+    whole = pl.concat([world.snapshot.history, world.snapshot.future])
+    return pieces(Snapshot.take(whole, type(world.snapshot.cut_off)(last), last))
+
+
+def _flips(market: Market, customers: pl.Series) -> npt.NDArray[np.bool_]:
+    """Who resells for profit, bool[n]: the market's truth."""
+    truth = market.people.filter("flips")["customer_id"]
+    return customers.is_in(truth.implode()).to_numpy()
+
+
+def _verdicts(network: Processes, market: Market, world: World) -> dict[str, Verdict]:
+    """How right the published bands are; by groups of who has been seen how often, anywhere."""
+    everybody = pl.concat([world.snapshot.history, world.snapshot.future])["customer"].unique()
+    customers = everybody.sort()
+    slots, model = network.slots(customers), network.standing(Outcome.FLIPPED)
+    if model is None or model.bands is None:
         return {}
+    bands = model.bands
+    listed = (slots >= 0) & (slots < len(bands))
+    review = bands[slots[listed]] == scheme_of(Outcome.FLIPPED, BandPolicy()).bands.index(REVIEW)
+    truth = _flips(market, customers.filter(listed))
+    seen = _today(world).group_by("customer").len()
+    count = customers.filter(listed).alias("customer").to_frame()
+    count = count.join(seen, on="customer", how="left", maintain_order="left").fill_null(0)
+    regular = (count["len"] >= NEWCOMER_EVENTS).to_numpy()
+    return {
+        "everybody": Verdict.of(review, truth),
+        "newcomers": Verdict.of(review[~regular], truth[~regular]),
+        "regulars": Verdict.of(review[regular], truth[regular]),
+    }
+
+
+def _scores(network: Processes, world: World, night: NightReport) -> list[Vector]:
+    """The network's scores as of the cut-off, float64[n] an outcome; none if it ended early."""
+    if night.code is None or night.points is None:
+        return []
     estimate = night.code.estimate(night.points.values, night.points.noise_sd)
     slots = network.slots(world.customers)
+    return [np.where(slots >= 0, score[slots], 0.0) for score in night.code.scores(estimate)]
+
+
+def _figures(
+    world: World,
+    night: NightReport,
+    scores: list[Vector],
+    y: Mapping[str, Vector],
+    test: npt.NDArray[np.bool_],
+) -> dict[str, dict[str, Spread]]:
+    """AUC of the network's scores, as of the cut-off, and of what they are held against."""
+    if night.code is None or not scores:
+        return {}
     home_x = world.home_features()
-    values = {
-        "network": np.where(slots >= 0, night.code.scores(estimate)[0][slots], 0.0),
-        "shared_model_home_events": night.code.cards[0].score(home_x),
-        **baselines(world, home_x, y, test),
-    }
-    figures = {name: auc(world.y[test], score[test]) for name, score in values.items()}
-    return {name: Spread.over([found]) for name, found in figures.items() if found is not None}
+    found: dict[str, dict[str, Spread]] = {}
+    for outcome, score, card in zip(OUTCOMES, scores, night.code.cards, strict=True):
+        values = {
+            "network": score,
+            "shared_model_home_events": card.score(home_x),
+            **baselines(world, outcome, home_x, y[outcome], test),
+        }
+        truth = world.given[outcome][test]
+        figures = {name: auc(truth, value[test]) for name, value in values.items()}
+        found[outcome] = {
+            name: Spread.over([figure]) for name, figure in figures.items() if figure is not None
+        }
+    return found

@@ -19,11 +19,12 @@ import time
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
+from features.ledger import SIGHTINGS
 from features.scorecard import Scorecard
 from outlet_client.consent import Consent
 from outlet_client.people import People
@@ -38,7 +39,7 @@ from server.hq.banding import Judgement
 from server.hq.directory import Registry
 from server.hq.night import points_code
 from server.hq.report import NightReport, Step
-from server.hq.store import HqStore
+from server.hq.store import HqStore, Model
 from server.hq.training import Evaluation
 from server.office.ledger_store import OfficeStore
 
@@ -115,21 +116,16 @@ class Processes:
         introduce(hq, office)
         most = max(own.history["customer"].n_unique() for own in world.outlets.values())
         messages = SPARE_MESSAGES + most
+        whole = pl.concat([world.snapshot.history, world.snapshot.future])
+        tiers = whole.select("reference", "tier").drop_nulls().unique("reference").sort("reference")
         horizon = (world.snapshot.horizon_end - world.snapshot.cut_off.date).days
         for name, own in world.outlets.items():
             ring = Keyring(made.outlet(name), Kind.OUTLET)
             ring.create(name, "", at)
             introduce(ring, hq)
             introduce(ring, office)
-            pl.concat([own.history, own.future]).select(
-                customer_id="customer",
-                outlet_id="outlet",
-                purchased_at="date",
-                price="price",
-                list_price="list_price",
-                is_return=pl.col("kind") == "return",
-                basket_id="basket",
-            ).write_parquet(ring.folder / "ledger.parquet")
+            _write_ledger(ring.folder, own)
+            tiers.write_csv(ring.folder / "references.csv")
             _write_people(ring, own, at)
             pl.DataFrame({"customer_id": world.customers, **outcomes}).filter(
                 pl.Series(training)
@@ -138,6 +134,8 @@ class Processes:
                 ring.folder / "escapement.toml",
                 {
                     "ledger": "ledger.parquet",
+                    "references": "references.csv",
+                    "sightings": "sightings.csv",
                     "clients": "clients.csv",
                     "evaluations_a_night": messages,
                     "outcomes": "outcomes.csv",
@@ -248,19 +246,23 @@ class Processes:
         people.record_consents([Consent(key, NOTICE, at, "sandbox")])
         people.close()
 
-    def look_up(self, outlet: str, email: str, *, consent: bool = False) -> dict[str, object]:
+    def look_up(
+        self, outlet: str, email: str, reference: str | None = None, *, consent: bool = False
+    ) -> dict[str, Any]:
         """What staff at an outlet are told, by the outlet's own command.
 
         Args:
             outlet: Its name.
             email: The customer's.
+            reference: What the customer asks for, if anything.
             consent: Whether consent is recorded first, as for somebody never seen there.
 
         Raises:
             ProcessFailed: If the command failed.
         """
         agreed = ["--consent", NOTICE, "--by", "sandbox"] if consent else []
-        said = self._run(outlet, "lookup", "--email", email, "--json", *agreed)
+        asked = [] if reference is None else ["--reference", reference]
+        said = self._run(outlet, "lookup", "--email", email, "--json", *agreed, *asked)
         return dict(json.loads(said))
 
     def withdraw(self, outlet: str, email: str) -> None:
@@ -364,6 +366,13 @@ class Processes:
         store.close()
         return report
 
+    def standing(self, outcome: str) -> Model | None:
+        """What stands for an outcome at HQ: its cuts, and each slot's latest band."""
+        store = self._hq_store()
+        model = store.model(outcome)
+        store.close()
+        return model
+
     def slots(self, customers: pl.Series) -> npt.NDArray[np.int64]:
         """The slot of each customer at HQ, int64[n]; -1 where there is none.
 
@@ -422,6 +431,19 @@ def introduce(one: Keyring, other: Keyring) -> None:
 def address_of(customer: str) -> str:
     """The e-mail address by which a simulated customer is known everywhere."""
     return f"{customer.lower()}@customers.example"
+
+
+def _write_ledger(folder: Path, own: Snapshot) -> None:
+    """An outlet's ledger and the sightings it holds, as its own programs read them."""
+    rows = pl.concat([own.history, own.future])
+    seen = pl.col("kind").is_in(list(SIGHTINGS))
+    rows.filter(~seen).select(
+        "kind", "price", "list_price", "serial", "reference",
+        customer_id="customer", outlet_id="outlet", purchased_at="date", basket_id="basket",
+    ).write_parquet(folder / "ledger.parquet")  # fmt: skip
+    rows.filter(seen).select("serial", seen_at="date", status="kind").write_csv(
+        folder / "sightings.csv"
+    )
 
 
 def _write_people(ring: Keyring, own: Snapshot, at: dt.datetime) -> None:

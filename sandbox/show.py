@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import TYPE_CHECKING
 
+import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from privacy.units import Purpose, Unit
+from privacy.units import Unit
+from sandbox.one_night import REVIEW
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from sandbox.one_night import Lookup
+    import numpy.typing as npt
+
+    from features.events import Vector
+    from sandbox.one_night import Lookup, Verdict
     from sandbox.replay import ReplayReport, Spread
     from server.hq.report import Step
 
@@ -26,69 +32,129 @@ NAMES = {
 }
 
 
-def auc_table(auc: Mapping[str, Spread]) -> Table:
-    """The figures of a replay, one row a contender."""
+def auc_table(auc: Mapping[str, Mapping[str, Spread]]) -> Table:
+    """The figures of a replay or a night, one row a contender, one column a target."""
     title = "AUC on customers who were in no training sum"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     table.add_column("score")
-    table.add_column("AUC", justify="right")
-    spread = any(figure.sd > 0 for figure in auc.values())
-    if spread:
-        table.add_column("sd", justify="right")
+    for target in auc:
+        table.add_column(target, justify="right")
     for name, label in NAMES.items():
-        figure = auc[name]
-        table.add_row(label, f"{figure.mean:.4f}", *([f"{figure.sd:.4f}"] if spread else []))
+        cells = [figures[name] for figures in auc.values()]
+        table.add_row(
+            label,
+            *(f"{one.mean:.3f}" + (f" sd {one.sd:.3f}" if one.sd else "") for one in cells),
+        )
     return table
 
 
 def steps_table(steps: Sequence[Step], remaining: float) -> Table:
-    """A night's releases, one row each.
+    """A night's releases, one row for those in a row for one purpose.
 
     Args:
         steps: The night's.
         remaining: The year's rho for a customer before the night, for the last column.
     """
     table = Table(title="Releases of the night", title_justify="left", box=SIMPLE_HEAD)
-    table.add_column("release", no_wrap=True)
-    for column in ("outlets", "absent", "clipped*", "signal\nto noise", "rho", "left\nthis year"):
+    table.add_column("releases", no_wrap=True)
+    for column in ("outlets", "absent", "clipped", "signal to noise", "rho", "left this year"):
         table.add_column(column, justify="right", no_wrap=True)
-    shares: list[float] = []
-    rounds = 0
-    for step in steps:
-        rho = 0.0 if step.rho is None else float(step.rho)
-        of_event = step.purpose.unit is Unit.EVENT
+    for purpose, group in groupby(steps, key=lambda step: step.purpose):
+        alike = list(group)
+        rho = sum(0.0 if step.rho is None else float(step.rho) for step in alike)
+        of_event = purpose.unit is Unit.EVENT
         remaining -= 0.0 if of_event else rho
-        name = step.purpose.value
-        if step.purpose is Purpose.TRAINING:
-            rounds += 1
-            name = f"round {rounds}"
-        if step.clipped is not None:
-            shares.append(step.clipped)
+        clipped = [step.clipped for step in alike if step.clipped is not None]
+        signal = [step.signal_to_noise for step in alike if step.signal_to_noise is not None]
         table.add_row(
-            name,
-            str(step.outlets),
-            str(sum(step.failures.values())),
-            "" if step.clipped is None else f"{max(0.0, sum(shares) / len(shares)):.0%}",
-            "" if step.signal_to_noise is None else f"{step.signal_to_noise:.2f}",
-            "no noise" if step.rho is None else f"{rho:.5f}",
+            f"{len(alike)} {purpose.value}",
+            str(min(step.outlets for step in alike)),
+            str(sum(sum(step.failures.values()) for step in alike)),
+            f"{max(0.0, sum(clipped) / len(clipped)):.0%}" if clipped else "",
+            f"{sum(signal) / len(signal):.1f}" if signal else "",
+            f"{rho:.5f}" if all(step.rho is not None for step in alike) else "no noise",
             "an event's" if of_event else f"{remaining:.5f}",
         )
-    table.caption = "* mean of the rounds so far, from noisy releases"
     return table
 
 
 def lookups_table(lookups: Sequence[Lookup]) -> Table:
     """What staff were told, one row a look-up."""
-    table = Table(title="What staff were told", title_justify="left", box=SIMPLE_HEAD)
+    title = "What staff were told, of a piece by allocation only"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     table.add_column("at", no_wrap=True)
-    table.add_column("customer", max_width=30)
-    table.add_column("eligibility: what it allows", max_width=42)
+    table.add_column("customer", no_wrap=True)
+    table.add_column("eligibility", no_wrap=True)
+    table.add_column("flipper risk", no_wrap=True)
+    table.add_column("the policy")
+    said: dict[str, str] = {}
     for found in lookups:
-        said = found.status
-        if "eligibility" in found.bands:
-            said = f"{found.bands['eligibility']}: {found.allows['eligibility']}"
-        table.add_row(found.outlet, found.case, said)
+        decision, _, sentence = found.allows.partition(": ")
+        said[decision] = sentence
+        bands = (found.eligibility or found.status, found.flipper_risk)
+        table.add_row(found.outlet, found.case, *bands, decision)
+    table.caption = "\n".join(f"To say, {one}: {sentence}" for one, sentence in said.items())
+    table.caption_justify = "left"
     return table
+
+
+def review_table(verdicts: Mapping[str, Verdict]) -> Table:
+    """How right the band `review` is by the market's truth, one row a group."""
+    title = "The band 'review' against the market's truth: who resells for profit"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+    table.add_column("customers")
+    for column in ("all", "flippers", "in review", "precision", "recall", "wrongly in review"):
+        table.add_column(column, justify="right")
+    for group, found in verdicts.items():
+        shares = (found.precision, found.recall, found.falsely_accused)
+        table.add_row(
+            group,
+            *(f"{count:,}" for count in (found.customers, found.flippers, found.review)),
+            *("-" if share is None else f"{share:.1%}" for share in shares),
+        )
+    return table
+
+
+def plot_flipper_scores(
+    scores: Vector, flips: npt.NDArray[np.bool_], cuts: Sequence[float], path: Path
+) -> None:
+    """Draws the flipper-risk score of those who resell for profit and of the others.
+
+    Args:
+        scores: float64[n], in points.
+        flips: bool[n], the market's truth.
+        cuts: Where bands begin, in points; infinite where nobody reaches one.
+        path: A PNG file.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(1.4, 1))
+    low, high = np.quantile(scores, [0.0005, 0.9995])
+    edges = np.linspace(low, high, 50)
+    groups = (("do not", ~flips, "#8a8a8a"), ("resell for profit", flips, "#c1121f"))
+    for label, chosen, color in groups:
+        shares = np.histogram(scores[chosen], edges)[0] / max(int(chosen.sum()), 1)
+        left.stairs(shares, edges, fill=True, alpha=0.3, color=color)
+        left.stairs(shares, edges, color=color, label=f"{label} ({int(chosen.sum()):,})")
+    for name, cut in zip(("elevated", REVIEW), cuts, strict=True):
+        if np.isfinite(cut):
+            left.axvline(cut, color="#222222", linewidth=1)
+            left.annotate(f" {name}", (cut, 1), xycoords=("data", "axes fraction"), va="top")
+    left.set_xlabel("flipper-risk score in points, as of the cut-off")
+    left.set_ylabel("share of the group, a bin")
+    left.legend(frameon=False)
+    order = np.argsort(-scores)
+    found = np.cumsum(flips[order])
+    top = np.arange(1, len(order) + 1)
+    right.plot(top / len(order), found / max(int(flips.sum()), 1), color="#1b4965")
+    right.plot([0, 1], [0, 1], color="#8a8a8a", linestyle=":")
+    right.set_xlabel("share of customers, highest scores first")
+    right.set_ylabel("share of those who resell for profit")
+    for axes in (left, right):
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.suptitle("Flipper risk against the market's truth", x=0.01, ha="left")
+    figure.savefig(path, dpi=120)
 
 
 def plot_auc_by_epsilon(reports: Sequence[ReplayReport], path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Small networks on a simulated ledger, for tests of whole nights."""
+"""Small networks on a simulated market, for tests of whole nights."""
 
 from __future__ import annotations
 
@@ -12,22 +12,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from features.ledger import canonical_events
+from features.events import pieces, positions, scarcity
 from features.outcomes import Outcome, Thresholds, observe
 from features.snapshot import CutOff, Snapshot
 from privacy.units import Purpose
-from sandbox.market import DAYS, FIRST_DAY, simulated_ledger
+from sandbox.market import DAYS, FIRST_DAY, simulated_market
 from sandbox.network import ONE_TRAINING_SHARES, Network, Settings
-from sandbox.replay import World
+from sandbox.replay import FOLDS, HORIZON_DAYS, World, market_events
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from features.events import Vector
     from sandbox.local_grid import Drop
 
-LAST = FIRST_DAY + dt.timedelta(days=DAYS)
-CUT_OFF = CutOff(LAST - dt.timedelta(days=180))
-TARGET, SECOND = Outcome.LOYAL.value, Outcome.LAPSED.value
+LAST = FIRST_DAY + dt.timedelta(days=DAYS - 1)
+CUT_OFF = CutOff(LAST - dt.timedelta(days=HORIZON_DAYS))
+TARGET, SECOND = Outcome.LOYAL.value, Outcome.FLIPPED.value
 
 
 def world_of(events: pl.DataFrame) -> World:
@@ -37,8 +38,11 @@ def world_of(events: pl.DataFrame) -> World:
     judged = pl.DataFrame(
         {
             "customer_id": people,
-            "y": observe(Outcome.LOYAL, snapshot, people, Thresholds()),
-            "fold": np.arange(len(people)) % 5,
+            **{
+                outcome: observe(Outcome.named(outcome), snapshot, people, Thresholds())
+                for outcome in (TARGET, SECOND)
+            },
+            "fold": np.arange(len(people)) % FOLDS,
         }
     )
     return World.of(events, judged, CUT_OFF, LAST)
@@ -47,8 +51,18 @@ def world_of(events: pl.DataFrame) -> World:
 @cache
 def small_world(outlets: int = 4, customers: int = 400) -> World:
     """A simulated market, the same at every call."""
-    ledger = simulated_ledger(np.random.default_rng(3), outlets=outlets, customers=customers)
-    return world_of(canonical_events(ledger, "simulated"))
+    random = np.random.default_rng(3)
+    return world_of(market_events(simulated_market(random, outlets=outlets, customers=customers)))
+
+
+def made_up_flips(world: World) -> Vector:
+    """A second outcome of about one customer in five: mostly of those who bought a scarce piece.
+
+    What a market of 400 shows of flips is ten customers, too few to tell two scorecards apart.
+    """
+    scarce = pieces(world.snapshot).filter("bought", scarcity() > 0)["customer"].unique()
+    likely = np.where(positions(world.customers, scarce) >= 0, 0.7, 0.02)
+    return (np.random.default_rng(5).random(len(likely)) < likely).astype(np.float64)
 
 
 def banded_settings(epsilon: float | None, rounds: int = 2, band_noise: float = 0.0) -> Settings:
@@ -75,10 +89,10 @@ def small_network(
     clock: Callable[[], float] = time.time,
     outcomes: Sequence[str] = (TARGET,),
 ) -> Network:
-    """A network on `small_world`, everybody in training; lapsed is who is not loyal."""
+    """A network on `small_world`, everybody in training; the flips are made up."""
     world = world or small_world()
     everybody = np.ones(len(world.customers), dtype=bool)
-    y = {TARGET: world.y, SECOND: 1 - world.y}
+    y = {TARGET: world.given[TARGET], SECOND: made_up_flips(world)}
     return Network.build(
         world.members({outcome: y[outcome] for outcome in outcomes}, everybody),
         world.customers,

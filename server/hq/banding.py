@@ -7,14 +7,14 @@ What people see is a `Judgement`, made of a `CustomerRelease`.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 
-from features.bands import UNKNOWN, BandPolicy, assign, pack, schemes
-from features.calibration import Calibration, ReliabilityRow, fine_bins
-from features.outcomes import Outcome
+from features.accuracy import Accuracy, ReliabilityRow, accuracy, auc_of_cells, reliability
+from features.bands import UNKNOWN, BandPolicy, assign, pack, scheme_of
+from features.calibration import Calibration, Counts, Group, fine_bins
 from privacy.books import Book, Kind, fine_key, sign_book
 
 if TYPE_CHECKING:
@@ -48,41 +48,75 @@ class Judgement:
     Attributes:
         auc: Of the network's scores; None where noise covers the counts.
         auc_noise_sd: How far noise alone may have moved it.
-        cuts: Scores at which bands begin, in points; infinite where nobody reaches one.
+        cuts: Standard scores at which bands begin (`PointsCode.scores_alone`); infinite where
+            nobody reaches one.
         bands: One row a band, lowest first.
+        accuracy: How right the highest band is, by group. Judged on the counts that its cut was
+            made of, so it looks better than it is.
+        standing: The same with the cuts that stood until now, which these counts had no part in;
+            empty where none stood.
     """
 
     auc: float | None
     auc_noise_sd: float | None
     cuts: tuple[float, ...]
     bands: tuple[ReliabilityRow, ...]
+    accuracy: Mapping[Group, Accuracy]
+    standing: Mapping[Group, Accuracy]
 
     @classmethod
-    def of(cls, counts: CustomerRelease, thresholds: Sequence[float]) -> Self:
+    def of(
+        cls,
+        release: CustomerRelease,
+        thresholds: Sequence[float],
+        standing: Sequence[float] | None = None,
+    ) -> Self:
         """Reads a calibration release.
 
         Args:
-            counts: The release; a score table is none.
+            release: The release; a score table is none.
             thresholds: Calibrated probabilities at which bands begin.
+            standing: The cuts that stood until now, in points; None where none did.
         """
-        found = Calibration.of(counts.values, counts.noise_sd)
+        groups = {group: Counts.of(release.values, release.noise_sd, group) for group in Group}
+        everybody = groups[Group.EVERYBODY]
+        found = Calibration.of(everybody)
         cuts = tuple(found.cut(threshold) for threshold in thresholds)
-        auc = found.auc()
-        rows = tuple(found.reliability(cuts))
-        if auc is None:
-            return cls(None, None, cuts, rows)
-        return cls(auc.value, auc.noise_sd, cuts, rows)
+        auc = auc_of_cells(everybody.values, everybody.noise_sd)
+
+        def judged(top: float) -> dict[Group, Accuracy]:
+            return {group: accuracy(counts, top) for group, counts in groups.items()}
+
+        return cls(
+            None if auc is None else auc.value,
+            None if auc is None else auc.noise_sd,
+            cuts,
+            tuple(reliability(found, cuts, everybody)),
+            judged(cuts[-1]),
+            {} if standing is None else judged(standing[-1]),
+        )
 
     def as_json(self) -> dict[str, object]:
         """Plain values, for `json.dumps`."""
-        cuts = [cut if math.isfinite(cut) else str(cut) for cut in self.cuts]
-        return {**asdict(self), "cuts": cuts, "bands": [row._asdict() for row in self.bands]}
+        return {
+            "auc": self.auc,
+            "auc_noise_sd": self.auc_noise_sd,
+            "cuts": [cut if math.isfinite(cut) else str(cut) for cut in self.cuts],
+            "bands": [row._asdict() for row in self.bands],
+            "accuracy": {group: found.as_json() for group, found in self.accuracy.items()},
+            "standing": {group: found.as_json() for group, found in self.standing.items()},
+        }
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> Self:
         """Reads what `as_json` gave."""
+        accuracies = (
+            {Group(group): Accuracy.from_json(found) for group, found in raw[name].items()}
+            for name in ("accuracy", "standing")
+        )
         bands = tuple(ReliabilityRow(**row) for row in raw["bands"])
-        return cls(raw["auc"], raw["auc_noise_sd"], tuple(map(float, raw["cuts"])), bands)
+        cuts = tuple(map(float, raw["cuts"]))
+        return cls(raw["auc"], raw["auc_noise_sd"], cuts, bands, *accuracies)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +139,7 @@ class Banding:
 
     def thresholds(self, outcome: str) -> tuple[float, ...]:
         """Calibrated probabilities at which an outcome's bands begin."""
-        return schemes(self.policy)[Outcome.named(outcome)].thresholds
+        return scheme_of(outcome, self.policy).thresholds
 
     def fine_book(self, table: ScoreTable, scores: Sequence[Vector], tonight: Tonight) -> bytes:
         """Each slot's scores in fixed bins, one byte a score, for its home outlet alone.
@@ -127,10 +161,36 @@ class Banding:
             directory=tonight.directory,
         ).encode()
 
+    @staticmethod
+    def translated(cuts: Sequence[float], alone: Vector, estimated: Vector) -> tuple[float, ...]:
+        """Cuts of scores made of each slot alone, for scores made in the light of all slots.
+
+        As many slots are above a cut as were: so a book's bands begin where the counts said. Where
+        none was, none is.
+
+        Args:
+            cuts: Of `PointsCode.scores_alone`.
+            alone: float64[slots], those scores.
+            estimated: float64[slots], the other ones, of the same sums.
+        """
+        if not len(alone):
+            return tuple(cuts)
+
+        def translate(cut: float) -> float:
+            if not math.isfinite(cut):
+                return cut
+            below = float((alone < cut).mean())
+            return float(np.quantile(estimated, below)) if below < 1 else math.inf
+
+        return tuple(translate(cut) for cut in cuts)
+
     def assign(
         self, models: Sequence[Model], scores: Sequence[Vector], counts: Vector
     ) -> list[Bands]:
         """The bands of every slot, uint8[slots] a score, with hysteresis.
+
+        Where no calibration found a first cut, everybody is "new": the lowest band would tell
+        customers apart from newcomers by nothing, and a policy may refuse it.
 
         Args:
             models: Cuts and latest bands of each outcome.
@@ -140,9 +200,10 @@ class Banding:
         found = []
         for model, score in zip(models, scores, strict=True):
             before = _extended(model.bands, len(score), UNKNOWN)
-            closed = (np.inf,) * len(self.thresholds(model.outcome))
-            cuts = closed if model.cuts is None else model.cuts
-            policy = self.policy
+            cuts, policy = model.cuts, self.policy
+            if cuts is None or cuts[0] == np.inf:  # noise covered everything: nobody is known
+                found.append(np.zeros(len(score), dtype=np.uint8))
+                continue
             found.append(assign(score, counts, cuts, before, policy.margin, policy.least_events))
         return found
 
@@ -159,9 +220,8 @@ class Banding:
         Returns:
             The book's version.
         """
-        all_schemes = schemes(self.policy)
         named = {
-            all_schemes[Outcome.named(model.outcome)].name: _extended(
+            scheme_of(model.outcome, self.policy).name: _extended(
                 model.bands, tonight.slots, 0
             ).astype(np.uint8)
             for model in models

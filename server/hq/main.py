@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy.exc import SQLAlchemyError
 
+from features.errors import FeatureError
 from features.learning import MOMENTS_DIMENSION
 from features.protocol import app_digest
 from privacy.directory import Directory
@@ -35,6 +36,8 @@ from server.hq.errors import HqError, NotConfigured
 from server.hq.flower_link import FlowerLink
 from server.hq.night import Night
 from server.hq.office_client import OfficeClient
+from server.hq.plots import plot_scorecard
+from server.hq.report import CAVEATS, JudgedScorecard
 from server.hq.services import HqToml, running
 from server.hq.store import HqStore
 from server.hq.superlink import SuperLink
@@ -177,7 +180,9 @@ def serve(home: Home = HERE) -> None:
             try:
                 run_night(home, None, None)
             except Exception as error:  # noqa: BLE001  (tomorrow's night needs nothing from this one)
-                ours = isinstance(error, HqError | HolderError | PrivacyError | OSError)
+                ours = isinstance(
+                    error, HqError | HolderError | PrivacyError | FeatureError | OSError
+                )
                 _LOG.error("night failed: %s", error if ours else type(error).__name__)
 
 
@@ -248,6 +253,41 @@ def status(
         _out.print(table)
         for skipped in last["skipped"]:
             _out.print(f"Skipped: {skipped}", highlight=False)
+
+
+@app.command("report")
+def report_command(
+    home: Home = HERE,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of plots and JSON; report/ in --home if not given.")
+    ] = None,
+) -> None:
+    """Says how right each scorecard's bands are, for newcomers too; writes plots and JSON.
+
+    From the noisy counts of the latest calibration alone: looking costs no privacy.
+    """
+    with _failing():
+        store = HqStore(f"sqlite:///{home / 'hq.db'}")
+        outcomes = HqToml.read(home / "hq.toml").outcomes
+        latest = (JudgedScorecard.latest(store, outcome) for outcome in outcomes)
+        found = [judged for judged in latest if judged is not None]
+        store.close()
+        if not found:
+            _out.print("No calibration yet: a night with a training and a band book makes one.")
+            return
+        folder = out or home / "report"
+        folder.mkdir(parents=True, exist_ok=True)
+        for each in found:
+            each.show(_out)
+            picture = folder / f"{each.scheme}.png"
+            plot_scorecard(each.outcome, each.night, each.release, each.judged, picture)
+        _out.print(CAVEATS, highlight=False)
+        body = {
+            "caveats": " ".join(CAVEATS.split()),
+            "scorecards": {each.outcome: each.as_json() for each in found},
+        }
+        (folder / "report.json").write_text(json.dumps(body, indent=2) + "\n")
+        _out.print(f"Plots and JSON: {folder}", highlight=False)
 
 
 def run_night(
@@ -394,6 +434,6 @@ class _failing:  # noqa: N801  (used as a word in a with statement)
         if isinstance(error, SQLAlchemyError):
             cause = getattr(error, "orig", None)
             error = OSError(f"database: {cause or type(error).__name__}; is the disk full?")
-        if isinstance(error, PrivacyError | HolderError | HqError | OSError):
+        if isinstance(error, PrivacyError | HolderError | HqError | FeatureError | OSError):
             _err.print(f"[bold red]error:[/] {error}", highlight=False)
             raise typer.Exit(1) from error

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from features.calibration import CALIBRATION_DIMENSION
+from features.errors import FeatureError
 from features.events import DIMENSION
 from features.learning import (
     COUNTS_DIMENSION,
@@ -37,7 +38,7 @@ from server.hq.combine import Ask, Combiner, PrivacyOffice
 from server.hq.due import Due, Tonight
 from server.hq.errors import HqError, OfficeUnreachable, QuorumNotMet
 from server.hq.report import NightReport, Step
-from server.hq.store import Model
+from server.hq.store import Calibrated, Model
 from server.hq.training import Evaluation, Training
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class Night:
         report.cohort = tuple(sorted(nodes.values()))
         try:
             self._releases(nodes, report)
-        except (PrivacyError, HqError) as refusal:
+        except (PrivacyError, HqError, FeatureError) as refusal:
             report.ended = f"{type(refusal).__name__}: {refusal}"
         else:
             report.ended = "complete"
@@ -152,7 +153,9 @@ class Night:
         moments = combiner.customer_release(ask)
         self._note(report, combiner, moments)
         for outcome in self.tonight.outcomes:
-            training = Training.start(moments)
+            training = Training.begin(
+                moments, self.settings.starting_scorecard(outcome), self.settings.rounds
+            )
             for _ in range(self.settings.rounds):
                 training = self._round(combiner, report, outcome, training)
             card = Scorecard.of(outcome, training.averaged)
@@ -223,23 +226,44 @@ class Night:
         """Scores go out in fine bins, for homes only; private counts of outcomes come back."""
         if self.banding is None:
             return
+        models = self.store.models(self.tonight.outcomes)
+        alone = code.scores_alone(table.values, table.noise_sd, models[0].second)
         book = self.store.fine_book(self.tonight.name)
         if book is None:
-            [second, *_] = [model.second for model in self.store.models(self.tonight.outcomes)]
-            scores = code.scores_alone(table.values, table.noise_sd, second)
-            book = self.banding.fine_book(table, scores, self.tonight)
+            book = self.banding.fine_book(table, alone, self.tonight)
             self.store.save_fine_book(self.tonight.name, book)
-        for model, card in zip(self.store.models(self.tonight.outcomes), code.cards, strict=True):
+        estimated = code.scores(code.estimate(table.values, table.noise_sd))
+        for model, own, whole in zip(models, alone, estimated, strict=True):
+            card = Scorecard.decode(model.scorecard)
             ask = self._ask(Purpose.CALIBRATION, CALIBRATION_DIMENSION, 1.0, card, book)
             counts = combiner.customer_release(ask)
             self._note(report, combiner, counts)
-            judged = Judgement.of(counts, self.banding.thresholds(card.outcome))
-            self.store.save_model(replace(model, cuts=judged.cuts))
+            judged = self._judge(counts, card.outcome, self.banding)
+            cuts = (
+                self.banding.translated(judged.cuts, own, whole) if table.noise_sd else judged.cuts
+            )
+            self.store.save_model(replace(model, cuts=cuts))
             report.calibrations[card.outcome] = judged
 
-    def _estimate(self, code: PointsCode, table: ScoreTable) -> Matrix:
-        """What tonight's sums and those of earlier books say together."""
+    def _judge(self, counts: CustomerRelease, outcome: str, banding: Banding) -> Judgement:
+        """Judges the cuts that these counts make, and those that stood until now."""
+        last = self.store.calibration(outcome, before=self.tonight.name)
+        standing = None if last is None else Judgement.from_json(last.judgement).cuts
+        judged = Judgement.of(counts, banding.thresholds(outcome), standing)
+        self.store.save_calibration(
+            Calibrated(
+                outcome, self.tonight.name, int(self.clock()), counts.plan.release, judged.as_json()
+            )
+        )
+        return judged
+
+    def _estimate(
+        self, code: PointsCode, table: ScoreTable, as_of_cut: ScoreTable | None
+    ) -> Matrix:
+        """What tonight's sums say with those of earlier books, or of the cut-off at first."""
         before = self.store.estimate_before(self.tonight.name)
+        if before is None and as_of_cut is not None:
+            before = code.estimate(as_of_cut.values, as_of_cut.noise_sd)
         return code.estimate(table.values, table.noise_sd, before)
 
     def _bands(
@@ -247,7 +271,7 @@ class Night:
     ) -> None:
         """Points as of today become every slot's bands."""
         table = self._points(combiner, report, code, self.tonight.as_of)
-        estimate = self._estimate(code, table)
+        estimate = self._estimate(code, table, report.points)
         self.store.save_estimate(self.tonight.name, int(self.clock()), estimate)
         models = self.store.models(self.tonight.outcomes)
         bands = banding.assign(models, code.scores(estimate), code.counts(estimate))

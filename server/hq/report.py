@@ -1,20 +1,47 @@
-"""What a night shows: steps, and what they came to; nothing of a score table is written down."""
+"""What a night shows: steps, and what they came to; nothing of a score table is written down.
+
+And what scorecards look like on the counts of their latest calibration, for `escapement-hq report`.
+"""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from rich.table import Table
+
+from features.bands import BandPolicy, scheme_of
+from features.calibration import FINE_BINS, NEWCOMER_EVENTS, Group
+from privacy.plans import ReleasePlan
+from privacy.two_key_sum import CustomerRelease
+from privacy.units import Purpose
+from server.hq.banding import Judgement
+from server.hq.errors import HqError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from rich.console import Console
+
+    from features.accuracy import Accuracy, Estimate
     from features.points import PointsCode
     from features.scorecard import Scorecard
     from privacy.loss import Rho
     from privacy.two_key_sum import ScoreTable
-    from privacy.units import Purpose
-    from server.hq.banding import Judgement
+    from server.hq.store import HqStore
     from server.hq.training import Evaluation
+
+CAVEATS = f"""\
+Precision: of those in the band, for how many it came true. Recall: of those for whom it came true,
+how many were in the band. False alarms: of those for whom it did not, how many were in the band.
+Newcomers have fewer than {NEWCOMER_EVENTS} events at home.
+Cuts judged on the counts that they were made of look better than they are. Standing cuts, of the
+calibration before, are judged on counts that they had no part in, with the new scorecard.
+± is the standard deviation of the noise; chance in who was counted comes on top. A dash: noise
+covers the customers whom the figure is about.
+Bands are as the cuts make them: without hysteresis, and who reads "new" counts where the score is.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,3 +127,92 @@ class NightReport:
             "calibrations": {name: found.as_json() for name, found in self.calibrations.items()},
             "book": self.book,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedScorecard:
+    """A scorecard's latest calibration.
+
+    Attributes:
+        outcome: What it predicts.
+        night: The night that counted.
+        release: The counts.
+        judged: What they say.
+    """
+
+    outcome: str
+    night: str
+    release: CustomerRelease
+    judged: Judgement
+
+    @classmethod
+    def latest(cls, store: HqStore, outcome: str) -> Self | None:
+        """Reads the latest calibration of an outcome; None before the first.
+
+        Raises:
+            HqError: If the counts are not in the store.
+        """
+        last = store.calibration(outcome)
+        if last is None:
+            return None
+        known = store.checkpoint(last.release)
+        plan = None if known is None else ReleasePlan.decode(known.signed.payload)
+        counted = plan is not None and plan.purpose is Purpose.CALIBRATION
+        if known is None or plan is None or known.values is None or not counted:
+            raise HqError(f"report: {last.release} is not in the store as a calibration")
+        release = CustomerRelease(plan, known.outlets, known.values)
+        return cls(outcome, last.night, release, Judgement.from_json(last.judgement))
+
+    @property
+    def scheme(self) -> str:
+        """The name of its bands' scheme."""
+        return scheme_of(self.outcome, BandPolicy()).name
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, counts included, for `json.dumps`."""
+        counts = np.round(self.release.values, 3).reshape(2, 2, FINE_BINS)
+        return {
+            "scheme": self.scheme,
+            "night": self.night,
+            "release": self.release.plan.release,
+            "outlets": len(self.release.outlets),
+            "noise_sd_of_a_cell": self.release.noise_sd,
+            **self.judged.as_json(),
+            "counts": {
+                group: {"without": cells[0].tolist(), "with": cells[1].tolist()}
+                for group, cells in zip((Group.NEWCOMERS, Group.REGULARS), counts, strict=True)
+            },
+        }
+
+    def show(self, console: Console) -> None:
+        """Prints what people should know of it."""
+        judged, bands = self.judged, scheme_of(self.outcome, BandPolicy()).bands
+        auc = _figure(judged.auc, judged.auc_noise_sd, percent=False)
+        console.print(f"{self.scheme} ({self.outcome}), counted in {self.night}: AUC {auc}")
+        table = Table("band", "begins at", "customers", "promised", "came true")
+        begins = ["", *(f"{cut:.0f}" if cut < np.inf else "-" for cut in judged.cuts)]
+        for row, begin in zip(judged.bands, begins, strict=True):
+            promised = "-" if row.predicted is None else f"{row.predicted:.1%}"
+            came_true = _figure(row.observed, row.noise_sd)
+            table.add_row(bands[row.band], begin, f"{row.customers:.0f}", promised, came_true)
+        console.print(table)
+        table = Table(f"in {bands[-1]} by", "group", "precision", "recall", "false alarms")
+        for cuts, found in (("new cuts", judged.accuracy), ("standing cuts", judged.standing)):
+            for group, accuracy in found.items():
+                table.add_row(cuts, group.value, *_shares(accuracy))
+        console.print(table)
+
+
+def _shares(accuracy: Accuracy) -> list[str]:
+    def shown(estimate: Estimate | None) -> str:
+        return "-" if estimate is None else _figure(*estimate)
+
+    if accuracy.customers == 0:
+        return ["nobody reaches it"]
+    return [shown(estimate) for _, estimate in accuracy.shares()]
+
+
+def _figure(value: float | None, noise_sd: float | None, *, percent: bool = True) -> str:
+    if value is None or noise_sd is None:
+        return "-"
+    return f"{value:.1%} ± {noise_sd:.1%}" if percent else f"{value:.3f} ± {noise_sd:.3f}"

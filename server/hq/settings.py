@@ -5,11 +5,22 @@ from __future__ import annotations
 import datetime as dt
 import tomllib
 from fractions import Fraction
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
-from features.bands import BandPolicy
+from features.bands import BandPolicy, scheme_of
+from features.errors import FeatureError
+from features.outcomes import Outcome
+from features.starting import starting_scorecard
 from privacy.loss import EpsilonDelta, Rho
 from privacy.units import Purpose
 from server.hq.errors import NotConfigured
@@ -17,7 +28,18 @@ from server.hq.errors import NotConfigured
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from features.scorecard import Scorecard
+
 Share = Annotated[Fraction, BeforeValidator(lambda value: Fraction(str(value)))]
+
+
+def _published(starting: dict[str, Outcome]) -> dict[str, Outcome]:
+    for outcome in starting.values():
+        try:
+            starting_scorecard(outcome)
+        except FeatureError as error:
+            raise ValueError(str(error)) from error
+    return starting
 
 
 class HqSettings(BaseModel):
@@ -29,7 +51,9 @@ class HqSettings(BaseModel):
         shares: The office's division of the year's rho; what is asked for stays within it.
         trainings_a_year: Over how many trainings a share is spread.
         rounds: Gradient rounds in a training.
-        step: Step length in preconditioned space, where the loss is about 1/4-smooth.
+        step: The part of a Newton step that a round takes.
+        starting: The published starting scorecard that an outcome's training begins at; one that is
+            not named begins at nothing.
         quorum: The least number of outlets in a sum.
         timeout: Seconds to wait for answers to one question.
         patience: Seconds to wait for the rest, once half of the asked have answered.
@@ -46,13 +70,17 @@ class HqSettings(BaseModel):
     delta: float = Field(1e-6, gt=0, lt=1)
     shares: dict[Purpose, Share] = {
         Purpose.MOMENTS: Fraction("0.14"),
-        Purpose.TRAINING: Fraction("0.62"),
-        Purpose.EVALUATION: Fraction("0.08"),
-        Purpose.CALIBRATION: Fraction("0.08"),
+        Purpose.TRAINING: Fraction("0.52"),
+        Purpose.EVALUATION: Fraction("0.04"),
+        Purpose.CALIBRATION: Fraction("0.26"),
     }
     trainings_a_year: int = Field(12, ge=1)
     rounds: int = Field(20, ge=1)
-    step: float = Field(2.0, gt=0)
+    step: float = Field(0.5, gt=0, le=1)
+    starting: Annotated[dict[str, Outcome], AfterValidator(_published)] = {
+        Outcome.LOYAL.value: Outcome.LOYAL,
+        Outcome.FLIPPED.value: Outcome.FLIPPED,
+    }
     quorum: int = Field(3, ge=2)
     timeout: float = Field(60.0, gt=0)
     patience: float = Field(10.0, gt=0)
@@ -60,6 +88,15 @@ class HqSettings(BaseModel):
     band_days: float = Field(7.0, ge=0)
     band_noise: float = Field(0.5, ge=0)
     noiseless: bool = False
+
+    def starting_scorecard(self, outcome: str) -> Scorecard | None:
+        """The published scorecard at which the training of an outcome begins, if any.
+
+        Raises:
+            CatalogueError: If the one that is named was never published.
+        """
+        named = self.starting.get(outcome)
+        return None if named is None else starting_scorecard(named)
 
     def counts(self, outcomes: int) -> dict[Purpose, int]:
         """How many releases a training of some outcomes makes for each purpose."""
@@ -106,10 +143,20 @@ class HqFile(BaseModel):
     join_seconds: float = Field(600.0, gt=0)
     night_at: dt.time = dt.time(2, 0)
     horizon_days: int = Field(180, ge=1)
-    outcomes: tuple[str, ...] = ("y_loyal", "y_lapsed")
+    outcomes: tuple[str, ...] = ("y_loyal", "y_flipped")
     points: bool = True
     bands: BandPolicy = BandPolicy()
     training: HqSettings = HqSettings()
+
+    @model_validator(mode="after")
+    def _outcomes_have_bands(self) -> Self:
+        """Refuses an outcome without a band scheme where books are made."""
+        try:
+            for outcome in self.outcomes if self.points else ():
+                scheme_of(outcome, self.bands)
+        except FeatureError as error:
+            raise ValueError(str(error)) from error
+        return self
 
     @classmethod
     def read(cls, file: Path) -> HqFile:

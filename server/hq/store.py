@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import sqlalchemy as sa
@@ -31,7 +31,7 @@ from privacy.units import Purpose
 from server.hq.errors import NightTwice
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     import numpy.typing as npt
 
@@ -115,6 +115,17 @@ _MODELS = sa.Table(
 )
 """What stands: the scorecard, its cuts once they are calibrated, each slot's latest band."""
 
+_CALIBRATIONS = sa.Table(
+    "calibrations",
+    _METADATA,
+    sa.Column("night", sa.Text, primary_key=True),
+    sa.Column("outcome", sa.Text, primary_key=True),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("release", sa.Text, nullable=False),
+    sa.Column("judgement", sa.Text, nullable=False),
+)
+"""What each night's calibration counts said; the counts themselves are among the releases."""
+
 _SCORECARDS = sa.Table(
     "scorecards",
     _METADATA,
@@ -160,6 +171,25 @@ class Model:
     bands: npt.NDArray[np.int8] | None
     banded_as_of: str = ""
     banded_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrated:
+    """What a night's calibration of one outcome came to.
+
+    Attributes:
+        outcome: Which.
+        night: The night's name.
+        at: When, in Unix seconds.
+        release: The counts' release, with a checkpoint of its own.
+        judgement: A `Judgement`, as JSON.
+    """
+
+    outcome: str
+    night: str
+    at: int
+    release: str
+    judgement: Mapping[str, Any]
 
 
 class HqStore:
@@ -413,6 +443,36 @@ class HqStore:
         """What stands, one an outcome; none of them before all are trained."""
         found = [self.model(outcome) for outcome in outcomes]
         return [] if None in found else [model for model in found if model is not None]
+
+    def save_calibration(self, made: Calibrated) -> None:
+        """Stores a night's calibration of an outcome, beside those of other nights."""
+        mine = (_CALIBRATIONS.c.night == made.night) & (_CALIBRATIONS.c.outcome == made.outcome)
+        with self._engine.begin() as connection:
+            connection.execute(_CALIBRATIONS.delete().where(mine))
+            connection.execute(
+                _CALIBRATIONS.insert().values(
+                    night=made.night,
+                    outcome=made.outcome,
+                    at=made.at,
+                    release=made.release,
+                    judgement=json.dumps(made.judgement),
+                )
+            )
+
+    def calibration(self, outcome: str, before: str = "") -> Calibrated | None:
+        """The latest calibration of an outcome; None where there is none.
+
+        Args:
+            outcome: Which.
+            before: A night whose own calibration is passed over.
+        """
+        mine = (_CALIBRATIONS.c.outcome == outcome) & (_CALIBRATIONS.c.night != before)
+        query = sa.select(_CALIBRATIONS).where(mine).order_by(_CALIBRATIONS.c.at.desc()).limit(1)
+        with self._engine.connect() as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            return None
+        return Calibrated(row.outcome, row.night, row.at, row.release, json.loads(row.judgement))
 
     def save_scorecard(self, night: str, outcome: str, payload: bytes) -> None:
         """Stores the scorecard after a step; the last one of a night stands."""

@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from privacy.identity import Card, Identity
 
 _RAISED = 2
+HEARTBEAT_SECONDS = 10.0
 _POLL_SECONDS = 0.004
 
 
@@ -101,6 +102,8 @@ class SuperLink:
         self._state.activate_task(self._task)
         self.grid = SuperLinkGrid(self._state, self._run, patience)
         self._outlets = outlets
+        self._over = threading.Event()
+        threading.Thread(target=self._keep_alive, name="heartbeat", daemon=True).start()
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
 
@@ -158,8 +161,14 @@ class SuperLink:
         """The outlets that have joined and not left."""
         return {self.names[node] for node in self.grid.get_node_ids() if node in self.names}
 
+    def _keep_alive(self) -> None:
+        """Tells Flower that the run lives: it fails one that is silent for a minute."""
+        while not self._over.wait(HEARTBEAT_SECONDS):
+            self._state.acknowledge_task_heartbeat(self._task)
+
     def close(self) -> None:
         """Ends the run and closes the port."""
+        self._over.set()
         self._state.finish_task(self._task, SubStatus.COMPLETED, "")
         if self._server is not None and self._thread is not None:
             self._server.should_exit = True
@@ -240,7 +249,6 @@ class SuperLinkGrid(Grid):
     def send_and_receive(
         self, messages: Iterable[Message], *, timeout: float | None = None
     ) -> Iterable[Message]:
-        self._state.acknowledge_task_heartbeat(self._task)
         waiting = {identifier for identifier in self.push_messages(messages) if identifier}
         asked, replies = len(waiting), list[Message]()
         self._end = time.monotonic() + (float("inf") if timeout is None else timeout)

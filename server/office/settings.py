@@ -20,10 +20,9 @@ Share = Annotated[Fraction, BeforeValidator(lambda value: Fraction(str(value)))]
 
 DEFAULT_SHARES: dict[Purpose, Fraction] = {
     Purpose.MOMENTS: Fraction("0.14"),
-    Purpose.TRAINING: Fraction("0.62"),
-    Purpose.EVALUATION: Fraction("0.08"),
-    Purpose.CALIBRATION: Fraction("0.08"),
-    Purpose.FAIRNESS: Fraction("0.04"),
+    Purpose.TRAINING: Fraction("0.52"),
+    Purpose.EVALUATION: Fraction("0.04"),
+    Purpose.CALIBRATION: Fraction("0.26"),
     Purpose.DEMAND: Fraction("0.04"),
     Purpose.POINTS: Fraction(1),
 }

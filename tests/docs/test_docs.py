@@ -34,6 +34,8 @@ def test_the_privacy_statement_prints_the_programs_defaults() -> None:
     page = (ROOT / "docs/privacy-statement.md").read_text()
     assert f"epsilon {office.epsilon:g} at delta {office.delta:g}" in page
     assert f"rho {float(year):.5f}" in page
+    uses = re.findall(r"^\| (\w+) \| \d+ % \|", page, re.MULTILINE)
+    assert uses == [purpose for purpose in office.shares if purpose.unit is Unit.CUSTOMER]
     outcomes = len(HqToml().outcomes)
     counts, costs, month = hq.counts(outcomes), hq.costs(outcomes), Rho(0)
     for purpose, share in office.shares.items():

@@ -19,6 +19,7 @@ from features.bands import (
     BandScheme,
     assign,
     pack,
+    scheme_of,
     schemes,
     unpack,
 )
@@ -141,19 +142,19 @@ def test_packed_bands_are_read_back(one: np.ndarray, other: np.ndarray) -> None:
     for row, first, second in zip(packed, one, other, strict=True):
         assert unpack(row.tobytes()) == {
             "eligibility": SCHEMES[Outcome.LOYAL].bands[first],
-            "lapse_risk": SCHEMES[Outcome.LAPSED].bands[second],
+            "flipper_risk": SCHEMES[Outcome.FLIPPED].bands[second],
         }
 
 
 def test_a_scheme_without_a_scorecard_reads_new() -> None:
-    packed = pack({"lapse_risk": np.array([3], dtype=np.uint8)})
-    assert unpack(packed[0].tobytes()) == {"eligibility": NEW, "lapse_risk": "high"}
+    packed = pack({"flipper_risk": np.array([3], dtype=np.uint8)})
+    assert unpack(packed[0].tobytes()) == {"eligibility": NEW, "flipper_risk": "review"}
 
 
 def test_of_all_bytes_only_those_that_pack_makes_are_read() -> None:
     index = np.arange(16)
     made = pack(
-        {"eligibility": (index % 4).astype(np.uint8), "lapse_risk": (index // 4).astype(np.uint8)}
+        {"eligibility": (index % 4).astype(np.uint8), "flipper_risk": (index // 4).astype(np.uint8)}
     )
     read = set()
     for byte in range(256):
@@ -166,6 +167,13 @@ def test_of_all_bytes_only_those_that_pack_makes_are_read() -> None:
     assert 0 not in read
 
 
+def test_no_entry_of_a_book_of_other_schemes_is_read() -> None:
+    """Books before watches marked their bytes 0b1000_0000; 'high' would read as 'review'."""
+    for byte in range(0b1000_0000, 0b1001_0000):
+        with pytest.raises(BandRefused, match="not bands"):
+            unpack(bytes([byte]))
+
+
 @pytest.mark.parametrize("entry", [b"", b"\x80\x80"])
 def test_an_entry_of_another_length_is_refused(entry: bytes) -> None:
     with pytest.raises(BandRefused, match="expected 1"):
@@ -176,10 +184,10 @@ def test_an_entry_of_another_length_is_refused(entry: bytes) -> None:
     "bands",
     [
         {},
-        {"flipper": np.zeros(2, np.uint8)},
+        {"lapse_risk": np.zeros(2, np.uint8)},
         {"eligibility": np.array([4], np.uint8)},
         {"eligibility": np.array([1], np.int64)},
-        {"eligibility": np.zeros(2, np.uint8), "lapse_risk": np.zeros(3, np.uint8)},
+        {"eligibility": np.zeros(2, np.uint8), "flipper_risk": np.zeros(3, np.uint8)},
     ],
 )
 def test_bands_that_are_none_are_not_packed(bands: dict[str, np.ndarray]) -> None:
@@ -193,6 +201,20 @@ def test_every_band_has_a_sentence_and_new_is_never_a_refusal() -> None:
         assert "never a refusal" in scheme.sentence(NEW)
         with pytest.raises(CatalogueError, match="update this outlet"):
             scheme.sentence("gold")
+
+
+def test_no_sentence_about_risk_accuses_anybody() -> None:
+    said = " ".join(SCHEMES[Outcome.FLIPPED].allows).lower()
+    for word in ("flip", "resell", "resale", "resold", "fraud", "suspect", "refuse ", "deny"):
+        assert word not in said
+    assert "a person decides" in SCHEMES[Outcome.FLIPPED].sentence("review").lower()
+
+
+def test_an_outcome_without_a_scheme_has_no_bands() -> None:
+    assert scheme_of("y_flipped", BandPolicy()).name == "flipper_risk"
+    for outcome in ("y_lapsed", "y_other"):
+        with pytest.raises(CatalogueError, match="expected one of y_loyal, y_flipped"):
+            scheme_of(outcome, BandPolicy())
 
 
 def test_a_policy_moves_thresholds_and_nothing_else() -> None:
@@ -212,7 +234,7 @@ def test_a_policy_moves_thresholds_and_nothing_else() -> None:
         {"eligible": 0.6},
         {"eligible": 0.0},
         {"priority": 1.0},
-        {"high": math.nan},
+        {"review": math.nan},
         {"margin": -1.0},
         {"margin": math.inf},
         {"least_events": 0.0},

@@ -5,29 +5,34 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn.isotonic import isotonic_regression
 
+from features.accuracy import auc_of_cells
 from features.calibration import (
     CALIBRATION_DIMENSION,
     FINE_BINS,
     FINE_CENTRES,
     FINE_EDGES,
+    NEWCOMER_EVENTS,
     Calibration,
-    auc_of_cells,
+    Counts,
+    Group,
     calibration_rows,
     fine_bins,
+    is_regular,
     isotonic,
 )
 from features.errors import CatalogueError
-from features.learning import COUNTS_DIMENSION, auc_of_counts
+from features.events import POINT_BOUNDS, RATE_BOUNDS, EventFeatures, customer_features
 from features.scorecard import POINTS_PER_LOGIT, probability
-from sandbox.baselines import auc
 
-NOISY = hnp.arrays(np.float64, CALIBRATION_DIMENSION, elements=st.floats(-100, 1e4))
+CELLS = 2 * FINE_BINS
+NOISY = hnp.arrays(np.float64, CELLS, elements=st.floats(-100, 1e4))
 NOISE = st.floats(0, 100)
 
 
@@ -38,9 +43,14 @@ def population(customers: int, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
     return scores, (random.random(customers) < probability(scores)).astype(float)
 
 
+def cells(scores: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Everybody's counts."""
+    rows = calibration_rows(fine_bins(scores), y, scores > 0)
+    return Counts.of(rows.sum(axis=0), 0.0).values
+
+
 def counts(customers: int, seed: int = 1) -> np.ndarray:
-    scores, y = population(customers, seed)
-    return np.asarray(calibration_rows(fine_bins(scores), y).sum(axis=0))
+    return cells(*population(customers, seed))
 
 
 def test_the_edges_are_symmetric_ascending_and_densest_in_the_middle() -> None:
@@ -63,23 +73,29 @@ def test_an_edge_belongs_to_the_bin_above_and_nonsense_to_the_lowest() -> None:
 @given(
     hnp.arrays(np.uint8, 20, elements=st.integers(0, FINE_BINS - 1)),
     hnp.arrays(np.float64, 20, elements=st.sampled_from([0.0, 1.0])),
+    hnp.arrays(np.bool_, 20),
 )
-def test_a_row_is_one_cell_and_of_norm_one(bins: np.ndarray, y: np.ndarray) -> None:
-    rows = calibration_rows(bins, y)
+def test_a_row_is_one_cell_and_of_norm_one(
+    bins: np.ndarray, y: np.ndarray, regular: np.ndarray
+) -> None:
+    rows = calibration_rows(bins, y, regular)
     assert rows.shape == (20, CALIBRATION_DIMENSION)
     assert np.linalg.norm(rows, axis=1).tolist() == [1.0] * 20
     assert (rows != 0).sum(axis=1).tolist() == [1] * 20
-    assert np.argmax(rows, axis=1).tolist() == [b + 32 * o for b, o in zip(bins, y, strict=True)]
+    assert np.argmax(rows, axis=1).tolist() == [
+        b + 32 * o + 64 * g for b, o, g in zip(bins, y, regular.astype(int), strict=True)
+    ]
 
 
 @given(
     hnp.arrays(np.uint8, 20),
     hnp.arrays(np.float64, 20, elements=st.floats(allow_nan=True, allow_infinity=True)),
+    hnp.arrays(np.float64, (20, 2), elements=st.floats(-9, 9) | st.just(math.nan)),
 )
 def test_no_value_makes_a_row_longer_than_one_or_makes_an_outlet_refuse(
-    bins: np.ndarray, y: np.ndarray
+    bins: np.ndarray, y: np.ndarray, x: np.ndarray
 ) -> None:
-    norms = np.linalg.norm(calibration_rows(bins, y), axis=1)
+    norms = np.linalg.norm(calibration_rows(bins, y, is_regular(x)), axis=1)
     assert norms.tolist() == (bins < FINE_BINS).astype(float).tolist()
 
 
@@ -96,7 +112,7 @@ def test_isotonic_agrees_with_scikit_learn(pairs: list[tuple[float, float]]) -> 
 
 @given(NOISY, NOISE)
 def test_probabilities_ascend_within_zero_and_one(values: np.ndarray, noise_sd: float) -> None:
-    found = Calibration.of(values, noise_sd).probabilities
+    found = Calibration.of(Counts(values, noise_sd)).probabilities
     assert found.shape == (FINE_BINS,)
     assert (np.diff(found) >= 0).all()
     assert found[0] >= 0
@@ -107,13 +123,13 @@ def test_probabilities_ascend_within_zero_and_one(values: np.ndarray, noise_sd: 
 def test_cuts_ascend_with_the_probability(
     values: np.ndarray, noise_sd: float, one: float, other: float
 ) -> None:
-    calibration = Calibration.of(values, noise_sd)
+    calibration = Calibration.of(Counts(values, noise_sd))
     low, high = sorted((one, other))
     assert calibration.cut(low) <= calibration.cut(high)
 
 
 def test_scores_that_mean_what_they_say_are_cut_where_they_say_it() -> None:
-    calibration = Calibration.of(counts(200_000), 0.0)
+    calibration = Calibration.of(Counts(counts(200_000), 0.0))
     for wanted in (0.1, 0.25, 0.6, 0.8):
         points = math.log(wanted / (1 - wanted)) * POINTS_PER_LOGIT
         assert calibration.cut(wanted) == pytest.approx(points, abs=0.15 * POINTS_PER_LOGIT)
@@ -121,7 +137,7 @@ def test_scores_that_mean_what_they_say_are_cut_where_they_say_it() -> None:
 
 def test_scores_that_exaggerate_are_put_right() -> None:
     scores, y = population(200_000)
-    calibration = Calibration.of(calibration_rows(fine_bins(2 * scores + 30), y).sum(axis=0), 0.0)
+    calibration = Calibration.of(Counts(cells(2 * scores + 30, y), 0.0))
     points = 2 * math.log(0.25 / 0.75) * POINTS_PER_LOGIT + 30
     assert calibration.cut(0.25) == pytest.approx(points, abs=0.3 * POINTS_PER_LOGIT)
 
@@ -130,7 +146,7 @@ def test_noise_of_a_real_release_moves_a_cut_little() -> None:
     random = np.random.default_rng(3)
     truth = counts(10_000)
     cuts = [
-        Calibration.of(truth + random.normal(0, 10, CALIBRATION_DIMENSION), 10.0).cut(0.25)
+        Calibration.of(Counts(truth + random.normal(0, 10, CELLS), 10.0)).cut(0.25)
         for _ in range(200)
     ]
     assert np.isfinite(cuts).all()
@@ -141,53 +157,53 @@ def test_noise_of_a_real_release_moves_a_cut_little() -> None:
 def test_noise_alone_gives_nobody_a_band() -> None:
     random = np.random.default_rng(4)
     for _ in range(500):
-        calibration = Calibration.of(random.normal(0, 30, CALIBRATION_DIMENSION), 30.0)
+        calibration = Calibration.of(Counts(random.normal(0, 30, CELLS), 30.0))
         assert not calibration.usable
         assert calibration.cut(0.001) == math.inf
-        assert calibration.auc() is None
+        assert auc_of_cells(calibration.counts.values, 30.0) is None
 
 
 def test_noise_in_empty_bins_above_all_scores_promises_nothing() -> None:
     random = np.random.default_rng(5)
     for _ in range(500):
-        values = random.normal(0, 10, CALIBRATION_DIMENSION)
+        values = random.normal(0, 10, CELLS)
         values[8:14] += 1000  # outcome 0, low bins
         values[FINE_BINS + 8 : FINE_BINS + 14] += 100
-        assert Calibration.of(values, 10.0).cut(0.5) == math.inf
+        assert Calibration.of(Counts(values, 10.0)).cut(0.5) == math.inf
 
 
 def test_the_few_at_the_top_join_the_pool_below_unless_noise_would_cover_it() -> None:
-    values = np.zeros(CALIBRATION_DIMENSION)
+    values = np.zeros(CELLS)
     values[[5, 20, FINE_BINS + 20]] = 1000, 200, 200
     values[FINE_BINS + 25] = 50
-    assert Calibration.of(values, 10.0).probabilities[-1] == pytest.approx(250 / 450)
+    assert Calibration.of(Counts(values, 10.0)).probabilities[-1] == pytest.approx(250 / 450)
     values[31] = -250
-    assert Calibration.of(values, 10.0).probabilities[-1] == pytest.approx(200 / 400)
+    assert Calibration.of(Counts(values, 10.0)).probabilities[-1] == pytest.approx(200 / 400)
 
 
 def test_the_cut_at_both_ends() -> None:
-    values = np.zeros(CALIBRATION_DIMENSION)
+    values = np.zeros(CELLS)
     values[[5, FINE_BINS + 5]] = 80, 20
     values[[20, FINE_BINS + 20]] = 50, 50
-    calibration = Calibration.of(values, 0.0)
+    calibration = Calibration.of(Counts(values, 0.0))
     assert calibration.cut(0.51) == math.inf
     assert calibration.cut(0.2) == -math.inf
     assert calibration.cut(0.5) == pytest.approx(FINE_CENTRES[20])
     half_way = (FINE_CENTRES[5] + FINE_CENTRES[20]) / 2
     assert calibration.cut(0.35) == pytest.approx(half_way, abs=1e-9)
-    assert calibration.customers == 200
+    assert calibration.counts.customers == 200
 
 
 @pytest.mark.parametrize("wanted", [0.0, -0.1, 1.1, math.nan])
 def test_a_probability_outside_its_domain_is_refused(wanted: float) -> None:
     with pytest.raises(CatalogueError, match="expected above 0"):
-        Calibration.of(counts(1000), 0.0).cut(wanted)
+        Calibration.of(Counts(counts(1000), 0.0)).cut(wanted)
 
 
 @pytest.mark.parametrize(
     ("values", "noise_sd"),
     [
-        (np.zeros(16), 0.0),
+        (np.zeros(CELLS), 0.0),
         (np.full(CALIBRATION_DIMENSION, np.nan), 0.0),
         (np.zeros(CALIBRATION_DIMENSION), -1.0),
         (np.zeros(CALIBRATION_DIMENSION), math.nan),
@@ -195,84 +211,46 @@ def test_a_probability_outside_its_domain_is_refused(wanted: float) -> None:
 )
 def test_counts_of_another_layout_are_refused(values: np.ndarray, noise_sd: float) -> None:
     with pytest.raises(CatalogueError, match="expected"):
-        Calibration.of(values, noise_sd)
+        Counts.of(values, noise_sd)
 
 
-def test_the_auc_of_the_counts_is_the_auc_of_the_scores() -> None:
-    scores, y = population(20_000)
-    found = Calibration.of(counts(20_000), 0.0).auc()
-    assert found is not None
-    assert found.value == pytest.approx(auc(y, scores), abs=0.005)
-    assert found.noise_sd == 0
+# --- newcomers and regulars ---------------------------------------------------------------------
 
 
-@given(hnp.arrays(np.float64, COUNTS_DIMENSION, elements=st.integers(0, 1000)))
-def test_the_auc_of_the_coarse_counts_is_the_same(values: np.ndarray) -> None:
-    found, expected = auc_of_cells(values, 0.0), auc_of_counts(values)
-    assert (found is None) == (expected is None)
-    if found is not None:
-        assert found.value == pytest.approx(expected)
+def test_a_newcomer_has_fewer_than_three_events_at_home() -> None:
+    counts = np.arange(200)
+    whose = np.repeat(counts, counts)
+    people = pl.Series([f"customer {count}" for count in counts])
+    events = EventFeatures(
+        pl.DataFrame({"customer": people.gather(whose), "outlet": ["o1"] * len(whose)}),
+        np.zeros((len(whose), len(POINT_BOUNDS))),
+        np.zeros((len(whose), len(RATE_BOUNDS))),
+    )
+    x = customer_features(events, people)
+    assert is_regular(x).tolist() == (counts >= NEWCOMER_EVENTS).tolist()
+    assert NEWCOMER_EVENTS == 3
 
 
-@pytest.mark.statistical
-@pytest.mark.parametrize(("customers", "noise"), [(20_000, 20.0), (3_000, 10.0)])
-def test_the_noise_of_the_auc_is_as_stated(customers: int, noise: float) -> None:
-    # 1,000 draws: the sd of an sd is 2.2 %; 15 % is more than 6 of them.
-    random = np.random.default_rng(6)
-    truth = counts(customers)
-    draws = truth + random.normal(0, noise, (1000, CALIBRATION_DIMENSION))
-    found = [estimate for values in draws if (estimate := auc_of_cells(values, noise))]
-    assert len(found) == 1000
-    exact = auc_of_cells(truth, 0.0)
-    assert exact is not None
-    values, stated = np.array(found).T
-    ratio = np.sqrt((stated**2).mean()) / values.std()
-    assert 0.85 < ratio < 1.25
-    assert values.mean() == pytest.approx(exact.value, abs=0.25 * values.std())
+def test_everybody_is_newcomers_and_regulars_with_the_noise_of_both() -> None:
+    scores, y = population(5000)
+    regular = np.arange(5000) % 3 == 0
+    release = calibration_rows(fine_bins(scores), y, regular).sum(axis=0)
+    for group, chosen in (
+        (Group.NEWCOMERS, ~regular),
+        (Group.REGULARS, regular),
+        (Group.EVERYBODY, regular | ~regular),
+    ):
+        found = Counts.of(release, 7.0, group)
+        assert found.values.tolist() == cells(scores[chosen], y[chosen]).tolist()
+        assert found.customers == chosen.sum()
+        assert found.noise_sd == pytest.approx(7 * (2**0.5 if group is Group.EVERYBODY else 1))
+    assert Counts.of(release, 7.0).customers == 5000
 
 
-def test_each_band_comes_true_as_often_as_it_promised() -> None:
-    calibration, later = (Calibration.of(counts(100_000, seed), 0.0) for seed in (1, 2))
-    cuts = [calibration.cut(0.25), calibration.cut(0.6)]
-    rows = calibration.reliability(cuts, later)
-    assert [row.band for row in rows] == [1, 2, 3]
-    assert sum(row.customers for row in rows) == pytest.approx(100_000)
-    for row in rows:
-        assert row.predicted is not None
-        assert row.observed == pytest.approx(row.predicted, abs=0.02)
-        assert row.noise_sd == 0
-
-
-@given(NOISY, NOISE, st.floats(-200, 200))
-def test_what_a_band_promised_is_what_its_bins_did(
-    values: np.ndarray, noise_sd: float, cut: float
-) -> None:
-    calibration = Calibration.of(values, noise_sd)
-    low, high = calibration.reliability([cut])
-    split = int(np.searchsorted(FINE_CENTRES, cut))
-    for row, bins in [(low, slice(split)), (high, slice(split, None))]:
-        if row.predicted is not None:
-            promised = calibration.probabilities[bins]
-            assert promised.min() <= row.predicted <= promised.max()
-
-
-def test_a_band_that_noise_covers_has_no_reliability() -> None:
-    values = counts(20_000) + np.random.default_rng(7).normal(0, 5, CALIBRATION_DIMENSION)
-    calibration = Calibration.of(values, 5.0)
-    empty, full = calibration.reliability([FINE_EDGES[1]])
-    assert (empty.predicted, empty.observed, empty.noise_sd) == (None, None, None)
-    assert full.observed == pytest.approx(0.27, abs=0.03)
-    nobody = calibration.reliability([calibration.cut(0.25), math.inf])[-1]
-    assert nobody.customers == 0
-    assert nobody.observed is None
-
-
-@pytest.mark.statistical
-def test_the_noise_of_a_band_is_as_stated() -> None:
-    random = np.random.default_rng(8)
-    truth = counts(20_000)
-    draws = truth + random.normal(0, 10, (1000, CALIBRATION_DIMENSION))
-    rows = [Calibration.of(values, 10.0).reliability([-30.0, 10.0])[1] for values in draws]
-    observed = np.array([row.observed for row in rows], dtype=float)
-    stated = np.array([row.noise_sd for row in rows], dtype=float)
-    assert observed.std() == pytest.approx(stated.mean(), rel=0.15)
+def test_pools_hold_what_noise_does_not_cover_and_meet_at_edges() -> None:
+    found = Counts(counts(20_000), 10.0)
+    edges = found.pool_edges()
+    assert set(edges) <= set(FINE_EDGES.tolist())
+    assert list(edges) == sorted(edges)
+    assert len(edges) > 5
+    assert Counts(np.zeros(CELLS), 10.0).pool_edges() == ()

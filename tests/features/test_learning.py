@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -16,12 +18,16 @@ from features.learning import (
     ROW_CLIP,
     Preconditioner,
     auc_of_counts,
+    by_owner,
     counts_rows,
     gradient_rows,
     moments_rows,
     read_gradient,
 )
+from privacy.plans import ReleasePlan
+from privacy.two_key_sum import Contribution
 from sandbox.baselines import auc
+from tests.builders import Bench
 
 RANDOM = np.random.default_rng(5)
 X = np.hstack([np.ones((400, 1)), RANDOM.gamma(1.0, 0.6, (400, DIMENSION - 1))])
@@ -89,3 +95,51 @@ def test_a_preconditioner_of_another_size_or_not_finite_is_refused() -> None:
     for bad in (good[:-8], np.full((DIMENSION, DIMENSION), np.nan).tobytes()):
         with pytest.raises(CatalogueError):
             Preconditioner.decode_matrix(bad)
+
+
+# --- several rows of one person -------------------------------------------------------------------
+
+people = st.lists(st.integers(0, 5), min_size=1, max_size=30)
+
+
+def rows_of(number: int, seed: int, length: float) -> np.ndarray:
+    """Rows no longer than a norm, some as long."""
+    drawn = np.random.default_rng(seed).normal(size=(number, 4))
+    factor = np.minimum(1.0, length / np.linalg.norm(drawn, axis=1))
+    return np.asarray(drawn * factor[:, None])
+
+
+@cache
+def a_plan() -> ReleasePlan:
+    """A plan of 4 numbers, their clipping norm 1."""
+    bench = Bench()
+    return ReleasePlan.decode(bench.office.sign_release(bench.draft(bench.night())).payload)
+
+
+def test_one_row_a_person_stays_as_it_is() -> None:
+    rows = rows_of(4, 1, 1.0)
+    assert by_owner(rows, np.array([7, 3, 9, 1])).tolist() == rows.tolist()
+
+
+def test_rows_of_one_person_add_up_over_the_root_of_their_number() -> None:
+    rows = np.array([[1.0, 0.0], [0.0, 5.0], [1.0, 2.0], [1.0, 4.0], [1.0, 6.0]])
+    found = by_owner(rows, np.array([4, 9, 4, 4, 4]))
+    assert found.tolist() == [[4 / 2, 12 / 2], [0.0, 5.0]]
+
+
+def test_a_network_of_nobody_adds_nothing() -> None:
+    assert by_owner(np.zeros((0, 3)), np.zeros(0, dtype=np.int64)).shape == (0, 3)
+
+
+@given(people, st.integers(0, 1000))
+def test_a_person_of_any_number_of_rows_adds_no_more_than_the_clip(
+    owners: list[int], seed: int
+) -> None:
+    """By the clip that a contribution really goes through, to the last integer."""
+    plan = a_plan()
+    rows = rows_of(len(owners), seed, 3.0)
+    whose = np.array(owners)
+    everybody = Contribution(by_owner(rows, whose)).sums(plan)
+    others = whose != whose[0]
+    without = Contribution(by_owner(rows[others], whose[others])).sums(plan)
+    assert np.square(everybody - without).sum() <= plan.norm**2

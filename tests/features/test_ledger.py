@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import polars as pl
 import pytest
 
 from features.errors import LedgerError
-from features.ledger import Kind, canonical_events
-from outlet_client.purchases import read_events
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from features.ledger import Kind, Tier, canonical_events
 
 
 def ledger(**columns: object) -> pl.DataFrame:
@@ -32,7 +26,8 @@ def ledger(**columns: object) -> pl.DataFrame:
 def test_a_ledger_becomes_events_without_phones_or_names_of_columns_it_does_not_know() -> None:
     events = canonical_events(ledger(), "ledger")
     assert events.columns == [
-        "customer", "outlet", "date", "kind", "price", "list_price", "basket"
+        "customer", "outlet", "date", "kind", "price", "list_price", "basket", "serial",
+        "reference", "tier",
     ]  # fmt: skip
     assert events["kind"].to_list() == [Kind.PURCHASE, Kind.PURCHASE, Kind.RETURN]
     assert events["price"].to_list() == [100.0, 50.0, 100.0]
@@ -87,20 +82,114 @@ def test_a_null_line_id_is_refused() -> None:
         canonical_events(ledger().with_columns(line_id=pl.Series([1, None, 3])), "x")
 
 
-def test_csv_and_parquet_read_alike(tmp_path: Path) -> None:
-    frame = ledger().with_columns(pl.col("purchased_at").str.to_date())
-    frame.write_parquet(tmp_path / "l.parquet")
-    frame.write_csv(tmp_path / "l.csv")
-    assert read_events(tmp_path / "l.csv").equals(read_events(tmp_path / "l.parquet"))
+# --- what a row is --------------------------------------------------------------------------------
+
+WHAT = ["purchase", "service", "interest"]
 
 
-def test_a_file_that_is_missing_empty_or_no_table_is_named(tmp_path: Path) -> None:
-    (tmp_path / "empty.csv").write_text("")
-    (tmp_path / "bad.parquet").write_text("hello")
-    for name, reason in [
-        ("none.csv", "no such file"),
-        ("empty.csv", "no rows"),
-        ("bad.parquet", "not readable"),
-    ]:
-        with pytest.raises(LedgerError, match=reason):
-            read_events(tmp_path / name)
+def of_kinds(kinds: list[object]) -> pl.DataFrame:
+    return ledger(kind=kinds).drop("is_return")
+
+
+def test_a_row_is_of_the_kind_that_it_says() -> None:
+    for first in ("purchase", "return", "service", "interest", "accepted", "declined"):
+        events = canonical_events(of_kinds([first, "service", "interest"]), "x")
+        assert events["kind"].to_list() == [first, "service", "interest"]
+
+
+def test_a_ledger_without_kinds_has_purchases_and_returns() -> None:
+    events = canonical_events(ledger(is_return=["true", "0", "1"], price=[1.0, 2.0, 3.0]), "x")
+    assert events["kind"].to_list() == [Kind.RETURN, Kind.PURCHASE, Kind.RETURN]
+
+
+def test_where_a_ledger_has_both_columns_the_kind_counts() -> None:
+    events = canonical_events(ledger(kind=WHAT, is_return=[True, True, True]), "x")
+    assert events["kind"].to_list() == WHAT
+
+
+def test_a_ledger_with_neither_column_is_told_which_one_is_missing() -> None:
+    with pytest.raises(LedgerError, match=r"shop\.csv, column is_return: missing"):
+        canonical_events(ledger().drop("is_return"), "shop.csv")
+
+
+def test_a_purchase_at_a_negative_price_is_a_return_and_no_other_kind_changes() -> None:
+    table = of_kinds(["purchase", "return", "service"]).with_columns(price=-pl.lit(5.0))
+    events = canonical_events(table, "x")
+    assert events["kind"].to_list() == ["return", "return", "service"]
+    assert events["price"].to_list() == [5.0, 5.0, 5.0]
+    marked = canonical_events(ledger(price=[-1.0, 2.0, 3.0], is_return=[False, False, False]), "x")
+    assert marked["kind"].to_list() == ["return", "purchase", "purchase"]
+
+
+@pytest.mark.parametrize("kind", ["lease", "Purchase", "1"])
+def test_an_unknown_kind_is_refused_with_the_kinds_there_are(kind: str) -> None:
+    with pytest.raises(LedgerError) as caught:
+        canonical_events(of_kinds(["purchase", kind, kind]), "shop.csv")
+    assert str(caught.value) == (
+        "shop.csv, row 2, column kind: no kind of row; expected one of purchase, return, service, "
+        "interest, accepted, declined (2 such rows)"
+    )
+
+
+@pytest.mark.parametrize("kind", ["suspected", "confirmed"])
+def test_a_sighting_has_no_place_in_a_ledger(kind: str) -> None:
+    with pytest.raises(LedgerError, match="row 3, column kind: no kind of row"):
+        canonical_events(of_kinds(["purchase", "service", kind]), "shop.csv")
+
+
+def test_an_empty_kind_is_refused() -> None:
+    with pytest.raises(LedgerError, match="row 2, column kind: empty"):
+        canonical_events(of_kinds(["purchase", None, "service"]), "shop.csv")
+
+
+# --- serials, references and tiers ----------------------------------------------------------------
+
+KNOWN = {"A1": Tier.OPEN, "L1": Tier.LIMITED, "X1": Tier.ALLOCATION}
+
+
+def test_a_blank_serial_is_none_and_blanks_around_one_do_not_count() -> None:
+    events = canonical_events(ledger(serial=["  ", " 7 ", None]), "x")
+    assert events["serial"].to_list() == [None, "7", None]
+    assert canonical_events(ledger(), "x")["serial"].to_list() == [None] * 3
+    assert canonical_events(ledger(serial=[7, 8, None]), "x")["serial"].to_list() == [
+        "7",
+        "8",
+        None,
+    ]
+
+
+def test_a_row_has_the_tier_of_its_reference() -> None:
+    events = canonical_events(ledger(reference=["X1", " L1 ", "A1"]), "x", KNOWN)
+    assert events["tier"].to_list() == [Tier.ALLOCATION, Tier.LIMITED, Tier.OPEN]
+    assert events["reference"].to_list() == ["X1", "L1", "A1"]
+
+
+def test_a_row_without_a_reference_is_open() -> None:
+    for tiers in (KNOWN, {}, None):
+        events = canonical_events(ledger(reference=["", "  ", None]), "x", tiers)
+        assert events["tier"].to_list() == [Tier.OPEN] * 3
+        assert events["reference"].to_list() == [None] * 3
+
+
+def test_where_references_have_no_tiers_all_are_open() -> None:
+    events = canonical_events(ledger(reference=["X1", "L1", "anything"]), "x")
+    assert events["tier"].to_list() == [Tier.OPEN] * 3
+
+
+def test_a_reference_in_no_tier_is_named_with_what_to_do() -> None:
+    """But not the row: with it, the error would tell of a purchase."""
+    with pytest.raises(LedgerError) as caught:
+        canonical_events(ledger(reference=["X1", "Z9", "Z9"]), "shop.csv", KNOWN)
+    assert str(caught.value) == (
+        "shop.csv, column reference: 'Z9' is in no tier; add it to the references file "
+        "(2 such rows)"
+    )
+    assert (caught.value.source, caught.value.row, caught.value.column) == (
+        "shop.csv", None, "reference"
+    )  # fmt: skip
+
+
+def test_a_column_that_cannot_be_text_is_named() -> None:
+    for name in ("serial", "reference"):
+        with pytest.raises(LedgerError, match=f"column {name}: got type List"):
+            canonical_events(ledger(**{name: [["a"], ["b"], ["c"]]}), "shop.csv", KNOWN)

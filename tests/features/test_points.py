@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from sklearn.metrics import roc_auc_score
 
+from features.calibration import fine_bins
 from features.errors import CatalogueError
 from features.events import (
     DIMENSION,
@@ -20,15 +22,19 @@ from features.events import (
     EventFeatures,
     customer_features,
 )
+from features.outcomes import Outcome
 from features.points import (
     COUNT_SHARE,
     LARGEST_POINTS,
     LEAST_KEPT,
     MOST_NUMBERS,
+    STANDARD_MEAN,
+    STANDARD_SD,
     PointsCode,
     smooth,
 )
-from features.scorecard import LARGEST_WEIGHT, Scorecard
+from features.scorecard import LARGEST_WEIGHT, POINTS_PER_LOGIT, Scorecard, probability
+from features.starting import starting_scorecard
 
 PEOPLE = pl.Series(["anna", "ben", "cleo"])
 OUTLETS = ("o1", "o2", "o3")
@@ -37,6 +43,8 @@ LOYAL = Scorecard.of("y_loyal", np.linspace(-0.5, 1.0, DIMENSION))
 LAPSED = Scorecard.of("y_lapsed", np.linspace(0.8, -0.7, DIMENSION))
 CARDS = (LOYAL, LAPSED)
 SECOND = np.cov(np.random.default_rng(4).normal(size=(DIMENSION, 50))) + 0.2
+POINT_PLACES = 1, 1 + len(POINT_BOUNDS)
+RATE_PLACES = 1 + len(POINT_BOUNDS), DIMENSION - 1
 CODES = {
     "lossless": PointsCode.lossless(CARDS),
     "tangent": PointsCode.tangent(CARDS, SECOND),
@@ -80,6 +88,16 @@ def outlet_sums(code: PointsCode, events: EventFeatures) -> np.ndarray:
         for place, person in enumerate(PEOPLE):
             total[place] += rows[(own.keys["customer"] == person).to_numpy()].sum(axis=0)
     return total
+
+
+def alike(events: int) -> EventFeatures:
+    """One customer's events, each the same."""
+    same = sample(1)
+    return EventFeatures(
+        pl.DataFrame({"customer": ["anna"] * events, "outlet": ["o1"] * events}),
+        np.repeat(same.points, events, axis=0),
+        np.repeat(same.rates, events, axis=0),
+    )
 
 
 def sample(number: int = 40, seed: int = 7) -> EventFeatures:
@@ -143,28 +161,45 @@ def test_a_tangent_code_of_noisy_moments_can_be_sent(
 ) -> None:
     code = PointsCode.tangent(cards, (drawn + drawn.T) / 2)
     read = PointsCode.decode(code.encode())
-    assert np.isfinite(read.height).all()
-    assert np.isfinite(read.unmix).all()
-    assert read.matrix.tolist() == code.matrix.tolist()
+    for name in ("matrix", "unmix", "usual", "rates", "events"):
+        assert np.isfinite(getattr(read, name)).all()
+        assert np.array_equal(getattr(read, name), getattr(code, name))
+
+
+def uncapped(x: np.ndarray, cards: tuple[Scorecard, ...] = CARDS) -> PointsCode:
+    """A code for whose average customer is x, whose caps are far above what one event says."""
+    spread = np.diag([0.0, *[300.0] * (DIMENSION - 2), 0.0])
+    return PointsCode.tangent(cards, np.outer(x, x) + spread)
 
 
 def test_a_tangent_score_of_the_average_customer_is_the_true_score() -> None:
     """Where the tangent touches, rows that no cap shortens give the whole score."""
-    events = 9
-    same = sample(1)
-    alike = EventFeatures(
-        pl.DataFrame({"customer": ["anna"] * events, "outlet": ["o1"] * events}),
-        np.repeat(same.points, events, axis=0),
-        np.repeat(same.rates, events, axis=0),
-    )
-    [x] = customer_features(alike, PEOPLE.head(1))
-    spread = np.diag([0.0, *[30.0] * (DIMENSION - 2), 0.0])  # far above what one event says
-    code = PointsCode.tangent(CARDS, np.outer(x, x) + spread)
-    rows = code.rows(alike)
+    [x] = customer_features(alike(9), PEOPLE.head(1))
+    code = uncapped(x)
+    assert code.events == pytest.approx(9)
+    rows = code.rows(alike(9))
     assert np.linalg.norm(rows[:, :-1], axis=1).max() < np.sqrt(1 - COUNT_SHARE**2) - 1e-9
     found = code.scores(rows.sum(axis=0)[None, :])
     for card, score in zip(CARDS, found, strict=True):
         assert score[0] == pytest.approx(card.score(x[None, :])[0], rel=1e-9)
+
+
+@pytest.mark.parametrize("events", [1, 2, 9, 40, 200])
+@pytest.mark.parametrize("without", [slice(*POINT_PLACES), slice(*RATE_PLACES)], ids=repr)
+def test_a_card_of_points_alone_or_of_rates_alone_is_told_exactly_at_any_count(
+    without: slice, events: int
+) -> None:
+    weights = np.array(LOYAL.weights)
+    weights[without] = 0.0
+    card = Scorecard.of("y_loyal", weights)
+    [average] = customer_features(alike(9), PEOPLE.head(1))
+    code = uncapped(average, (card,))
+    assert code.rates[0] == pytest.approx(0.0 if without.start > 1 else 1.0)
+    rows = code.rows(sample(events))
+    assert np.linalg.norm(rows[:, :-1], axis=1).max() < np.sqrt(1 - COUNT_SHARE**2) - 1e-9
+    [score] = code.scores(rows.sum(axis=0)[None, :])
+    x = customer_features(sample(events), PEOPLE.head(1))
+    assert score[0] == pytest.approx(card.score(x)[0], rel=1e-9)
 
 
 @every_code
@@ -175,9 +210,83 @@ def test_counts_read_back(code: PointsCode) -> None:
 
 
 @every_code
-def test_a_customer_without_events_has_the_height_of_the_code(code: PointsCode) -> None:
+def test_a_slot_whose_sums_are_zero_scores_the_base(code: PointsCode) -> None:
+    base = [card.weights[0] * POINTS_PER_LOGIT for card in code.cards]
     scores = code.scores(np.zeros((3, code.width)))
-    np.testing.assert_allclose(np.stack(scores, axis=1), np.tile(code.height, (3, 1)))
+    np.testing.assert_allclose(np.stack(scores, axis=1), np.tile(base, (3, 1)))
+
+
+@given(
+    hnp.arrays(np.float64, (DIMENSION, DIMENSION), elements=st.floats(-1e3, 1e3)),
+    hnp.arrays(np.float64, (20, len(CARDS) + 1), elements=st.floats(-50, 50)),
+    st.integers(0, len(CARDS) - 1),
+    st.floats(0.1, 100),
+)
+def test_a_score_ascends_with_what_was_said_of_it_and_the_other_does_not_move(
+    drawn: np.ndarray, sums: np.ndarray, place: int, more: float
+) -> None:
+    code = PointsCode.tangent(CARDS, (drawn + drawn.T) / 2)
+    assert (code.rates >= 0).all()
+    assert (code.rates <= 1).all()
+    step = np.linalg.inv(code.unmix)[:, place] * more  # `more` points of this score, 0 of others
+    before = code.scores(sums)
+    after = code.scores(sums + np.append(step, 0.0))
+    size = np.abs(sums[:, :-1]).max() * np.abs(code.unmix).max() * 1e-9 + 1e-6
+    for score in range(len(CARDS)):
+        moved = after[score] - before[score]
+        if score == place:
+            assert (moved > -size).all()
+            np.testing.assert_array_less(0.0, moved[sums[:, -1] <= 0])
+        else:
+            assert np.abs(moved).max() <= size * (1 + code.events)
+
+
+def population(customers: int) -> tuple[EventFeatures, pl.Series, np.ndarray]:
+    """Customers with tastes of their own, of whom one in seven has many events, and whose."""
+    random = np.random.default_rng(1)
+    many = np.where(random.random(customers) < 0.15, 8, 1)
+    counts = np.minimum(random.geometric(0.35, customers) * many, 120)
+    whose = np.repeat(np.arange(customers), counts)
+    taste = random.beta(1.5, 1.5, customers)[whose, None]
+    said = (taste + random.random((len(whose), len(POINT_BOUNDS) + len(RATE_BOUNDS)))) / 2
+    points, rates = said[:, : len(POINT_BOUNDS)], said[:, len(POINT_BOUNDS) :]
+    age = random.random((len(whose), 1)) ** 2
+    seldom = random.random(rates.shape) < np.where(np.arange(len(RATE_BOUNDS)) < 3, 1.0, 0.1)
+    people = pl.Series([f"customer {place}" for place in range(customers)])
+    keys = pl.DataFrame({"customer": people.gather(whose), "outlet": ["o1"] * len(whose)})
+    return (
+        EventFeatures(keys, points * age * POINT_BOUNDS, rates * seldom * RATE_BOUNDS),
+        people,
+        whose,
+    )
+
+
+def sums_of(code: PointsCode, events: EventFeatures, whose: np.ndarray) -> np.ndarray:
+    sums = np.zeros((whose.max() + 1, code.width))
+    np.add.at(sums, whose, code.rows(events))
+    return sums
+
+
+def test_scores_of_customers_of_many_events_do_not_overshoot() -> None:
+    """One sum a score, with no noise, tells nearly what two tell, also of whom buys every week."""
+    events, people, whose = population(4000)
+    x = customer_features(events, people)
+    loyal = Scorecard.of(
+        "y_loyal", np.r_[-3, 4, 0.6, -0.5, 0.9, 1, 0.8, -0.8, -0.5, -0.5, -0.4, 0.5, 0.7]
+    )
+    cards = (loyal, starting_scorecard(Outcome.FLIPPED))
+    code = PointsCode.tangent(cards, x.T @ x / len(x))
+    sums = sums_of(code, events, whose)
+    counts = np.bincount(whose)
+    many = counts >= np.quantile(counts, 0.95)
+    random = np.random.default_rng(2)
+    for card, told in zip(cards, code.scores(sums), strict=True):
+        true = card.score(x)
+        y = random.random(len(x)) < probability(true - np.median(true))
+        assert roc_auc_score(y, told) > roc_auc_score(y, true) - 0.03
+        spread = np.std(true[many])
+        assert abs(np.mean(told[many]) - np.mean(true[many])) < 0.5 * spread
+        assert np.std(told[many]) < 2 * spread
 
 
 # --- encoding -------------------------------------------------------------------------------------
@@ -205,7 +314,9 @@ def _with(**changes: Any) -> bytes:
 def _filled(name: str, value: object) -> bytes:
     """The field, one number of it replaced."""
     field = json.loads(CODES["tangent"].encode())[name]
-    if isinstance(field[0], list):
+    if not isinstance(field, list):
+        field = value
+    elif isinstance(field[0], list):
         field[0][0] = value
     else:
         field[0] = value
@@ -243,15 +354,21 @@ NOT_CODES = {
     "a ragged matrix": _with(matrix=[[1.0], [1.0, 2.0], []]),
     "a matrix of objects": _with(matrix={}),
     "another width": _with(matrix=[[0.0] * 6] * 3),
-    "another height": _with(height=[0.0]),
     "another unmix": _with(unmix=[[1.0]]),
+    "another number of usual events": _with(usual=[0.0]),
+    "another number of rates": _with(rates=[0.5, 0.5, 0.5]),
+    "an average customer for each score": _with(events=[1.0, 1.0]),
     "a key missing": json.dumps(
         {k: v for k, v in json.loads(_with()).items() if k != "unmix"}
     ).encode(),
     "an entry above the bound": _filled("matrix", 2 * LARGEST_POINTS),
     **{
+        f"what overflows in {name}": _filled(name, 1e308)
+        for name in ("unmix", "usual", "rates", "events")
+    },
+    **{
         f"{value!s:.9} in {name}": _filled(name, value)
-        for name in ("matrix", "height", "unmix")
+        for name in ("matrix", "unmix", "usual", "rates", "events")
         for value in (float("nan"), float("inf"), -float("inf"), None, "x", 10**400)
     },
 }
@@ -283,20 +400,23 @@ json_values = st.recursive(
 
 def usable(code: PointsCode) -> bool:
     """Whether everything that is computed with a code is finite and of its shape."""
-    rows = code.rows(sample(3))
-    scores = np.stack(code.scores(rows))
-    right = rows.shape == (3, code.width) and scores.shape == (len(code.cards), 3)
+    rows = code.rows(sample())
+    scores = np.stack(code.scores(rows.cumsum(axis=0)))  # of customers of ever more events
+    right = rows.shape == (40, code.width) and scores.shape == (len(code.cards), 40)
     return right and bool(np.isfinite(rows).all() and np.isfinite(scores).all())
 
 
-@given(st.sampled_from(["catalogue", "cards", "exact", "matrix", "height", "unmix"]), json_values)
+@given(
+    st.sampled_from(["catalogue", "cards", "exact", "matrix", "unmix", "usual", "rates", "events"]),
+    json_values,
+)
 def test_a_field_replaced_by_anything_is_refused_or_leaves_a_usable_code(
     name: str, value: object
 ) -> None:
     _refused_or_usable(_with(**{name: value}))
 
 
-@given(st.sampled_from(["cards", "matrix", "height", "unmix"]), leaves)
+@given(st.sampled_from(["cards", "matrix", "unmix", "usual", "rates", "events"]), leaves)
 def test_an_entry_replaced_by_anything_is_refused_or_leaves_a_usable_code(
     name: str, value: object
 ) -> None:
@@ -428,3 +548,42 @@ def test_a_score_for_calibration_depends_on_its_own_slot_alone() -> None:
     smoothed = code.scores(code.estimate(values.ravel(), 0.7))[0]
     values[7] -= 1000.0
     assert (code.scores(code.estimate(values.ravel(), 0.7))[0] != smoothed).sum() > 1  # bands may
+
+
+def test_scores_for_calibration_are_standard_however_rare_the_outcome() -> None:
+    """Else the scores of a rare outcome would all fall in one fine bin, and say nothing."""
+    events, people, whose = population(4000)
+    x = customer_features(events, people)
+    second = x.T @ x / len(x)
+    common = starting_scorecard(Outcome.FLIPPED)
+    rare = Scorecard.of("y_rare", np.r_[-9.0, np.array(common.weights[1:]) / 10])
+    for card in (common, rare):
+        code = PointsCode.tangent((card,), second)
+        sums = sums_of(code, events, whose)
+        noisy = sums + np.random.default_rng(6).normal(0, 0.7, sums.shape)
+        [score] = code.scores_alone(noisy.ravel(), 0.7, second)
+        assert np.mean(score) == pytest.approx(STANDARD_MEAN, abs=STANDARD_SD / 2)
+        assert np.std(score) == pytest.approx(STANDARD_SD, rel=0.3)
+        assert len(set(fine_bins(score))) > 20
+        [raw] = code.scores(noisy)
+        assert card is common or len(set(fine_bins(raw))) < 5
+
+
+def test_without_noise_scores_for_calibration_are_the_scores() -> None:
+    code = CODES["lossless"]
+    values = code.rows(sample())
+    alone = code.scores_alone(values.ravel(), 0.0, SECOND)
+    assert np.stack(alone).tolist() == np.stack(code.scores(values)).tolist()
+
+
+@given(hnp.arrays(np.float64, (DIMENSION, DIMENSION), elements=st.floats(-1e3, 1e3)))
+def test_standard_scores_rank_as_scores_do_and_are_finite_whatever_the_moments(
+    drawn: np.ndarray,
+) -> None:
+    second = (drawn + drawn.T) / 2
+    code = PointsCode.tangent(CARDS, second)
+    values = np.random.default_rng(8).normal(0, 3, (30, code.width))
+    alone = code.scores_alone(values.ravel(), 0.7, second)
+    for score, raw in zip(alone, code.scores(values), strict=True):
+        assert np.isfinite(score).all()
+        assert (np.diff(score[np.argsort(raw)]) >= 0).all()

@@ -59,7 +59,7 @@ def enrol(tmp_path: Path) -> Iterator[Callable[..., Forked]]:
         everybody = np.ones(len(world.customers), dtype=bool)
         settings = whole_nights(epsilon, rounds, trainings)
         folder = tmp_path / f"network{len(made)}"
-        network = Forked.enrol(folder, world, {TARGET: world.y}, everybody, settings)
+        network = Forked.enrol(folder, world, {TARGET: world.given[TARGET]}, everybody, settings)
         made.append(network)
         return network
 

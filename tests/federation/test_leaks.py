@@ -32,6 +32,7 @@ from sandbox.processes import NOTICE
 from sandbox.replay import World
 from tests.federation.conftest import whole_nights
 from tests.federation.forked import Forked
+from tests.networks import TARGET
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -159,11 +160,11 @@ def after(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Afterm
     raw = raw_ledger(shared_data)
     events = canonical_events(raw, "or_ledger")
     people = Snapshot.take(events, CUT_OFF, HORIZON_END).history["customer"].unique().sort()
-    judged = pl.DataFrame({"customer_id": people, "y": np.arange(len(people)) % 2, "fold": 0})
+    judged = pl.DataFrame({"customer_id": people, TARGET: np.arange(len(people)) % 2, "fold": 0})
     world = World.of(events, judged, CUT_OFF, HORIZON_END)
     everybody = np.ones(len(people), dtype=bool)
     folder = tmp_path_factory.mktemp("leaks") / "n"
-    network = Forked.enrol(folder, world, {"y_loyal": world.y}, everybody, whole_nights())
+    network = Forked.enrol(folder, world, world.given, everybody, whole_nights())
     identifiers = {name: _keep_own_book(network.outlet(name), raw) for name in world.outlets}
     hq, office = folder / "hq", folder / "office"
     try:

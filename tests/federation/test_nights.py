@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import polars as pl
 import pytest
 
 from features.bands import BandPolicy
@@ -117,8 +118,12 @@ def test_a_night_is_complete_and_neither_hq_nor_the_office_holds_a_customer(
                 base64.b64encode(name).rstrip(b"="),
             ):
                 assert form not in written
-    for event in world.snapshot.history.head(500).iter_rows(named=True):
-        assert f"{event['price']:.2f}".encode() not in re.sub(rb"[0-9a-f]{32,}", b"", written)
+    prices = world.snapshot.history.filter(pl.col("price") > 0)["price"].unique()
+    assert len(prices) > 80
+    text = re.sub(rb"[0-9a-f]{32,}", b"", written)
+    for price in prices:
+        for form in (f"{price:.2f}", repr(price)):
+            assert not re.search(rf"(?<!\d){re.escape(form)}".encode(), text)
 
 
 def test_an_outlet_that_only_hq_knows_is_not_counted(enrol: Callable[..., Forked]) -> None:
@@ -377,7 +382,7 @@ FULL = "from tests.federation.dying import fill_disk\nfill_disk({file!r}, {where
 def test_a_failing_outlet_sends_its_errors_type_only_and_the_night_goes_on(
     enrol: Callable[..., Forked], patch: str, type_name: str
 ) -> None:
-    """With a full disk the first releases succeed; from the first that fails on, all do."""
+    """With a full disk the first releases succeed, and later ones that still fit into the file."""
     network = enrol(4)
     home = network.outlet("O2")
     hq = start_night(network, "O1", "O3", "O4")
@@ -387,12 +392,12 @@ def test_a_failing_outlet_sends_its_errors_type_only_and_the_night_goes_on(
     assert report.ended == "complete"
     failed = [step for step in report.steps if step.failures]
     assert failed
-    assert failed == report.steps[-len(failed) :]
+    assert report.steps[0] not in failed or patch == FAIL
     assert len(failed) == len(RELEASES) or patch != FAIL
     assert all(step.failures == {type_name: 1} for step in failed)
     sums = [step for step in failed if step.purpose is not Purpose.POINTS]
     assert all(step.outlets == 3 for step in sums)  # of points, its last answer may count
-    assert all(step.outlets == 4 for step in report.steps[: -len(failed)])
+    assert all(step.outlets == 4 for step in report.steps if step not in failed)
     network.stop()
     for file in (network.folder / "hq").rglob("*"):
         assert not file.is_file() or b"9123 4567" not in file.read_bytes()

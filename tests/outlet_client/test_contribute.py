@@ -13,12 +13,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.calibration import CALIBRATION_DIMENSION, FINE_BINS, calibration_rows
+from features.calibration import CALIBRATION_DIMENSION, FINE_BINS, calibration_rows, is_regular
 from features.errors import CatalogueError
 from features.events import DIMENSION
-from features.learning import Preconditioner
+from features.learning import (
+    COUNTS_DIMENSION,
+    GRADIENT_CLIP,
+    GRADIENT_DIMENSION,
+    MOMENTS_DIMENSION,
+    ROW_CLIP,
+    Preconditioner,
+)
 from features.ledger import canonical_events
-from features.outcomes import Outcome
 from features.points import PointsCode
 from features.scorecard import Scorecard
 from outlet_client.contribute import HomeCustomers, Outlet
@@ -30,21 +36,20 @@ from privacy.errors import PlanRefused
 from privacy.fixed_point import clipping_units
 from privacy.plans import NightPlan, PlannedReleases, ReleasePlan, sign
 from privacy.units import Purpose
-from sandbox.market import simulated_ledger
+from sandbox.market import simulated_market
 from sandbox.network import Network, Settings, slot_keys
-from sandbox.replay import TrainOn, World
+from sandbox.replay import TrainOn, World, market_events
 from server.hq.combine import Combiner
-from tests.networks import CUT_OFF, TARGET, small_network, small_world, world_of
+from tests.networks import CUT_OFF, SECOND, TARGET, small_network, small_world, world_of
 
 if TYPE_CHECKING:
     from privacy.two_key_sum import Contribution
 
-LAPSED = Outcome.LAPSED.value
 CARD = Scorecard.of(TARGET, np.linspace(-0.5, 1.0, DIMENSION))
 MATRIX = Preconditioner(np.eye(DIMENSION) * 1.5, 1.0, np.eye(DIMENSION)).encode()
 CODES = [
     PointsCode.lossless((CARD,)),
-    PointsCode.tangent((CARD, Scorecard.of(LAPSED, -np.asarray(CARD.weights))), np.eye(DIMENSION)),
+    PointsCode.tangent((CARD, Scorecard.of(SECOND, -np.asarray(CARD.weights))), np.eye(DIMENSION)),
 ]
 
 
@@ -88,7 +93,7 @@ def test_an_outlet_answers_what_the_office_signed(asked: tuple[Network, dict[str
     network, question = asked
     share = fresh(network).answer(question)
     assert share.envelope.outlet == "O1"
-    assert share.vector.shape == (DIMENSION + 1,)
+    assert share.vector.shape == (GRADIENT_DIMENSION,)
 
 
 @pytest.mark.parametrize("part", ["scorecard", "attachment"])
@@ -177,7 +182,7 @@ def stage(asked: tuple[Network, dict[str, bytes]]) -> tuple[Stage, ReleasePlan]:
     network, question = asked
     plan = ReleasePlan.decode(question["plan"])
     plan = replace(
-        plan, purpose=Purpose.MOMENTS, dimension=36, scorecard=digest(CARD.encode()),
+        plan, purpose=Purpose.MOMENTS, dimension=MOMENTS_DIMENSION, scorecard=digest(CARD.encode()),
         attachment="",
     )  # fmt: skip
     return Stage(network), plan
@@ -225,7 +230,11 @@ def test_features_that_are_not_finite_count_as_nothing_and_are_no_error(
 ) -> None:
     office, plan = stage
     broken = HomeCustomers(
-        np.full((2, DIMENSION), np.nan), {TARGET: np.zeros(2)}, np.arange(2), (bytes(32),) * 2
+        np.full((2, DIMENSION), np.nan),
+        {TARGET: np.zeros(2)},
+        np.arange(2),
+        np.arange(2),
+        (bytes(32),) * 2,
     )
     outlet = replace(office.outlet, home=broken)
     assert outlet.answer(office.ask(plan)).vector.shape == (plan.dimension,)
@@ -249,7 +258,7 @@ def test_a_plan_of_another_cut_off_outcome_or_layout_is_refused(
             office.ask(plan)
         )
     with pytest.raises(QuestionRefused, match="of this dimension"):
-        office.outlet.answer(office.ask(replace(plan, dimension=35)))
+        office.outlet.answer(office.ask(replace(plan, dimension=MOMENTS_DIMENSION - 1)))
     with pytest.raises(QuestionRefused, match="of this dimension"):
         office.outlet.answer(office.ask(replace(plan, purpose=Purpose.DEMAND)))
 
@@ -280,7 +289,7 @@ def home_of(outlet: Outlet, people: pl.Series) -> HomeCustomers:
     events = outlet.views[str(CUT_OFF)].events
     number = len(people)
     keys = [bytes([place]) * 64 for place in range(number)]
-    y = {TARGET: np.ones(number), LAPSED: np.zeros(number)}
+    y = {TARGET: np.ones(number), SECOND: np.zeros(number)}
     return HomeCustomers.of(events, people, y, np.arange(number) + 5, keys)
 
 
@@ -290,14 +299,14 @@ def test_a_home_customer_without_events_adds_nothing() -> None:
     people = pl.concat([pl.Series(known.name, ["nobody"]), known])
     home = home_of(outlet, people)
     assert len(home.x) == 1
-    assert {name: y.tolist() for name, y in home.y.items()} == {TARGET: [1.0], LAPSED: [0.0]}
+    assert {name: y.tolist() for name, y in home.y.items()} == {TARGET: [1.0], SECOND: [0.0]}
     assert (home.slots.tolist(), home.keys) == ([6], (b"\x01" * 64,))
 
 
 def test_a_customer_named_twice_is_refused() -> None:
     outlet = small_network().outlets["O1"]
     with pytest.raises(OutletError, match="named twice"):
-        home_of(outlet, pl.Series(["S00001", "S00001"]))
+        home_of(outlet, pl.Series(["C000001", "C000001"]))
 
 
 # --- the removal law ------------------------------------------------------------------------------
@@ -338,7 +347,7 @@ def bins_of(customers: pl.Series, width: int = 2) -> np.ndarray:
 
 def network_of(world: World) -> Network:
     """Outlets that learn two outcomes, everybody in training."""
-    y = {name: world.outcomes(TrainOn.HOME, name) for name in (TARGET, LAPSED)}
+    y = {name: world.outcomes(TrainOn.HOME, name) for name in (TARGET, SECOND)}
     everybody = np.ones(len(world.customers), dtype=bool)
     settings_ = Settings.one_training(1.0, 1e-6, 2)
     return Network.build(world.members(y, everybody), world.customers, settings_)
@@ -349,12 +358,12 @@ def network_sums(world: World) -> Sums:
     outlets = network_of(world).outlets.values()
     book = fine_book(world.customers, bins_of(world.customers))
     questions = {}
-    for name in (TARGET, LAPSED):
+    for name in (TARGET, SECOND):
         card = replace(CARD, outcome=name).encode()
         for purpose, dimension, norm, attachment in [
-            (Purpose.MOMENTS, 36, 9.0, b""),
-            (Purpose.TRAINING, DIMENSION + 1, 1.5, MATRIX),
-            (Purpose.EVALUATION, 16, 1.0, b""),
+            (Purpose.MOMENTS, MOMENTS_DIMENSION, ROW_CLIP**2, b""),
+            (Purpose.TRAINING, GRADIENT_DIMENSION, GRADIENT_CLIP, MATRIX),
+            (Purpose.EVALUATION, COUNTS_DIMENSION, 1.0, b""),
             (Purpose.CALIBRATION, CALIBRATION_DIMENSION, 1.0, book),
         ]:
             questions[f"{purpose} of {name}"] = plan_of(purpose, dimension, norm), card, attachment
@@ -378,6 +387,13 @@ def network_sums(world: World) -> Sums:
     }
 
 
+def left_with(world: World, events: pl.DataFrame) -> World:
+    """The same network with fewer events; directory and homes stay."""
+    return replace(
+        world_of(events), customers=world.customers, owners=world.owners, homes=world.homes
+    )
+
+
 def check_removal(events: pl.DataFrame, who: int) -> set[str]:
     """Empties one customer's records at all outlets; the directory, homes and book stay.
 
@@ -389,7 +405,7 @@ def check_removal(events: pl.DataFrame, who: int) -> set[str]:
     rest = events.filter(pl.col("customer") != gone)
     if rest.filter(pl.col("date") <= CUT_OFF.date).is_empty():
         return set()
-    emptied = replace(world_of(rest), customers=world.customers, homes=world.homes)
+    emptied = left_with(world, rest)
     whole, less = network_sums(world), network_sums(emptied)
     slot = world.customers.to_list().index(gone)
     moved_by = set()
@@ -411,13 +427,13 @@ def test_removing_any_one_customer_moves_every_customer_sum_by_at_most_the_bound
     seed: int, who: int
 ) -> None:
     """On the real contribution code, and another slot's points by nothing."""
-    ledger = simulated_ledger(np.random.default_rng(seed), outlets=3, customers=40)
-    events = canonical_events(ledger, "simulated")
+    random = np.random.default_rng(seed)
+    events = market_events(simulated_market(random, outlets=3, customers=40))
     if events.filter(pl.col("date") <= CUT_OFF.date).is_empty():
         return
     moved = check_removal(events, who)
     # the customer did count
-    for name in (TARGET, LAPSED):
+    for name in (TARGET, SECOND):
         assert {f"{Purpose.MOMENTS} of {name}", f"{Purpose.EVALUATION} of {name}"} <= moved
 
 
@@ -462,9 +478,9 @@ def test_a_home_customer_who_only_bought_elsewhere_is_in_no_customer_sum_and_kee
     left = pl.concat([world.snapshot.history, world.snapshot.future]).filter(
         (pl.col("customer") != away) | (pl.col("outlet") != home)
     )
-    emptied = replace(world_of(left), customers=world.customers, homes=world.homes)
+    emptied = left_with(world, left)
     everywhere = left.filter(pl.col("customer") != away)
-    gone = replace(world_of(everywhere), customers=world.customers, homes=world.homes)
+    gone = left_with(world, everywhere)
     some, none = network_sums(emptied), network_sums(gone)
     for key, (plan, total) in some.items():
         assert (plan.purpose is Purpose.POINTS) == (total != none[key][1]).any()
@@ -573,13 +589,13 @@ def test_calibration_counts_each_home_customer_in_the_bin_that_the_book_names() 
     for outlet in network_of(world).outlets.values():
         rows = calibrated(outlet, fine_book(world.customers, entries)).rows
         home = outlet.home
-        expected = calibration_rows(entries[home.slots, 0], home.y[TARGET])
+        expected = calibration_rows(entries[home.slots, 0], home.y[TARGET], is_regular(home.x))
         assert len(home.slots) > 10
         assert rows.tolist() == expected.tolist()
-        card = replace(CARD, outcome=LAPSED).encode()
+        card = replace(CARD, outcome=SECOND).encode()
         plan = plan_of(Purpose.CALIBRATION, CALIBRATION_DIMENSION, 1.0)
         question = {"scorecard": card, "attachment": fine_book(world.customers, entries)}
-        second = calibration_rows(entries[home.slots, 1], home.y[LAPSED])
+        second = calibration_rows(entries[home.slots, 1], home.y[SECOND], is_regular(home.x))
         assert outlet._contribution(plan, question).rows.tolist() == second.tolist()
 
 

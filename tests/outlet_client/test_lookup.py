@@ -74,7 +74,7 @@ class Shop:
         """Ben is eligible, Anna has priority, in the directory's order."""
         bands = {
             "eligibility": np.array([2, 3], np.uint8),
-            "lapse_risk": np.array([0, 1], np.uint8),
+            "flipper_risk": np.array([0, 1], np.uint8),
         }
         made = Book.masked(
             pack(bands),
@@ -114,7 +114,7 @@ def test_a_known_customer_has_bands_and_what_they_allow(shop: Shop) -> None:
     assert answer.status is Status.KNOWN
     assert answer.as_of == "2026-03-01"
     assert answer.bands[0] == Band("eligibility", "priority", PRIORITY)
-    assert answer.bands[1].score == "lapse_risk"
+    assert answer.bands[1].score == "flipper_risk"
     assert answer.bands[1].band == "low"
 
 
@@ -358,7 +358,12 @@ def folder(tmp_path: Path) -> Folder:
 def test_the_commands_say_what_happened_and_what_follows(folder: Folder, tmp_path: Path) -> None:
     code, said = folder.run("lookup", "--phone", ANNA, "--json")
     assert code == 2
-    assert json.loads(said) == {"status": "consent needed", "as_of": "", "bands": []}
+    assert json.loads(said) == {
+        "status": "consent needed",
+        "as_of": "",
+        "bands": [],
+        "allocation": None,
+    }
     assert folder.run("lookup", "--phone", "12")[0] == 1
     assert folder.run("lookup", "--phone", ANNA, "--consent", "n")[0] == 6
     file = tmp_path / "consents.csv"

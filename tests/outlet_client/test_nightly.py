@@ -13,10 +13,17 @@ import polars as pl
 import pytest
 from typing_extensions import override
 
-from features.calibration import CALIBRATION_DIMENSION, calibration_rows
+from features.calibration import CALIBRATION_DIMENSION, calibration_rows, is_regular
 from features.errors import FeatureError, LedgerError
-from features.events import DIMENSION, customer_features, event_features
-from features.learning import Preconditioner
+from features.events import COUNT_SCALE, DIMENSION, customer_features, event_features
+from features.learning import (
+    COUNTS_DIMENSION,
+    GRADIENT_CLIP,
+    GRADIENT_DIMENSION,
+    MOMENTS_DIMENSION,
+    ROW_CLIP,
+    Preconditioner,
+)
 from features.outcomes import Outcome
 from features.points import PointsCode
 from features.scorecard import Scorecard
@@ -27,7 +34,7 @@ from outlet_client.nightly import Nightly
 from outlet_client.people import People, State
 from outlet_client.purchases import read_events
 from outlet_client.services import Services
-from outlet_client.settings import OutletSettings
+from outlet_client.settings import OutletFile, OutletSettings
 from privacy.books import Book, fine_key
 from privacy.books import Kind as BookKind
 from privacy.directory import DirectoryRefused
@@ -243,18 +250,18 @@ def test_two_customer_ids_of_one_person_are_one_customer(one: OneOutlet) -> None
     outlet = one.night.prepare(one.tonight())
     ben = outlet.home.slots.tolist().index(one.slot("ben"))
     assert (outlet.views[CUT_OFF].slots == one.slot("ben")).sum() == 3
-    events = read_events(one.home / "ledger.csv").filter(
-        pl.col("customer").is_in(["ben", "ben-again"])
-    )
+    read = read_events(OutletFile.read(one.home / "escapement.toml")).events
+    events = read.filter(pl.col("customer").is_in(["ben", "ben-again"]))
     merged = events.with_columns(customer=pl.lit("both"))
     cut = CutOff.parse(CUT_OFF)
     snapshot = Snapshot.take(merged, cut, cut.date + dt.timedelta(days=60))
     [x] = customer_features(event_features(snapshot), pl.Series(["both"]))
     assert outlet.home.x[ben].tolist() == x.tolist()
-    assert x[-1] == pytest.approx(np.log(4))
+    assert x[-1] == pytest.approx(COUNT_SCALE * np.log(4))
     assert outlet.home.y[LAPSED][ben] == 1
-    plan = plan_of(one, Purpose.MOMENTS, 36, 9.0)
-    alone = replace(outlet.home, x=outlet.home.x[[ben]], slots=outlet.home.slots[[ben]])
+    plan = plan_of(one, Purpose.MOMENTS, MOMENTS_DIMENSION, ROW_CLIP**2)
+    home = outlet.home
+    alone = replace(home, x=home.x[[ben]], slots=home.slots[[ben]], owners=home.owners[[ben]])
     row = replace(outlet, home=alone)._contribution(plan, {}).sums(plan)
     assert 0 < sum(int(value) ** 2 for value in row) <= plan.norm**2  # clipped once, not twice
 
@@ -348,9 +355,9 @@ def contributions(one: OneOutlet, outlet: Outlet) -> dict[str, np.ndarray]:
     """The sums of everything that can be asked, before the mask."""
     matrix = Preconditioner(np.eye(DIMENSION), 1.0, np.eye(DIMENSION)).encode()
     asked = [
-        (plan_of(one, Purpose.MOMENTS, 36, 9.0), CARD.encode(), b""),
-        (plan_of(one, Purpose.TRAINING, DIMENSION + 1, 1.5), CARD.encode(), matrix),
-        (plan_of(one, Purpose.EVALUATION, 16, 1.0), CARD.encode(), b""),
+        (plan_of(one, Purpose.MOMENTS, MOMENTS_DIMENSION, ROW_CLIP**2), CARD.encode(), b""),
+        (plan_of(one, Purpose.TRAINING, GRADIENT_DIMENSION, GRADIENT_CLIP), CARD.encode(), matrix),
+        (plan_of(one, Purpose.EVALUATION, COUNTS_DIMENSION, 1.0), CARD.encode(), b""),
         (
             plan_of(one, Purpose.CALIBRATION, CALIBRATION_DIMENSION, 1.0),
             CARD.encode(),
@@ -401,7 +408,11 @@ def test_calibration_reads_the_entries_of_home_customers_from_hqs_own_book(one: 
     outlet = one.night.prepare(one.tonight())
     entries = entries_of(one)
     found = contributions(one, outlet)[f"{Purpose.CALIBRATION} {CUT_OFF}"]
-    expected = calibration_rows(entries[outlet.home.slots, 0], outlet.home.y[LOYAL]).sum(axis=0)
+    home = outlet.home
+    rows = calibration_rows(entries[home.slots, 0], home.y[LOYAL], is_regular(home.x))
+    expected = rows.sum(axis=0)
+    ben = home.slots.tolist().index(one.slot("ben"))
+    assert is_regular(home.x).tolist() == [place == ben for place in range(2)]  # of three baskets
     assert np.round(found / 2**20).tolist() == expected.tolist()
     assert expected.sum() == 2
 
@@ -427,20 +438,20 @@ def ask(one: OneOutlet, plan: ReleasePlan) -> dict[str, bytes]:
 
 def test_an_outlet_is_ready_for_one_directory_and_refuses_plans_of_another(one: OneOutlet) -> None:
     outlet = one.night.prepare(one.tonight())
-    plan = plan_of(one, Purpose.MOMENTS, 36, 9.0)
+    plan = plan_of(one, Purpose.MOMENTS, MOMENTS_DIMENSION, ROW_CLIP**2)
     one.network.slots[one.network.token("tel:+6598000777").raw] = nonce_of(fresh_secret())
     second = one.network.publish(1)
     assert second.digest != one.directory.digest
     with pytest.raises(QuestionRefused, match="directory is not tonight's"):
         outlet.answer(ask(one, replace(plan, directory=second.digest)))
-    assert outlet.answer(ask(one, plan)).vector.shape == (36,)
+    assert outlet.answer(ask(one, plan)).vector.shape == (MOMENTS_DIMENSION,)
     anew = one.night.prepare(one.tonight(second))
     with pytest.raises(QuestionRefused, match="directory is not tonight's"):
         anew.answer(ask(one, replace(plan, release="r2")))
     with pytest.raises(QuestionRefused, match="another plan of this name"):
         anew.answer(ask(one, replace(plan, directory=second.digest)))
     other = replace(plan, release="r3", directory=second.digest)
-    assert anew.answer(ask(one, other)).vector.shape == (36,)
+    assert anew.answer(ask(one, other)).vector.shape == (MOMENTS_DIMENSION,)
 
 
 def test_a_directory_of_another_digest_than_roll_call_named_is_refused(one: OneOutlet) -> None:
@@ -559,4 +570,4 @@ def test_an_outlet_keeps_the_floors_of_its_file(one: OneOutlet) -> None:
     outlet = one.night.prepare(one.tonight())
     assert outlet.settings == OutletSettings(least_quorum=7)
     with pytest.raises(QuestionRefused, match="least is 7"):
-        outlet.answer(ask(one, plan_of(one, Purpose.MOMENTS, 36, 9.0)))
+        outlet.answer(ask(one, plan_of(one, Purpose.MOMENTS, MOMENTS_DIMENSION, ROW_CLIP**2)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import itertools
 import json
 import re
@@ -20,16 +19,14 @@ from features.outcomes import Outcome, Thresholds, observe
 from features.snapshot import CutOff, Snapshot
 from sandbox.linkage import BATCH, Quality, client_books, link, tokens_of, typed_books
 from sandbox.main import app
-from sandbox.market import DAYS, FIRST_DAY, simulated_ledger
+from sandbox.market import simulated_market
 from sandbox.replay import World
+from tests.networks import CUT_OFF, LAST, TARGET
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 RUNNER = CliRunner()
-LAST = FIRST_DAY + dt.timedelta(days=DAYS)
-CUT_OFF = CutOff(LAST - dt.timedelta(days=180))
-TARGET = Outcome.LOYAL.value
 
 
 def normalised(phone: str | None, email: str | None) -> str | None:
@@ -241,7 +238,7 @@ def test_a_ledger_without_phone_and_email_is_linked_by_its_ids_exactly(
 def market(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A ledger without phone and email, its labels, and client books with known mistakes."""
     folder = tmp_path_factory.mktemp("market")
-    ledger = simulated_ledger(np.random.default_rng(3), outlets=4, customers=400)
+    ledger = simulated_market(np.random.default_rng(3), outlets=4, customers=400).ledger
     ledger.write_parquet(folder / "ledger.parquet")
     snapshot = Snapshot.take(canonical_events(ledger, "simulated"), CUT_OFF, LAST)
     people = snapshot.history["customer"].unique().sort()
@@ -363,4 +360,4 @@ def test_of_two_customers_with_one_token_the_first_by_id_is_judged(
     joined = world.snapshot.history.join(keys, on=["date", "outlet", "basket", "price"])
     [token] = joined["customer"].unique()
     assert sizes[token] == len(both)
-    assert world.y[world.customers.to_list().index(token)] == float(labels[TARGET][0])
+    assert world.given[TARGET][world.customers.to_list().index(token)] == float(labels[TARGET][0])

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from features.bands import BandPolicy, BandRefused, unpack
-from features.calibration import CALIBRATION_DIMENSION, FINE_BINS, fine_bins
+from features.calibration import (
+    CALIBRATION_DIMENSION,
+    FINE_BINS,
+    FINE_CENTRES,
+    Group,
+    fine_bins,
+)
 from privacy.books import (
     Book,
     BookRefused,
@@ -32,6 +41,9 @@ from sandbox.network import Shelf
 from server.hq.banding import Banding, Judgement
 from server.hq.directory import SlotKey
 from server.hq.due import Tonight
+from server.hq.errors import HqError, NotConfigured
+from server.hq.report import JudgedScorecard
+from server.hq.settings import HqFile
 from server.hq.store import Model
 from tests.builders import CUT_OFF, SCALE, Clock
 from tests.networks import CUT_OFF as LAST_DAY
@@ -121,11 +133,32 @@ def test_a_fine_book_is_read_with_token_and_home_nonce_together_and_with_neither
     assert books.shelf.books == []
 
 
-def test_a_score_before_calibration_reaches_no_band_above_the_lowest() -> None:
+@pytest.mark.parametrize("cuts", [None, (np.inf, np.inf)], ids=["none yet", "noise covers all"])
+def test_where_no_cut_is_known_everybody_is_new_and_nobody_can_be_refused(
+    cuts: tuple[float, float] | None,
+) -> None:
     books = Books()
-    models = books.models(None, cuts=None)
+    models = books.models(None, cuts=cuts)
     found = books.banding.assign(models, [np.full(SLOTS, 1e6)] * 2, np.full(SLOTS, 9.0))
-    assert [set(bands.tolist()) for bands in found] == [{1}, {1}]
+    assert [set(bands.tolist()) for bands in found] == [{0}, {0}]
+
+
+@given(st.integers(0, 2**32), st.lists(st.floats(-200, 200), min_size=1, max_size=2).map(sorted))
+def test_as_many_slots_are_above_a_translated_cut_as_were_above_the_cut(
+    seed: int, cuts: list[float]
+) -> None:
+    alone, estimated = np.random.default_rng(seed).normal(0, 40, (2, 50))
+    translated = Banding.translated(cuts, alone, estimated)
+    assert sorted(translated) == list(translated)
+    for cut, other in zip(cuts, translated, strict=True):
+        assert (estimated >= other).sum() == (alone >= cut).sum()
+
+
+def test_a_cut_that_nobody_reaches_or_everybody_does_stays_so_when_translated() -> None:
+    alone = np.linspace(-100, 100, SLOTS)
+    ends = (-math.inf, math.inf)
+    assert Banding.translated(ends, alone, alone + 7) == ends
+    assert Banding.translated((-20.0, 5.0), alone[:0], alone[:0]) == (-20.0, 5.0)
 
 
 def test_slots_that_came_since_are_banded_by_the_cuts_alone() -> None:
@@ -135,6 +168,15 @@ def test_slots_that_came_since_are_banded_by_the_cuts_alone() -> None:
     for bands in books.banding.assign(books.models(before), [score, score], np.full(SLOTS, 9.0)):
         assert bands[:-2].tolist() == [2] * (SLOTS - 2)
         assert bands[-2:].tolist() == [1, 1]
+
+
+def test_an_outcome_without_bands_is_refused_before_a_night(tmp_path: Path) -> None:
+    file = tmp_path / "hq.toml"
+    file.write_text('outcomes = ["y_loyal", "y_lapsed"]\n')
+    with pytest.raises(NotConfigured, match="'y_lapsed', expected one of y_loyal, y_flipped"):
+        HqFile.read(file)
+    file.write_text('outcomes = ["y_lapsed"]\npoints = false\n')
+    assert HqFile.read(file).outcomes == ("y_lapsed",)
 
 
 def test_a_published_book_is_signed_and_names_what_it_was_made_of() -> None:
@@ -162,8 +204,8 @@ def test_a_customer_who_came_since_reads_as_new() -> None:
     books = Books()
     books.banding.publish(books.models(np.full(SLOTS - 2, 3)), books.tonight)
     read = books.read(books.latest())
-    assert {tuple(found.values()) for found in read[:-2]} == {("priority", "high")}
-    assert read[-2:] == [{"eligibility": "new", "lapse_risk": "new"}] * 2
+    assert {tuple(found.values()) for found in read[:-2]} == {("priority", "review")}
+    assert read[-2:] == [{"eligibility": "new", "flipper_risk": "new"}] * 2
 
 
 def test_who_withdrew_is_gone_from_the_next_book_and_the_others_are_not() -> None:
@@ -178,7 +220,7 @@ def test_who_withdrew_is_gone_from_the_next_book_and_the_others_are_not() -> Non
             found = unpack(read_entry(book, slot, key.token))
         except BandRefused:
             continue
-        if tuple(found.values()) == ("priority", "high"):
+        if tuple(found.values()) == ("priority", "review"):
             readable.append(slot)
     still = set(range(SLOTS)) - books.gone
     assert still <= set(readable)
@@ -199,15 +241,79 @@ def test_the_same_bands_published_twice_share_no_byte_but_by_chance() -> None:
 # --- judgements --------------------------------------------------------------------------------
 
 
-def test_a_judgement_reads_back_as_it_was_written() -> None:
+def calibration_release(noise: int = SCALE) -> CustomerRelease:
+    """Newcomers only, whose outcome comes true in the higher bins."""
     counts = np.zeros(CALIBRATION_DIMENSION)
     counts[10:20] = 40.0
     counts[FINE_BINS + 15 : FINE_BINS + 25] = 60.0
-    release = CustomerRelease(plan_of(Purpose.CALIBRATION, len(counts), SCALE), ("a",), counts)
+    return CustomerRelease(plan_of(Purpose.CALIBRATION, len(counts), noise), ("a",), counts)
+
+
+def test_a_judgement_reads_back_as_it_was_written() -> None:
     for thresholds in ((0.25, 0.6), (0.5, 0.999)):
-        judged = Judgement.of(release, thresholds)
-        assert judged.auc is not None
-        assert Judgement.from_json(json.loads(json.dumps(judged.as_json()))) == judged
+        for standing in (None, (-10.0, math.inf)):
+            judged = Judgement.of(calibration_release(), thresholds, standing)
+            assert judged.auc is not None
+            assert Judgement.from_json(json.loads(json.dumps(judged.as_json()))) == judged
+
+
+def test_the_highest_band_is_judged_for_newcomers_and_regulars_alone() -> None:
+    judged = Judgement.of(calibration_release(0), (0.25, 0.7))
+    everybody, newcomers, regulars = (judged.accuracy[group] for group in Group)
+    assert everybody == newcomers
+    assert everybody.precision == (1.0, 0.0)
+    assert everybody.recall == (0.5, 0.0)
+    assert everybody.false_alarms == (0.0, 0.0)
+    assert regulars == (0.0, None, None, None)
+    assert judged.standing == {}
+
+
+def test_cuts_that_stood_are_judged_on_counts_that_they_had_no_part_in() -> None:
+    release = calibration_release(0)
+    new = Judgement.of(release, (0.25, 0.7))
+    low, high = FINE_CENTRES[15] - 0.1, FINE_CENTRES[15] + 0.1
+    for standing, false_alarms in (((0.0, low), 0.5), ((0.0, high), 0.4), (new.cuts, 0.0)):
+        judged = Judgement.of(release, (0.25, 0.7), standing)
+        assert (judged.cuts, judged.accuracy) == (new.cuts, new.accuracy)
+        assert judged.standing[Group.EVERYBODY].false_alarms == (false_alarms, 0.0)
+
+
+def test_every_night_judges_the_cuts_of_the_calibration_before_also_when_taken_up_again() -> None:
+    network = small_network(settings=banded_settings(None, 2), outcomes=(TARGET, SECOND))
+    first = network.night("n1", str(LAST_DAY), TARGET, SECOND, points=True, bands=True)
+    assert {name: found.standing for name, found in first.calibrations.items()} == {
+        TARGET: {}, SECOND: {}
+    }  # fmt: skip
+    again = network.night("n1", str(LAST_DAY), TARGET, SECOND, points=True, bands=True)
+    assert again.calibrations == first.calibrations
+    for outcome in (TARGET, SECOND):
+        last = network.hq_store.calibration(outcome)
+        assert last is not None
+        assert (last.night, Judgement.from_json(last.judgement)) == (
+            "n1", first.calibrations[outcome]
+        )  # fmt: skip
+        assert network.hq_store.calibration(outcome, before="n1") is None
+        found = JudgedScorecard.latest(network.hq_store, outcome)
+        assert found is not None
+        assert found.judged == first.calibrations[outcome]
+        assert found.release.plan.release == last.release
+        assert round(found.release.values.sum()) == len(network.directory)
+        later = replace(last, night="n2", at=last.at + 1)
+        network.hq_store.save_calibration(later)
+        assert network.hq_store.calibration(outcome, before="n2") == last
+        assert network.hq_store.calibration(outcome) == later
+
+
+def test_a_score_table_is_no_calibration_for_a_report() -> None:
+    network = small_network(settings=banded_settings(None, 2), outcomes=(TARGET, SECOND))
+    made = network.night("n1", str(LAST_DAY), TARGET, SECOND, points=True, bands=True)
+    points = next(step.release for step in made.steps if step.purpose is Purpose.POINTS)
+    last = network.hq_store.calibration(TARGET)
+    assert last is not None
+    for release in (points, "n9/001-calibration"):
+        network.hq_store.save_calibration(replace(last, release=release))
+        with pytest.raises(HqError, match="not in the store as a calibration"):
+            JudgedScorecard.latest(network.hq_store, TARGET)
 
 
 def test_counts_that_noise_covers_say_nothing_and_let_nobody_reach_a_band() -> None:
@@ -216,6 +322,7 @@ def test_counts_that_noise_covers_say_nothing_and_let_nobody_reach_a_band() -> N
     judged = Judgement.of(CustomerRelease(plan, ("a",), noise), (0.25, 0.6))
     assert (judged.auc, judged.auc_noise_sd) == (None, None)
     assert judged.cuts == (np.inf, np.inf)
+    assert judged.accuracy == dict.fromkeys(Group, (0.0, None, None, None))
 
 
 # --- scores go nowhere else ----------------------------------------------------------------------
@@ -229,7 +336,8 @@ from privacy.two_key_sum import Aggregate, CustomerRelease, ScoreTable
 from sandbox.show import auc_table, plot_auc_by_epsilon, steps_table
 from server.hq.banding import Banding, Judgement
 from server.hq.due import Tonight
-from server.hq.report import NightReport, Step
+from server.hq.plots import plot_scorecard
+from server.hq.report import JudgedScorecard, NightReport, Step
 from server.hq.training import Evaluation, Training
 
 
@@ -238,17 +346,20 @@ def with_a_release(
 ) -> None:
     Judgement.of(release, (0.5,))
     Evaluation.of(release)
-    Training.start(release)
+    Training.begin(release, None, 2)
     training.after_round(release, 1.0)
     release.signal_to_noise
 
 
 def with_a_table(
-    table: ScoreTable, training: Training, report: NightReport, show: Callable[[Step], None]
+    table: ScoreTable, training: Training, report: NightReport, show: Callable[[Step], None],
+    judged: Judgement,
 ) -> None:
     Judgement.of(table, (0.5,))  # refused
+    plot_scorecard("y_loyal", "n1", table, judged, Path("plot.png"))  # refused
+    JudgedScorecard("y_loyal", "n1", table, judged)  # refused
     Evaluation.of(table)  # refused
-    Training.start(table)  # refused
+    Training.begin(table, None, 2)  # refused
     training.after_round(table, 1.0)  # refused
     table.signal_to_noise  # refused
     steps_table([table], 1.0)  # refused
@@ -301,9 +412,9 @@ def numbers(value: object) -> Iterator[float]:
 
 @pytest.fixture(scope="module", params=[0.0, 0.5], ids=["exact", "noisy"])
 def report(request: pytest.FixtureRequest) -> NightReport:
-    network = small_network(
-        settings=banded_settings(None, 2, request.param), outcomes=(TARGET, SECOND)
-    )
+    # figures with noise: shares of exact counts may coincide with a sum in a score table
+    settings = banded_settings(2.0, 2, request.param)
+    network = small_network(settings=settings, outcomes=(TARGET, SECOND))
     made = network.night("n1", str(LAST_DAY), TARGET, SECOND, points=True, bands=True)
     assert made.ended == "complete"
     return made

@@ -13,7 +13,7 @@ from flwr.clientapp import ClientApp
 from scipy import stats
 
 from features.bands import SCHEMES, BandPolicy, BandRefused, unpack
-from features.calibration import CALIBRATION_DIMENSION, calibration_rows, fine_bins
+from features.calibration import CALIBRATION_DIMENSION, calibration_rows, fine_bins, is_regular
 from features.events import customer_features, event_features
 from features.learning import moments_rows
 from features.outcomes import Outcome
@@ -385,6 +385,8 @@ def stands(network: Network) -> list[object]:
     ]  # fmt: skip
     entries = network.ledger().entries
     said.append([(e.release, e.purpose, e.rho) for e in entries if e.act is Act.CHARGE])
+    judged = [network.hq_store.calibration(outcome) for outcome in (TARGET, SECOND)]
+    said.extend((c.night, c.release, c.judgement) for c in judged if c is not None)
     estimate = network.hq_store.estimate_before("another night")
     said.append(None if estimate is None else estimate.tolist())
     return said
@@ -411,7 +413,7 @@ def read(network: Network, book: Book) -> list[dict[str, str]]:
 
 def as_read(network: Network) -> list[dict[str, str]]:
     """The same from what HQ has stored."""
-    names = ("eligibility", "lapse_risk")
+    names = ("eligibility", "flipper_risk")
     schemes = [SCHEMES[Outcome.named(model.outcome)] for model in models(network)]
     columns = [m.bands for m in models(network) if m.bands is not None]
     return [
@@ -464,7 +466,8 @@ def test_without_noise_calibration_counts_every_home_customer_by_its_own_score()
         exact = np.zeros(CALIBRATION_DIMENSION)
         for outlet in network.outlets.values():
             bins = fine_bins(scores[place - 9][outlet.home.slots])
-            exact += calibration_rows(bins, outlet.home.y[outcome]).sum(axis=0)
+            regular = is_regular(outlet.home.x)
+            exact += calibration_rows(bins, outlet.home.y[outcome], regular).sum(axis=0)
         np.testing.assert_allclose(checkpoint.values, exact, atol=1e-3)
         assert exact.sum() == len(network.directory)
 
@@ -563,7 +566,7 @@ KILLS = [
     *[("add_values", 11), ("save_scorecard", 1), ("save_scorecard", 4), ("save_estimate", 1)],
     *[("save_model", occurrence) for occurrence in range(1, 7)],
     *[("keep_points", 1), ("keep_points", 2), ("points_released", 1), ("points_released", 2)],
-    ("save_fine_book", 1),
+    *[("save_fine_book", 1), ("save_calibration", 1), ("save_calibration", 2)],
 ]
 
 

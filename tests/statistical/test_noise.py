@@ -85,7 +85,7 @@ def released_noise(network: Network) -> tuple[np.ndarray, float]:
 
 
 def test_a_release_carries_the_noise_of_both_servers() -> None:
-    """40 nights of 36 numbers; false alarms 1 in 10^6. One server's noise alone is rejected."""
+    """40 nights of 91 numbers; false alarms 1 in 10^6. One server's noise alone is rejected."""
     parts, scales = zip(*(released_noise(small_network(rounds=1)) for _ in range(40)), strict=True)
     noise, scale = np.concatenate(parts), scales[0]
     assert fits(noise, scale * 2**0.5)
@@ -119,13 +119,13 @@ def points_noise(network: Network) -> tuple[list[np.ndarray], float]:
 
 
 def test_a_points_release_carries_the_noise_of_both_servers_and_another_one_each_time() -> None:
-    """Two releases of about 870 slots, two numbers each; false alarms 1 in 10^6.
+    """Two releases of about 890 slots, two numbers each; false alarms 1 in 10^6.
 
     One server's noise alone is rejected. That the two releases share none is seen in their
     difference, whose variance is that of four draws.
     """
     network = small_network(
-        world=small_world(customers=2_500), settings=banded_settings(None, 1, 0.5)
+        world=small_world(customers=1_150), settings=banded_settings(None, 1, 0.5)
     )
     (first, second), scale = points_noise(network)
     assert len(first) == len(second) == 2 * len(network.directory)
@@ -139,7 +139,7 @@ def test_a_points_release_carries_the_noise_of_both_servers_and_another_one_each
 
 
 def test_a_carried_outlet_takes_no_noise_out_of_a_points_release() -> None:
-    """Its last answer counts in full; noise is drawn anew. About 1,700 numbers, as above."""
+    """Its last answer counts in full; noise is drawn anew. About 1,800 numbers, as above."""
     away: set[int] = set()
 
     def drop(node: int, message: Message) -> bool:
@@ -148,7 +148,7 @@ def test_a_carried_outlet_takes_no_noise_out_of_a_points_release() -> None:
     settings = banded_settings(None, 1, 0.5)
     often = settings.hq.model_copy(update={"band_days": 0.0})
     network = small_network(
-        drop=drop, world=small_world(customers=2_500), settings=replace(settings, hq=often)
+        drop=drop, world=small_world(customers=1_150), settings=replace(settings, hq=often)
     )
     (first, _), scale = points_noise(network)
     away.add(1001)

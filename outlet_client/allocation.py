@@ -1,0 +1,260 @@
+"""Proposals: in which order an outlet's open interests come, and who gets the pieces.
+
+Invariant: the order follows from what a proposal holds (bands, waiting times, policy, seed) and
+from nothing else, so that anybody can compute it again; a piece is only proposed to who may be
+offered one, and nobody is refused because this outlet has no band of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from features.allocation import ELIGIBILITY, ORDER, AllocationPolicy, Decision
+from features.bands import NEW
+from outlet_client.errors import NotConfigured, OutletError
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Iterable, Sequence
+
+    from features.allocation import Ruling
+    from features.ledger import Tier
+
+SEED_BYTES = 16
+NO_PIECE_LEFT = (
+    "There are fewer pieces than wishes this time; your name stays on our list, and we will tell "
+    "you when there is news."
+)
+"""What staff say to who may be offered a piece when there is none left."""
+
+DEFAULT_POLICY = Path(__file__).with_name("default_policy.toml")
+
+_SEED = re.compile(f"[0-9a-f]{{{2 * SEED_BYTES}}}")
+
+
+class AllocationRefused(OutletError):
+    """An allocation that cannot be proposed or decided as asked."""
+
+
+class Ties(StrEnum):
+    """What decides between customers whom policy and bands hold equal."""
+
+    WAITING = "waiting"
+    """The longest on the list; those of one day by lot."""
+
+    LOTTERY = "lottery"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One person with an open interest.
+
+    Attributes:
+        customer: The outlet's own id; of several, the one with the earliest interest.
+        since: The day of the earliest interest.
+        eligibility: A band; "new" where this outlet has none.
+        flipper_risk: Likewise.
+        no_band: Why this outlet has none; "" where it has.
+        also: Further ids of the same person.
+    """
+
+    customer: str
+    since: dt.date
+    eligibility: str = NEW
+    flipper_risk: str = NEW
+    no_band: str = ""
+    also: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What is allocated, and how.
+
+    Attributes:
+        reference: The reference,
+        tier: and its tier.
+        pieces: How many there are.
+        ties: What decides between equals.
+        seed: 32 hex digits, of the lottery.
+        drawn: Whether the seed was drawn for this proposal, and not given by whoever asked.
+    """
+
+    reference: str
+    tier: Tier
+    pieces: int
+    ties: Ties
+    seed: str
+    drawn: bool
+
+    def __post_init__(self) -> None:
+        if self.pieces < 1:
+            raise AllocationRefused(f"--pieces: got {self.pieces}, expected 1 or more")
+        if not _SEED.fullmatch(self.seed):
+            raise AllocationRefused(
+                f"--seed: expected {2 * SEED_BYTES} hex digits, as a proposal prints; leave it out "
+                "to draw a new one"
+            )
+
+    def lot(self, customer: str) -> bytes:
+        """Where the lottery puts a customer: HMAC-SHA256 by the seed; the smallest comes first."""
+        message = f"{self.reference}\n{customer}".encode()
+        return hmac.new(bytes.fromhex(self.seed), message, hashlib.sha256).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a proposal; its place in the list is the rank.
+
+    Attributes:
+        candidate: Who.
+        ruling: What the policy says.
+        proposed: Whether a piece is proposed to go here.
+        why: One sentence on how the line came to its place.
+    """
+
+    candidate: Candidate
+    ruling: Ruling
+    proposed: bool
+    why: str
+
+    @property
+    def say(self) -> str:
+        """A sentence that may be read aloud to the customer: the policy's, while pieces last."""
+        waits = self.ruling.decision is Decision.OFFER and not self.proposed
+        return NO_PIECE_LEFT if waits else self.ruling.say
+
+
+def read_policy(path: Path | None) -> AllocationPolicy:
+    """Reads an outlet's policy, or the one that comes with the program.
+
+    Raises:
+        NotConfigured: If there is no such file.
+        PolicyRefused: If it cannot be read, leaves a cell open, or breaks a law.
+    """
+    place = path or DEFAULT_POLICY
+    try:
+        text = place.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise NotConfigured(
+            f"policy: {place} cannot be read as text; correct `policy` in escapement.toml, or "
+            "remove it to use the policy that comes with the program"
+        ) from error
+    return AllocationPolicy.parse(text, place.name)
+
+
+def ordered(
+    candidates: Iterable[Candidate], policy: AllocationPolicy, terms: Terms
+) -> tuple[Line, ...]:
+    """Orders candidates, and proposes the pieces to the first who may be offered one.
+
+    The order is: the policy's decision; the band of eligibility, "new" and "building" alike; then
+    `terms.ties`.
+    """
+    ruled = [
+        (one, policy.decide(one.eligibility, one.flipper_risk, terms.tier)) for one in candidates
+    ]
+    ruled.sort(key=lambda pair: (*_group(*pair), *_tie(pair[0], terms)))
+    lines: list[Line] = []
+    for _, equals in groupby(ruled, key=lambda pair: _group(*pair)):
+        group = list(equals)
+        for place, (one, ruling) in enumerate(group, 1):
+            offered = ruling.decision is Decision.OFFER
+            proposed = offered and len(lines) < terms.pieces
+            why = _why(place, group, terms) + ("; no piece is left" if offered > proposed else "")
+            lines.append(Line(one, ruling, proposed, f"{why}."))
+    return tuple(lines)
+
+
+def differences(before: Sequence[Line], after: Sequence[Line]) -> list[int]:
+    """The ranks, counted from 1, at which two orders of the same candidates differ."""
+    pairs = zip(map(_essence, before), map(_essence, after), strict=True)
+    return [rank for rank, (old, new) in enumerate(pairs, 1) if old != new]
+
+
+def given(
+    lines: Sequence[Line], pieces: int, give: Iterable[str], instead_of: Iterable[str]
+) -> tuple[str, ...]:
+    """Who gets the pieces once a manager changed a proposal, by customer id.
+
+    Args:
+        lines: The proposal's.
+        pieces: How many there are.
+        give: Customers who get one that was not proposed to them.
+        instead_of: Customers who do without one that was.
+
+    Raises:
+        AllocationRefused: If one of them is not such a customer, or there are not enough pieces.
+    """
+    proposed = [line.candidate.customer for line in lines if line.proposed]
+    others = {line.candidate.customer for line in lines} - set(proposed)
+    more, less = list(dict.fromkeys(give)), set(instead_of)
+    if not set(more) <= others:
+        raise AllocationRefused(
+            "--give: got a customer who has no line in this proposal, or gets a piece already; "
+            "expected another id of its lines"
+        )
+    if not less <= set(proposed):
+        raise AllocationRefused(
+            "--instead-of: got a customer to whom no piece was proposed; expected one of those"
+        )
+    final = (*(one for one in proposed if one not in less), *more)
+    if len(final) > pieces:
+        raise AllocationRefused(
+            f"--give: that makes {len(final)} customers, and there are {pieces} pieces; say with "
+            "--instead-of who does without"
+        )
+    return final
+
+
+def passed_over(lines: Sequence[Line], final: Iterable[str]) -> tuple[int, ...]:
+    """The ranks, counted from 1, that a manager was to look at and that get no piece.
+
+    Args:
+        lines: The proposal's.
+        final: Who gets the pieces, by customer id.
+    """
+    getting = set(final)
+    return tuple(
+        rank
+        for rank, line in enumerate(lines, 1)
+        if line.ruling.decision is Decision.MANAGER and line.candidate.customer not in getting
+    )
+
+
+def _standing(eligibility: str) -> int:
+    """Which come first: priority, then eligible, then building and new alike."""
+    return -max(ELIGIBILITY.index(eligibility), 1)
+
+
+def _group(one: Candidate, ruling: Ruling) -> tuple[int, int]:
+    return ORDER.index(ruling.decision), _standing(one.eligibility)
+
+
+def _tie(one: Candidate, terms: Terms) -> tuple[str, bytes]:
+    waiting = terms.ties is Ties.WAITING
+    return one.since.isoformat() if waiting else "", terms.lot(one.customer)
+
+
+def _why(place: int, group: Sequence[tuple[Candidate, Ruling]], terms: Terms) -> str:
+    one, ruling = group[place - 1]
+    rank = -_standing(one.eligibility)
+    name = ELIGIBILITY[rank] if rank > 1 else f"{ELIGIBILITY[1]} or {NEW}"
+    alike = f"'{ruling.decision}' and eligibility {name}"
+    if len(group) == 1:
+        return f"By rule {ruling.rule}; the only one with {alike}"
+    why = f"By rule {ruling.rule}; number {place} of {len(group)} with {alike}, "
+    if terms.ties is Ties.LOTTERY:
+        return f"{why}by lot"
+    same_day = sum(other.since == one.since for other, _ in group) > 1
+    return f"{why}by waiting time{', and by lot within the day' if same_day else ''}"
+
+
+def _essence(line: Line) -> tuple[Candidate, Ruling, bool]:
+    return line.candidate, line.ruling, line.proposed

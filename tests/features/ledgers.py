@@ -1,0 +1,103 @@
+"""Ledgers and sightings of all kinds, drawn and by hand, for the tests of `features`."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+from hypothesis import strategies as st
+
+from features.events import customer_features, event_features
+from features.ledger import SIGHTINGS, Kind, Tier, canonical_events
+from features.sightings import attach, canonical_sightings
+from features.snapshot import CutOff, Snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+
+Row = tuple[Any, ...]
+
+CUT = CutOff(dt.date(2026, 1, 31))
+START, END = dt.date(2025, 1, 1), dt.date(2026, 3, 31)
+PEOPLE = pl.Series(["anna", "ben", "cleo"])
+TIERS = {"open-1": Tier.OPEN, "limited-1": Tier.LIMITED, "scarce-1": Tier.ALLOCATION}
+LEDGER_KINDS = [kind.value for kind in Kind if kind not in SIGHTINGS]
+
+COLUMNS = (
+    "customer_id", "outlet_id", "purchased_at", "kind", "price", "list_price", "basket_id",
+    "serial", "reference",
+)  # fmt: skip
+SIGHTING_SCHEMA = {"serial": pl.String, "seen_at": pl.String, "status": pl.String}
+
+_serials = ["s1", "s2", "s3", "s4"]
+
+rows = st.lists(
+    st.tuples(
+        st.sampled_from(PEOPLE.to_list()),
+        st.sampled_from(["o1", "o2", "o3"]),
+        st.dates(START, END),
+        st.sampled_from(LEDGER_KINDS),
+        st.floats(-1e6, 1e6),
+        st.floats(0, 1e6),
+        st.sampled_from(["b1", "b2", "b3"]),
+        st.sampled_from([None, *_serials]),
+        st.sampled_from([None, *TIERS]),
+    ),
+    min_size=1,
+    max_size=25,
+)
+"""Rows of a ledger of three outlets: serials and baskets meet, also against all sense."""
+
+sightings = st.lists(
+    st.tuples(
+        st.sampled_from([*_serials, "never-sold"]),
+        st.dates(START, END),
+        st.sampled_from([kind.value for kind in SIGHTINGS]),
+    ),
+    max_size=12,
+)
+
+
+def ledger_of(drawn: Sequence[Row]) -> pl.DataFrame:
+    """Canonical events of rows, without sightings."""
+    frame = pl.DataFrame(list(drawn), schema=COLUMNS, orient="row", infer_schema_length=None)
+    text = frame.with_columns(pl.col("serial", "reference").cast(pl.String))
+    return canonical_events(text, "drawn", TIERS)
+
+
+def sightings_of(seen: Sequence[Row]) -> pl.DataFrame:
+    """Canonical sightings of (serial, day, status)."""
+    table = pl.DataFrame(
+        [(serial, str(day), status) for serial, day, status in seen],
+        schema=SIGHTING_SCHEMA,
+        orient="row",
+    )
+    return canonical_sightings(table, "seen.csv")
+
+
+def events_of(drawn: Sequence[Row], seen: Sequence[Row] = ()) -> pl.DataFrame:
+    """Canonical events of rows, each outlet's with the sightings of what it sold."""
+    known = sightings_of(seen)
+    outlets = ledger_of(drawn).partition_by("outlet", maintain_order=True)
+    return pl.concat([attach(own, known).events for own in outlets])
+
+
+def snapshot_of(events: pl.DataFrame) -> Snapshot:
+    return Snapshot.take(events, CUT, END)
+
+
+def features_of(events: pl.DataFrame) -> np.ndarray:
+    return customer_features(event_features(snapshot_of(events)), PEOPLE)
+
+
+def row(customer: str, day: dt.date, kind: str = "purchase", **cells: Any) -> Row:
+    """One row by hand, at outlet o1, for a price of 100 and of no serial where not told."""
+    given = {
+        "customer_id": customer, "outlet_id": "o1", "purchased_at": day, "kind": kind,
+        "price": 100.0, "list_price": cells.get("price", 100.0), "basket_id": f"{kind} {day}",
+        "serial": None, "reference": None, **cells,
+    }  # fmt: skip
+    return tuple(given[name] for name in COLUMNS)

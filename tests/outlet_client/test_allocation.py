@@ -1,0 +1,716 @@
+"""Allocation at an outlet: who comes first, what is kept, and what a manager may change."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import hmac
+import json
+import sqlite3
+import stat
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from features.allocation import ELIGIBILITY, FLIPPER_RISK, Decision
+from features.bands import SCHEMES, pack
+from features.ledger import Tier
+from outlet_client.allocation import (
+    NO_PIECE_LEFT,
+    AllocationRefused,
+    Candidate,
+    Terms,
+    Ties,
+    ordered,
+    read_policy,
+)
+from outlet_client.bookshelf import store_book
+from outlet_client.main import app
+from outlet_client.people import People
+from privacy.books import Book, Kind, sign_book
+from privacy.directory import Directory
+from privacy.identity import Kind as Party
+from privacy.keyring import Keyring
+from privacy.registrations import TAG_BYTES
+from privacy.tokens import TokenShare, token
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NOW = dt.datetime.now(dt.UTC)
+SEED, OTHER = "00112233445566778899aabbccddeeff", "f" * 32
+POLICY = read_policy(None)
+PHONES = {name: f"+65812346{i:02d}" for i, name in enumerate("abcdefgh")}
+EMAIL = "e@example.com"
+"""Of customer e, who has no usable phone."""
+SETTINGS = """\
+ledger = "ledger.csv"
+clients = "clients.csv"
+references = "references.csv"
+interests = "interests.csv"
+"""
+
+
+def day(number: int) -> dt.date:
+    return dt.date(2026, 1, number)
+
+
+def terms(pieces: int = 1, ties: Ties = Ties.WAITING, seed: str = SEED) -> Terms:
+    return Terms("R1", Tier.ALLOCATION, pieces, ties, seed, drawn=True)
+
+
+def names(candidates: list[Candidate], asked: Terms) -> str:
+    return "".join(line.candidate.customer for line in ordered(candidates, POLICY, asked))
+
+
+MIXED = [
+    Candidate("a", day(1), "building", "low"),
+    Candidate("b", day(2), "new", "new", no_band="consent needed"),
+    Candidate("c", day(3), "eligible", "low"),
+    Candidate("d", day(4), "priority", "review"),
+    Candidate("e", day(5), "priority", "new"),
+    Candidate("f", day(6), "eligible", "elevated"),
+    Candidate("g", day(7), "eligible", "new"),
+    Candidate("h", day(1), "building", "review"),
+]
+
+
+def test_decisions_come_first_then_bands_then_waiting_time() -> None:
+    lines = ordered(MIXED, POLICY, terms(pieces=2))
+    assert [line.candidate.customer for line in lines] == list("ecgdfhba")
+    assert [line.candidate.customer for line in lines if line.proposed] == ["e", "c"]
+    alike = "number {} of 2 with 'offer' and eligibility eligible, by waiting time"
+    assert lines[1].why == f"By rule 6; {alike.format(1)}."
+    assert lines[2].why == f"By rule 6; {alike.format(2)}; no piece is left."
+    assert lines[3].why == (
+        "By rule 3; the only one with 'manager decides' and eligibility priority."
+    )
+    assert "with 'manager decides' and eligibility building or new, by waiting" in lines[5].why
+
+
+def test_a_newcomer_and_who_is_building_are_equals() -> None:
+    asked = Terms("R1", Tier.LIMITED, 1, Ties.WAITING, SEED, drawn=True)
+    equals = [
+        Candidate("a", day(3), "building", "low"),
+        Candidate("b", day(2), "new", "new"),
+        Candidate("c", day(1), "building", "low"),
+    ]
+    assert names(equals, asked) == "cba"
+
+
+def test_nobody_is_told_of_an_offer_when_no_piece_is_left() -> None:
+    lines = ordered(MIXED, POLICY, terms(pieces=2))
+    assert lines[1].say == lines[1].ruling.say == lines[2].ruling.say
+    assert lines[2].say == NO_PIECE_LEFT
+    assert all(line.say == line.ruling.say for line in lines[3:])
+
+
+def test_more_pieces_than_offers_are_proposed_to_nobody_else() -> None:
+    lines = ordered(MIXED, POLICY, terms(pieces=20))
+    proposed = {line.candidate.customer for line in lines if line.proposed}
+    assert proposed == {"c", "e", "g"}
+
+
+EQUALS = [Candidate(name, day(1 + i // 3), "priority", "low") for i, name in enumerate("abcdefgh")]
+
+
+def test_a_lottery_is_drawn_again_by_its_seed_and_another_seed_draws_another() -> None:
+    drawn = names(EQUALS, terms(ties=Ties.LOTTERY))
+    by_hand = sorted(
+        "abcdefgh",
+        key=lambda one: hmac.new(
+            bytes.fromhex(SEED), f"R1\n{one}".encode(), hashlib.sha256
+        ).digest(),
+    )
+    assert drawn == "".join(by_hand)
+    assert names(EQUALS[::-1], terms(ties=Ties.LOTTERY)) == drawn
+    assert names(EQUALS, terms(ties=Ties.LOTTERY, seed=OTHER)) != drawn
+    other_reference = Terms("R2", Tier.ALLOCATION, 1, Ties.LOTTERY, SEED, drawn=True)
+    assert names(EQUALS, other_reference) != drawn
+
+
+@pytest.mark.statistical
+def test_a_lottery_puts_nobody_first_more_often_than_others() -> None:
+    """4,000 seeds; chi-squared with 7 degrees of freedom, false alarms of one in a million."""
+    seeds = [hashlib.sha256(str(i).encode()).hexdigest()[:32] for i in range(4000)]
+    firsts = [names(EQUALS, terms(ties=Ties.LOTTERY, seed=seed))[0] for seed in seeds]
+
+    def distance(counts: np.ndarray) -> float:
+        return float(((counts - 500.0) ** 2 / 500.0).sum())
+
+    fair = np.array([firsts.count(name) for name in "abcdefgh"])
+    assert distance(fair) < 40.5
+    skewed = np.array([650, 480, 478, 478, 478, 478, 479, 479])  # one customer 30 % ahead
+    assert distance(skewed) > 40.5
+
+
+def test_equals_of_one_day_are_drawn_by_lot_and_not_by_their_id() -> None:
+    orders = {names(EQUALS, terms(seed=f"{i:032x}")) for i in range(20)}
+    assert len(orders) > 5
+    for one in orders:
+        assert (set(one[:3]), set(one[3:6]), set(one[6:])) == (set("abc"), set("def"), set("gh"))
+
+
+@given(
+    st.lists(
+        st.builds(
+            Candidate,
+            customer=st.uuids().map(str),
+            since=st.dates(dt.date(2025, 1, 1), dt.date(2025, 1, 9)),
+            eligibility=st.sampled_from(ELIGIBILITY),
+            flipper_risk=st.sampled_from(FLIPPER_RISK),
+        ),
+        min_size=1,
+        unique_by=lambda one: one.customer,
+    ),
+    st.sampled_from(list(Tier)),
+    st.integers(1, 5),
+    st.sampled_from(list(Ties)),
+    st.randoms(),
+)
+def test_laws_of_every_order(
+    candidates: list[Candidate], tier: Tier, pieces: int, ties: Ties, random: Any
+) -> None:
+    asked = Terms("R1", tier, pieces, ties, SEED, drawn=True)
+    lines = ordered(candidates, POLICY, asked)
+    shuffled = random.sample(candidates, len(candidates))
+    assert ordered(shuffled, POLICY, asked) == lines  # whoever is listed first gains nothing
+    offers = [line for line in lines if line.ruling.decision is Decision.OFFER]
+    assert [line for line in lines if line.proposed] == offers[:pieces]
+    assert lines[: len(offers)] == tuple(offers)
+    for line in lines:
+        if line.candidate.eligibility == "new":
+            assert line.ruling.decision is not Decision.NOT_YET
+        if line.candidate.flipper_risk == "review":
+            assert not line.proposed
+
+
+@pytest.mark.parametrize("pieces", [0, -1])
+def test_fewer_than_one_piece_is_refused(pieces: int) -> None:
+    with pytest.raises(AllocationRefused, match=f"--pieces: got {pieces}, expected 1 or more"):
+        terms(pieces=pieces)
+
+
+@pytest.mark.parametrize("seed", ["", "1234", "x" * 32, SEED + "00"])
+def test_a_seed_that_is_none_is_refused(seed: str) -> None:
+    with pytest.raises(AllocationRefused, match="--seed: expected 32 hex digits"):
+        terms(seed=seed)
+
+
+BANDS = {
+    "a": ("building", "low"),
+    "b": ("eligible", "low"),
+    "c": ("priority", "low"),
+    "d": ("priority", "review"),
+    "e": ("eligible", "new"),
+    "f": ("new", "new"),
+}
+
+
+class Boutique:
+    """An outlet's folder with customers a to i, as `enrol` and some nights leave it."""
+
+    def __init__(self, place: Path) -> None:
+        self.home = place / "outlet"
+        self.bands = dict(BANDS)
+        rings = {kind: Keyring(place / kind.value, kind) for kind in Party}
+        for kind, ring in rings.items():
+            where = "" if kind is Party.OUTLET else "127.0.0.1:9"
+            ring.create(kind.value, where, NOW, service_address=where)
+        self.hq = rings[Party.HQ].identity()
+        outlet = rings[Party.OUTLET]
+        for kind in (Party.HQ, Party.OFFICE):
+            outlet.trust(rings[kind].identity().card, rings[kind].public_file.read_bytes())
+        self.people = People.open(self.home, outlet.identity())
+        self.tokens = {}
+        share = TokenShare.generate()
+        for name in self.bands:
+            key = self.key(name)
+            self.people.record_consent(key, "n", "mei", NOW)
+            self.tokens[name] = token(self.who(name), share)
+            self.people.keep_tokens({key: self.tokens[name]})
+        self.people.record_consent(self.key("h"), "n", "mei", NOW)  # no token yet
+        self.write("escapement.toml", SETTINGS)
+        self.write("references.csv", "reference,tier\nR1,allocation\nR2,limited\nR3,open\n")
+        rows = [f"{name},{phone},\n" for name, phone in PHONES.items() if name != "e"]
+        rows.append(f"e,12,{EMAIL}\n")
+        self.write("clients.csv", "customer_id,phone,email\n" + "".join(rows))
+        self.wait("abcdefghi")
+
+    def who(self, name: str) -> str:
+        return f"mailto:{EMAIL}" if name == "e" else f"tel:{PHONES[name]}"
+
+    def key(self, name: str) -> str:
+        return self.people.local_key(self.who(name))
+
+    def write(self, name: str, text: str) -> None:
+        (self.home / name).write_text(text)
+
+    def wait(self, customers: str, reference: str = "R1") -> None:
+        rows = [f"{name},{reference},2026-01-{i:02d}\n" for i, name in enumerate(customers, 1)]
+        self.write("interests.csv", "customer_id,reference,since\n" + "".join(rows))
+
+    def book(self, days_old: int = 0, spoilt: str = "") -> None:
+        """Stores a signed book of everybody's bands, and the directory that it is read in.
+
+        The entries of the spoilt stand for no bands.
+        """
+        made_at = NOW - dt.timedelta(days=days_old, hours=1)
+        prints = np.array([one.fingerprint for one in self.tokens.values()], np.uint64)
+        tags = np.zeros((len(prints), TAG_BYTES), np.uint8)
+        directory = Directory(1, prints, tags)
+        order = {scheme.name: i for i, scheme in enumerate(SCHEMES.values())}
+        bands = {
+            scheme.name: np.array(
+                [scheme.bands.index(one[order[scheme.name]]) for one in self.bands.values()],
+                np.uint8,
+            )
+            for scheme in SCHEMES.values()
+        }
+        entries = pack(bands)
+        entries[[name in spoilt for name in self.bands]] = 0
+        book = Book.masked(
+            entries,
+            [one.raw for one in self.tokens.values()],
+            kind=Kind.BAND,
+            release="points-1",
+            version=7,
+            as_of="2026-03-01",
+            made_at=int(made_at.timestamp()),
+            directory=directory.digest,
+        )
+        signed = sign_book(book, self.hq.signing).encode()
+        store_book(self.home, signed, directory, self.hq.signing.public, made_at)
+
+    def run(self, *words: str) -> tuple[int, str]:
+        done = CliRunner().invoke(app, [*words, "--home", str(self.home)])
+        assert not any(one in done.output for one in (*PHONES.values(), EMAIL))
+        assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+        return done.exit_code, " ".join(done.output.split())
+
+    def allocate(self, *words: str, reference: str = "R1", pieces: int = 2) -> dict[str, Any]:
+        asked = ("allocate", "--reference", reference, "--pieces", str(pieces), "--json")
+        code, said = self.run(*asked, *words)
+        assert code == 0, said
+        found: dict[str, Any] = json.loads(said)
+        return found
+
+    def shown(self, number: int = 1) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.run("allocation", "show", str(number), "--json")[1])
+        return found
+
+    def rows(self) -> list[str]:
+        """Everything that the database holds, but decisions."""
+        with closing(sqlite3.connect(self.home / "outlet.db")) as connection:
+            return [one for one in connection.iterdump() if '"allocation_decisions"' not in one]
+
+
+@pytest.fixture
+def boutique(tmp_path: Path) -> Boutique:
+    made = Boutique(tmp_path)
+    made.book()
+    return made
+
+
+def order_of(proposal: dict[str, Any]) -> str:
+    return "".join(line["customer"] for line in proposal["lines"])
+
+
+def proposed(proposal: dict[str, Any]) -> str:
+    return "".join(line["customer"] for line in proposal["lines"] if line["proposed"])
+
+
+def test_the_pieces_are_proposed_from_the_local_book_and_newcomers_are_never_refused(
+    boutique: Boutique,
+) -> None:
+    found = boutique.allocate()
+    assert order_of(found) == "cbedfghia"
+    assert proposed(found) == "cb"
+    lines = {line["customer"]: line for line in found["lines"]}
+    assert lines["c"]["eligibility"] == "priority"
+    assert lines["a"]["decision"] == "not yet"
+    without = {
+        "g": "consent needed",
+        "h": "not in the network",
+        "i": "no usable phone or e-mail in the client book",
+    }
+    for name, why in without.items():
+        assert lines[name]["no_band"] == why
+        assert (lines[name]["eligibility"], lines[name]["flipper_risk"]) == ("new", "new")
+        assert lines[name]["decision"] == lines["f"]["decision"] == "manager decides"
+    assert (found["book_version"], found["book_as_of"]) == (7, "2026-03-01")
+    assert "may reflect the whole network" in found["note"]
+    for tier_reference in ("R1", "R2", "R3"):
+        boutique.wait("abcdefghi", tier_reference)
+        for line in boutique.allocate(reference=tier_reference)["lines"]:
+            assert line["eligibility"] != "new" or line["decision"] != "not yet"
+
+
+def test_the_table_says_bands_reasons_and_what_to_say(boutique: Boutique) -> None:
+    code, said = boutique.run("allocate", "--reference", "R1", "--pieces", "4")
+    assert code == 0
+    for part in (
+        "Allocation 1: 4 of R1 (allocation)",
+        "To say to 1, 2, 3: “We would be glad to offer you this piece.",
+        "To say to 9: “Thank you for your interest. More people ask for this piece",
+        "Pieces that are proposed to nobody: 1.",
+        "Equals by waiting time",
+        "drawn for this proposal",
+        "band book version 7, as of 2026-03-01",
+        "A band may reflect the whole network",
+        "escapement-outlet allocation accept 1 --by NAME",
+    ):
+        assert part in said
+    assert stat.S_IMODE((boutique.home / "outlet.db").stat().st_mode) & 0o077 == 0
+    assert (
+        "Proposed before for this reference: 1;"
+        in boutique.run("allocate", "--reference", "R1", "--pieces", "1")[1]
+    )
+
+
+@pytest.mark.parametrize("days_old", [None, 31])
+def test_without_a_fresh_book_everybody_is_decided_as_without_a_band(
+    tmp_path: Path, days_old: int | None
+) -> None:
+    boutique = Boutique(tmp_path)
+    if days_old is not None:
+        boutique.book(days_old)
+    found = boutique.allocate()
+    assert order_of(found) == "abcdefghi"
+    assert {line["decision"] for line in found["lines"]} == {"manager decides"}
+    assert proposed(found) == ""
+    assert "band book: " in found["no_book"]
+    assert found["book_version"] is None
+    said = boutique.run("allocate", "--reference", "R1", "--pieces", "1")[1]
+    assert "No bands: band book: " in said
+    assert "band book none" in said
+
+
+def test_a_damaged_book_is_an_error_and_no_proposal(boutique: Boutique) -> None:
+    place = boutique.home / "book.bin"
+    place.write_bytes(place.read_bytes()[:-1] + b"?")
+    assert "not signed" in allocate_refused(boutique, "--reference", "R1", "--pieces", "1")
+
+
+def test_who_has_an_entry_that_stands_for_no_bands_is_decided_as_without(tmp_path: Path) -> None:
+    boutique = Boutique(tmp_path)
+    boutique.book(spoilt="a")
+    lines = {line["customer"]: line for line in boutique.allocate()["lines"]}
+    assert lines["a"]["no_band"] == "the book's entry cannot be read"
+    assert lines["a"]["decision"] == "manager decides"
+    assert lines["c"]["eligibility"] == "priority"
+
+
+def test_two_customers_of_the_client_book_with_one_phone_count_once(boutique: Boutique) -> None:
+    rows = f"customer_id,phone,email\nb2,{PHONES['b'][3:]},\nb,{PHONES['b']},\nc,{PHONES['c']},\n"
+    boutique.write("clients.csv", rows)
+    boutique.write(
+        "interests.csv",
+        "customer_id,reference,since\n"
+        "b,R1,2026-02-02\nc,R1,2026-02-01\nb2,R1,2026-01-09\nb2,R1,2026-01-05\nb2,R2,2025-01-01\n",
+    )
+    found = boutique.allocate()
+    assert [line["customer"] for line in found["lines"]] == ["c", "b2"]
+    assert found["lines"][1]["also"] == ["b"]
+    assert found["lines"][1]["since"] == "2026-01-05"
+    assert (
+        "b2 is one person with b in the client book, and counts once"
+        in boutique.run("allocation", "show", "1")[1]
+    )
+
+
+def test_closed_interests_are_over_and_parquet_is_read_too(boutique: Boutique) -> None:
+    table = pl.DataFrame(
+        {
+            "customer_id": ["a", "b", "c"],
+            "reference": ["R1"] * 3,
+            "since": [day(1), day(2), day(3)],
+            "closed_at": [None, None, day(9)],
+        }
+    )
+    table.write_parquet(boutique.home / "interests.parquet")
+    boutique.write("escapement.toml", SETTINGS.replace("interests.csv", "interests.parquet"))
+    assert order_of(boutique.allocate()) == "ba"
+
+
+def test_without_an_interest_list_the_ledger_tells_and_an_answer_closes(boutique: Boutique) -> None:
+    boutique.write("escapement.toml", SETTINGS.replace('interests = "interests.csv"\n', ""))
+    boutique.write(
+        "ledger.csv",
+        "customer_id,outlet_id,purchased_at,kind,price,list_price,basket_id,reference\n"
+        "a,O,2026-01-01,interest,0,0,w1,R1\n"
+        "b,O,2026-01-02,interest,0,0,w2,R1\n"
+        "c,O,2026-01-03,interest,0,0,w3,R1\n"
+        "e,O,2026-01-03,interest,0,0,,R1\n"
+        "f,O,2026-01-03,interest,0,0,w5,R2\n"
+        "b,O,2026-01-05,purchase,9,9,p1,R1\n"
+        "c,O,2026-01-05,declined,0,0,w3,\n"
+        "f,O,2026-01-05,service,0,0,,\n",
+    )
+    assert order_of(boutique.allocate()) == "bea"
+    boutique.write("ledger.csv", "customer_id,reference,purchased_at\na,R1,2026-01-01\n")
+    code, said = boutique.run("allocate", "--reference", "R1", "--pieces", "1")
+    assert code == 1
+    assert "ledger.csv, column kind: missing; add it, or set `interests`" in said
+
+
+def test_only_the_same_customers_answer_closes_an_interest(boutique: Boutique) -> None:
+    boutique.write("escapement.toml", SETTINGS.replace('interests = "interests.csv"\n', ""))
+    boutique.write(
+        "ledger.csv",
+        "customer_id,outlet_id,purchased_at,kind,price,list_price,basket_id,reference\n"
+        "a,O,2026-01-01,interest,0,0,w1,R1\n"
+        "b,O,2026-01-02, interest ,0,0,w1,R1\n"
+        "c,O,2026-01-03,interest,0,0, w3,R1\n"
+        "b,O,2026-01-04,accepted,0,0,w1,\n"
+        " c,O,2026-01-05, declined,0,0,w3,\n",
+    )
+    assert order_of(boutique.allocate()) == "a"
+
+
+def test_a_lottery_is_kept_and_anybody_may_draw_it_again(boutique: Boutique) -> None:
+    boutique.bands = dict.fromkeys(BANDS, ("priority", "low"))
+    (boutique.home / "book.bin").unlink()
+    boutique.book()
+    first = boutique.allocate("--ties", "lottery")
+    seed = first["terms"]["seed"]
+    assert first["terms"]["drawn"]
+    again = boutique.allocate("--ties", "lottery", "--seed", seed.upper())
+    assert order_of(again) == order_of(first)
+    assert not again["terms"]["drawn"]
+    assert again["earlier"] == [1]
+    others = {order_of(boutique.allocate("--ties", "lottery")) for _ in range(5)}
+    assert len(others | {order_of(first)}) > 1
+    assert order_of(boutique.allocate("--ties", "waiting")) == "abcdefghi"
+    assert "given on the command line, not drawn" in boutique.run("allocation", "show", "2")[1]
+    for number in range(1, 9):
+        code, said = boutique.run("allocation", "rerun", str(number))
+        assert (code, said) == (0, f"Allocation {number}: the same order, 9 lines.")
+
+
+@pytest.mark.parametrize(
+    "tampering",
+    [
+        "UPDATE allocation_lines SET proposed = 1 WHERE rank = 9",
+        "UPDATE allocation_lines SET since = '2020-01-01' WHERE rank = 3",
+        "UPDATE allocation_proposals SET pieces = 3",
+    ],
+)
+def test_a_rerun_notices_what_was_altered(boutique: Boutique, tampering: str) -> None:
+    boutique.allocate()
+    with closing(sqlite3.connect(boutique.home / "outlet.db")) as connection:
+        connection.execute(tampering)
+        connection.commit()
+    code, said = boutique.run("allocation", "rerun", "1")
+    assert code == 1
+    assert "allocation 1: got another order from rank" in said
+
+
+def test_a_rerun_uses_the_rules_of_the_day_and_not_those_of_now(boutique: Boutique) -> None:
+    boutique.allocate()
+    boutique.write("escapement.toml", SETTINGS + 'policy = "policy.toml"\n')
+    boutique.write(
+        "policy.toml", '[[rule]]\ndecision = "manager decides"\nsay = "We will call you."\n'
+    )
+    assert boutique.run("allocation", "rerun", "1")[0] == 0
+    after = boutique.allocate()
+    assert proposed(after) == ""
+    assert after["policy_source"] == "policy.toml"
+    assert after["policy_digest"] != boutique.shown(1)["policy_digest"]
+    boutique.write("policy.toml", '[[rule]]\ndecision = "offer"\nsay = "Yes."\n')
+    code, said = boutique.run("allocate", "--reference", "R1", "--pieces", "1")
+    assert code == 1
+    assert "policy.toml, rule 1: decides 'offer' for" in said
+
+
+def test_accepting_adds_a_decision_and_changes_no_row(boutique: Boutique) -> None:
+    before = boutique.allocate()
+    rows = boutique.rows()
+    code, said = boutique.run("allocation", "accept", "1", "--by", " Mei  Lin ")
+    assert code == 0
+    assert "Allocation 1 accepted by Mei Lin at" in said
+    assert "The pieces go to c, b." in said
+    after = boutique.shown()
+    assert after["decided"]["given"] == ["c", "b"]
+    assert after["decided"]["reason"] == ""
+    assert after["lines"] == before["lines"]
+    assert boutique.rows() == rows
+    words = ("--by", "Bo", "--reason", "x", "--give", "e", "--instead-of", "b")
+    for again in (("accept", "1", "--by", "Bo"), ("change", "1", *words)):
+        code, said = boutique.run("allocation", *again)
+        assert code == 1
+        assert "allocation 1: decided already, and a decision stays" in said
+    assert boutique.shown() == after
+
+
+def test_a_change_needs_a_reason_and_keeps_what_was_proposed(boutique: Boutique) -> None:
+    before = boutique.allocate()
+    rows = boutique.rows()
+    words = ("allocation", "change", "1", "--by", "Mei", "--give", "d", "--instead-of", "b")
+    code, said = boutique.run(*words, "--reason", "  ")
+    assert code == 1
+    assert "--reason: empty" in said
+    assert boutique.run(*words)[0] == 2
+    code, said = boutique.run(*words, "--reason", "A friend of the house.")
+    assert code == 0
+    assert "Allocation 1 changed by Mei" in said
+    after = boutique.shown()
+    assert after["decided"]["given"] == ["c", "d"]
+    assert after["decided"]["reason"] == "A friend of the house."
+    assert after["lines"] == before["lines"]
+    assert boutique.rows() == rows
+    listed = boutique.run("allocation", "show")[1]
+    assert "1: " in listed
+    assert "2 of R1, changed by Mei" in listed
+    assert len(json.loads(boutique.run("allocation", "show", "--json")[1])) == 1
+
+
+def test_whoever_decides_is_told_first_whom_it_passes_over_and_that_is_kept(
+    boutique: Boutique,
+) -> None:
+    words = ("--by", "Mei", "--reason", "Promised.", "--give", "d", "--instead-of", "b")
+    told = {
+        "accept": ("5 customers wait for a manager's look (ranks 4, 5, 6, 7, 8)", [4, 5, 6, 7, 8]),
+        "change": ("4 customers wait for a manager's look (ranks 5, 6, 7, 8)", [5, 6, 7, 8]),
+    }
+    for number, (command, (said, ranks)) in enumerate(told.items(), 1):
+        boutique.allocate()
+        more = words if command == "change" else words[:2]
+        code, output = boutique.run("allocation", command, str(number), *more)
+        assert code == 0
+        assert output.startswith(f"{said}: this passes them over. Allocation {number} ")
+        assert boutique.shown(number)["decided"]["passed_over"] == ranks
+        shown = boutique.run("allocation", "show", str(number))[1]
+        assert f"Said before it was decided: {said}" in shown
+
+
+def test_who_is_passed_over_is_not_mentioned_where_nobody_waits_for_a_look(
+    boutique: Boutique,
+) -> None:
+    boutique.wait("abc")
+    boutique.allocate()
+    assert "manager's look" not in boutique.run("allocation", "accept", "1", "--by", "Mei")[1]
+    assert boutique.shown()["decided"]["passed_over"] == []
+    boutique.wait("bd")
+    boutique.allocate()
+    said = boutique.run("allocation", "accept", "2", "--by", "Mei")[1]
+    assert said.startswith("1 customer waits for a manager's look (rank 2): this passes them over.")
+
+
+def test_a_manager_may_give_pieces_that_were_proposed_to_nobody(boutique: Boutique) -> None:
+    boutique.allocate(pieces=5)
+    words = ("allocation", "change", "1", "--by", "Mei", "--reason", "They asked first.")
+    code, said = boutique.run(*words, "--give", "a", "--give", "g", "--give", "d")
+    assert code == 1
+    assert "that makes 6 customers, and there are 5 pieces; say with --instead-of" in said
+    code, said = boutique.run(*words, "--give", "a", "--give", "g")
+    assert code == 0
+    assert "The pieces go to c, b, e, a, g." in said
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("accept", "9", "--by", "Mei"), "allocation 9: there is none of this number"),
+        (("show", "9"), "allocation 9: there is none of this number"),
+        (("rerun", "9"), "allocation 9: there is none of this number"),
+        (("accept", "1", "--by", " "), "--by: empty, expected who decides"),
+        (("change", "1", "--by", "M", "--reason", "r", "--give", "zoe"), "--give: got a customer"),
+        (("change", "1", "--by", "M", "--reason", "r", "--give", "c"), "--give: got a customer"),
+        (
+            ("change", "1", "--by", "M", "--reason", "r", "--give", "d", "--instead-of", "zoe"),
+            "--instead-of: got a customer to whom no piece was proposed",
+        ),
+    ],
+)
+def test_what_cannot_be_decided_is_refused_and_nothing_is_kept(
+    boutique: Boutique, words: tuple[str, ...], said: str
+) -> None:
+    boutique.allocate()
+    code, answer = boutique.run("allocation", *words)
+    assert code == 1
+    assert said in answer
+    assert "zoe" not in answer
+    assert boutique.shown()["decided"] is None
+
+
+def allocate_refused(boutique: Boutique, *words: str) -> str:
+    code, said = boutique.run("allocate", *words)
+    assert code in (1, 6)
+    assert "No proposals yet" in boutique.run("allocation", "show")[1]
+    return said
+
+
+def test_what_cannot_be_proposed_is_said_clearly_and_nothing_is_kept(boutique: Boutique) -> None:
+    asked = ("--reference", "R1", "--pieces")
+    assert "--pieces: got 0, expected 1 or more" in allocate_refused(boutique, *asked, "0")
+    said = allocate_refused(boutique, *asked, "1", "--seed", "12")
+    assert "--seed: expected 32 hex digits" in said
+    said = allocate_refused(boutique, "--reference", "R9", "--pieces", "1")
+    assert "reference R9: in no tier of references.csv; add a row" in said
+    said = allocate_refused(boutique, "--reference", "R2", "--pieces", "1")
+    assert "reference R2: no open interest in interests.csv" in said
+    boutique.write("interests.csv", "customer_id,reference,since\na,R1,yesterday\n")
+    said = allocate_refused(boutique, *asked, "1")
+    assert "interests.csv, row 1, column since: not readable" in said
+    boutique.write("interests.csv", "customer_id,reference,since\na,R1,2026-01-01\n,R1,\n")
+    said = allocate_refused(boutique, *asked, "1")
+    assert "interests.csv, row 2, column customer_id: empty" in said
+    boutique.write("escapement.toml", SETTINGS + 'policy = "none.toml"\n')
+    assert "none.toml cannot be read" in allocate_refused(boutique, *asked, "1")
+    boutique.write("escapement.toml", 'ledger = "ledger.csv"\n')
+    assert "references: not set" in allocate_refused(boutique, *asked, "1")
+
+
+# --- look-up for a reference ----------------------------------------------------------------------
+
+
+def allowed(boutique: Boutique, name: str, reference: str = "R1") -> tuple[str, str]:
+    """The decision on one customer, and the tier, as `lookup --reference` has them."""
+    who = ("--email", EMAIL) if name == "e" else ("--phone", PHONES[name])
+    code, said = boutique.run("lookup", *who, "--reference", reference, "--json")
+    assert code == 0, said
+    found = json.loads(said)["allocation"]
+    assert found["reference"] == reference
+    assert found["say"]
+    return found["decision"], found["tier"]
+
+
+def test_a_look_up_says_what_the_policy_allows_for_a_reference(boutique: Boutique) -> None:
+    assert allowed(boutique, "a") == ("not yet", "allocation")
+    assert allowed(boutique, "b") == ("offer", "allocation")
+    assert allowed(boutique, "d") == ("manager decides", "allocation")
+    assert allowed(boutique, "d", "R3") == ("manager decides", "open")
+    assert allowed(boutique, "a", "R3") == ("offer", "open")
+
+
+def test_who_has_no_band_is_decided_as_a_newcomer_at_a_look_up(boutique: Boutique) -> None:
+    """Consented without a token yet; new in the book; and withdrawn: none is refused."""
+    assert allowed(boutique, "h") == allowed(boutique, "f") == ("manager decides", "allocation")
+    boutique.people.withdraw(boutique.key("c"))
+    assert allowed(boutique, "c") == ("manager decides", "allocation")
+
+
+def test_a_look_up_without_consent_decides_as_for_a_newcomer(boutique: Boutique) -> None:
+    code, said = boutique.run("lookup", "--phone", "+65 8000 0000", "--reference", "R1", "--json")
+    assert code == 2
+    assert json.loads(said)["allocation"]["decision"] == "manager decides"
+    assert json.loads(said)["bands"] == []
+
+
+def test_a_look_up_for_a_reference_in_no_tier_says_what_to_do(boutique: Boutique) -> None:
+    code, said = boutique.run("lookup", "--phone", PHONES["b"], "--reference", "R9")
+    assert code == 1
+    assert "reference R9: in no tier of references.csv; add a row with its tier there" in said
+
+
+def test_a_look_up_in_words_ends_with_what_may_be_said(boutique: Boutique) -> None:
+    code, said = boutique.run("lookup", "--phone", PHONES["b"], "--reference", "R1")
+    assert code == 0
+    assert "R1 (allocation): offer. To say: " in said

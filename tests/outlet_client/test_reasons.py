@@ -1,0 +1,344 @@
+"""`escapement-outlet reasons`: what an operator is told, of whom, and what it never depends on."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+from features.bands import pack
+from features.events import CATALOGUE, DIMENSION, customer_features, event_features
+from features.outcomes import Outcome
+from features.points import PointsCode
+from features.scorecard import Scorecard
+from features.snapshot import CutOff, Snapshot
+from outlet_client.allocation_commands import WHOSE_BAND
+from outlet_client.answers import AnswerStore
+from outlet_client.bookshelf import store_book
+from outlet_client.contribute import HomeCustomers, Outlet, SlotEvents
+from outlet_client.errors import OutletError
+from outlet_client.main import app
+from outlet_client.people import People
+from outlet_client.purchases import read_events
+from outlet_client.reasons import NOTE
+from outlet_client.scorecards import KeptScorecards, ScorecardMissing, keep, read_scorecards
+from outlet_client.settings import OutletFile, OutletSettings
+from privacy.books import Book, sign_book
+from privacy.books import Kind as BookKind
+from privacy.directory import Directory
+from privacy.envelopes import SealKey, SigningKey, digest
+from privacy.errors import PrivacyError
+from privacy.fixed_point import clipping_units
+from privacy.identity import Kind as Party
+from privacy.keyring import Keyring
+from privacy.plans import NightPlan, PlannedReleases, ReleasePlan, sign
+from privacy.registrations import TAG_BYTES
+from privacy.tokens import TokenShare, token
+from privacy.units import Purpose
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NOW = dt.datetime.now(dt.UTC)
+ANNA, BEN, STRANGER = "+6581234500", "+6581234501", "+6581234502"
+CARDS = (
+    Scorecard.of(Outcome.LOYAL.value, np.linspace(-1.0, 2.0, DIMENSION)),
+    Scorecard.of(Outcome.FLIPPED.value, np.linspace(2.0, -1.0, DIMENSION)),
+)
+SETTINGS = """\
+ledger = "ledger.csv"
+clients = "clients.csv"
+references = "references.csv"
+sightings = "sightings.csv"
+"""
+HEADER = "customer_id,outlet_id,purchased_at,kind,price,list_price,basket_id,serial,reference\n"
+LEDGER = """\
+a1,O1,2024-03-05,purchase,8000,8000,b1,s1,R2
+a2,O1,2025-05-02,interest,0,0,b2,,R1
+a2,O1,2025-06-01,purchase,9000,9000,b3,s3,R1
+a1,O1,2025-06-20,service,0,0,b4,s3,R1
+a1,O1,2025-08-01,purchase,200,250,b5,,
+b,O1,2026-01-10,purchase,5000,5000,b6,s6,R3
+"""
+
+
+class Boutique:
+    """An outlet's folder; Anna is customers a1 and a2 there, Ben is b; both consented."""
+
+    def __init__(self, place: Path) -> None:
+        self.home = place / "outlet"
+        rings = {kind: Keyring(place / kind.value, kind) for kind in Party}
+        for kind, ring in rings.items():
+            where = "" if kind is Party.OUTLET else "127.0.0.1:9"
+            ring.create(kind.value, where, NOW, service_address=where)
+        self.hq, self.office = rings[Party.HQ].identity(), rings[Party.OFFICE].identity()
+        self.identity = rings[Party.OUTLET].identity()
+        self.people = People.open(self.home, self.identity)
+        for phone in (ANNA, BEN):
+            self.people.record_consent(self.key(phone), "n", "mei", NOW)
+        self.write("escapement.toml", SETTINGS)
+        self.write("references.csv", "reference,tier\nR1,allocation\nR2,limited\nR3,open\n")
+        self.write("sightings.csv", "serial,seen_at,status\ns3,2025-07-05,confirmed\n")
+        self.write("clients.csv", f"customer_id,phone,email\na1,{ANNA},\na2,8123 4500,\nb,{BEN},\n")
+        self.write("ledger.csv", HEADER + LEDGER)
+
+    def write(self, name: str, text: str) -> None:
+        (self.home / name).write_text(text)
+
+    def key(self, phone: str) -> str:
+        return self.people.local_key(f"tel:{phone}")
+
+    @property
+    def answers(self) -> AnswerStore:
+        return AnswerStore(f"sqlite:///{self.home / 'outlet.db'}")
+
+    def keep(self, cards: tuple[Scorecard, ...] = CARDS, as_of: str = "2026-01-09") -> None:
+        with closing(self.answers) as store, store.transaction() as answers:
+            keep(answers, KeptScorecards(as_of, cards))
+
+    def run(self, *words: str) -> tuple[int, str]:
+        done = CliRunner().invoke(app, ["reasons", *words, "--home", str(self.home)])
+        assert not any(one in done.output for one in (ANNA, BEN, STRANGER))
+        assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+        return done.exit_code, done.output
+
+    def told(self, *words: str, phone: str = ANNA) -> dict[str, Any]:
+        code, said = self.run("--phone", phone, "--json", *words)
+        assert code == 0, said
+        found: dict[str, Any] = json.loads(said)
+        return found
+
+
+@pytest.fixture
+def boutique(tmp_path: Path) -> Boutique:
+    made = Boutique(tmp_path)
+    made.keep()
+    return made
+
+
+def test_an_operator_reads_the_events_here_largest_first_and_what_is_left(
+    boutique: Boutique,
+) -> None:
+    code, said = boutique.run("--phone", ANNA)
+    lines = said.splitlines()
+    assert code == 0
+    assert lines[0] == "Events here as of 2026-01-10; scorecards of the points as of 2026-01-09"
+    assert lines[1] == "eligibility:"
+    assert lines[8] == "flipper_risk:"
+    assert lines[-1] == NOTE
+    for text in (
+        "LIMITED reference, March 2024: ",
+        "interest (ALLOCATION reference), May 2025: ",
+        "ALLOCATION reference, June 2025, serviced, confirmed resold after 34 days: ",
+        "purchase, August 2025: ",
+        "number of events here (4): ",
+        "base: ",
+    ):
+        assert sum(line.startswith(f"  {text}") for line in lines) == 2, text
+    points = [abs(int(line.rsplit(": ", 1)[1])) for line in lines[2:6]]
+    assert points == sorted(points, reverse=True)
+
+
+def test_all_that_is_told_adds_up_to_the_score_of_one_person_with_two_entries(
+    boutique: Boutique,
+) -> None:
+    """The piece that entry a2 bought and a1 brought in for service is one event."""
+    events = read_events(OutletFile.read(boutique.home / "escapement.toml")).events
+    one = events.with_columns(pl.col("customer").replace({"a1": "anna", "a2": "anna"}))
+    last = CutOff(dt.date(2026, 1, 10))
+    features = event_features(Snapshot.take(one, last, last.date))
+    x = customer_features(features, pl.Series(["anna"]))
+    for card, lines in zip(CARDS, boutique.told()["scores"].values(), strict=True):
+        assert len(lines) == 6
+        assert sum(line["points"] for line in lines) == pytest.approx(card.score(x)[0], abs=3)
+
+
+def test_what_is_not_listed_is_counted_and_still_adds_up(boutique: Boutique) -> None:
+    whole, short = boutique.told()["scores"], boutique.told("--most", "1")["scores"]
+    for score, lines in short.items():
+        listed = [line["text"] for line in lines]
+        assert listed[0] == whole[score][0]["text"]
+        assert listed[1:] == ["other events here (3)", "number of events here (4)", "base"]
+        sums = [sum(line["points"] for line in found) for found in (whole[score], lines)]
+        assert sums[0] == pytest.approx(sums[1], abs=3)
+    assert boutique.run("--phone", ANNA, "--most", "0")[0] != 0
+
+
+def test_a_customer_without_events_here_has_the_base_alone(boutique: Boutique) -> None:
+    boutique.people.record_consent(boutique.key(STRANGER), "n", "mei", NOW)
+    told = boutique.told(phone=STRANGER)
+    for lines in told["scores"].values():
+        assert [line["text"] for line in lines] == ["number of events here (0)", "base"]
+
+
+def test_who_never_consented_here_is_refused_as_by_a_look_up(boutique: Boutique) -> None:
+    assert boutique.run("--phone", STRANGER) == (2, "consent needed\n")
+    code, said = boutique.run("--phone", STRANGER, "--json")
+    assert (code, json.loads(said)) == (2, {"status": "consent needed"})
+    code, said = boutique.run("--phone", "12", "--email", "nobody")
+    assert code == 1
+    assert "no usable phone or e-mail" in said
+    assert "nobody" not in said
+
+
+def test_the_withdrawn_have_no_reasons_until_a_new_consent(boutique: Boutique) -> None:
+    key = boutique.key(ANNA)
+    boutique.people.withdraw(key)
+    assert boutique.run("--phone", ANNA) == (0, "not in the network\n")
+    assert boutique.told() == {"status": "not in the network"}
+    boutique.people.record_consent(key, "n", "mei", NOW + dt.timedelta(hours=1))
+    assert boutique.told()["status"] == "known"
+
+
+def test_without_a_scorecard_yet_the_next_step_is_named(tmp_path: Path) -> None:
+    boutique = Boutique(tmp_path)
+    code, said = boutique.run("--phone", ANNA)
+    assert code == 1
+    assert "scorecard: got none yet" in said
+    assert "escapement-outlet nightly" in " ".join(said.split())
+
+
+def test_a_scorecard_of_another_catalogue_is_not_used(boutique: Boutique) -> None:
+    with closing(sqlite3.connect(boutique.home / "outlet.db")) as connection:
+        [[card]] = connection.execute("SELECT card FROM scorecards WHERE place = 0").fetchall()
+        old = (card.replace(CATALOGUE.encode(), b"escapement/v0"),)
+        connection.execute("UPDATE scorecards SET card = ? WHERE place = 0", old)
+        connection.commit()
+    with pytest.raises(ScorecardMissing, match=r"another catalogue.*escapement-outlet nightly"):
+        read_scorecards(boutique.home)
+
+
+def test_new_scorecards_replace_the_old_ones(boutique: Boutique) -> None:
+    boutique.keep(CARDS[1:], "2026-02-01")
+    assert read_scorecards(boutique.home) == KeptScorecards("2026-02-01", CARDS[1:])
+    told = boutique.told()
+    assert told["scorecard_as_of"] == "2026-02-01"
+    assert list(told["scores"]) == ["flipper_risk"]
+
+
+def store_bands(boutique: Boutique, eligibility: int, risk: int) -> None:
+    """Anna gets into the network's directory, with these bands."""
+    made = token(f"tel:{ANNA}", TokenShare.generate())
+    boutique.people.keep_tokens({boutique.key(ANNA): made})
+    prints = np.array([made.fingerprint], np.uint64)
+    directory = Directory(1, prints, np.zeros((1, TAG_BYTES), np.uint8))
+    bands = {"eligibility": eligibility, "flipper_risk": risk}
+    book = Book.masked(
+        pack({name: np.array([band], np.uint8) for name, band in bands.items()}),
+        [made.raw],
+        kind=BookKind.BAND, release="points-1", version=10 * eligibility + risk,
+        as_of="2026-01-09", made_at=int(NOW.timestamp()) - 60, directory=directory.digest,
+    )  # fmt: skip
+    data = sign_book(book, boutique.hq.signing).encode()
+    assert store_book(boutique.home, data, directory, boutique.hq.signing.public, NOW)
+
+
+def test_nothing_that_happened_elsewhere_changes_a_letter(
+    boutique: Boutique, tmp_path: Path
+) -> None:
+    """What another outlet sold and saw resold shows in bands; reasons do not read them."""
+    before = boutique.run("--phone", ANNA)
+    elsewhere = Boutique(tmp_path / "elsewhere")
+    for name in ("ledger.csv", "sightings.csv"):
+        text = (elsewhere.home / name).read_text()
+        elsewhere.write(name, text.replace("O1", "O2").replace("s3", "s1").replace("2025", "2023"))
+    elsewhere.keep()
+    assert elsewhere.run("--phone", ANNA) != before
+    for eligibility, risk in ((1, 3), (3, 1), (3, 3)):
+        store_bands(boutique, eligibility, risk)
+        assert boutique.run("--phone", ANNA) == before
+
+
+def test_what_is_told_is_that_a_band_may_reflect_the_network_and_nothing_more_of_it(
+    boutique: Boutique,
+) -> None:
+    assert NOTE.startswith(WHOSE_BAND)
+    assert "whole network" in NOTE
+    told = boutique.told()
+    assert set(told) == {"status", "as_of", "scorecard_as_of", "scores", "note"}
+    assert told["note"] == NOTE
+    for lines in told["scores"].values():
+        assert all(set(line) == {"text", "points"} for line in lines)
+
+
+# --- where the scorecards come from ---------------------------------------------------------------
+
+
+SLOTS = 2
+CODE = PointsCode.tangent(CARDS, np.eye(DIMENSION))
+
+
+def outlet_of(boutique: Boutique, **floors: Any) -> Outlet:
+    events = read_events(OutletFile.read(boutique.home / "escapement.toml")).events
+    day = CutOff(dt.date(2026, 1, 9))
+    features = event_features(Snapshot.take(events, day, day.date))
+    nobody = pl.Series([], dtype=pl.String)
+    return Outlet(
+        "outlet", OutletSettings(**floors), boutique.identity.signing,
+        boutique.office.signing.public, boutique.answers, lambda: 1_800_000_000.0, str(day),
+        HomeCustomers.of(features, nobody, {}, np.zeros(0, np.int64), ()),
+        {str(day): SlotEvents(features, np.zeros(len(features.points), np.int64))},
+        SLOTS, "d",
+    )  # fmt: skip
+
+
+def points_question(
+    signing: SigningKey, code: PointsCode, release: str = "points"
+) -> dict[str, bytes]:
+    """A points plan as an office signs it, with its night."""
+    norm, as_of = clipping_units(code.norm, code.scale), "2026-01-09"
+    lines = (PlannedReleases(Purpose.POINTS, 2, None),)
+    night = sign(NightPlan("n", as_of, lines, 1, "h", 2**40), signing)
+    plan = ReleasePlan(
+        release=release, night=night.digest, parent="", purpose=Purpose.POINTS,
+        dimension=code.width * SLOTS, ring_bits=code.ring_bits, scale=code.scale, norm=norm,
+        outlet_bound=norm * code.most_events, noise_scale=norm, quorum=3,
+        scorecard=digest(code.encode()), directory="d", as_of=as_of, attachment="",
+        key=SealKey.generate().public.hex(), expires=2**40,
+    )  # fmt: skip
+    signed = sign(plan, signing)
+    return {
+        "night": night.payload,
+        "night_signature": night.signature,
+        "plan": signed.payload,
+        "plan_signature": signed.signature,
+        "scorecard": code.encode(),
+        "attachment": b"",
+    }
+
+
+def test_an_outlet_keeps_the_scorecards_that_it_last_answered_points_for(tmp_path: Path) -> None:
+    boutique = Boutique(tmp_path)
+    outlet = outlet_of(boutique)
+    question = points_question(boutique.office.signing, CODE)
+    share = outlet.answer(question)
+    assert read_scorecards(boutique.home) == KeptScorecards("2026-01-09", CARDS)
+    assert boutique.told()["scorecard_as_of"] == "2026-01-09"
+    later = PointsCode.tangent(CARDS[:1], np.eye(DIMENSION))
+    outlet.answer(points_question(boutique.office.signing, later, "later"))
+    assert read_scorecards(boutique.home).cards == CARDS[:1]
+    again = outlet.answer(question)  # a retry is the same answer, and brings nothing back
+    assert again.vector.tobytes() == share.vector.tobytes()
+    assert read_scorecards(boutique.home).cards == CARDS[:1]
+
+
+def test_no_scorecard_is_kept_of_a_plan_that_is_refused(tmp_path: Path) -> None:
+    boutique = Boutique(tmp_path)
+    outlet, signing = outlet_of(boutique), boutique.office.signing
+    forged = points_question(SigningKey.generate(), CODE)
+    other = PointsCode.tangent(CARDS[:1], np.eye(DIMENSION)).encode()
+    exchanged = {**points_question(signing, CODE), "scorecard": other}
+    for question in (forged, exchanged):
+        with pytest.raises((OutletError, PrivacyError)):
+            outlet.answer(question)
+    with pytest.raises(OutletError, match="this outlet's least is 2"):
+        outlet_of(boutique, least_event_noise=2.0).answer(points_question(signing, CODE))
+    with pytest.raises(ScorecardMissing):
+        read_scorecards(boutique.home)

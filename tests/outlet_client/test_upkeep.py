@@ -1,0 +1,102 @@
+"""What keeps an outlet running: its own files are checked, and come back with a backup."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import tomllib
+from typing import TYPE_CHECKING
+
+import pytest
+from typer.testing import CliRunner
+
+from outlet_client import upkeep
+from outlet_client.allocation import DEFAULT_POLICY
+from outlet_client.main import SETTINGS_TEXT, app
+from outlet_client.settings import OutletFile
+from privacy.identity import Kind
+from privacy.keyring import Keyring
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FILES = {
+    "ledger.csv": "customer_id,outlet_id,purchased_at,price,list_price,kind,basket_id,serial,"
+    "reference\na,o,2026-01-01,1,1,purchase,b,77,R1\n",
+    "references.csv": "reference,tier\nR1,allocation\nR2,open\n",
+    "sightings.csv": "serial,seen_at,status\n77,2026-02-01,suspected\n78,2026-02-01,confirmed\n",
+    "policy.toml": DEFAULT_POLICY.read_text(),
+    "escapement.toml": 'ledger = "ledger.csv"\nreferences = "references.csv"\n'
+    'sightings = "sightings.csv"\npolicy = "policy.toml"\n',
+}
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An outlet's folder with all files that the settings may name; nobody is reached from it."""
+    monkeypatch.setattr(upkeep, "REACH_SECONDS", 0.1)
+    now = dt.datetime.now(dt.UTC)
+    rings = {kind: Keyring(tmp_path / kind.value, kind) for kind in Kind}
+    for kind, ring in rings.items():
+        where = "" if kind is Kind.OUTLET else "127.0.0.1:9"
+        ring.create(kind.value, where, now, service_address=where)
+    for kind in (Kind.HQ, Kind.OFFICE):
+        data = rings[kind].public_file.read_bytes()
+        rings[Kind.OUTLET].trust(rings[kind].identity().card, data)
+    found = tmp_path / Kind.OUTLET.value
+    for name, text in FILES.items():
+        (found / name).write_text(text)
+    return found
+
+
+def run(*words: object) -> str:
+    return " ".join(CliRunner().invoke(app, [str(word) for word in words]).output.split())
+
+
+def test_doctor_reads_references_sightings_and_policy(home: Path) -> None:
+    said = run("doctor", "--home", home)
+    assert "✓ ledger: 1 rows, 2026-01-01 to 2026-01-01" in said
+    assert "✓ references: 2 rows" in said
+    assert "✓ sightings: 2 rows, 1 of them of no customer here" in said
+    assert re.search(r"✓ policy: \d+ rules", said)
+
+
+def test_doctor_says_which_file_is_wrong_in_its_own_words(home: Path) -> None:
+    (home / "references.csv").write_text("reference,tier\nR1,[red]\n")
+    (home / "sightings.csv").write_text("serial,seen_at,status\n77,soon,suspected\n")
+    (home / "policy.toml").write_text("[[rule]]\n")
+    said = run("doctor", "--home", home)
+    assert "✗ references: references.csv, row 1, column tier: got '[red]'" in said
+    assert "✗ sightings: sightings.csv, row 1, column seen_at" in said
+    assert "✗ policy: policy.toml" in said
+
+
+def test_doctor_looks_for_no_file_that_is_not_set(home: Path) -> None:
+    (home / "escapement.toml").write_text('ledger = "ledger.csv"\n')
+    said = run("doctor", "--home", home)
+    assert "✓ ledger" in said
+    assert not any(name in said for name in ("references:", "sightings:", "policy:"))
+    (home / "escapement.toml").write_text("[[ledger]]\n")
+    assert "✗ settings:" in run("doctor", "--home", home)
+
+
+def test_an_error_with_square_brackets_is_shown_whole(home: Path) -> None:
+    (home / "references.csv").write_text("reference,tier\nR1,[red]\n")
+    said = run("allocate", "--reference", "R1", "--pieces", "1", "--home", home)
+    assert "got '[red]', expected one of open" in said
+
+
+def test_a_backup_brings_back_the_policy(home: Path, tmp_path: Path) -> None:
+    run("backup", tmp_path / "b.tar.gz", "--home", home)
+    run("restore", tmp_path / "b.tar.gz", "--home", tmp_path / "again")
+    assert (tmp_path / "again" / "policy.toml").read_text() == FILES["policy.toml"]
+
+
+def test_the_settings_that_enrol_writes_are_valid_also_without_comment_signs(
+    tmp_path: Path,
+) -> None:
+    whole = re.sub(r"^# (?=\w+ =)", "", SETTINGS_TEXT, flags=re.MULTILINE)
+    assert set(tomllib.loads(whole)) >= {"references", "sightings", "interests", "policy"}
+    for text in (SETTINGS_TEXT, whole):
+        (tmp_path / "escapement.toml").write_text(text)
+        assert OutletFile.read(tmp_path / "escapement.toml").book_days == 30
