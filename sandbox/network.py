@@ -72,9 +72,13 @@ class Settings:
     outlet: OutletSettings
 
     @classmethod
-    def of_a_year(cls) -> Settings:
-        """The defaults: a year's policy, spread over monthly trainings and weekly books."""
-        return cls(OfficeSettings(), HqSettings(), OutletSettings())
+    def of_a_year(cls, trainings: int = 12) -> Settings:
+        """The defaults: a year's policy, spread over trainings and weekly books.
+
+        Args:
+            trainings: A year's; fewer have less noise each.
+        """
+        return cls(OfficeSettings(), HqSettings(trainings_a_year=trainings), OutletSettings())
 
     @classmethod
     def one_training(
@@ -233,12 +237,17 @@ class Network:
         *outcomes: str,
         points: bool,
         bands: bool = False,
+        policy: BandPolicy | None = None,
         on_step: Callable[[Step], None] = lambda _step: None,
     ) -> NightReport:
         """Runs one night of HQ; with `bands` it calibrates and publishes a book on the shelf."""
         slots = len(self.directory) if points else 0
         banding = Banding(
-            slot_keys(self.directory), self.shelf, self.hq_key, BandPolicy(), self.office.clock
+            slot_keys(self.directory),
+            self.shelf,
+            self.hq_key,
+            policy or BandPolicy(),
+            self.office.clock,
         )
         return Night(
             Tonight(name, cut_off, cut_off, outcomes, self.directory_digest, slots),

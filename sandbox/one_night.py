@@ -42,6 +42,9 @@ OUTCOMES = (Outcome.LOYAL.value, Outcome.FLIPPED.value)
 HELD_OUT = 0
 """The fold that is in no training sum."""
 
+TRAININGS_A_YEAR = 4
+"""Quarterly: a network this small cannot tell a rare outcome apart from a month's noise."""
+
 REVIEW = "review"
 MET_AT = 2
 """Outlets at which the collector who is looked up has bought."""
@@ -234,7 +237,7 @@ def one_night(
     test = world.fold == HELD_OUT
     y = {outcome: world.outcomes(TrainOn.HOME, outcome) for outcome in OUTCOMES}
     cut_off, as_of = str(world.snapshot.cut_off), world.snapshot.horizon_end.isoformat()
-    network = Processes.enrol(folder, world, y, ~test, Settings.of_a_year())
+    network = Processes.enrol(folder, world, y, ~test, Settings.of_a_year(TRAININGS_A_YEAR))
     try:
         network.add_newcomer(NEWCOMER)
         night = network.night(f"night-{cut_off}", cut_off, as_of, on_release)

@@ -180,7 +180,7 @@ def test_a_night_writes_its_report_and_state_and_no_customer_in_hqs_or_the_offic
     result = RUNNER.invoke(app, ["night", "--runs", str(tmp_path), "--customers", "600"])
     assert result.exit_code == 0, result.output
     assert "20 training" in result.output
-    assert "Privacy ledger: rho 0.02489 of 0.31106 spent this year" in result.output
+    assert "Privacy ledger: rho 0.07466 of 0.31106 spent this year" in result.output
     (run,) = tmp_path.iterdir()
     report = json.loads((run / "report.json").read_text())
     assert report["ended"] == "complete"

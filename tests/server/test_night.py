@@ -360,8 +360,8 @@ def banded(
     )
 
 
-def night(network: Network, name: str = "n1") -> NightReport:
-    return network.night(name, str(CUT_OFF), TARGET, SECOND, points=True, bands=True)
+def night(network: Network, name: str = "n1", policy: BandPolicy | None = None) -> NightReport:
+    return network.night(name, str(CUT_OFF), TARGET, SECOND, points=True, bands=True, policy=policy)
 
 
 def with_hq(network: Network, **changes: object) -> Network:
@@ -526,7 +526,8 @@ def test_the_next_night_makes_neither_scorecard_nor_bands_and_says_why_but_a_new
 
 def test_a_band_moves_only_when_a_score_passes_a_cut_by_more_than_the_margin() -> None:
     network = banded(band_days=0.0)
-    report = night(network)
+    policy = BandPolicy(elevated=0.06, review=0.15, least_events=1.5)  # where many scores are
+    report = night(network, policy=policy)
     assert report.points is not None
     assert report.code is not None
     estimate = report.code.estimate(report.points.values, 0.0)
@@ -547,7 +548,7 @@ def test_a_band_moves_only_when_a_score_passes_a_cut_by_more_than_the_margin() -
         tampered[at_cut] = flipped[at_cut]
         network.hq_store.save_model(replace(model, bands=tampered))
     tampered_models = {m.outcome: m for m in models(network)}
-    second = night(network, "n2")
+    second = night(network, "n2", policy=policy)
     assert [step.purpose for step in second.steps] == [Purpose.POINTS]
     for model in models(network):
         stood = tampered_models[model.outcome].bands
