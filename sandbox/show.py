@@ -137,13 +137,15 @@ def plot_flipper_scores(
         shares = np.histogram(scores[chosen], edges)[0] / max(int(chosen.sum()), 1)
         left.stairs(shares, edges, fill=True, alpha=0.3, color=color)
         left.stairs(shares, edges, color=color, label=f"{label} ({int(chosen.sum()):,})")
-    for name, cut in zip(("elevated", REVIEW), cuts, strict=True):
+    for (name, side), cut in zip(
+        (("elevated ", "right"), (f" {REVIEW}", "left")), cuts, strict=True
+    ):
         if np.isfinite(cut):
             left.axvline(cut, color="#222222", linewidth=1)
-            left.annotate(f" {name}", (cut, 1), xycoords=("data", "axes fraction"), va="top")
+            left.annotate(name, (cut, 1), xycoords=("data", "axes fraction"), va="top", ha=side)
     left.set_xlabel("flipper-risk score in points, as of the cut-off")
     left.set_ylabel("share of the group, a bin")
-    left.legend(frameon=False)
+    left.legend(frameon=False, loc="upper right", bbox_to_anchor=(1, 0.95))
     order = np.argsort(-scores)
     found = np.cumsum(flips[order])
     top = np.arange(1, len(order) + 1)
