@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import socket
 import ssl
+import threading
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -296,3 +298,24 @@ def test_flower_is_the_version_that_the_adapters_were_written_for() -> None:
             "push-object", "pull-object", "confirm-message-received",
         )
     }  # fmt: skip
+
+
+def test_hq_tells_flower_that_its_run_lives_while_it_waits_and_no_longer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Flower fails a run that is silent for a minute: also while outlets are slow to join."""
+    monkeypatch.setattr("server.hq.superlink.HEARTBEAT_SECONDS", 0.02)
+    superlink = SuperLink({"O1": OUTLET.card}, app_digest(), 1.0, 10_000)
+    told = threading.Event()
+    before = superlink._state.acknowledge_task_heartbeat
+
+    def acknowledge(task: int) -> bool:
+        told.set()
+        return before(task)
+
+    monkeypatch.setattr(superlink._state, "acknowledge_task_heartbeat", acknowledge)
+    assert told.wait(10)
+    superlink.close()
+    time.sleep(0.1)  # one may be under way
+    told.clear()
+    assert not told.wait(0.2)
