@@ -245,9 +245,20 @@ def _cast(column: pl.Series, kind: pl.DataType) -> pl.Series:
     }
     if not fits[kind]:
         raise pl.exceptions.InvalidOperationError(f"{column.dtype} is not {kind}")
-    if isinstance(column.dtype, pl.Datetime):
-        return column.dt.date()  # the day on the outlet's own clock, not UTC's
-    return column.cast(kind)
+    return days_of(column, column.name) if kind == pl.Date() else column.cast(kind)
+
+
+def days_of(column: pl.Series, source: str) -> pl.Series:
+    """A column of days; null where a cell is none.
+
+    Of a moment, the day on its own clock, not UTC's.
+
+    Raises:
+        LedgerError: If it is neither of days, moments nor text.
+    """
+    if column.dtype == pl.Date or isinstance(column.dtype, pl.Datetime):
+        return column.dt.date()
+    return text_of(column, source).str.to_date("%Y-%m-%d", strict=False)
 
 
 def _parse(text: pl.Series, kind: pl.DataType) -> pl.Series:

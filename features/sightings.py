@@ -19,7 +19,7 @@ from typing import Self
 import polars as pl
 
 from features.errors import LedgerError
-from features.ledger import KINDS, SIGHTINGS, Kind, text_of
+from features.ledger import KINDS, SIGHTINGS, Kind, days_of, text_of
 
 SIGHTING_COLUMNS = ("serial", "seen_at", "status")
 _STATUSES = tuple(kind.value for kind in SIGHTINGS)
@@ -75,12 +75,7 @@ def canonical_sightings(table: pl.DataFrame, source: str) -> pl.DataFrame:
         if name not in table.columns:
             raise LedgerError(source, None, name, f"missing; got {', '.join(table.columns)}")
     text = pl.DataFrame([text_of(table[name], source) for name in ("serial", "status")])
-    days = table["seen_at"]
-    dates = (
-        days.dt.date()
-        if days.dtype == pl.Date or isinstance(days.dtype, pl.Datetime)
-        else text_of(days, source).str.to_date("%Y-%m-%d", strict=False)
-    )
+    dates = days_of(table["seen_at"], source)
     bad = {
         "serial": (text["serial"].fill_null("") == "", "empty; expected a serial"),
         "seen_at": (dates.is_null(), "expected a date in the calendar, as YYYY-MM-DD"),

@@ -13,7 +13,7 @@ import polars as pl
 
 from features.bands import NEW, SCHEMES, BandRefused
 from features.errors import LedgerError
-from features.ledger import Kind, text_of
+from features.ledger import Kind, days_of, text_of
 from features.outcomes import Outcome
 from outlet_client.allocation import AllocationRefused, Candidate, read_policy
 from outlet_client.bookshelf import read_shelf, stamp_of
@@ -114,7 +114,7 @@ def open_interests(settings: OutletFile, reference: str) -> list[tuple[str, dt.d
     for name in ("customer_id", "reference"):
         _refuse(rows, pl.col(name).is_null(), path, name, "empty; expected a value")
     rows = rows.filter((pl.col("reference") == reference) & ~pl.col("closed"))
-    when = _dates(rows["since"])
+    when = days_of(rows["since"], path.name)
     name = "since" if settings.interests else "purchased_at"
     _refuse(rows, when.is_null(), path, name, "not readable; expected a date as YYYY-MM-DD")
     if rows.is_empty():
@@ -237,11 +237,3 @@ def _refuse(
     found = rows.filter(bad)["row"]
     if len(found):
         raise LedgerError(path.name, int(found[0]), column, reason)
-
-
-def _dates(column: pl.Series) -> pl.Series:
-    """Days; null where there is none."""
-    if column.dtype == pl.Date or isinstance(column.dtype, pl.Datetime):
-        return column.cast(pl.Date)
-    text = column.cast(pl.String, strict=False).str.strip_chars()
-    return text.str.to_date("%Y-%m-%d", strict=False)

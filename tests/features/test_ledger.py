@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import polars as pl
 import pytest
 
 from features.errors import LedgerError
-from features.ledger import Kind, Tier, canonical_events
+from features.ledger import Kind, Tier, canonical_events, days_of
 
 
 def ledger(**columns: object) -> pl.DataFrame:
@@ -193,3 +195,12 @@ def test_a_column_that_cannot_be_text_is_named() -> None:
     for name in ("serial", "reference"):
         with pytest.raises(LedgerError, match=f"column {name}: got type List"):
             canonical_events(ledger(**{name: [["a"], ["b"], ["c"]]}), "shop.csv", KNOWN)
+
+
+def test_a_moment_counts_on_the_day_of_its_own_clock() -> None:
+    """In Singapore it is the second already; in UTC it still is the first."""
+    moments = pl.Series([dt.datetime(2024, 1, 1, 20, tzinfo=dt.UTC)] * 3)
+    local = moments.dt.convert_time_zone("Asia/Singapore")
+    events = canonical_events(ledger().with_columns(purchased_at=local), "shop.csv")
+    assert set(events["date"]) == {dt.date(2024, 1, 2)}
+    assert days_of(local, "shop.csv").to_list() == [dt.date(2024, 1, 2)] * 3
