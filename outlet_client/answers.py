@@ -86,6 +86,11 @@ class Answers:
     def __init__(self, connection: sa.Connection) -> None:
         self._connection = connection
 
+    @property
+    def connection(self) -> sa.Connection:
+        """For what is kept beside an answer, in its own transaction."""
+        return self._connection
+
     def answer(self, plan: ReleasePlan, plan_digest: str) -> MaskedShare | None:
         """The stored answer to a plan, or None.
 

@@ -56,7 +56,7 @@ class KeptScorecards:
 
 def keep(answers: Answers, kept: KeptScorecards) -> None:
     """Replaces the kept scorecards, within the transaction of an answer."""
-    connection = answers._connection  # noqa: SLF001  (in the answer's own transaction)
+    connection = answers.connection
     _METADATA.create_all(connection)
     connection.execute(_SCORECARDS.delete())
     rows = [

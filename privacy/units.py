@@ -18,7 +18,8 @@ class Unit(StrEnum):
     (its home), which is why one vector per customer and outlet is one per customer."""
 
     EVENT = "event"
-    """What one customer bought, or brought back, in one basket. Weaker: a customer has many."""
+    """One piece of one customer at one outlet with everything attached to its serial; without one,
+    what was bought, or brought back, in one basket. Weaker: a customer has many."""
 
 
 class Purpose(StrEnum):

@@ -16,6 +16,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -281,5 +282,5 @@ class _failing:  # noqa: N801  (used as a word in a with statement)
             cause = getattr(error, "orig", None)
             error = OSError(f"database: {cause or type(error).__name__}; is the disk full?")
         if isinstance(error, PrivacyError | HolderError | OSError):
-            _err.print(f"[bold red]error:[/] {error}", highlight=False)
+            _err.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False)
             raise typer.Exit(1) from error
