@@ -68,7 +68,7 @@ def fine_bins(scores: Vector) -> Bins:
     """The bin of each score: a fine book's entries, at HQ.
 
     Args:
-        scores: float64[n], in points.
+        scores: float64[n], of `PointsCode.scores_alone`.
 
     Returns:
         uint8[n], 0 to FINE_BINS - 1. An edge belongs to the bin above it; a score that is not a

@@ -76,7 +76,7 @@ class Judgement:
         Args:
             release: The release; a score table is none.
             thresholds: Calibrated probabilities at which bands begin.
-            standing: The cuts that stood until now, in points; None where none did.
+            standing: The cuts that stood until now, as `cuts`; None where none did.
         """
         groups = {group: Counts.of(release.values, release.noise_sd, group) for group in Group}
         everybody = groups[Group.EVERYBODY]

@@ -156,7 +156,8 @@ class Model:
         at: When, in Unix seconds.
         scorecard: Encoded.
         second: float64[d, d], the noisy second moments of an average customer.
-        cuts: Scores at which bands begin, in points; None until calibrated.
+        cuts: Scores at which bands begin, in points of the estimates (`Banding.translated`); None
+            until calibrated.
         bands: int8[slots], the band of each slot in the latest book; None before the first.
         banded_as_of: The day that those bands are made from, ISO 8601; "" before the first.
         banded_by: The points release that they are made of; "" before the first.
