@@ -26,6 +26,7 @@ from outlet_client.consent import Consent
 from outlet_client.desk_service import DESK_SOCKET, DeskService, start_desk
 from outlet_client.lookup import LookUp
 from outlet_client.people import People
+from outlet_client.rights.asked import Asked, Purpose
 from outlet_client.services import Services
 from privacy.books import Book, Kind, sign_book
 from privacy.directory import Directory
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from privacy.tokens import Token
+
+ASKED = Asked("benchmark", Purpose.SALE)
 
 
 def main() -> None:
@@ -69,14 +72,14 @@ def main() -> None:
             )
         )
         key, total = outlet.peer(Party.HQ).verify_key, outlet.token_key()
-        look_up = LookUp(outlet.folder, people, key, "SG", 30)
+        look_up = stack.enter_context(closing(LookUp(outlet.folder, people, key, "SG", 30)))
         began = time.perf_counter()
-        look_up.look_up(phones[0], None)
+        look_up.look_up(phones[0], None, ASKED)
         first = time.perf_counter() - began
         sys.stdout.write(f"first look-up, which reads the book: {first * 1e3:.0f} ms\n")
         random = np.random.default_rng(1)
         chosen = [phones[place] for place in random.integers(0, len(phones), options.times)]
-        _report("known, in the library", chosen, lambda phone: look_up.look_up(phone, None))
+        _report("known, in the library", chosen, lambda phone: look_up.look_up(phone, None, ASKED))
 
         server = start_desk(DeskService(look_up, services, total), outlet.folder)
         stack.callback(lambda: server.stop(None).wait())
@@ -87,13 +90,15 @@ def main() -> None:
         _report(
             "known, over the socket",
             chosen,
-            lambda phone: desk.Lookup(outlets_pb2.LookupRequest(phone=phone)),
+            lambda phone: desk.Lookup(
+                outlets_pb2.LookupRequest(phone=phone, by=ASKED.by, purpose=ASKED.purpose)
+            ),
         )
         fresh = [f"+6591{number:06d}" for number in range(min(options.times, 300))]
         _report(
             "new, both holders asked",
             fresh,
-            lambda phone: look_up.first_time(phone, None, "n1", "benchmark", services, total),
+            lambda phone: look_up.first_time(phone, None, "n1", services, total, ASKED),
         )
 
 

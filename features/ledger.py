@@ -19,15 +19,31 @@ Resale sightings have no customer of their own: `sightings.py` finds whose piece
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import polars as pl
 
+from features.cells import (
+    ISO,
+    LARGEST_AMOUNT,
+    Cells,
+    Format,
+    amounts,
+    days,
+    days_of,
+    keys,
+    optional_keys,
+    text_of,
+    truths,
+)
 from features.errors import LedgerError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+__all__ = ["ISO", "LARGEST_AMOUNT", "Format", "days_of", "text_of"]
 
 
 class Kind(StrEnum):
@@ -65,214 +81,218 @@ class Tier(StrEnum):
 KINDS = pl.Enum([kind.value for kind in Kind])
 TIERS = pl.Enum([tier.value for tier in Tier])
 SIGHTINGS = (Kind.SUSPECTED, Kind.CONFIRMED, Kind.DISMISSED)
+LEDGER_KINDS = tuple(kind for kind in Kind if kind not in SIGHTINGS)
 
-LEDGER_COLUMNS: dict[str, pl.DataType] = {
-    "customer_id": pl.String(),
-    "outlet_id": pl.String(),
-    "purchased_at": pl.Date(),
-    "price": pl.Float64(),
-    "list_price": pl.Float64(),
-    "basket_id": pl.String(),
-}
-"""What a ledger must hold, and `kind` or `is_return`; further columns are left where they are."""
+NEEDED = ("customer_id", "purchased_at", "price")
+"""What a ledger must hold, and `kind` or `is_return`."""
 
-_TRUTHS = {"true": True, "1": True, "false": False, "0": False}
-
-LARGEST_AMOUNT = 1e9
-"""Public bound on a price; a larger one is a mistake, and could overflow in a sum."""
+OPTIONAL = ("outlet_id", "list_price", "basket_id", "serial", "reference", "line_id")
+"""What it may hold; further columns are left where they are."""
 
 LINE_ID = "line_id"
-"""An optional column: rows that repeat a line id are one row read twice."""
+"""Rows that repeat a line id are one row that was corrected: the last one stands."""
 
 KIND, IS_RETURN, SERIAL, REFERENCE = "kind", "is_return", "serial", "reference"
-"""Optional columns too: what a row is, the piece, and its reference."""
+
+ROW = "row"
+"""A column of row numbers; counted from 1 where there is none."""
+
+HERE = "here"
+"""The outlet of a ledger that names none."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Judged:
+    """A ledger's rows, good and bad; each row is one or the other.
+
+    Attributes:
+        events: The good ones: the canonical columns without `tier`, and `row` Int64 and `line`
+            String, null where there are no line ids; in the ledger's order.
+        bad: Each bad cell of the others: `row` Int64, `column` and `reason` String, by column.
+    """
+
+    events: pl.DataFrame
+    bad: pl.DataFrame
+
+
+def judge(rows: pl.DataFrame, source: str, form: Format = ISO) -> Judged:
+    """Reads a ledger's rows, and says of each that is not readable why.
+
+    Args:
+        rows: Canonical column names, as text or native types; `NEEDED` and `kind` or `is_return`
+            at least. Where both are there, the kind counts. Without `outlet_id` all is here;
+            without `list_price` nothing had a discount; without `basket_id` one customer's rows of
+            one kind, day and outlet are a basket. A purchase with a negative price is a return.
+        source: The file's or table's name, for errors.
+        form: How the outlet writes its cells.
+
+    Raises:
+        LedgerError: If a column is missing, or is of a type that cannot be read.
+    """
+    for name in (*NEEDED, KIND if KIND in rows.columns else IS_RETURN):
+        if name not in rows.columns:
+            got = ", ".join(name for name in rows.columns if name != ROW)
+            raise LedgerError(source, None, name, f"missing; got the columns {got}")
+    if ROW not in rows.columns:
+        rows = rows.with_row_index(ROW, offset=1)
+    number = rows[ROW].cast(pl.Int64)
+    read = _read(rows, source, form)
+    bad = pl.concat(
+        [
+            pl.DataFrame(schema={ROW: pl.Int64, "column": pl.String, "reason": pl.String}),
+            *(_at(cells, name, number) for name, cells in read.items()),
+        ]
+    )
+    good = pl.DataFrame([number, *(cells.values.alias(name) for name, cells in read.items())])
+    if not bad.is_empty():
+        good = good.filter(~number.is_in(bad[ROW].implode()))
+    return Judged(_canonical(good), bad)
+
+
+def _at(cells: Cells, column: str, number: pl.Series) -> pl.DataFrame:
+    """The bad cells of a column, by row number."""
+    found = cells.bad()
+    return found.select(
+        number.gather(found["at"]).alias(ROW), pl.lit(column).alias("column"), "reason"
+    )
+
+
+def _read(rows: pl.DataFrame, source: str, form: Format) -> dict[str, Cells]:
+    """Each column, read; what is not there is as `judge` says."""
+    kinds = _kinds(rows, source, form)
+    name = KIND if KIND in rows.columns else IS_RETURN
+    sale = kinds.values.is_in([Kind.PURCHASE.value, Kind.RETURN.value]) | (name == IS_RETURN)
+    price = _priced(amounts(rows["price"], source, form.decimal), sale)
+    read = {
+        "customer_id": keys(rows["customer_id"], source),
+        "purchased_at": days(rows["purchased_at"], source, form.dates),
+        "price": price,
+        "list_price": Cells(price.values, ()),
+        name: kinds,
+    }
+    if "list_price" in rows.columns:
+        read["list_price"] = _priced(amounts(rows["list_price"], source, form.decimal), sale)
+    for column in ("outlet_id", "basket_id", LINE_ID):
+        if column in rows.columns:
+            read[column] = keys(rows[column], source)
+    for column in (SERIAL, REFERENCE):
+        if column in rows.columns:
+            read[column] = optional_keys(rows[column], source)
+    return read
+
+
+def _priced(cells: Cells, sale: pl.Series) -> Cells:
+    """Amounts that are empty are 0 where nothing was sold or brought back."""
+    (empty, why), *others = cells.wrong
+    free = empty & ~sale.fill_null(value=False)
+    if not free.any():
+        return cells
+    values = pl.select(pl.when(free).then(0.0).otherwise(cells.values)).to_series()
+    wrong = [(mask & ~free, reason) for mask, reason in ((empty, why), *others)]
+    return Cells(values, tuple(wrong))
+
+
+def _kinds(rows: pl.DataFrame, source: str, form: Format) -> Cells:
+    """What each row is, as `KINDS`."""
+    if KIND not in rows.columns:
+        returned = truths(rows[IS_RETURN], source)
+        names = {True: Kind.RETURN.value, False: Kind.PURCHASE.value}
+        kinds = returned.values.replace_strict(names, default=None, return_dtype=KINDS)
+        return Cells(kinds, returned.wrong)
+    text = text_of(rows[KIND], source)
+    names_of_kinds = {kind.value: kind.value for kind in LEDGER_KINDS}
+    known = {code.strip(): str(kind) for code, kind in form.kinds.items()} | names_of_kinds
+    coded = text.fill_null("").replace_strict(known, default=None, return_dtype=KINDS)
+    empty = text.is_null() & coded.is_null()
+    reason = f"no kind of row; expected one of {', '.join(LEDGER_KINDS)}"
+    wrong = ((empty, "empty; expected a value"), (coded.is_null(), reason))
+    return Cells(coded, wrong)
+
+
+def _canonical(good: pl.DataFrame) -> pl.DataFrame:
+    """Good cells under their canonical names."""
+    says_what = KIND if KIND in good.columns else IS_RETURN
+    kind = pl.col(says_what)
+    back = (kind == Kind.PURCHASE.value) & (pl.col("price") < 0)
+    optional = {
+        name: pl.col(name) if name in good.columns else pl.lit(None, pl.String)
+        for name in (SERIAL, REFERENCE, LINE_ID)
+    }
+    outlet = pl.col("outlet_id") if "outlet_id" in good.columns else pl.lit(HERE)
+    found = good.select(
+        pl.col("customer_id").alias("customer"),
+        outlet.alias("outlet"),
+        pl.col("purchased_at").alias("date"),
+        pl.when(back).then(pl.lit(Kind.RETURN.value, KINDS)).otherwise(kind).alias(KIND),
+        pl.col("price").abs(),
+        pl.col("list_price").abs(),
+        pl.col("basket_id" if "basket_id" in good.columns else "customer_id").alias("basket"),
+        optional[SERIAL].alias(SERIAL),
+        optional[REFERENCE].alias(REFERENCE),
+        ROW,
+        optional[LINE_ID].alias("line"),
+    )
+    if "basket_id" in good.columns:
+        return found
+    parts = ("customer", "outlet", "date", KIND)
+    together = pl.concat_str([pl.col(part).cast(pl.String) for part in parts], separator="|")
+    return found.with_columns(together.alias("basket"))
+
+
+def with_tiers(
+    events: pl.DataFrame, tiers: Mapping[str, Tier] | None
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Gives each event the tier of its reference.
+
+    Args:
+        events: With `reference`.
+        tiers: The tier of every reference; None where references have none: all are open then, as
+            is a row without a reference.
+
+    Returns:
+        The events with `tier`, and those whose reference is in no tier, without.
+    """
+    if tiers is None:
+        return events.with_columns(tier=pl.lit(Tier.OPEN.value, TIERS)), events.clear()
+    names = {reference: tier.value for reference, tier in tiers.items()}
+    found = events[REFERENCE].replace_strict(names, default=None, return_dtype=TIERS)
+    unknown = events[REFERENCE].is_not_null() & found.is_null()
+    tiered = events.with_columns(found.fill_null(Tier.OPEN.value).alias("tier"))
+    return tiered.filter(~unknown), events.filter(unknown)
 
 
 def canonical_events(
     ledger: pl.DataFrame, source: str, tiers: Mapping[str, Tier] | None = None
 ) -> pl.DataFrame:
-    """Validates a ledger and turns it into the canonical event table.
+    """Validates a ledger of which nothing may be wrong, and turns it into the canonical table.
 
-    Exact duplicates are kept: a customer may buy the same piece twice in a day. Only where a unique
-    `line_id` is given do repeated rows count once.
+    Exact duplicates are kept: a customer may buy the same piece twice in a day. Only where a
+    `line_id` is given do repeated rows count once, as the last one has it.
 
     Args:
-        ledger: Rows with at least `LEDGER_COLUMNS`, and `kind` or `is_return`; dates may be
-            ISO 8601 text. A purchase with a negative price is a return.
+        ledger: As `judge` takes it; dates may be ISO 8601 text.
         source: The file's or table's name, for errors.
-        tiers: The tier of every reference; None where references have none: all are open then, as
-            is a row without a reference.
+        tiers: As `with_tiers` takes them.
 
     Returns:
         The canonical table, in the ledger's order.
 
     Raises:
-        LedgerError: At the first thing that is wrong, naming file, row and column.
+        LedgerError: At the first thing that is wrong, naming file, row and column; also where
+            there are no rows.
     """
-    says_what = KIND if KIND in ledger.columns else IS_RETURN
-    for name in (*LEDGER_COLUMNS, says_what):
-        if name not in ledger.columns:
-            got = ", ".join(ledger.columns)
-            raise LedgerError(source, None, name, f"missing; got the columns {got}")
+    judged = judge(ledger, source)
     if ledger.is_empty():
         raise LedgerError(source, None, None, "no rows; expected at least one event")
-    ledger = _priced(ledger)
-    typed = pl.DataFrame(
-        [
-            *(_typed(ledger[name], kind, source) for name, kind in LEDGER_COLUMNS.items()),
-            _kinds(ledger, source),
-            _optional(ledger, SERIAL, source),
-            _optional(ledger, REFERENCE, source),
-            _tiers(ledger, source, tiers),
-        ]
-    )
+    if not judged.bad.is_empty():
+        row, column, reason = judged.bad.row(0)
+        alike = len(judged.bad.filter(column=column, reason=reason))
+        raise LedgerError(source, row, column, f"{reason} ({alike} such rows)")
+    events = judged.events
     if LINE_ID in ledger.columns:
-        line_id = _typed(ledger[LINE_ID].cast(pl.String), pl.String(), source)
-        typed = typed.with_columns(line_id).unique(LINE_ID, keep="first", maintain_order=True)
-    return typed.select(
-        pl.col("customer_id").alias("customer"),
-        pl.col("outlet_id").alias("outlet"),
-        pl.col("purchased_at").alias("date"),
-        pl.when((pl.col("kind") == Kind.PURCHASE.value) & (pl.col("price") < 0))
-        .then(pl.lit(Kind.RETURN.value, KINDS))
-        .otherwise(pl.col("kind"))
-        .alias("kind"),
-        pl.col("price").abs(),
-        pl.col("list_price").abs(),
-        pl.col("basket_id").alias("basket"),
-        "serial",
-        "reference",
-        "tier",
-    )
-
-
-def _priced(ledger: pl.DataFrame) -> pl.DataFrame:
-    """Prices that are empty are 0 where nothing was sold or brought back."""
-    if KIND not in ledger.columns:
-        return ledger
-    sale = pl.col(KIND).cast(pl.String).is_in([Kind.PURCHASE.value, Kind.RETURN.value])
-    blank = [
-        pl.when(~sale & pl.col(name).is_null()).then(pl.lit(0)).otherwise(pl.col(name)).alias(name)
-        for name in ("price", "list_price")
-        if name in ledger.columns
-    ]
-    return ledger.with_columns(blank)
-
-
-def _kinds(ledger: pl.DataFrame, source: str) -> pl.Series:
-    """What each row is, as `KINDS`."""
-    if KIND not in ledger.columns:
-        returned = _typed(ledger[IS_RETURN], pl.Boolean(), source)
-        names = {True: Kind.RETURN.value, False: Kind.PURCHASE.value}
-        return returned.replace_strict(names, return_dtype=KINDS).alias("kind")
-    text = _typed(text_of(ledger[KIND], source), pl.String(), source)
-    kinds = text.cast(KINDS, strict=False)
-    expected = [kind.value for kind in Kind if kind not in SIGHTINGS]
-    unknown = kinds.is_null() | kinds.is_in(list(SIGHTINGS))
-    _refuse(unknown, KIND, source, f"no kind of row; expected one of {', '.join(expected)}")
-    return kinds
-
-
-def _optional(ledger: pl.DataFrame, name: str, source: str) -> pl.Series:
-    """An optional column of text; null where there is none, also where the cell is blank."""
-    if name not in ledger.columns:
-        return pl.Series(name, [None] * len(ledger), pl.String)
-    return text_of(ledger[name], source)
-
-
-def text_of(column: pl.Series, source: str) -> pl.Series:
-    """A column of keys as text; null where a cell is blank.
-
-    Raises:
-        LedgerError: If it is neither text nor whole numbers: 123.0 would be another key than 123.
-    """
-    kinds = (pl.String, pl.Categorical, pl.Null)
-    if not (
-        column.dtype in kinds or isinstance(column.dtype, pl.Enum) or column.dtype.is_integer()
-    ):
-        reason = f"got type {column.dtype}, expected text or whole numbers"
-        raise LedgerError(source, None, column.name, reason)
-    return column.cast(pl.String).str.strip_chars().replace("", None)
-
-
-def _tiers(ledger: pl.DataFrame, source: str, tiers: Mapping[str, Tier] | None) -> pl.Series:
-    """The tier of each row's reference.
-
-    Raises:
-        LedgerError: At the first reference that is in no tier.
-    """
-    references = _optional(ledger, REFERENCE, source)
-    if tiers is None:
-        return pl.Series("tier", [Tier.OPEN.value] * len(ledger), TIERS)
-    names = {reference: tier.value for reference, tier in tiers.items()}
-    found = references.replace_strict(names, default=None, return_dtype=TIERS)
-    unknown = references.is_not_null() & found.is_null()
-    if unknown.any():  # no row: with it, the error would tell of a purchase
-        reference, rows = references.filter(unknown)[0], int(unknown.sum())
-        reason = f"'{reference}' is in no tier; add it to the references file ({rows} such rows)"
-        raise LedgerError(source, None, REFERENCE, reason)
-    return found.fill_null(Tier.OPEN.value).alias("tier")
-
-
-def _typed(column: pl.Series, kind: pl.DataType, source: str) -> pl.Series:
-    """Casts a column, refusing what is null, not finite, or not of its type."""
-    _refuse(column.is_null(), column.name, source, "empty; expected a value")
-    try:
-        typed = _cast(column, kind)
-    except pl.exceptions.PolarsError as error:
-        reason = f"got type {column.dtype}, expected {kind}"
-        raise LedgerError(source, None, column.name, reason) from error
-    what = "a date in the calendar, as YYYY-MM-DD" if kind == pl.Date() else f"{kind}"
-    _refuse(typed.is_null(), column.name, source, f"not readable; expected {what}")
-    if kind == pl.Float64():
-        bad = ~typed.is_finite() | (typed.abs() > LARGEST_AMOUNT)
-        _refuse(bad, column.name, source, f"NaN, infinity or over {LARGEST_AMOUNT:g}")
-    if kind == pl.String():
-        _refuse(typed.str.strip_chars() == "", column.name, source, "empty; expected a key")
-    return typed
-
-
-def _cast(column: pl.Series, kind: pl.DataType) -> pl.Series:
-    """Casts without guessing: text is parsed, a number never becomes a date or a truth."""
-    is_text = column.dtype in (pl.String, pl.Categorical) or isinstance(column.dtype, pl.Enum)
-    if is_text:
-        return _parse(column.cast(pl.String), kind)
-    fits = {
-        pl.Date(): column.dtype == pl.Date or isinstance(column.dtype, pl.Datetime),
-        pl.Boolean(): column.dtype == pl.Boolean,
-        pl.Float64(): column.dtype.is_numeric(),
-        pl.String(): column.dtype.is_integer(),
-    }
-    if not fits[kind]:
-        raise pl.exceptions.InvalidOperationError(f"{column.dtype} is not {kind}")
-    return days_of(column, column.name) if kind == pl.Date() else column.cast(kind)
-
-
-def days_of(column: pl.Series, source: str) -> pl.Series:
-    """A column of days; null where a cell is none.
-
-    Of a moment, the day on its own clock, not UTC's.
-
-    Raises:
-        LedgerError: If it is neither of days, moments nor text.
-    """
-    if column.dtype == pl.Date or isinstance(column.dtype, pl.Datetime):
-        return column.dt.date()
-    return text_of(column, source).str.to_date("%Y-%m-%d", strict=False)
-
-
-def _parse(text: pl.Series, kind: pl.DataType) -> pl.Series:
-    """Reads text as a type; null where it cannot be read."""
-    if kind == pl.Date():
-        return text.str.to_date("%Y-%m-%d", strict=False)
-    if kind == pl.Boolean():
-        return text.str.to_lowercase().replace_strict(
-            _TRUTHS, default=None, return_dtype=pl.Boolean
-        )
-    return text.cast(kind, strict=False)
-
-
-def _refuse(bad: pl.Series, column: str, source: str, reason: str) -> None:
-    if bad.any():
-        first = bad.arg_true()[0] + 1
-        raise LedgerError(source, first, column, f"{reason} ({bad.sum()} such rows)")
+        events = events.unique("line", keep="last", maintain_order=True)
+    tiered, unknown = with_tiers(events.drop(ROW, "line"), tiers)
+    if not unknown.is_empty():  # no row: with it, the error would tell of a purchase
+        reason = f"'{unknown[REFERENCE][0]}' is in no tier; add it to the references file"
+        raise LedgerError(source, None, REFERENCE, f"{reason} ({len(unknown)} such rows)")
+    return tiered

@@ -36,6 +36,7 @@ from outlet_client.interests import Banded, banded, open_interests, tier_of
 from outlet_client.introduce import client_book
 from outlet_client.lookup import LookUp
 from outlet_client.people import People
+from outlet_client.rights.asked import Asked, Purpose
 from outlet_client.settings import OutletFile
 from privacy.identity import Kind
 from privacy.keyring import Keyring
@@ -67,18 +68,25 @@ def allocate(
     seed: Annotated[
         str | None, typer.Option(help="Draw by this seed instead of a new one, to check a lottery.")
     ] = None,
+    by: Annotated[
+        str | None, typer.Option(help="Who asks; the operating system's user by default.")
+    ] = None,
     home: Home = HERE,
     as_json: Json = False,  # noqa: FBT002  (a flag on the command line)
 ) -> None:
-    """Proposes who of those on the waitlist may be offered the pieces of a reference."""
+    """Proposes who of those on the waitlist may be offered the pieces of a reference.
+
+    Each of them is a look-up, and is logged as one.
+    """
     with failing():
+        asked = Asked.of(by, Purpose.ALLOCATION)
         settings = OutletFile.read(home / "escapement.toml")
         policy = read_policy(settings.policy)
         given_seed = None if seed is None else seed.strip().lower()
         drawn = secrets.token_hex(SEED_BYTES) if given_seed is None else given_seed
         tier = tier_of(settings, reference)
         terms = Terms(reference, tier, pieces, ties, drawn, drawn=seed is None)
-        found = _banded(home, settings, reference)
+        found = _banded(home, settings, reference, asked)
         with closing(AllocationStore.open(home)) as store:
             earlier = store.numbers(reference)
             number = store.add(
@@ -161,13 +169,15 @@ def rerun(number: Number, home: Home = HERE) -> None:
         OUT.print(f"Allocation {number}: the same order, {len(again)} lines.", highlight=False)
 
 
-def _banded(home: Path, settings: OutletFile, reference: str) -> Banded:
-    interests = open_interests(settings, reference)
+def _banded(home: Path, settings: OutletFile, reference: str, asked: Asked) -> Banded:
     ring = Keyring(home, Kind.OUTLET)
     hq_key = ring.peer(Kind.HQ).verify_key
     with closing(People.open(home, ring.identity())) as people:
-        look_up = LookUp(home, people, hq_key, settings.region, settings.book_days)
-        return banded(interests, client_book(settings, people), look_up, home, hq_key)
+        at = dt.datetime.now(dt.UTC)
+        interests = open_interests(home, settings, reference, at, people)
+        book = client_book(settings, people, by_day=True)
+        with closing(LookUp(home, people, hq_key, settings.region, settings.book_days)) as look_up:
+            return banded(interests, book, look_up, home, hq_key, asked)
 
 
 @contextmanager

@@ -108,12 +108,20 @@ def store_book(
 def fetch_book(
     home: Path,
     services: Services,
-    directory: Directory,
+    directory: Directory | None,
     hq_key: VerifyKey,
     at: dt.datetime,
     book_days: int,
 ) -> bool:
     """Fetches the latest book, and its directory where that is not tonight's, and keeps both.
+
+    Args:
+        home: The outlet's folder.
+        services: HQ and the privacy office by day.
+        directory: Tonight's; None where no night was joined.
+        hq_key: HQ's pinned key.
+        at: When.
+        book_days: A book made longer ago is refused.
 
     Returns:
         Whether there was a new one.
@@ -127,14 +135,9 @@ def fetch_book(
     if data is None:
         return False
     name = directory_of(data, hq_key)
-    return store_book(
-        home,
-        data,
-        directory if name == directory.digest else services.directory(name),
-        hq_key,
-        at,
-        book_days,
-    )
+    if directory is None or name != directory.digest:
+        directory = services.directory(name)
+    return store_book(home, data, directory, hq_key, at, book_days)
 
 
 def directory_of(signed_bytes: bytes, hq_key: VerifyKey) -> str:

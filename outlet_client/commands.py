@@ -24,12 +24,15 @@ from outlet_client.errors import (
     QuotaSpent,
     ServiceUnreachable,
 )
+from outlet_client.purchases import TooManyBad
 from outlet_client.services import Services
 from privacy.errors import PrivacyError
 from privacy.identity import Kind
 from privacy.keyring import KeyringError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from privacy.keyring import Keyring
 
 Home = Annotated[Path, typer.Option(help="Folder of keys, settings and state.")]
@@ -43,6 +46,7 @@ EXIT_CODES: dict[type[Exception], int] = {
     KeyringError: 6,
     ServiceUnreachable: 3,
     QuotaSpent: 7,
+    TooManyBad: 8,
 }
 """The one table from an error's type to an exit code; any other of our own is 1."""
 
@@ -64,6 +68,10 @@ def services_of(ring: Keyring, timeout: float = 30.0) -> Services:
 class failing:  # noqa: N801  (used as a word in a with statement)
     """Ends the program with one line and a documented code for an error of our own."""
 
+    def __init__(self, say: Callable[[str], None] | None = None) -> None:
+        """Takes who says the line; by default it is printed in red."""
+        self._say = say or _print_error
+
     def __enter__(self) -> None:
         return None
 
@@ -72,6 +80,10 @@ class failing:  # noqa: N801  (used as a word in a with statement)
             cause = getattr(error, "orig", None)
             error = OSError(f"database: {cause or type(error).__name__}; is the disk full?")
         if isinstance(error, OutletError | PrivacyError | FeatureError | OSError):
-            said = escape(str(error))  # "[0, 1]" or "[[rule]]" in a message is no markup
-            ERR.print(f"[bold red]error:[/] {said}", highlight=False, soft_wrap=True)
+            self._say(str(error))
             raise typer.Exit(EXIT_CODES.get(type(error), 1)) from error
+
+
+def _print_error(text: str) -> None:
+    said = escape(text)  # "[0, 1]" or "[[rule]]" in a message is no markup
+    ERR.print(f"[bold red]error:[/] {said}", highlight=False, soft_wrap=True)

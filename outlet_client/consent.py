@@ -16,8 +16,9 @@ import polars as pl
 import sqlalchemy as sa
 
 from outlet_client.errors import ConsentRefused
-from outlet_client.identifiers import identifier
-from outlet_client.purchases import read_table
+from outlet_client.identifiers import identifiers
+from outlet_client.sources.looking import look_at_files
+from outlet_client.sources.tables import read_all
 from privacy.keyring import write_private
 
 if TYPE_CHECKING:
@@ -46,6 +47,20 @@ CONSENTS = sa.Table(
     sa.Column("withdrawn_at", sa.Text),
     sa.PrimaryKeyConstraint("key", "recorded_at", "notice"),
 )
+WITHDRAWALS = sa.Table(
+    "withdrawals",
+    METADATA,
+    # Also of keys without a consent: one that is older must not be recorded later.
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("at", sa.Text, nullable=False),
+)
+TYPED_TOGETHER = sa.Table(
+    "consent_keys",
+    METADATA,
+    # A phone and an e-mail of one consent: to withdraw by either is to withdraw it.
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("also", sa.Text, primary_key=True, index=True),
+)
 
 
 class Consent(NamedTuple):
@@ -56,12 +71,14 @@ class Consent(NamedTuple):
         notice: Which text the person agreed to, such as "2026-03".
         at: When, with a time zone.
         by: Who recorded it.
+        also: Keys of what else was typed, such as an e-mail beside the phone.
     """
 
     key: str
     notice: str
     at: dt.datetime
     by: str
+    also: tuple[str, ...] = ()
 
 
 class Recorded(StrEnum):
@@ -72,25 +89,32 @@ class Recorded(StrEnum):
     TOO_OLD = "older than a withdrawal"
 
 
-def record(connection: sa.Connection, consents: Sequence[Consent]) -> list[Recorded]:
+def record(
+    connection: sa.Connection, consents: Sequence[Consent], withdrawn: Mapping[str, str]
+) -> list[Recorded]:
     """Adds consents to the history.
+
+    Args:
+        connection: To the outlet's own database.
+        consents: What is to be added, each under the key that it is to count for.
+        withdrawn: The last withdrawal that holds for a key, where there is one.
 
     Returns:
         What became of each, in order.
     """
-    keys = list(dict.fromkeys(consent.key for consent in consents))
+    keys = list(dict.fromkeys(key for one in consents for key in (one.key, *one.also)))
     columns = (CONSENTS.c.recorded_at, CONSENTS.c.notice, CONSENTS.c.withdrawn_at)
     known: set[tuple[str, str, str]] = set()
-    ended: dict[str, str] = {}
+    ended = dict(withdrawn)
     for key, at, notice, over in rows_of(connection, keys, CONSENTS.c.key, *columns):
         known.add((key, at, notice))
         ended[key] = max(ended.get(key, ""), over or "")
     outcomes, new = [], []
-    for key, notice, moment, by in consents:
-        at = _text(moment)
-        if (key, at, notice) in known:
+    for key, notice, moment, by, also in consents:
+        at = text_of_moment(moment)
+        if any((one, at, notice) in known for one in (key, *also)):
             outcomes.append(Recorded.ALREADY)
-        elif at <= ended.get(key, ""):
+        elif at <= max(ended.get(one, "") for one in (key, *also)):
             outcomes.append(Recorded.TOO_OLD)
         else:
             outcomes.append(Recorded.NEW)
@@ -106,7 +130,7 @@ def end(connection: sa.Connection, keys: Sequence[str], at: dt.datetime) -> None
     update = (
         sa.update(CONSENTS)
         .where(CONSENTS.c.key == sa.bindparam("b_key"), CONSENTS.c.withdrawn_at.is_(None))
-        .values(withdrawn_at=_text(at))
+        .values(withdrawn_at=text_of_moment(at))
     )
     if keys:
         connection.execute(update, [{"b_key": key} for key in keys])
@@ -147,22 +171,23 @@ def import_consents(
         LedgerError: If there is no such file, or it is not CSV or Parquet.
         ConsentRefused: At the first thing that is wrong, naming file, row and column.
     """
-    table = read_table(file)
+    table = read_all(look_at_files(str(file)).source, COLUMNS)
     for name in COLUMNS:
         if name not in table.columns:
             raise ConsentRefused(file.name, None, name, "missing")
     rows = table.select(pl.col(name).cast(pl.String).fill_null("") for name in COLUMNS)
     consents = []
     for number, row in enumerate(rows.iter_rows(named=True), 1):
-        who = identifier(row["phone"], row["email"], region)
-        if who is None:
+        keys = [people.local_key(one) for one in identifiers(row["phone"], row["email"], region)]
+        if not keys:
             reason = "neither it nor the e-mail is usable; expected a whole number or one address"
             raise ConsentRefused(file.name, number, "phone", reason)
         for name in ("notice", "recorded_by"):
             if not row[name].strip():
                 raise ConsentRefused(file.name, number, name, "empty; expected a value")
         moment = _moment(file.name, number, row["recorded_at"], at)
-        consents.append(Consent(people.local_key(who), row["notice"], moment, row["recorded_by"]))
+        key, *also = keys
+        consents.append(Consent(key, row["notice"], moment, row["recorded_by"], tuple(also)))
     counts = Counter(people.record_consents(consents))
     return {outcome: counts[outcome] for outcome in Recorded}
 
@@ -202,6 +227,6 @@ def _moment(source: str, row: int, text: str, now: dt.datetime) -> dt.datetime:
     return moment
 
 
-def _text(at: dt.datetime) -> str:
+def text_of_moment(at: dt.datetime) -> str:
     """Moments as text that sorts like them."""
     return at.astimezone(dt.UTC).isoformat(timespec="microseconds")

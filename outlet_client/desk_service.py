@@ -1,7 +1,8 @@
 """Look-ups for this machine's own programs, such as the desk page, over a socket.
 
 Invariant: only the user whom this program runs as can open the socket, from its first moment; and
-no error's text reaches a caller but those of our own, which hold no customer's data.
+no error's text reaches a caller but those of our own, which hold no customer's data. Who asks, and
+why, comes with each look-up; one without is refused.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing_extensions import override
 
 from features.errors import FeatureError
 from outlet_client.errors import OutletError
+from outlet_client.rights.asked import Asked
 from privacy.errors import PrivacyError
 from server.wire import office_pb2, outlets_pb2, outlets_pb2_grpc
 from server.wire.refusals import METADATA_KEY
@@ -58,16 +60,17 @@ class DeskService(outlets_pb2_grpc.DeskServicer):
         return outlets_pb2.LookupResponse(status=found.status, as_of=found.as_of, bands=bands)
 
     def _found(self, request: outlets_pb2.LookupRequest) -> Answer:
-        if request.consent_notice and request.consent_by:
+        asked = Asked.of(request.by, request.purpose)
+        if request.consent_notice:
             return self._look_up.first_time(
                 request.phone,
                 request.email,
                 request.consent_notice,
-                request.consent_by,
                 self._services,
                 self._pinned_total,
+                asked,
             )
-        return self._look_up.look_up(request.phone, request.email)
+        return self._look_up.look_up(request.phone, request.email, asked)
 
 
 def start_desk(service: DeskService, home: Path) -> grpc.Server:

@@ -14,6 +14,13 @@ OutletError
 +-- BookMissing       no band book yet, or only one that is too old to show
 +-- ScorecardMissing  no scorecard kept yet, or only one of another catalogue (scorecards.py)
 +-- AllocationRefused   an allocation that cannot be proposed or decided as asked (allocation.py)
++-- TooManyBad        so many rows in quarantine that no night is joined (purchases.py)
++-- PartMissing       a part of the events read before is gone or damaged (parts.py)
++-- CountsDiffer      rows in and rows accounted for differ: a defect (taking.py)
++-- DecisionRefused   a decision on two customers that cannot be taken as asked (duplicates.py)
++-- CorrectionRefused an event that cannot be corrected as asked (corrections.py)
++-- NotAsked          a look-up without who or why (rights/asked.py)
++-- StepFailed        a step of the night that an error ended that nobody wrote (nightly.py)
 +-- Unforeseen        an error that nobody wrote, by its type only
 """
 

@@ -32,13 +32,26 @@ def identifier(phone: str | None, email: str | None, region: str) -> str | None:
     Raises:
         NotConfigured: If the region is unknown, whatever the customer.
     """
+    return next(iter(identifiers(phone, email, region)), None)
+
+
+def identifiers(phone: str | None, email: str | None, region: str) -> list[str]:
+    """All that a customer may be known by: what is usable of both, the phone first.
+
+    Args:
+        phone: As typed; None or blank where there is none.
+        email: As typed; likewise.
+        region: The outlet's default region.
+
+    Raises:
+        NotConfigured: If the region is unknown, whatever the customer.
+    """
     if region not in phonenumbers.SUPPORTED_REGIONS:
         raise NotConfigured(f"region: got '{region}', expected two letters such as SG or US")
-    number = _number(phone or "", region)
-    if number is not None:
-        return f"tel:{number}"
-    address = _address(email or "")
-    return f"mailto:{address}" if address is not None else None
+    number = _number(phone, region) if phone else None
+    address = _address(email) if email else None
+    found = (number and f"tel:{number}", address and f"mailto:{address}")
+    return [one for one in found if one]
 
 
 def _number(typed: str, region: str) -> str | None:

@@ -6,6 +6,7 @@ reason, never as refused.
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,19 +19,23 @@ from features.outcomes import Outcome
 from outlet_client.allocation import AllocationRefused, Candidate, read_policy
 from outlet_client.bookshelf import read_shelf, stamp_of
 from outlet_client.errors import BookMissing, NotConfigured
+from outlet_client.event_store import EventStore
 from outlet_client.lookup import Status
-from outlet_client.purchases import read_references, read_table
+from outlet_client.purchases import present, read_events, read_references, read_whole
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Callable
+    from collections.abc import Mapping
     from pathlib import Path
 
     from features.allocation import Ruling
     from features.ledger import Tier
     from outlet_client.introduce import ClientBook
     from outlet_client.lookup import Answer, LookUp
+    from outlet_client.people import People
+    from outlet_client.rights.asked import Asked
     from outlet_client.settings import OutletFile
+    from outlet_client.sources.source import Source
     from privacy.envelopes import VerifyKey
 
 NO_IDENTIFIER = "no usable phone or e-mail in the client book"
@@ -38,6 +43,10 @@ NO_BOOK = "no band book, or only an old one"
 UNREADABLE = "the book's entry cannot be read"
 
 _CLOSED = "closed_at"
+_LISTED = ("customer_id", "reference", "since")
+_IN_LEDGER = ("kind", "reference", "basket_id")
+"""Without a basket no answer would end an interest."""
+
 _SCORES = tuple(SCHEMES[outcome].name for outcome in (Outcome.LOYAL, Outcome.FLIPPED))
 
 
@@ -62,21 +71,21 @@ def tier_of(settings: OutletFile, reference: str) -> Tier:
     """The tier of a reference.
 
     Raises:
-        NotConfigured: If the outlet has no references file.
-        LedgerError: If it cannot be read.
-        AllocationRefused: If the reference is not in it.
+        NotConfigured: If the outlet has no references.
+        LedgerError: If they cannot be read.
+        AllocationRefused: If the reference is not in them.
     """
-    path = settings.references
-    if path is None:
+    source = settings.references
+    if source is None:
         raise NotConfigured(
-            "references: not set, expected a file with the columns reference and tier; set "
+            "references: not set, expected a table with the columns reference and tier; set "
             "`references` in escapement.toml"
         )
-    tiers = read_references(path)
+    tiers = read_references(source)
     if reference not in tiers:
         raise AllocationRefused(
-            f"reference {reference}: in no tier of {path.name}; add a row with its tier there, or "
-            "correct --reference"
+            f"reference {reference}: in no tier of {source.name}; add a row with its tier there, "
+            "or correct --reference"
         )
     return tiers[reference]
 
@@ -101,28 +110,39 @@ def ruling_of(settings: OutletFile, reference: str, answer: Answer) -> tuple[Tie
     return tier, read_policy(settings.policy).decide(eligibility, flipper_risk, tier)
 
 
-def open_interests(settings: OutletFile, reference: str) -> list[tuple[str, dt.date]]:
+def open_interests(
+    home: Path,
+    settings: OutletFile,
+    reference: str,
+    at: dt.datetime,
+    people: People | None = None,
+) -> list[tuple[str, dt.date]]:
     """The open interests in a reference: customer and since when, as often as they are listed.
 
+    Args:
+        home: The outlet's folder.
+        settings: The outlet's.
+        reference: What is asked for.
+        at: When this is.
+        people: As `read_events` takes them.
+
     Raises:
-        LedgerError: If the file cannot be read: file, row, column, reason.
+        LedgerError: If the table cannot be read: file, row, column, reason.
         AllocationRefused: If there are none.
     """
-    path = settings.interests or settings.ledger
-    table = read_table(path)
-    rows = _listed(table, path) if settings.interests else _of_ledger(table, path)
-    for name in ("customer_id", "reference"):
-        _refuse(rows, pl.col(name).is_null(), path, name, "empty; expected a value")
+    source = settings.interests or settings.ledger
+    if settings.interests is None:
+        rows = _of_ledger(home, settings, at, people)
+    else:
+        rows = _listed(settings.interests)
     rows = rows.filter((pl.col("reference") == reference) & ~pl.col("closed"))
-    when = days_of(rows["since"], path.name)
-    name = "since" if settings.interests else "purchased_at"
-    _refuse(rows, when.is_null(), path, name, "not readable; expected a date as YYYY-MM-DD")
+    _refuse(rows, "since", "since", f"not readable; expected a date as {source.dates}")
     if rows.is_empty():
         raise AllocationRefused(
-            f"reference {reference}: no open interest in {path.name}; add those who asked for it, "
-            "or correct --reference"
+            f"reference {reference}: no open interest in {source.name}; add those who asked for "
+            "it, or correct --reference"
         )
-    return list(zip(rows["customer_id"], when, strict=True))
+    return list(zip(rows["customer"], rows["since"], strict=True))
 
 
 def banded(
@@ -131,6 +151,7 @@ def banded(
     look_up: LookUp,
     home: Path,
     hq_key: VerifyKey,
+    asked: Asked,
 ) -> Banded:
     """Finds out who the interests are of, and their bands, in this outlet's own folder.
 
@@ -139,31 +160,32 @@ def banded(
     Args:
         interests: Of `open_interests`.
         book: Who the customers are.
-        look_up: Reads the band book.
+        look_up: Reads the band book, and logs each of them.
         home: The outlet's folder.
         hq_key: HQ's pinned key.
+        asked: Who asks, and why.
 
     Raises:
         BookRefused: If the band book is damaged or forged.
     """
     people = _people(interests, book)
+    known = set(book.customers["key"])
+    keys = [key for key in people if key in known]
     while True:
         try:
             shelf = read_shelf(home, hq_key)
-            candidates = _candidates(people, book, lambda who: _bands(look_up, who))
+            found = look_up.look_up_keys(keys, asked)
             same = stamp_of(home) == shelf.stamp
         except BookMissing as error:
-            return Banded(_candidates(people, book, lambda _: NO_BOOK), None, "", str(error))
+            return Banded(_candidates(people, dict.fromkeys(keys, NO_BOOK)), None, "", str(error))
         if same:  # else a night replaced the book meanwhile
-            return Banded(candidates, shelf.book.version, shelf.book.as_of, "")
+            bands = {key: _bands(answer) for key, answer in found.items()}
+            return Banded(_candidates(people, bands), shelf.book.version, shelf.book.as_of, "")
 
 
-def _bands(look_up: LookUp, who: str) -> dict[str, str] | str:
-    """The bands of the person with an identifier, or why there are none."""
-    tag, _, one = who.partition(":")
-    try:
-        answer = look_up.look_up(one if tag == "tel" else None, one if tag == "mailto" else None)
-    except BandRefused:
+def _bands(answer: Answer | BandRefused) -> dict[str, str] | str:
+    """The bands of an answer, or why there are none."""
+    if isinstance(answer, BandRefused):
         return UNREADABLE
     if answer.status is not Status.KNOWN:
         return answer.status.value
@@ -182,16 +204,13 @@ def _people(
 
 
 def _candidates(
-    people: dict[str, list[tuple[dt.date, str]]],
-    book: ClientBook,
-    bands: Callable[[str], dict[str, str] | str],
+    people: dict[str, list[tuple[dt.date, str]]], bands: Mapping[str, dict[str, str] | str]
 ) -> tuple[Candidate, ...]:
     made = []
     for key, entries in people.items():
         since, customer = entries[0]
         also = tuple(sorted({one for _, one in entries} - {customer}))
-        who = book.identifiers.get(key)
-        found = NO_IDENTIFIER if who is None else bands(who)
+        found = bands.get(key, NO_IDENTIFIER)
         if isinstance(found, str):
             made.append(Candidate(customer, since, no_band=found, also=also))
         else:
@@ -200,40 +219,44 @@ def _candidates(
     return tuple(made)
 
 
-def _listed(table: pl.DataFrame, path: Path) -> pl.DataFrame:
+def _listed(source: Source) -> pl.DataFrame:
     """The interest list: an entry with anything in closed_at is over."""
-    _present(table, path, ("customer_id", "reference", "since"))
+    table = present(read_whole(source, (*_LISTED, _CLOSED)), source, _LISTED)
     closed = pl.lit(value=False)
     if _CLOSED in table.columns:
         closed = pl.col(_CLOSED).cast(pl.String).str.strip_chars().fill_null("") != ""
-    keys = [text_of(table[name], path.name) for name in ("customer_id", "reference")]
-    return table.select(*keys, "since", closed.alias("closed")).with_row_index("row", 1)
+    rows = table.select(
+        "file",
+        "row",
+        text_of(table["customer_id"], source.name).alias("customer"),
+        text_of(table["reference"], source.name),
+        days_of(table["since"], source.name, source.dates).alias("since"),
+        closed.alias("closed"),
+    )
+    for name, column in (("customer_id", "customer"), ("reference", "reference")):
+        _refuse(rows, column, name, "empty; expected a value")
+    return rows
 
 
-def _of_ledger(table: pl.DataFrame, path: Path) -> pl.DataFrame:
+def _of_ledger(
+    home: Path, settings: OutletFile, at: dt.datetime, people: People | None
+) -> pl.DataFrame:
     """The ledger's rows of kind interest: its customer's answer in the same basket ends one."""
-    keys = ("customer_id", "reference", "kind", "basket_id")
-    _present(table, path, (*keys, "purchased_at"))
-    texts = [text_of(table[name], path.name) for name in keys]
-    rows = table.select(*texts, since="purchased_at").with_row_index("row", 1)
+    events = read_events(home, settings, at, people=people, by_day=True).attached.events
+    with closing(EventStore.open(home)) as store:
+        missing = [name for name in _IN_LEDGER if name not in store.columns()]
+    for name in missing:
+        reason = "missing; add it, or set `interests` to a table with customer_id, reference "
+        raise LedgerError(settings.ledger.name, None, name, f"{reason}and since")
     answer = pl.col("kind").is_in([Kind.ACCEPTED.value, Kind.DECLINED.value])
-    both = ["customer_id", "basket_id"]
-    answered = rows.filter(answer).select(both).unique().with_columns(closed=pl.lit(value=True))
-    interests = rows.filter(pl.col("kind") == Kind.INTEREST.value)
+    both = ["customer", "basket"]
+    answered = events.filter(answer).select(both).unique().with_columns(closed=pl.lit(value=True))
+    interests = events.filter(pl.col("kind") == Kind.INTEREST.value)
     found = interests.join(answered, on=both, how="left", maintain_order="left")
-    return found.with_columns(pl.col("closed").is_not_null())
+    return found.with_columns(pl.col("closed").is_not_null(), since=pl.col("date"))
 
 
-def _present(table: pl.DataFrame, path: Path, names: tuple[str, ...]) -> None:
-    for name in names:
-        if name not in table.columns:
-            reason = "missing; add it, or set `interests` to a file with customer_id, reference "
-            raise LedgerError(path.name, None, name, f"{reason}and since")
-
-
-def _refuse(
-    rows: pl.DataFrame, bad: pl.Expr | pl.Series, path: Path, column: str, reason: str
-) -> None:
-    found = rows.filter(bad)["row"]
-    if len(found):
-        raise LedgerError(path.name, int(found[0]), column, reason)
+def _refuse(rows: pl.DataFrame, column: str, name: str, reason: str) -> None:
+    bad = rows.filter(pl.col(column).is_null())
+    if len(bad):
+        raise LedgerError(bad["file"][0], bad["row"][0], name, reason)

@@ -7,18 +7,13 @@ and messages are stored before they leave, so a kill anywhere loses nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
-import polars as pl
-
-from features.errors import LedgerError
+from outlet_client.client_book import ClientBook, client_book
 from outlet_client.errors import QuotaSpent, ServiceRefused
-from outlet_client.identifiers import identifier
 from outlet_client.people import Submitted
-from outlet_client.purchases import read_table
 from outlet_client.services import OFFICE
 from privacy.tokens import TokenRefused
 
@@ -33,7 +28,7 @@ if TYPE_CHECKING:
 MOST_BATCHES = 3
 """A batch may close while a submission is on its way; not this often."""
 
-_CLIENT_COLUMNS = ("customer_id", "phone", "email")
+__all__ = ["ClientBook", "Introduced", "client_book", "introduce"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,53 +48,6 @@ class Introduced:
     withdrawn: int
     waiting: int
     quota: QuotaSpent | None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ClientBook:
-    """Who the outlet's customers are to `People`.
-
-    Attributes:
-        customers: customer and key, both String; one row a customer. Two customers with one
-            identifier share a key.
-        identifiers: Identifier of each key, in memory only.
-        left_out: Customers without a usable phone or e-mail.
-    """
-
-    customers: pl.DataFrame = field(repr=False)
-    identifiers: Mapping[str, str] = field(repr=False)
-    left_out: int
-
-
-def client_book(settings: OutletFile, people: People) -> ClientBook:
-    """Reads the client book, or the ledger where it holds phone and email itself.
-
-    Where rows give one customer several identifiers, the first usable one counts.
-
-    Raises:
-        LedgerError: If there is no such file, or a column is missing.
-        NotConfigured: If the region is unknown.
-    """
-    path = settings.clients or settings.ledger
-    table = read_table(path)
-    for name in _CLIENT_COLUMNS:
-        if name not in table.columns:
-            reason = "missing; add it, or set `clients` to a file with customer_id, phone, email"
-            raise LedgerError(path.name, None, name, reason)
-    rows = table.select(pl.col(name).cast(pl.String) for name in _CLIENT_COLUMNS)
-    rows = rows.filter(pl.col("customer_id").is_not_null()).unique(maintain_order=True)
-    normal = cache(lambda phone, email: identifier(phone, email, settings.region))
-    found: dict[str, str] = {}
-    for customer, phone, email in rows.iter_rows():
-        if customer not in found and (usable := normal(phone, email)) is not None:
-            found[customer] = usable
-    identifiers = {people.local_key(one): one for one in set(found.values())}
-    keys = {one: key for key, one in identifiers.items()}
-    customers = pl.DataFrame(
-        {"customer": list(found), "key": [keys[one] for one in found.values()]},
-        schema={"customer": pl.String, "key": pl.String},
-    )
-    return ClientBook(customers, identifiers, rows["customer_id"].n_unique() - len(found))
 
 
 def introduce(

@@ -1,6 +1,7 @@
 """Look-ups: what a customer's band allows, read at the outlet itself, also when HQ is down.
 
-Invariant: an answer holds bands and what they allow; never points, outlets, history or counts.
+Invariant: an answer holds bands and what they allow; never points, outlets, history or counts. Who
+asked, when and why is stored before anybody reads the answer; where it cannot be, there is none.
 """
 
 from __future__ import annotations
@@ -11,19 +12,23 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from features.bands import SCHEMES, unpack
+from features.bands import SCHEMES, BandRefused, unpack
 from outlet_client.bookshelf import read_shelf, stamp_of
 from outlet_client.errors import BookMissing, NoIdentifier
-from outlet_client.identifiers import identifier
+from outlet_client.identifiers import identifiers
 from outlet_client.people import State
+from outlet_client.rights.log import note
+from outlet_client.rights.requests import disputed
+from outlet_client.rights.tables import RightsStore
 from privacy.books import read_entry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from outlet_client.bookshelf import Shelf
-    from outlet_client.people import People, Person
+    from outlet_client.people import People
+    from outlet_client.rights.asked import Asked
     from outlet_client.services import Services
     from privacy.envelopes import VerifyKey
 
@@ -36,6 +41,8 @@ class Status(StrEnum):
     KNOWN = "known"
     NOT_IN_NETWORK = "not in the network"
     CONSENT_NEEDED = "consent needed"
+    UNDER_REVIEW = "under review"
+    """The customer disputes what is held of them, and nobody has decided yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,25 +105,73 @@ class LookUp:
         self._clock = clock
         self._alone = threading.Lock()
         self._shelf: Shelf | None = None
+        self._rights = RightsStore(home)
 
-    def look_up(self, phone: str | None, email: str | None) -> Answer:
+    def close(self) -> None:
+        """Closes the log."""
+        self._rights.close()
+
+    def look_up(self, phone: str | None, email: str | None, asked: Asked) -> Answer:
         """Answers for one customer, without asking anybody.
+
+        Args:
+            phone: As typed.
+            email: As typed; used only where the phone is not usable.
+            asked: Who asks, and why.
 
         Raises:
             NoIdentifier: If neither phone nor e-mail is usable.
             BookMissing: If there is no book, or only a stale one.
             BandRefused: If the book's entry stands for no bands.
         """
-        return self._answer(self._people.person(self._people.local_key(self._of(phone, email))))
+        key, _ = self._known_as(phone, email)
+        found = self.look_up_keys([key], asked)[key]
+        if isinstance(found, BandRefused):
+            raise found
+        return found
+
+    def look_up_keys(self, keys: Sequence[str], asked: Asked) -> dict[str, Answer | BandRefused]:
+        """Answers for several people at once, by `People.local_key`.
+
+        Args:
+            keys: Whose; one entry each in the log.
+            asked: Who asks, and why.
+
+        Returns:
+            For each key the answer, or why the book's entry stands for no bands.
+
+        Raises:
+            BookMissing: If there is no book, or only a stale one.
+        """
+        answers: dict[str, Answer | BandRefused] = {}
+        failed: Exception | None = None
+        with self._rights.transaction() as connection:
+            outcomes: list[tuple[str, str]] = []
+            under_review = disputed(connection)
+            for key in dict.fromkeys(keys):
+                try:
+                    answer = answers[key] = self._answer(key, under_review)
+                    outcomes.append((key, answer.status.value))
+                except BandRefused as error:
+                    answers[key] = error
+                    outcomes.append((key, type(error).__name__))
+                except Exception as error:  # noqa: BLE001  (stored first, then raised)
+                    failed = error
+                    outcomes.append((key, type(error).__name__))
+                    break
+            note(connection, self._clock(), asked, outcomes)
+        if failed is not None:
+            raise failed
+        return answers
 
     def first_time(
         self,
         phone: str | None,
         email: str | None,
         notice: str,
-        by: str,
         services: Services,
         pinned_total: bytes,
+        asked: Asked,
     ) -> Answer:
         """Records a consent, asks both holders for the token if it is not known, and answers.
 
@@ -127,9 +182,9 @@ class LookUp:
             phone: As typed.
             email: As typed; used only where the phone is not usable.
             notice: Which text the customer agreed to.
-            by: Who recorded it.
             services: HQ and the privacy office; one evaluation of each is spent.
             pinned_total: The network's token key.
+            asked: Who asks and recorded the consent, and why.
 
         Raises:
             NoIdentifier: If neither phone nor e-mail is usable.
@@ -138,26 +193,50 @@ class LookUp:
             TokenRefused: If an answer does not verify; likewise.
             BookMissing: If there is no book, or only a stale one.
         """
-        usable = self._of(phone, email)
-        key = self._people.local_key(usable)
-        self._people.record_consent(key, notice, by, self._clock())
+        key, *also = self._typed(phone, email)
+        self._people.record_consent(key, notice, asked.by, self._clock(), also)
+        key, usable = self._known_as(phone, email)
         person = self._people.person(key)
-        if person is not None and person.state is State.KNOWN:
-            [token] = services.tokens([usable], pinned_total, 1)
+        if person is not None and person.state is State.KNOWN and person.key == key:
+            try:
+                [token] = services.tokens([usable], pinned_total, 1)
+            except Exception as error:
+                self._note(key, asked, type(error).__name__)
+                raise
             self._people.keep_tokens({key: token})
-            person = self._people.person(key)
-        return self._answer(person)
+        return self.look_up(phone, email, asked)
 
-    def _of(self, phone: str | None, email: str | None) -> str:
-        usable = identifier(phone, email, self._region)
-        if usable is None:
+    def _note(self, key: str, asked: Asked, outcome: str) -> None:
+        with self._rights.transaction() as connection:
+            note(connection, self._clock(), asked, [(key, outcome)])
+
+    def _typed(self, phone: str | None, email: str | None) -> dict[str, str]:
+        """The usable identifiers by their keys, the phone's first."""
+        found = {
+            self._people.local_key(one): one for one in identifiers(phone, email, self._region)
+        }
+        if not found:
             raise NoIdentifier
-        return usable
+        return found
 
-    def _answer(self, person: Person | None) -> Answer:
+    def _known_as(self, phone: str | None, email: str | None) -> tuple[str, str]:
+        """The first key that was typed under which somebody stands here, else the first."""
+        typed = self._typed(phone, email)
+        for key, who in typed.items():
+            person = self._people.person(key)
+            if person is not None and person.state.stands:
+                return key, who
+        return next(iter(typed.items()))
+
+    def _answer(self, key: str, under_review: frozenset[str]) -> Answer:
+        person = self._people.person(key)
         if person is None:
             return Answer(Status.CONSENT_NEEDED)
-        if not person.state.stands or person.token is None or person.fingerprint is None:
+        if not person.state.stands:
+            return Answer(Status.NOT_IN_NETWORK)
+        if under_review and not under_review.isdisjoint(self._people.keys_of(key)):
+            return Answer(Status.UNDER_REVIEW)
+        if person.token is None or person.fingerprint is None:
             return Answer(Status.NOT_IN_NETWORK)
         shelf = self._fresh_shelf()
         slot = shelf.slot(person.fingerprint)

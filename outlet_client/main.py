@@ -1,10 +1,13 @@
 """`escapement-outlet`: what runs at an outlet: nightly from a timer, and what staff ask by day.
 
-Exit codes of `nightly`: 0 the night was complete; 1 an error of our own, said in one line; 3 HQ was
-not reached, or went away: tomorrow's night needs nothing from this one; 4 HQ does not know this
-outlet; 5 this outlet's clock is wrong; 6 a setting, key or card is missing; 7 a holder of the token
-key gives no more evaluations today. Of `lookup`: 0 there is an answer; 2 the customer's consent is
-needed first; the others as above. `reasons` ends likewise, and all other commands as `nightly`.
+Exit codes of `nightly`, by the first error of the night: 0 the night was complete, or another runs
+here already; 1 an error of our own, said in one line, such as an unreadable ledger; 3 HQ was not
+reached, or went away: the report was written, and tomorrow's night needs nothing from this one;
+4 HQ does not know this outlet; 5 this outlet's clock is wrong; 6 a setting, key or card is missing;
+7 a holder of the token key gives no more evaluations today; 8 too many rows of the ledger cannot be
+used: no night was joined, but withdrawals left. Of `lookup`: 0 there is an answer; 2 the customer's
+consent is needed first; the others as above. `reasons` ends likewise, and all other commands as
+`nightly`.
 """
 
 from __future__ import annotations
@@ -22,19 +25,23 @@ import polars as pl
 import typer
 
 from outlet_client.allocation_commands import allocate, allocation_app
-from outlet_client.bookshelf import BOOK_FILE
-from outlet_client.commands import HERE, OUT, Home, failing, services_of
+from outlet_client.client_book import identifiers_of, refresh_clients
+from outlet_client.client_commands import duplicates, duplicates_decide
+from outlet_client.commands import ERR, HERE, OUT, Home, failing, services_of
 from outlet_client.consent import export_consents, import_consents
 from outlet_client.desk_service import DESK_SOCKET, DeskService, start_desk
-from outlet_client.errors import NoIdentifier, NotConfigured
-from outlet_client.identifiers import identifier
 from outlet_client.interests import ruling_of, tier_of
-from outlet_client.introduce import client_book
+from outlet_client.logs import shown
 from outlet_client.lookup import LookUp, Status
 from outlet_client.nightly import nightly
-from outlet_client.people import People, State
+from outlet_client.people import People
 from outlet_client.reasons import reasons
+from outlet_client.rights.asked import Asked, Purpose
+from outlet_client.rights.commands import customer_app, withdraw
 from outlet_client.settings import OutletFile
+from outlet_client.sources.check import check
+from outlet_client.sources.setup import init
+from outlet_client.status import status
 from outlet_client.upkeep import backup, doctor, restore
 from privacy.identity import Card, Kind
 from privacy.keyring import Keyring
@@ -43,7 +50,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from outlet_client.lookup import Answer
-    from outlet_client.people import Person
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -57,26 +63,6 @@ app.add_typer(consent_app, name="consent")
 
 Phone = Annotated[str | None, typer.Option(help="As typed.")]
 Email = Annotated[str | None, typer.Option(help="As typed; used where the phone is not usable.")]
-
-SETTINGS_TEXT = """\
-# This outlet's settings; what is commented out is the default.
-ledger = "ledger.csv"        # Parquet or CSV, relative to this file
-# clients = "clients.csv"    # customer_id, phone, email; by default columns of the ledger
-# references = "references.csv"  # reference, tier: open, limited or allocation; else all are open
-# sightings = "sightings.csv"    # serial, seen_at, status: suspected, confirmed or dismissed
-# interests = "interests.csv"    # customer_id, reference, since; by default rows of the ledger
-# policy = "policy.toml"         # allocation policy; by default the one that comes with the program
-# region = "SG"              # of phones without a country
-# evaluations_a_night = 512
-# book_days = 30
-# horizon_days = 180
-# join_minutes = 30
-
-[floors]                     # what this outlet refuses, whatever HQ and the office agree on
-# least_quorum = 3
-# least_noise = 4.0
-# most_epsilon = 6.0
-"""
 
 
 @app.callback()
@@ -107,36 +93,41 @@ def enrol(
         identity = ring.create(name, "", dt.datetime.now(dt.UTC))
         for card, data in cards:
             ring.trust(card, data)
-        settings = home / "escapement.toml"
-        if not settings.exists():
-            settings.write_text(SETTINGS_TEXT)
         OUT.print(
             f"Public file, for HQ and the office: {ring.public_file}\n"
             f"Fingerprint, to read to them: {identity.card.fingerprint}\n"
-            f"Settings: {settings}\nBack up with `escapement-outlet backup FILE`.",
+            "Next: `escapement-outlet init FILE-or-URL` writes the settings from your ledger, "
+            "`escapement-outlet check` tries them. Back up with `escapement-outlet backup FILE`.",
             highlight=False,
         )
 
 
 @app.command("nightly")
 def nightly_command(home: Home = HERE) -> None:
-    """Joins tonight's night, answers, and leaves."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    for noisy in ("flwr", "httpx"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    with failing():
-        answered = nightly(home)
-        OUT.print(f"Night complete, {answered} questions answered.", highlight=False)
+    """Reads what is new, joins tonight's night, answers, and leaves. Safe to start at any time."""
+    with shown(ERR) as progress, failing(progress.error):
+        answered = nightly(home, progress)
+        OUT.print(
+            "A night is running here already."
+            if answered is None
+            else f"Night complete, {answered} questions answered.",
+            highlight=False,
+        )
 
 
 @app.command()
 def lookup(
+    purpose: Annotated[
+        Purpose, typer.Option(help="Why you look; kept, and shown to the customer.")
+    ],
     phone: Phone = None,
     email: Email = None,
+    by: Annotated[
+        str | None, typer.Option(help="Who looks, and recorded the consent; else this user.")
+    ] = None,
     consent: Annotated[
         str | None, typer.Option(help="The notice that the customer agreed to just now.")
     ] = None,
-    by: Annotated[str | None, typer.Option(help="Who recorded that consent.")] = None,
     reference: Annotated[
         str | None, typer.Option(help="What is asked for: says what the policy allows.")
     ] = None,
@@ -147,18 +138,17 @@ def lookup(
 ) -> None:
     """Says which bands a customer has, and what they allow."""
     with failing():
-        if (consent is None) != (by is None):
-            raise NotConfigured("consent: got one of --consent and --by, expected both or neither")
+        asked = Asked.of(by, purpose)
         settings = OutletFile.read(home / "escapement.toml")
         if reference is not None:
             tier_of(settings, reference)  # before a consent is recorded and an evaluation spent
         with _desk(home) as (look_up, ring):
-            if consent is None or by is None:
-                answer = look_up.look_up(phone, email)
+            if consent is None:
+                answer = look_up.look_up(phone, email, asked)
             else:
                 with closing(services_of(ring)) as services:
                     total = ring.token_key()
-                    answer = look_up.first_time(phone, email, consent, by, services, total)
+                    answer = look_up.first_time(phone, email, consent, services, total, asked)
         allowed = None
         if reference is not None:
             tier, ruling = ruling_of(settings, reference, answer)
@@ -183,30 +173,24 @@ def serve(home: Home = HERE) -> None:
             server.stop(1).wait()
 
 
-@app.command()
-def withdraw(phone: Phone = None, email: Email = None, home: Home = HERE) -> None:
-    """Ends a customer's consent, here and wherever this outlet can tell of it."""
-    with failing(), _people(home) as (people, settings):
-        who = identifier(phone, email, settings.region)
-        if who is None:
-            raise NoIdentifier
-        key = people.local_key(who)
-        before = people.person(key)
-        state = people.withdraw(key)
-        OUT.print(_withdrawn(before, state), highlight=False)
+@app.command("status")
+def status_command(
+    home: Home = HERE,
+    as_json: Annotated[  # noqa: FBT002  (a flag on the command line)
+        bool, typer.Option("--json", help="For programs.")
+    ] = False,
+) -> None:
+    """Says how this outlet stands: nights, book, ledger, people, requests, and what to do next."""
+    with failing():
+        status(home, as_json=as_json)
 
 
-@app.command()
-def status(home: Home = HERE) -> None:
-    """Says how many people stand where, and which band book there is."""
-    with failing(), _people(home) as (people, _):
-        for state, count in people.counts().items():
-            OUT.print(f"{count:>8} {state}", highlight=False)
-        book = home / BOOK_FILE
-        since = dt.datetime.fromtimestamp(book.stat().st_mtime, dt.UTC) if book.exists() else None
-        OUT.print(f"band book: {f'stored {since:%Y-%m-%d}' if since else 'none yet'}")
-
-
+app.command()(init)
+app.command()(check)
+app.add_typer(customer_app, name="customer")
+app.command()(withdraw)
+app.command()(duplicates)
+app.command("duplicates-decide")(duplicates_decide)
 app.command()(allocate)
 app.add_typer(allocation_app, name="allocation")
 app.command()(reasons)
@@ -227,7 +211,9 @@ def consent_import(file: Path, home: Home = HERE) -> None:
 def consent_export(file: Path, home: Home = HERE) -> None:
     """Writes the standing consents of the client book's customers as such a CSV."""
     with failing(), _people(home) as (people, settings):
-        identifiers = client_book(settings, people).identifiers
+        refresh_clients(settings, people, by_day=True)
+        standing = people.consents().filter(pl.col("withdrawn_at").is_null())["key"]
+        identifiers = identifiers_of(settings, people, standing.unique().to_list())
         written, left_out = export_consents(file, people, identifiers)
         OUT.print(f"{written} written; {left_out} of nobody in the client book", highlight=False)
 
@@ -244,39 +230,6 @@ def consent_show(home: Home = HERE) -> None:
             OUT.print("No consents yet; `escapement-outlet consent import FILE` records some.")
 
 
-def _withdrawn(before: Person | None, state: State | None) -> str:
-    """What a withdrawal came to, and whom nobody told."""
-    if before is None or state is None:
-        return (
-            "This customer never consented here: there is nothing to withdraw, and no other "
-            "outlet was told. Whoever consented elsewhere withdraws there."
-        )
-    if before.token is None:
-        return (
-            "Withdrawn here. Nothing of this customer ever left this outlet, so there was nothing "
-            "to take back, and other outlets were not told. Whoever consented elsewhere too "
-            "withdraws there."
-        )
-    if state is State.WITHDRAWING:
-        return (
-            "Withdrawn. Nothing of this customer is used here from tonight. The next nights tell "
-            "HQ, and again until it is done: the first, or the second if this outlet had not "
-            "registered the customer yet. The band book made then is without the entry, at every "
-            "outlet; and any other outlet needs a new consent to register this customer again."
-        )
-    if state is State.BURIED:
-        return (
-            "Withdrawn before, at another outlet, or refused by HQ: nothing of this customer is "
-            "used here, and nobody was told anything now. Whoever consented elsewhere since then "
-            "withdraws there."
-        )
-    return (
-        "Withdrawn before: nothing of this customer is used here, the network's directory had "
-        "dropped the entry, and nobody was told anything now. Whoever consented elsewhere since "
-        "then withdraws there."
-    )
-
-
 @contextmanager
 def _people(home: Path) -> Iterator[tuple[People, OutletFile]]:
     settings = OutletFile.read(home / "escapement.toml")
@@ -288,8 +241,11 @@ def _people(home: Path) -> Iterator[tuple[People, OutletFile]]:
 def _desk(home: Path) -> Iterator[tuple[LookUp, Keyring]]:
     ring = Keyring(home, Kind.OUTLET)
     hq_key = ring.peer(Kind.HQ).verify_key
-    with _people(home) as (people, settings):
-        yield LookUp(home, people, hq_key, settings.region, settings.book_days), ring
+    with (
+        _people(home) as (people, settings),
+        closing(LookUp(home, people, hq_key, settings.region, settings.book_days)) as look_up,
+    ):
+        yield look_up, ring
 
 
 def _print_answer(answer: Answer, allowed: dict[str, str] | None, *, as_json: bool) -> None:

@@ -23,9 +23,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 import sqlalchemy as sa
-from sqlalchemy.pool import StaticPool
 
-from outlet_client.consent import METADATA, Consent, Recorded, end, history
+from outlet_client import withdrawals
+from outlet_client.aliases import customers_of, keys_of
+from outlet_client.client_tables import CONTESTED
+from outlet_client.consent import METADATA, Consent, Recorded, history
+from outlet_client.database import engine_of, reader_of
 from outlet_client.people_tables import (
     ASKED,
     BY_KEY,
@@ -34,27 +37,24 @@ from outlet_client.people_tables import (
     State,
     begin_anew,
     follow,
-    followed_batch,
     keys_in,
-    move,
     placed,
-    record_people,
 )
-from outlet_client.submissions import delivered, forget_undelivered, prepared
+from outlet_client.submissions import delivered, prepared
+from outlet_client.withdrawals import Withdrawal, record_all
 from privacy.books import fine_key
 from privacy.envelopes import frame
 from privacy.registrations import nonce_of
 
 if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from privacy.directory import Directory
     from privacy.identity import Identity
     from privacy.tokens import Token
 
-__all__ = ["People", "Person", "State", "Submitted"]
+__all__ = ["People", "Person", "State", "Submitted", "Withdrawal"]
 
 _KEY_DOMAIN = b"escapement/v1/people"
 
@@ -67,11 +67,13 @@ class Person:
         state: Where the person stands.
         token: The 32 bytes of the token; None until known.
         fingerprint: What a directory lists of it; None likewise.
+        key: The key that the person stands under, of perhaps several.
     """
 
     state: State
     token: bytes | None = field(repr=False)
     fingerprint: int | None = field(repr=False)
+    key: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,23 +105,15 @@ class People:
             secret: 32 bytes that turn identifiers into keys; see `open`.
             clock: Says when a consent ended.
         """
-        in_memory = url == "sqlite://"
-        self._engine = sa.create_engine(
-            url,
-            poolclass=StaticPool if in_memory else None,
-            connect_args={"check_same_thread": False} if in_memory else {"timeout": 60},
-        )
-        sa.event.listen(self._engine, "connect", _begin_ourselves)
-        sa.event.listen(self._engine, "begin", lambda c: c.exec_driver_sql("BEGIN IMMEDIATE"))
+        self._engine = engine_of(url)
         # Look-ups must not wait for a night that writes.
-        self._reader = (
-            self._engine if in_memory else sa.create_engine(url, connect_args={"timeout": 60})
-        )
+        self._reader = self._engine if url == "sqlite://" else reader_of(url)
         self._alone = threading.Lock()
         self._secret = secret
         self._clock = clock
         with self._engine.begin() as connection:
             METADATA.create_all(connection)
+            withdrawals.adopt(connection)
 
     @classmethod
     def open(cls, home: Path, identity: Identity) -> People:
@@ -134,62 +128,91 @@ class People:
 
     def local_key(self, identifier: str) -> str:
         """The key of the person with this identifier: 64 hex digits, of this outlet only."""
-        return hmac.new(self._secret, identifier.encode(), hashlib.sha256).hexdigest()
+        return hmac.digest(self._secret, identifier.encode(), "sha256").hex()
 
-    def record_consent(self, key: str, notice: str, by: str, at: dt.datetime) -> Recorded:
+    def record_consent(
+        self, key: str, notice: str, by: str, at: dt.datetime, also: Iterable[str] = ()
+    ) -> Recorded:
         """Adds a consent; one on a buried or withdrawn person lets it be registered afresh.
 
-        A consent that is not younger than the person's last withdrawal does not undo it.
+        A consent that is not younger than the person's last withdrawal, under whichever of their
+        keys, does not undo it. Where another key of the person stands, and comes before this one,
+        it is added there.
+
+        Args:
+            key: Whose.
+            notice: Which text.
+            by: Who recorded it.
+            at: When, with a time zone.
+            also: Keys of what else was typed.
         """
-        return self.record_consents([Consent(key, notice, at, by)])[0]
+        return self.record_consents([Consent(key, notice, at, by, tuple(also))])[0]
 
     def record_consents(self, consents: Iterable[Consent]) -> list[Recorded]:
         """Adds consents, all or none; see `record_consent`."""
-        with self._transaction() as connection:
-            return record_people(connection, list(consents))
+        with self.transaction() as connection:
+            return record_all(connection, list(consents))
 
     def consents(self) -> pl.DataFrame:
         """The history: key, notice, recorded_at, recorded_by, withdrawn_at; all String."""
-        with self._reader.connect() as connection:
+        with self.reading() as connection:
             return history(connection)
 
-    def withdraw(self, key: str) -> State | None:
-        """Ends a person's consents; nothing of the person counts from now on.
-
-        With a token, HQ hears of it, for the outlets that registered the person. Somebody who is
-        only known never left, and is withdrawn here alone.
+    def withdraw(self, *keys: str) -> State | None:
+        """Ends a person's consents, under all their keys; see `withdraw_all`.
 
         Returns:
-            Where the person stands now; None if nobody has this key.
+            Where the person stands now; None if nobody has any of these keys.
         """
-        with self._transaction() as connection:
-            row = connection.execute(sa.select(PEOPLE).where(PEOPLE.c.key == key)).one_or_none()
-            if row is None:
-                return None
-            end(connection, [key], self._clock())
-            state = State(row.state)
-            if state.stands:
-                if state is State.EVALUATED:  # what was stored to be repeated may hold this person
-                    forget_undelivered(connection)
-                state = State.WITHDRAWN if row.token is None else State.WITHDRAWING
-                # What is registered only to be withdrawn is as new as the withdrawal.
-                since = followed_batch(connection)
-                move(connection, [key], state=state, tries=0, since=since)
-            return state
+        return self.withdraw_all(keys).state
+
+    def withdraw_all(self, keys: Collection[str]) -> Withdrawal:
+        """Ends the consents of whoever has one of these keys; nothing of them counts from now on.
+
+        Where several customers share a key and nobody decided whose it is, it ends for all.
+
+        Args:
+            keys: Of everything that was typed, the phone and the e-mail.
+        """
+        with self.transaction() as connection:
+            return withdrawals.withdraw(connection, keys, self._clock())
+
+    def keys_of(self, key: str) -> tuple[str, ...]:
+        """All keys of the person with a key, phones first; itself alone if nobody uses it."""
+        with self.reading() as connection:
+            return keys_of(connection, [key])[key]
+
+    def customers_of(self, key: str) -> tuple[str, ...]:
+        """The client-book entries of the person with a key, as customer ids; none if nobody's."""
+        with self.reading() as connection:
+            return customers_of(connection, key)
 
     def person(self, key: str) -> Person | None:
-        """Looks one person up; None if nobody has this key."""
-        with self._reader.connect() as connection:
+        """Looks one person up: as this key, or as another of theirs that stands.
+
+        Returns:
+            None if nobody ever consented under this key, and no other of the person's stands.
+        """
+        with self.reading() as connection:
             row = connection.execute(BY_KEY, {"key": key}).one_or_none()
+            if row is None or not State(row[1]).stands:
+                others = [one for one in keys_of(connection, [key])[key] if one != key]
+                rows = [connection.execute(BY_KEY, {"key": one}).one_or_none() for one in others]
+                standing = [one for one in rows if one is not None and State(one[1]).stands]
+                row = min(standing, key=lambda one: one[1] != State.LISTED, default=row)
         if row is None:
             return None
-        fingerprint = None if row[2] is None else int.from_bytes(row[2], "little")
-        return Person(State(row[0]), row[1], fingerprint)
+        fingerprint = None if row[3] is None else int.from_bytes(row[3], "little")
+        return Person(State(row[1]), row[2], fingerprint, row[0])
 
     def without_token(self) -> list[str]:
-        """Keys of the people whose token is to be asked for, the first known first."""
-        with self._reader.connect() as connection:
-            return list(connection.scalars(keys_in(State.KNOWN)))
+        """Keys of the people whose token is to be asked for, the first known first.
+
+        Not those that several customers share; see `client_groups`.
+        """
+        own = PEOPLE.c.key.not_in(sa.select(CONTESTED.c.key))
+        with self.reading() as connection:
+            return list(connection.scalars(keys_in(State.KNOWN).where(own)))
 
     def keep_tokens(self, tokens: Mapping[str, Token]) -> int:
         """Stores the tokens of known people; those in another state by now are left alone."""
@@ -206,25 +229,25 @@ class People:
                 state=State.EVALUATED.value,
             )
         )
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             return connection.execute(update, rows).rowcount if rows else 0
 
     def asked_today(self) -> bool:
         """Whether this UTC day's evaluations were asked for already."""
         query = sa.select(ASKED).where(ASKED.c.day == self._today())
-        with self._reader.connect() as connection:
+        with self.reading() as connection:
             return connection.execute(query).one_or_none() is not None
 
     def mark_asked(self) -> None:
         """Remembers that this UTC day's evaluations were asked for."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             insert = ASKED.insert().prefix_with("OR IGNORE")
             connection.execute(insert.values(day=self._today()))
 
     def counts(self) -> dict[State, int]:
         """How many people stand where."""
         query = sa.select(PEOPLE.c.state, sa.func.count()).group_by(PEOPLE.c.state)
-        with self._reader.connect() as connection:
+        with self.reading() as connection:
             found = {State(state): int(count) for state, count in connection.execute(query).all()}
         return {state: found.get(state, 0) for state in State}
 
@@ -233,7 +256,7 @@ class People:
         unsent = sa.and_(PEOPLE.c.state == State.WITHDRAWING, PEOPLE.c.withdrawal_batch.is_(None))
         inside = PEOPLE.c.state.in_((State.KNOWN, State.EVALUATED))
         query = sa.select(sa.func.count()).where(sa.or_(inside, unsent))
-        with self._reader.connect() as connection:
+        with self.reading() as connection:
             return connection.scalar(query) or 0
 
     def submission(self, batch: int, messages: int, sealing_key: bytes) -> list[bytes] | None:
@@ -250,19 +273,23 @@ class People:
         Returns:
             `messages` sealed messages; None if this batch has ours already.
         """
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             return prepared(connection, batch, messages, sealing_key)
 
     def submitted(self, batch: int) -> Submitted:
         """Notes that the relay took the submission for a batch."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             return Submitted(*delivered(connection, batch))
 
     def follow(self, directory: Directory) -> None:
-        """Moves people to the states that a directory shows."""
-        with self._transaction() as connection:
+        """Moves people to the states that a directory shows.
+
+        Who was withdrawn elsewhere is withdrawn here under all their keys.
+        """
+        with self.transaction() as connection:
             moves = follow(connection, directory)
-            end(connection, moves.get(State.BURIED, []), self._clock())
+            if buried := moves.get(State.BURIED, []):
+                withdrawals.withdraw(connection, buried, self._clock())
             begin_anew(connection, moves.get(State.WITHDRAWN, []))
 
     def listed(self, directory: Directory) -> pl.DataFrame:
@@ -283,7 +310,7 @@ class People:
 
     def _placed(self, directory: Directory) -> Placed:
         query = sa.select(PEOPLE).where(PEOPLE.c.state == State.LISTED).order_by(PEOPLE.c.key)
-        with self._reader.connect() as connection:
+        with self.reading() as connection:
             rows = connection.execute(query).all()
         return placed(rows, directory)
 
@@ -291,12 +318,13 @@ class People:
         return self._clock().astimezone(dt.UTC).date().isoformat()
 
     @contextmanager
-    def _transaction(self) -> Iterator[sa.Connection]:
+    def transaction(self) -> Iterator[sa.Connection]:
         """One writer at a time, over threads and processes; an exception undoes all of it."""
         with self._alone, self._engine.begin() as connection:
             yield connection
 
-
-def _begin_ourselves(connection: sqlite3.Connection, _record: object) -> None:
-    """Lets SQLAlchemy's `begin` event say how a transaction begins."""
-    connection.isolation_level = None
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """What was committed last, without waiting for a writer."""
+        with self._reader.connect() as connection:
+            yield connection

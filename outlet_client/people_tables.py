@@ -96,7 +96,7 @@ SUBMISSIONS = sa.Table(
 FOLLOWED = sa.Table("followed", METADATA, sa.Column("batch", sa.BigInteger, nullable=False))
 ASKED = sa.Table("days_asked", METADATA, sa.Column("day", sa.Text, primary_key=True))
 
-BY_KEY = sa.select(PEOPLE.c.state, PEOPLE.c.token, PEOPLE.c.fingerprint).where(
+BY_KEY = sa.select(PEOPLE.c.key, PEOPLE.c.state, PEOPLE.c.token, PEOPLE.c.fingerprint).where(
     PEOPLE.c.key == sa.bindparam("key")
 )
 ROWID: sa.ColumnElement[int] = sa.literal_column("rowid")
@@ -126,13 +126,20 @@ def keys_in(state: State) -> sa.Select[tuple[str]]:
     return sa.select(PEOPLE.c.key).where(PEOPLE.c.state == state).order_by(ROWID)
 
 
-def record_people(connection: sa.Connection, consents: Sequence[Consent]) -> list[Recorded]:
+def record_people(
+    connection: sa.Connection, consents: Sequence[Consent], withdrawn: Mapping[str, str]
+) -> list[Recorded]:
     """Adds consents to the history, and makes or revives the people whom they are new for.
+
+    Args:
+        connection: To the outlet's own database.
+        consents: Each under the key that it is to count for.
+        withdrawn: The last withdrawal that holds for a key.
 
     Returns:
         What became of each, in order.
     """
-    outcomes = record(connection, consents)
+    outcomes = record(connection, consents, withdrawn)
     pairs = zip(consents, outcomes, strict=True)
     keys = list(dict.fromkeys(one.key for one, became in pairs if became is Recorded.NEW))
     if keys:

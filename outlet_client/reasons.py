@@ -1,11 +1,13 @@
 """`escapement-outlet reasons`: which of this outlet's own events give a customer how many points.
 
 Invariant: what is printed follows from this outlet's own files and the scorecards that it last
-answered points for: no band, no directory and no other outlet's event is read. Nothing is logged.
+answered points for: no band, no directory and no other outlet's event is read. Who reads it and
+why is stored before anything is printed.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from contextlib import closing
 from dataclasses import dataclass
@@ -20,6 +22,7 @@ from features.reasons import Reasons
 from features.reasons import reasons as reasons_of
 from features.snapshot import CutOff, Snapshot
 from outlet_client.allocation_commands import WHOSE_BAND
+from outlet_client.client_entries import typed_keys
 from outlet_client.commands import HERE, OUT, Home, failing
 from outlet_client.errors import NoIdentifier
 from outlet_client.identifiers import identifier
@@ -27,6 +30,8 @@ from outlet_client.introduce import client_book
 from outlet_client.lookup import Status
 from outlet_client.people import People
 from outlet_client.purchases import read_events
+from outlet_client.rights.asked import Asked, Purpose
+from outlet_client.rights.log import note_in
 from outlet_client.scorecards import read_scorecards
 from outlet_client.settings import OutletFile
 from privacy.identity import Kind
@@ -57,10 +62,14 @@ class Explained:
 
 
 def reasons(
+    purpose: Annotated[
+        Purpose, typer.Option(help="Why you look; kept, and shown to the customer.")
+    ],
     phone: Annotated[str | None, typer.Option(help="As typed.")] = None,
     email: Annotated[
         str | None, typer.Option(help="As typed; used where the phone is not usable.")
     ] = None,
+    by: Annotated[str | None, typer.Option(help="Who looks; else this user.")] = None,
     most: Annotated[int, typer.Option(min=1, help="How many events a score.")] = 8,
     home: Home = HERE,
     as_json: Annotated[  # noqa: FBT002  (a flag on the command line)
@@ -69,9 +78,13 @@ def reasons(
 ) -> None:
     """Says which events at this outlet give a customer how many points, the largest first."""
     with failing():
+        asked = Asked.of(by, purpose)
         settings = OutletFile.read(home / "escapement.toml")
         with closing(People.open(home, Keyring(home, Kind.OUTLET).identity())) as people:
             found = explain(home, settings, people, phone, email)
+            outcome = found.value if isinstance(found, Status) else "reasons"
+            [key, *_] = typed_keys(phone, email, people.local_key, settings.region)
+            note_in(home, dt.datetime.now(dt.UTC), asked, key, outcome)
         if isinstance(found, Status):
             OUT.print_json(json.dumps({"status": found})) if as_json else OUT.print(found.value)
             if found is Status.CONSENT_NEEDED:
@@ -104,11 +117,11 @@ def explain(
         return Status.CONSENT_NEEDED
     if not person.state.stands:
         return Status.NOT_IN_NETWORK
-    kept = read_scorecards(home)
-    events = read_events(settings).events
+    kept, at = read_scorecards(home), dt.datetime.now(dt.UTC)
+    events = read_events(home, settings, at, people=people, by_day=True).attached.events
     last = CutOff(events.select(pl.col("date").max()).item())
-    entries = client_book(settings, people).customers.filter(key=key)["customer"]
-    own = events.filter(pl.col("customer").is_in(entries.implode()))
+    client_book(settings, people, by_day=True)  # whoever came into it today is known
+    own = events.filter(pl.col("customer").is_in(people.customers_of(key)))
     snapshot = Snapshot.take(own.with_columns(customer=pl.lit(key)), last, last.date)
     scores = {
         _NAMES.get(card.outcome, card.outcome): reasons_of(snapshot, key, card)

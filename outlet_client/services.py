@@ -69,9 +69,11 @@ class Services:
             ServiceUnreachable: If it does not in time.
         """
         channel = {HQ: self.hq, OFFICE: self.office}[which]
+        ready = grpc.channel_ready_future(channel)
         try:
-            grpc.channel_ready_future(channel).result(timeout=self.timeout)
+            ready.result(timeout=self.timeout)
         except grpc.FutureTimeoutError as error:
+            ready.cancel()  # else its thread fails when the channel is closed
             raise ServiceUnreachable(which, f"no answer in {self.timeout:g} s") from error
 
     def tokens(self, identifiers: Sequence[str], pinned_total: bytes, pad_to: int) -> list[Token]:

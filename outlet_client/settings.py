@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from outlet_client.errors import NotConfigured
+from outlet_client.sources.source import Source
 from privacy.units import Purpose
 
 
@@ -35,24 +36,30 @@ class OutletSettings(BaseModel):
     noiseless: frozenset[Purpose] = frozenset()
 
 
-_FILES = ("ledger", "references", "sightings", "interests", "policy", "clients", "outcomes")
+_SOURCES = ("ledger", "references", "sightings", "interests", "clients")
+_FILES = ("policy", "outcomes")
 
 
 class OutletFile(BaseModel):
     """escapement.toml. Unknown keys are refused; paths are relative to the file.
 
     Attributes:
-        ledger: The ledger, Parquet or CSV.
-        references: The tier of each reference, Parquet or CSV with reference and tier; None where
-            references have none.
-        sightings: Resale sightings, Parquet or CSV with serial, seen_at and status; None where
-            none are kept.
-        interests: The waitlist, Parquet or CSV with customer_id, reference and since; None where
-            it is the ledger's rows of kind interest.
+        ledger: The ledger.
+        references: The tier of each reference: reference and tier; None where references have
+            none.
+        sightings: Resale sightings: serial, seen_at and status; None where none are kept.
+        interests: The waitlist: customer_id, reference and since; None where it is the ledger's
+            rows of kind interest.
+        clients: The client book: customer_id, phone and email; None where the ledger holds phone
+            and email itself.
         policy: The allocation policy, TOML; the one that comes with the program where None.
-        clients: The client book, Parquet or CSV with customer_id, phone and email; None where the
-            ledger holds phone and email itself.
         region: For phones without a country, such as "SG" or "US".
+        most_quarantined: The largest share of the ledger's rows that may be in quarantine; with
+            more, the night refuses to start.
+        keep_days: Events older than this leave the features and are purged here.
+        reread_days: A database that is read by `changed` is read whole after so many days, since
+            rows that were deleted are not noticed otherwise.
+        request_days: Within how many days a customer's request is to be answered.
         evaluations_a_night: How many tokens are asked for, dummies included: the same number
             every night, so that it tells nothing.
         book_days: A band book made longer ago is not shown.
@@ -65,13 +72,17 @@ class OutletFile(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    ledger: Path
-    references: Path | None = None
-    sightings: Path | None = None
-    interests: Path | None = None
+    ledger: Source
+    references: Source | None = None
+    sightings: Source | None = None
+    interests: Source | None = None
+    clients: Source | None = None
     policy: Path | None = None
-    clients: Path | None = None
     region: str = Field("SG", pattern="^[A-Z]{2}$")
+    most_quarantined: float = Field(0.02, ge=0, le=1)
+    keep_days: int = Field(1826, ge=1)
+    reread_days: int = Field(7, ge=1)
+    request_days: int = Field(30, ge=1)
     evaluations_a_night: int = Field(512, ge=1)
     book_days: int = Field(30, ge=1)
     outcomes: Path | None = None
@@ -88,17 +99,21 @@ class OutletFile(BaseModel):
             NotConfigured: If it is not there, not TOML, or has unknown or wrong settings.
         """
         try:
-            found = cls(**tomllib.loads(file.read_text()))
+            found = cls(**tomllib.loads(file.read_text(encoding="utf-8")))
         except FileNotFoundError as error:
             raise NotConfigured(
-                f"{file}: no such file; `escapement-outlet enrol` makes one"
+                f"{file}: no such file; `escapement-outlet init FILE-or-URL` makes one"
             ) from error
-        except (tomllib.TOMLDecodeError, ValidationError) as error:
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValidationError) as error:
             raise NotConfigured(f"{file}: {error}") from error
-        return found.model_copy(
-            update={
-                name: None if value is None else file.parent / value
-                for name in _FILES
-                for value in [getattr(found, name)]
-            }
-        )
+        placed: dict[str, object] = {
+            name: None if value is None else value.at(file.parent)
+            for name in _SOURCES
+            for value in [getattr(found, name)]
+        }
+        placed |= {
+            name: None if value is None else file.parent / value
+            for name in _FILES
+            for value in [getattr(found, name)]
+        }
+        return found.model_copy(update=placed)

@@ -6,6 +6,7 @@ touches a folder that has keys.
 
 from __future__ import annotations
 
+import datetime as dt
 import shutil
 import socket
 import sqlite3
@@ -20,14 +21,16 @@ import polars as pl
 import typer
 from rich.markup import escape
 
-from features.errors import FeatureError
-from features.ledger import SIGHTINGS
-from features.sightings import canonical_sightings
+from features.errors import FeatureError, LedgerError
+from features.ledger import with_tiers
+from features.sightings import attach
 from outlet_client.allocation import read_policy
 from outlet_client.commands import HERE, OUT, Home, failing, services_of
 from outlet_client.errors import HqUnreachable, NotConfigured, OutletError
 from outlet_client.flower_node import clock_difference
-from outlet_client.purchases import read_events, read_references, read_table
+from outlet_client.intake import chunks_of
+from outlet_client.parts import Parts
+from outlet_client.purchases import read_references, read_sightings
 from outlet_client.services import HQ, OFFICE
 from outlet_client.settings import OutletFile
 from privacy.errors import PrivacyError
@@ -37,10 +40,18 @@ from privacy.keyring import Keyring, KeyringError, write_private
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from outlet_client.sources.source import Source
+
 LEAST_FREE_BYTES = 2**28
 REACH_SECONDS = 5.0
-KEPT = ("identity.json", "public.json", "escapement.toml", "policy.toml", "peers")
-"""What a backup holds beside `outlet.db`, without which an outlet would answer a plan twice."""
+KEPT = (
+    "identity.json", "public.json", "escapement.toml", "policy.toml", "ledger.password", "peers",
+    "events",
+)  # fmt: skip
+"""What a backup holds beside the databases; `events` is the ledger as far as it was read."""
+
+DATABASES = ("outlet.db", "rights.db")
+"""Without the first an outlet would answer a plan twice; the second has the log of look-ups."""
 
 
 def doctor(home: Home = HERE) -> None:
@@ -60,23 +71,27 @@ def doctor(home: Home = HERE) -> None:
 
 
 def backup(file: Path, home: Home = HERE) -> None:
-    """Writes keys, cards, settings, policy.toml and `outlet.db` into one file. Keep it secret."""
+    """Writes keys, cards, settings, databases and `events` into one file. Keep it secret."""
     with failing():
         Keyring(home, Kind.OUTLET).identity()
         write_private(file, b"")
-        with tempfile.TemporaryDirectory() as folder, tarfile.open(file, "w:gz") as archive:
+        with tarfile.open(file, "w:gz") as archive, Parts(home).locked(alone=False):
             for name in KEPT:
                 if (home / name).exists():
                     archive.add(home / name, name)
-            if (home / "outlet.db").exists():  # whole, also while a night is writing to it
-                copy = Path(folder) / "outlet.db"
-                with (
-                    closing(sqlite3.connect(home / "outlet.db")) as source,
-                    closing(sqlite3.connect(copy)) as target,
-                ):
-                    source.backup(target)
-                archive.add(copy, "outlet.db")
+            for name in DATABASES:
+                if (home / name).exists():
+                    _copy_whole(home / name, archive)
         OUT.print(f"{file}: holds this outlet's secret keys; keep it where only you can read it.")
+
+
+def _copy_whole(database: Path, archive: tarfile.TarFile) -> None:
+    """Puts a database into an archive whole, also while a night is writing to it."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / database.name
+        with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(copy)) as target:
+            source.backup(target)
+        archive.add(copy, database.name)
 
 
 def restore(file: Path, home: Home = HERE) -> None:
@@ -140,27 +155,41 @@ def _checks(home: Path) -> list[_Check]:
 
 
 def _files(path: Path) -> list[_Check]:
-    """Reads the files that the settings name."""
+    """Reads the tables that the settings name."""
     try:
         settings = OutletFile.read(path)
     except NotConfigured:
         return [_Check("settings", lambda: str(OutletFile.read(path)))]  # says what is wrong
     references, seen, policy = settings.references, settings.sightings, settings.policy
-
-    def ledger() -> str:
-        events = read_events(settings).events.filter(~pl.col("kind").is_in(list(SIGHTINGS)))
-        first, last = events.select(first=pl.col("date").min(), last=pl.col("date").max()).row(0)
-        return f"{len(events)} rows, {first} to {last}"
-
-    def sightings(file: Path) -> str:
-        found = len(canonical_sightings(read_table(file), file.name))
-        return f"{found} rows, {len(read_events(settings).apart)} of them of no customer here"
-
-    checks = [_Check("ledger", ledger)]
+    checks = [_Check("ledger", lambda: _ledger(settings))]
     if references is not None:
         checks.append(_Check("references", lambda: f"{len(read_references(references))} rows"))
     if seen is not None:
-        checks.append(_Check("sightings", lambda: sightings(seen)))
+        checks.append(_Check("sightings", lambda: _sightings(settings, seen)))
     if policy is not None:
         checks.append(_Check("policy", lambda: f"{len(read_policy(policy).rules)} rules"))
     return checks
+
+
+def _ledger(settings: OutletFile) -> str:
+    """Says how many rows there are, and of which days, if they are good enough for a night."""
+    rows, good, days = 0, 0, list[dt.date]()
+    for chunk in chunks_of(settings):
+        rows, good = rows + chunk.rows, good + len(chunk.events)
+        some = chunk.events["date"]
+        days += [day for day in (some.min(), some.max()) if isinstance(day, dt.date)]
+    if not rows:
+        raise LedgerError(settings.ledger.name, None, None, "no rows; expected at least one event")
+    bad = f"{rows - good} of {rows} rows cannot be used"
+    if rows - good > settings.most_quarantined * rows or not days:
+        most = f"{settings.most_quarantined:.1%}"
+        raise NotConfigured(f"{bad}, expected at most {most}; `escapement-outlet check` lists them")
+    return f"{rows} rows, {min(days)} to {max(days)}" + (f"; {bad}" if good < rows else "")
+
+
+def _sightings(settings: OutletFile, source: Source) -> str:
+    """Says how many there are, and how many are nobody's."""
+    seen = read_sightings(source)
+    pieces = [chunk.events.filter(pl.col("serial").is_not_null()) for chunk in chunks_of(settings)]
+    apart = attach(with_tiers(pl.concat(pieces), None)[0], seen).apart
+    return f"{len(seen)} rows, {len(apart)} of them of no customer here"

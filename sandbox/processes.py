@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from sandbox.replay import World
 
 JOIN_SECONDS = 60.0
+KEEP_DAYS = 36_500  # replays of old ledgers are about the past
 SPARE_MESSAGES = 64
 """Room for newcomers and withdrawals in every submission."""
 NOTICE = "sandbox-1"
@@ -140,6 +141,7 @@ class Processes:
                     "evaluations_a_night": messages,
                     "outcomes": "outcomes.csv",
                     "horizon_days": horizon,
+                    "keep_days": KEEP_DAYS,
                     "join_minutes": JOIN_SECONDS / 60,
                 },
                 "floors",
@@ -260,9 +262,10 @@ class Processes:
         Raises:
             ProcessFailed: If the command failed.
         """
-        agreed = ["--consent", NOTICE, "--by", "sandbox"] if consent else []
+        why = ["--purpose", "sale", "--by", "sandbox"]
+        agreed = ["--consent", NOTICE] if consent else []
         asked = [] if reference is None else ["--reference", reference]
-        said = self._run(outlet, "lookup", "--email", email, "--json", *agreed, *asked)
+        said = self._run(outlet, "lookup", "--email", email, "--json", *why, *agreed, *asked)
         return dict(json.loads(said))
 
     def withdraw(self, outlet: str, email: str) -> None:

@@ -35,7 +35,7 @@ from features.sightings import attach, canonical_sightings
 from features.snapshot import CutOff, Snapshot
 from outlet_client.contribute import HomeCustomers
 from outlet_client.local_model import fit_and_score
-from outlet_client.purchases import read_table
+from outlet_client.sources.plain import read_table
 from privacy.books import fine_key
 from privacy.units import Unit
 from sandbox.baselines import auc, fit_and_score_linked, linked_features, past_spend

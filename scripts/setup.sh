@@ -9,6 +9,8 @@ missing=()
 command -v "$python" >/dev/null || missing+=(python3.11)
 "$python" -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3.11-venv)
 ldconfig -p 2>/dev/null | grep -q 'libsodium\.so\.23' || missing+=(libsodium23)
+# The tests start a PostgreSQL server of their own, in a folder of their own.
+[ "$what" = run ] || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
 if [ ${#missing[@]} -gt 0 ]; then
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     apt-get update -qq

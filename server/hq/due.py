@@ -132,6 +132,9 @@ class Due:
         return lines
 
     def _training(self, skipped: list[str]) -> bool:
+        if self.calibrates and not self.tonight.slots:
+            skipped.append("training: nobody is in the directory yet")
+            return False
         models = self.store.models(self.tonight.outcomes)
         days = self.settings.train_days
         if models and all(self.clock() - model.at < days * DAY_SECONDS for model in models):

@@ -350,7 +350,9 @@ def run_night(
             FlowerLink(superlink.grid, superlink.names, settings.training.timeout),
             store,
             {outlet: card.verify_key for outlet, card in outlets.items()},
-            Banding(keys, registry, identity.signing, settings.bands, time.time),
+            Banding(keys, registry, identity.signing, settings.bands, time.time)
+            if settings.points
+            else None,
             on_step=lambda step: _LOG.info("%s: %d outlets", step.release, step.outlets),
         ).run()
     finally:

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19server/wire/outlets.proto\x12\rescapement.v1\"!\n\x0f\x45valuateRequest\x12\x0e\n\x06points\x18\x01 \x03(\x0c\"V\n\x10\x45valuateResponse\x12\x12\n\npublic_key\x18\x01 \x01(\x0c\x12\r\n\x05\x65poch\x18\x02 \x01(\r\x12\x10\n\x08\x65lements\x18\x03 \x03(\x0c\x12\r\n\x05proof\x18\x04 \x01(\x0c\"\x12\n\x10OpenBatchRequest\"4\n\x11OpenBatchResponse\x12\r\n\x05\x62\x61tch\x18\x01 \x01(\x04\x12\x10\n\x08messages\x18\x02 \x01(\r\".\n\rSubmitRequest\x12\r\n\x05\x62\x61tch\x18\x01 \x01(\x04\x12\x0e\n\x06sealed\x18\x02 \x03(\x0c\"\x10\n\x0eSubmitResponse\"\"\n\x10\x44irectoryRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\"\r\n\x0b\x42ookRequest\"\x15\n\x05Piece\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"Y\n\rLookupRequest\x12\r\n\x05phone\x18\x01 \x01(\t\x12\r\n\x05\x65mail\x18\x02 \x01(\t\x12\x16\n\x0e\x63onsent_notice\x18\x03 \x01(\t\x12\x12\n\nconsent_by\x18\x04 \x01(\t\"S\n\x0eLookupResponse\x12\x0e\n\x06status\x18\x01 \x01(\t\x12\r\n\x05\x61s_of\x18\x02 \x01(\t\x12\"\n\x05\x62\x61nds\x18\x03 \x03(\x0b\x32\x13.escapement.v1.Band\"3\n\x04\x42\x61nd\x12\r\n\x05score\x18\x01 \x01(\t\x12\x0c\n\x04\x62\x61nd\x18\x02 \x01(\t\x12\x0e\n\x06\x61llows\x18\x03 \x01(\t2U\n\x06Tokens\x12K\n\x08\x45valuate\x12\x1e.escapement.v1.EvaluateRequest\x1a\x1f.escapement.v1.EvaluateResponse2\x9e\x01\n\x05Relay\x12N\n\tOpenBatch\x12\x1f.escapement.v1.OpenBatchRequest\x1a .escapement.v1.OpenBatchResponse\x12\x45\n\x06Submit\x12\x1c.escapement.v1.SubmitRequest\x1a\x1d.escapement.v1.SubmitResponse2\x8b\x01\n\x07Library\x12\x44\n\tDirectory\x12\x1f.escapement.v1.DirectoryRequest\x1a\x14.escapement.v1.Piece0\x01\x12:\n\x04\x42ook\x12\x1a.escapement.v1.BookRequest\x1a\x14.escapement.v1.Piece0\x01\x32M\n\x04\x44\x65sk\x12\x45\n\x06Lookup\x12\x1c.escapement.v1.LookupRequest\x1a\x1d.escapement.v1.LookupResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19server/wire/outlets.proto\x12\rescapement.v1\"!\n\x0f\x45valuateRequest\x12\x0e\n\x06points\x18\x01 \x03(\x0c\"V\n\x10\x45valuateResponse\x12\x12\n\npublic_key\x18\x01 \x01(\x0c\x12\r\n\x05\x65poch\x18\x02 \x01(\r\x12\x10\n\x08\x65lements\x18\x03 \x03(\x0c\x12\r\n\x05proof\x18\x04 \x01(\x0c\"\x12\n\x10OpenBatchRequest\"4\n\x11OpenBatchResponse\x12\r\n\x05\x62\x61tch\x18\x01 \x01(\x04\x12\x10\n\x08messages\x18\x02 \x01(\r\".\n\rSubmitRequest\x12\r\n\x05\x62\x61tch\x18\x01 \x01(\x04\x12\x0e\n\x06sealed\x18\x02 \x03(\x0c\"\x10\n\x0eSubmitResponse\"\"\n\x10\x44irectoryRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\"\r\n\x0b\x42ookRequest\"\x15\n\x05Piece\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"h\n\rLookupRequest\x12\r\n\x05phone\x18\x01 \x01(\t\x12\r\n\x05\x65mail\x18\x02 \x01(\t\x12\x16\n\x0e\x63onsent_notice\x18\x03 \x01(\t\x12\n\n\x02\x62y\x18\x05 \x01(\t\x12\x0f\n\x07purpose\x18\x06 \x01(\tJ\x04\x08\x04\x10\x05\"S\n\x0eLookupResponse\x12\x0e\n\x06status\x18\x01 \x01(\t\x12\r\n\x05\x61s_of\x18\x02 \x01(\t\x12\"\n\x05\x62\x61nds\x18\x03 \x03(\x0b\x32\x13.escapement.v1.Band\"3\n\x04\x42\x61nd\x12\r\n\x05score\x18\x01 \x01(\t\x12\x0c\n\x04\x62\x61nd\x18\x02 \x01(\t\x12\x0e\n\x06\x61llows\x18\x03 \x01(\t2U\n\x06Tokens\x12K\n\x08\x45valuate\x12\x1e.escapement.v1.EvaluateRequest\x1a\x1f.escapement.v1.EvaluateResponse2\x9e\x01\n\x05Relay\x12N\n\tOpenBatch\x12\x1f.escapement.v1.OpenBatchRequest\x1a .escapement.v1.OpenBatchResponse\x12\x45\n\x06Submit\x12\x1c.escapement.v1.SubmitRequest\x1a\x1d.escapement.v1.SubmitResponse2\x8b\x01\n\x07Library\x12\x44\n\tDirectory\x12\x1f.escapement.v1.DirectoryRequest\x1a\x14.escapement.v1.Piece0\x01\x12:\n\x04\x42ook\x12\x1a.escapement.v1.BookRequest\x1a\x14.escapement.v1.Piece0\x01\x32M\n\x04\x44\x65sk\x12\x45\n\x06Lookup\x12\x1c.escapement.v1.LookupRequest\x1a\x1d.escapement.v1.LookupResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -50,17 +50,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PIECE']._serialized_start=358
   _globals['_PIECE']._serialized_end=379
   _globals['_LOOKUPREQUEST']._serialized_start=381
-  _globals['_LOOKUPREQUEST']._serialized_end=470
-  _globals['_LOOKUPRESPONSE']._serialized_start=472
-  _globals['_LOOKUPRESPONSE']._serialized_end=555
-  _globals['_BAND']._serialized_start=557
-  _globals['_BAND']._serialized_end=608
-  _globals['_TOKENS']._serialized_start=610
-  _globals['_TOKENS']._serialized_end=695
-  _globals['_RELAY']._serialized_start=698
-  _globals['_RELAY']._serialized_end=856
-  _globals['_LIBRARY']._serialized_start=859
-  _globals['_LIBRARY']._serialized_end=998
-  _globals['_DESK']._serialized_start=1000
-  _globals['_DESK']._serialized_end=1077
+  _globals['_LOOKUPREQUEST']._serialized_end=485
+  _globals['_LOOKUPRESPONSE']._serialized_start=487
+  _globals['_LOOKUPRESPONSE']._serialized_end=570
+  _globals['_BAND']._serialized_start=572
+  _globals['_BAND']._serialized_end=623
+  _globals['_TOKENS']._serialized_start=625
+  _globals['_TOKENS']._serialized_end=710
+  _globals['_RELAY']._serialized_start=713
+  _globals['_RELAY']._serialized_end=871
+  _globals['_LIBRARY']._serialized_start=874
+  _globals['_LIBRARY']._serialized_end=1013
+  _globals['_DESK']._serialized_start=1015
+  _globals['_DESK']._serialized_end=1092
 # @@protoc_insertion_point(module_scope)

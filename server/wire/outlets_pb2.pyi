@@ -208,23 +208,27 @@ class LookupRequest(_message.Message):
     PHONE_FIELD_NUMBER: _builtins.int
     EMAIL_FIELD_NUMBER: _builtins.int
     CONSENT_NOTICE_FIELD_NUMBER: _builtins.int
-    CONSENT_BY_FIELD_NUMBER: _builtins.int
+    BY_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
     phone: _builtins.str
     email: _builtins.str
     consent_notice: _builtins.str
-    """Recorded before a first-time identifier is asked for; both needed then."""
-    consent_by: _builtins.str
+    """Recorded before a first-time identifier is asked for, as recorded by `by`."""
+    by: _builtins.str
+    """Who asks, and why: "sale", "allocation", "service" or "customer". Both are needed and logged."""
+    purpose: _builtins.str
     def __init__(
         self,
         *,
         phone: _builtins.str = ...,
         email: _builtins.str = ...,
         consent_notice: _builtins.str = ...,
-        consent_by: _builtins.str = ...,
+        by: _builtins.str = ...,
+        purpose: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["consent_by", b"consent_by", "consent_notice", b"consent_notice", "email", b"email", "phone", b"phone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "consent_notice", b"consent_notice", "email", b"email", "phone", b"phone", "purpose", b"purpose"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -238,7 +242,7 @@ class LookupResponse(_message.Message):
     AS_OF_FIELD_NUMBER: _builtins.int
     BANDS_FIELD_NUMBER: _builtins.int
     status: _builtins.str
-    """"known", "not in the network" or "consent needed"."""
+    """"known", "not in the network", "consent needed" or "under review"."""
     as_of: _builtins.str
     """The book's date, ISO 8601; "" without bands."""
     @_builtins.property

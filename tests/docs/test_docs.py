@@ -14,6 +14,7 @@ from typer.main import get_command
 from features.bands import BandPolicy
 from outlet_client.main import app as outlet_app
 from outlet_client.settings import OutletFile, OutletSettings
+from outlet_client.sources.source import Source
 from privacy.loss import EpsilonDelta, Rho, epsilon_of
 from privacy.units import Purpose, Unit
 from sandbox.main import app as sandbox_app
@@ -105,6 +106,7 @@ def test_every_source_that_a_docstring_cites_is_in_the_references() -> None:
         (OfficeTokens, "tokens."),
         (OutletFile, ""),
         (OutletSettings, "floors."),
+        (Source, "[table]."),
     ],
 )
 def test_every_setting_is_documented_with_its_default(model: type[BaseModel], prefix: str) -> None:

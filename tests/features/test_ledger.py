@@ -6,9 +6,20 @@ import datetime as dt
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from features.errors import LedgerError
-from features.ledger import Kind, Tier, canonical_events, days_of
+from features.ledger import (
+    OPTIONAL,
+    Format,
+    Kind,
+    Tier,
+    canonical_events,
+    days_of,
+    judge,
+    with_tiers,
+)
 
 
 def ledger(**columns: object) -> pl.DataFrame:
@@ -204,3 +215,96 @@ def test_a_moment_counts_on_the_day_of_its_own_clock() -> None:
     events = canonical_events(ledger().with_columns(purchased_at=local), "shop.csv")
     assert set(events["date"]) == {dt.date(2024, 1, 2)}
     assert days_of(local, "shop.csv").to_list() == [dt.date(2024, 1, 2)] * 3
+
+
+# --- good rows and bad ----------------------------------------------------------------------------
+
+
+def test_every_row_is_good_or_bad_and_all_bad_cells_are_told() -> None:
+    rows = ledger(
+        price=["1", "x", "3"], list_price=["1", "y", None], serial=["s1", None, "s3"],
+        line_id=["a", "b", "c"], row=[11, 12, 13],
+    )  # fmt: skip
+    judged = judge(rows, "shop.csv")
+    assert judged.events.columns == [
+        "customer", "outlet", "date", "kind", "price", "list_price", "basket", "serial",
+        "reference", "row", "line",
+    ]  # fmt: skip
+    assert judged.events.select("row", "line", "serial").rows() == [(11, "a", "s1")]
+    assert judged.bad.rows() == [
+        (12, "price", "not readable; expected an amount such as 1234.50"),
+        (12, "list_price", "not readable; expected an amount such as 1234.50"),
+        (13, "list_price", "empty; expected a value"),
+    ]
+    assert not any(cell in repr(judged) for cell in ("anna", "s1"))
+
+
+CELLS = st.sampled_from([None, "", " ", "1", "2026-01-01", "x", "purchase", "interest", "true"])
+
+
+@given(
+    st.lists(st.tuples(*[CELLS] * 9), max_size=8),
+    st.sets(st.sampled_from([*OPTIONAL, "is_return"])),
+)
+def test_no_row_is_lost_whatever_its_cells(
+    rows: list[tuple[str | None, ...]], left_out: set[str]
+) -> None:
+    names = ["customer_id", "purchased_at", "price", "kind", *OPTIONAL[:5]]
+    frame = pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String), orient="row")
+    frame = frame.drop(name for name in left_out if name in frame.columns)
+    judged = judge(frame, "shop.csv")
+    assert len(frame) == len(judged.events) + judged.bad["row"].n_unique()
+    assert not set(judged.events["row"]) & set(judged.bad["row"])
+    needed = ["customer", "outlet", "date", "kind", "price", "list_price", "basket"]
+    assert judged.events.select(needed).null_count().sum_horizontal().sum() == 0
+
+
+def test_a_ledger_may_leave_out_outlet_list_price_and_basket() -> None:
+    rows = ledger(price=[5.0, 5.0, -5.0], customer_id=["anna", "anna", "anna"],
+                  purchased_at=["2026-01-01"] * 3)  # fmt: skip
+    judged = judge(rows.drop("outlet_id", "list_price", "basket_id"), "shop.csv")
+    assert set(judged.events["outlet"]) == {"here"}
+    assert judged.events["list_price"].to_list() == [5.0, 5.0, 5.0]
+    first, second, returned = judged.events["basket"]
+    assert first == second != returned
+
+
+def test_an_empty_price_is_nothing_where_nothing_was_sold() -> None:
+    judged = judge(of_kinds(["service", "interest", "purchase"]).with_columns(
+        price=pl.Series(["", None, " "]), list_price=pl.Series([None, " ", "1"])), "x")  # fmt: skip
+    assert judged.events["price"].to_list() == judged.events["list_price"].to_list() == [0.0, 0.0]
+    assert judged.bad.rows() == [(3, "price", "empty; expected a value")]
+
+
+def test_a_ledger_is_read_in_the_outlets_own_way() -> None:
+    form = Format("%d.%m.%Y", ",", {"V": Kind.PURCHASE, " R": Kind.RETURN, "": Kind.SERVICE})
+    rows = of_kinds(["V", "R ", None]).with_columns(
+        purchased_at=pl.Series(["31.12.2026", "1.1.2027", "01.01.2027"]),
+        price=pl.Series(["1.234,50", "5,00-", ""]),
+        list_price=pl.Series(["1 234,50", "5", ""]),
+    )
+    events = judge(rows, "shop.csv", form).events
+    assert events["kind"].to_list() == ["purchase", "return", "service"]
+    assert events["price"].to_list() == [1234.5, 5.0, 0.0]
+    assert events["date"][1] == dt.date(2027, 1, 1)
+
+
+def test_a_ledger_without_rows_is_judged_too() -> None:
+    judged = judge(ledger().clear(), "shop.csv")
+    assert judged.events.is_empty()
+    assert judged.bad.is_empty()
+
+
+def test_of_a_line_that_was_corrected_the_last_row_stands() -> None:
+    rows = ledger(line_id=["7", "8", " 7"])
+    assert canonical_events(rows, "x")["basket"].to_list() == ["b2", "b3"]
+
+
+def test_rows_in_no_tier_are_handed_back() -> None:
+    events = judge(ledger(reference=["X1", "Z9", None]), "x").events
+    tiered, unknown = with_tiers(events, KNOWN)
+    assert tiered["tier"].to_list() == [Tier.ALLOCATION, Tier.OPEN]
+    assert unknown["row"].to_list() == [2]
+    everything, none = with_tiers(events, None)
+    assert everything["tier"].to_list() == [Tier.OPEN] * 3
+    assert none.is_empty()

@@ -196,6 +196,9 @@ def test_exit_codes_tell_a_timer_what_happened(
     hurried = lambda own, hq, office: connect(own, hq, office, timeout=0.2)  # noqa: E731
     monkeypatch.setattr(Services, "connect", hurried)
     settings = parties / "o1" / "escapement.toml"
+    (parties / "o1" / "ledger.csv").write_text(
+        "customer_id,purchased_at,price,kind,phone,email\na,2026-01-01,1.0,purchase,+6581234567,\n"
+    )
     settings.write_text('ledger = "ledger.csv"\njoin_minutes = 0.001\n')
     assert "ConnectError" in run(outlet_app, "nightly", "--home", parties / "o1", code=3)
     settings.write_text('ledger = "ledger.csv"\nledgr = 1\n')

@@ -20,8 +20,9 @@ import pytest
 
 from features.ledger import canonical_events
 from features.snapshot import CutOff, Snapshot
+from outlet_client.client_book import client_book, identifiers_of
 from outlet_client.consent import Consent
-from outlet_client.introduce import client_book
+from outlet_client.event_store import EventStore
 from outlet_client.people import People, State
 from outlet_client.settings import OutletFile
 from privacy.identity import Kind
@@ -210,12 +211,17 @@ def _keep_own_book(home: Path, raw: pl.DataFrame) -> set[str]:
     settings.write_text("\n".join(['region = "US"', *kept]) + "\n")
     ring = Keyring(home, Kind.OUTLET)
     people = People.open(home, ring.identity())
-    book = client_book(OutletFile.read(settings), people)
+    read, at = OutletFile.read(settings), dt.datetime.now(dt.UTC)
+    with closing(EventStore.open(home)) as store:
+        store.take_in(read, at, people)
+    book = client_book(read, people)
     assert book.left_out == 0
-    at = dt.datetime.now(dt.UTC)
-    people.record_consents(Consent(key, NOTICE, at, "till") for key in book.identifiers)
+    keys = book.customers["key"].unique().to_list()
+    identifiers = identifiers_of(read, people, keys)
+    assert set(identifiers) == set(keys)
+    people.record_consents(Consent(key, NOTICE, at, "till") for key in keys)
     people.close()
-    return set(book.identifiers.values())
+    return set(identifiers.values())
 
 
 def test_every_outlet_had_identifiers_to_leak_and_used_them_for_tokens(after: Aftermath) -> None:

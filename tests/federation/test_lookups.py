@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.federation
 
 CONSENT = ("--consent", NOTICE, "--by", "staff-7")
+LOOK = ("lookup", "--purpose", "sale")
 NEWCOMERS = ("newcomer-a", "newcomer-b", "newcomer-c")
 SENTENCES = {
     scheme.name: dict(zip(scheme.bands, scheme.allows, strict=True))
@@ -76,15 +77,13 @@ class Town:
 
     def ask(self, outlet: str, email: str, *more: str, code: int = 0) -> dict[str, Any]:
         """A look-up by the outlet's own command."""
-        done = self.network.at_outlet(outlet, "lookup", "--email", email, "--json", *more)
+        done = self.network.at_outlet(outlet, *LOOK, "--email", email, "--json", *more)
         assert done.code == code, done.words
         return dict(json.loads(done.out))
 
     def refused(self, home: Path, email: str, *more: str) -> str:
         """What a look-up says that ends with an error."""
-        done = self.network.command(
-            "escapement-outlet", "lookup", "--email", email, *more, home=home
-        )
+        done = self.network.command("escapement-outlet", *LOOK, "--email", email, *more, home=home)
         assert done.code == 1, done.words
         assert done.out == ""
         return done.words
@@ -245,7 +244,7 @@ def test_a_forged_book_a_damaged_one_and_a_stale_one_are_refused(
     assert "expected one not older than 30 days; show no bands" in said
 
     place.write_bytes(genuine)
-    done = town.network.command("escapement-outlet", "lookup", "--email", email, home=home)
+    done = town.network.command("escapement-outlet", *LOOK, "--email", email, home=home)
     assert done.code == 0
     assert "known" in done.words
 
@@ -264,7 +263,7 @@ def test_the_desks_socket_answers_as_the_command_does_and_is_its_owners_only(tow
         stub = outlets_pb2_grpc.DeskStub(channel)
 
         def ask(email: str, **more: str) -> dict[str, Any]:
-            request = outlets_pb2.LookupRequest(email=email, **more)
+            request = outlets_pb2.LookupRequest(email=email, by="staff-7", purpose="sale", **more)
             found = stub.Lookup(request, wait_for_ready=True, timeout=30)
             bands = [{"score": b.score, "band": b.band, "allows": b.allows} for b in found.bands]
             return {"status": found.status, "as_of": found.as_of, "bands": bands}
@@ -275,11 +274,11 @@ def test_the_desks_socket_answers_as_the_command_does_and_is_its_owners_only(tow
             return said
 
         assert ask(who.email) == commanded(who.elsewhere, who.email, code=2)
-        agreed = ask(who.email, consent_notice=NOTICE, consent_by="staff-7")
+        agreed = ask(who.email, consent_notice=NOTICE)
         assert agreed["status"] == "known"
         assert agreed == ask(who.email) == commanded(who.elsewhere, who.email)
         assert agreed == commanded(who.met[0], who.email)
-        stranger = ask("desk@x.example", consent_notice=NOTICE, consent_by="staff-7")
+        stranger = ask("desk@x.example", consent_notice=NOTICE)
         assert stranger == commanded(who.elsewhere, "desk@x.example")
         with pytest.raises(grpc.RpcError) as caught:
             ask("no address")
@@ -357,7 +356,7 @@ def test_a_thousand_guessed_phones_stop_at_the_quota_and_alert_both_holders(town
         assert status["alerts"][0]["quota"] == quota
     services.close()
     known = address_of(NEWCOMERS[1])
-    late = town.network.at_outlet("O4", "lookup", "--email", known, *CONSENT)
+    late = town.network.at_outlet("O4", *LOOK, "--email", known, *CONSENT)
     assert late.code == 7  # nobody new today
     assert f"O4: its quota of {quota} evaluations a day is reached" in late.words
     assert town.ask("O1", known)["status"] == "known"  # and nobody else is held up

@@ -27,7 +27,7 @@ from privacy.keyring import Keyring
 from privacy.units import Purpose, Unit
 from sandbox.local_grid import LocalGrid
 from sandbox.network import Shelf
-from sandbox.processes import address_of
+from sandbox.processes import JOIN_SECONDS, address_of
 from server.hq.banding import Banding
 from server.hq.directory import Registry
 from server.hq.due import Tonight
@@ -398,6 +398,7 @@ def test_a_failing_outlet_sends_its_errors_type_only_and_the_night_goes_on(
     sums = [step for step in failed if step.purpose is not Purpose.POINTS]
     assert all(step.outlets == 3 for step in sums)  # of points, its last answer may count
     assert all(step.outlets == 4 for step in report.steps if step not in failed)
+    assert network.running["O2 nightly"].wait(timeout=60) == 1
     network.stop()
     for file in (network.folder / "hq").rglob("*"):
         assert not file.is_file() or b"9123 4567" not in file.read_bytes()
@@ -475,18 +476,23 @@ def wait_for_file(file: Path) -> None:
         time.sleep(0.02)
 
 
-def test_an_outlet_that_cannot_read_its_ledger_says_so_after_goodnight(
+def test_an_outlet_that_cannot_read_its_ledger_says_so_and_joins_no_night(
     enrol: Callable[..., Forked],
 ) -> None:
     network = enrol(4)
     (network.outlet("O2") / "ledger.parquet").write_bytes(b"not parquet")
+    settings = network.folder / "hq" / "hq.toml"
+    waits = f"join_seconds = {JOIN_SECONDS}"
+    assert waits in settings.read_text()
+    settings.write_text(settings.read_text().replace(waits, "join_seconds = 10.0"))
     hq = start_night(network)
     assert hq.wait(timeout=120) == 0
-    assert network.running["O2 nightly"].wait(timeout=30) == 1
-    assert network.running["O1 nightly"].wait(timeout=30) == 0
+    assert network.running["O2 nightly"].wait(timeout=60) == 1
+    assert network.running["O1 nightly"].wait(timeout=60) == 0
     assert network.read_night("n1").cohort == ("O1", "O3", "O4")
     log = (network.outlet("O2") / "nightly.log").read_text()
-    assert "error: ledger.parquet: not readable as Parquet or CSV" in " ".join(log.split())
+    assert "the night failed: ledger.parquet: not readable as Parquet" in log
+    assert "introduced: " in log
 
 
 def test_serve_runs_a_night_when_it_is_time_and_stops_when_told(

@@ -49,6 +49,7 @@ POLICY = read_policy(None)
 PHONES = {name: f"+65812346{i:02d}" for i, name in enumerate("abcdefgh")}
 EMAIL = "e@example.com"
 """Of customer e, who has no usable phone."""
+LOOK = ("lookup", "--purpose", "sale")
 SETTINGS = """\
 ledger = "ledger.csv"
 clients = "clients.csv"
@@ -447,14 +448,16 @@ def test_without_an_interest_list_the_ledger_tells_and_an_answer_closes(boutique
         "a,O,2026-01-01,interest,0,0,w1,R1\n"
         "b,O,2026-01-02,interest,0,0,w2,R1\n"
         "c,O,2026-01-03,interest,0,0,w3,R1\n"
-        "e,O,2026-01-03,interest,0,0,,R1\n"
+        "e,O,2026-01-03,interest,0,0,w4,R1\n"
         "f,O,2026-01-03,interest,0,0,w5,R2\n"
         "b,O,2026-01-05,purchase,9,9,p1,R1\n"
         "c,O,2026-01-05,declined,0,0,w3,\n"
-        "f,O,2026-01-05,service,0,0,,\n",
+        "f,O,2026-01-05,service,0,0,w6,\n",
     )
     assert order_of(boutique.allocate()) == "bea"
-    boutique.write("ledger.csv", "customer_id,reference,purchased_at\na,R1,2026-01-01\n")
+    boutique.write(
+        "ledger.csv", "customer_id,reference,purchased_at,price,is_return\na,R1,2026-01-01,9,0\n"
+    )
     code, said = boutique.run("allocate", "--reference", "R1", "--pieces", "1")
     assert code == 1
     assert "ledger.csv, column kind: missing; add it, or set `interests`" in said
@@ -674,7 +677,7 @@ def test_what_cannot_be_proposed_is_said_clearly_and_nothing_is_kept(boutique: B
 def allowed(boutique: Boutique, name: str, reference: str = "R1") -> tuple[str, str]:
     """The decision on one customer, and the tier, as `lookup --reference` has them."""
     who = ("--email", EMAIL) if name == "e" else ("--phone", PHONES[name])
-    code, said = boutique.run("lookup", *who, "--reference", reference, "--json")
+    code, said = boutique.run(*LOOK, *who, "--reference", reference, "--json")
     assert code == 0, said
     found = json.loads(said)["allocation"]
     assert found["reference"] == reference
@@ -698,19 +701,19 @@ def test_who_has_no_band_is_decided_as_a_newcomer_at_a_look_up(boutique: Boutiqu
 
 
 def test_a_look_up_without_consent_decides_as_for_a_newcomer(boutique: Boutique) -> None:
-    code, said = boutique.run("lookup", "--phone", "+65 8000 0000", "--reference", "R1", "--json")
+    code, said = boutique.run(*LOOK, "--phone", "+65 8000 0000", "--reference", "R1", "--json")
     assert code == 2
     assert json.loads(said)["allocation"]["decision"] == "manager decides"
     assert json.loads(said)["bands"] == []
 
 
 def test_a_look_up_for_a_reference_in_no_tier_says_what_to_do(boutique: Boutique) -> None:
-    code, said = boutique.run("lookup", "--phone", PHONES["b"], "--reference", "R9")
+    code, said = boutique.run(*LOOK, "--phone", PHONES["b"], "--reference", "R9")
     assert code == 1
     assert "reference R9: in no tier of references.csv; add a row with its tier there" in said
 
 
 def test_a_look_up_in_words_ends_with_what_may_be_said(boutique: Boutique) -> None:
-    code, said = boutique.run("lookup", "--phone", PHONES["b"], "--reference", "R1")
+    code, said = boutique.run(*LOOK, "--phone", PHONES["b"], "--reference", "R1")
     assert code == 0
     assert "R1 (allocation): offer. To say: " in said

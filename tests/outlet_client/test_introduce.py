@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING
 
 import grpc
 import numpy as np
-import polars as pl
 import pytest
 from typing_extensions import override
 
-from features.errors import LedgerError
 from outlet_client.errors import QuotaSpent, ServiceRefused, ServiceUnreachable
-from outlet_client.introduce import client_book, introduce
+from outlet_client.introduce import introduce
 from outlet_client.people import People, State
 from outlet_client.services import HQ, OFFICE, Services
 from outlet_client.settings import OutletFile
@@ -463,33 +461,3 @@ def test_a_directory_of_another_digest_is_refused(network: FakeNetwork) -> None:
     with pytest.raises(ServiceRefused, match="none of this digest"):
         network.services.directory("cd" * 32)
     assert network.services.book() is None
-
-
-def test_a_client_book_gives_customers_of_one_phone_one_key(tmp_path: Path) -> None:
-    people = People("sqlite://", b"s" * 32)
-    rows = {
-        "customer_id": ["a", "b", "c", "d", "a"],
-        "phone": ["8123 4567", "+65 81234567", None, "12", "+6591234567"],
-        "email": [None, "b@example.com", "C@example.com", "", None],
-    }
-    pl.DataFrame(rows).write_parquet(tmp_path / "clients.parquet")
-    settings = OutletFile(ledger=tmp_path / "none.csv", clients=tmp_path / "clients.parquet")
-    book = client_book(settings, people)
-    keys = dict(book.customers.iter_rows())
-    assert list(keys) == ["a", "b", "c"]
-    assert keys["a"] == keys["b"] == people.local_key("tel:+6581234567")
-    assert book.identifiers[keys["c"]] == "mailto:c@example.com"
-    assert book.left_out == 1
-    assert "8123" not in repr(book)
-
-
-def test_a_ledger_with_phone_and_email_is_a_client_book_and_one_without_is_not(
-    tmp_path: Path,
-) -> None:
-    people = People("sqlite://", b"s" * 32)
-    ledger = tmp_path / "ledger.csv"
-    ledger.write_text("customer_id,price,phone,email\na,1,81234567,\na,2,81234567,\n")
-    assert len(client_book(OutletFile(ledger=ledger), people).customers) == 1
-    ledger.write_text("customer_id,price,phone\na,1,81234567\n")
-    with pytest.raises(LedgerError, match="email: missing"):
-        client_book(OutletFile(ledger=ledger), people)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import sqlite3
 import stat
 import threading
+import time
+from contextlib import closing
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
 import grpc
 import numpy as np
 import pytest
+from sqlalchemy.exc import SQLAlchemyError
 from typer.testing import CliRunner
 
 from features.bands import SCHEMES, pack
@@ -21,6 +25,10 @@ from outlet_client.errors import BookMissing, NoIdentifier
 from outlet_client.lookup import Answer, Band, LookUp, Status
 from outlet_client.main import app
 from outlet_client.people import People, State
+from outlet_client.rights.asked import MOST_CHARACTERS, Asked, NotAsked, Purpose, user
+from outlet_client.rights.log import KEEP_DAYS, Entry, entries, purge_lookups
+from outlet_client.rights.requests import RequestKind, Taking, answer, receive
+from outlet_client.rights.tables import RIGHTS_FILE, rights_of
 from outlet_client.settings import OutletFile
 from privacy.books import Book, BookRefused, Kind, sign_book
 from privacy.directory import Directory
@@ -43,6 +51,7 @@ __all__ = ["network"]
 
 NOW = dt.datetime(2026, 3, 2, 9, tzinfo=dt.UTC)
 ANNA, BEN, NEWCOMER, UNKNOWN = PHONES[:4]
+ASKED = Asked("mei", Purpose.SALE)
 
 
 class Shop:
@@ -70,6 +79,17 @@ class Shop:
     def key(self, phone: str) -> str:
         return self.people.local_key(f"tel:{phone}")
 
+    def log(self, phone: str, days: int = KEEP_DAYS) -> list[tuple[str, str, str]]:
+        """Who looked this customer up, why, and what came of it."""
+        with rights_of(self.home) as connection:
+            found = entries(connection, [self.key(phone)], self.now - dt.timedelta(days=days))
+        return [(one.asked.by, one.asked.purpose.value, one.outcome) for one in found]
+
+    def dispute(self, phone: str) -> int:
+        taking = Taking(self.now.date(), 30, "mei", "I never resold it")
+        with rights_of(self.home) as connection:
+            return receive(connection, RequestKind.DISPUTE, self.key(phone), taking)
+
     def book(self, version: int = 1, **changes: object) -> Book:
         """Ben is eligible, Anna has priority, in the directory's order."""
         bands = {
@@ -96,7 +116,7 @@ class Shop:
 
     def first_time(self, phone: str) -> Answer:
         services, pinned = self.network.services, self.network.pinned
-        return self.look.first_time(phone, None, "2026-03", "mei", services, pinned)
+        return self.look.first_time(phone, None, "2026-03", services, pinned, ASKED)
 
 
 @pytest.fixture
@@ -106,11 +126,13 @@ def shop(network: FakeNetwork, tmp_path: Path) -> Shop:
     return made
 
 
+LOOK = ("lookup", "--purpose", "sale")
+SETTINGS = 'ledger = "ledger.csv"\nclients = "clients.csv"\nregion = "SG"\n'
 PRIORITY = next(iter(SCHEMES.values())).sentence("priority")
 
 
 def test_a_known_customer_has_bands_and_what_they_allow(shop: Shop) -> None:
-    answer = shop.look.look_up("8123 4500", None)
+    answer = shop.look.look_up("8123 4500", None, ASKED)
     assert answer.status is Status.KNOWN
     assert answer.as_of == "2026-03-01"
     assert answer.bands[0] == Band("eligibility", "priority", PRIORITY)
@@ -124,10 +146,10 @@ def test_an_answer_has_no_place_for_points_outlets_history_or_counts() -> None:
 
 
 def test_who_never_consented_here_is_not_looked_up(shop: Shop, network: FakeNetwork) -> None:
-    assert shop.look.look_up(BEN, None) == Answer(Status.CONSENT_NEEDED)
+    assert shop.look.look_up(BEN, None, ASKED) == Answer(Status.CONSENT_NEEDED)
     assert network.at_hq.asked == []
     with pytest.raises(NoIdentifier) as caught:
-        shop.look.look_up("12", "nobody")
+        shop.look.look_up("12", "nobody", ASKED)
     assert "nobody" not in str(caught.value)
 
 
@@ -141,7 +163,7 @@ def test_a_newcomer_who_is_known_elsewhere_has_bands_at_once_for_one_evaluation(
     person = shop.people.person(shop.key(BEN))
     assert person is not None
     assert person.state is State.EVALUATED
-    assert shop.look.look_up(BEN, None) == answer
+    assert shop.look.look_up(BEN, None, ASKED) == answer
     assert shop.first_time(BEN) == answer
     assert network.at_hq.asked == [1]
     assert shop.people.consents().filter(key=shop.key(BEN))["notice"].to_list() == ["2026-03"]
@@ -149,30 +171,30 @@ def test_a_newcomer_who_is_known_elsewhere_has_bands_at_once_for_one_evaluation(
 
 def test_somebody_whom_nobody_registered_is_not_in_the_network(shop: Shop) -> None:
     assert shop.first_time(UNKNOWN) == Answer(Status.NOT_IN_NETWORK)
-    assert shop.look.look_up(UNKNOWN, None) == Answer(Status.NOT_IN_NETWORK)
+    assert shop.look.look_up(UNKNOWN, None, ASKED) == Answer(Status.NOT_IN_NETWORK)
 
 
 def test_a_consent_without_a_token_yet_is_not_in_the_network(shop: Shop) -> None:
     shop.people.record_consent(shop.key(NEWCOMER), "n", "mei", NOW)
-    assert shop.look.look_up(NEWCOMER, None) == Answer(Status.NOT_IN_NETWORK)
+    assert shop.look.look_up(NEWCOMER, None, ASKED) == Answer(Status.NOT_IN_NETWORK)
 
 
 def test_the_withdrawn_and_the_buried_have_no_bands_until_a_new_consent(shop: Shop) -> None:
     shop.people.withdraw(shop.key(ANNA))
-    assert shop.look.look_up(ANNA, None) == Answer(Status.NOT_IN_NETWORK)
+    assert shop.look.look_up(ANNA, None, ASKED) == Answer(Status.NOT_IN_NETWORK)
     shop.first_time(BEN)
     shop.people.submission(2, 4, bytes.fromhex(shop.network.hq_card.sealing_key))
     shop.people.submitted(2)
     del shop.network.slots[shop.network.token(f"tel:{BEN}").raw]
     shop.people.follow(shop.network.publish(2))
-    assert shop.look.look_up(BEN, None) != Answer(Status.CONSENT_NEEDED)  # sent once more
+    assert shop.look.look_up(BEN, None, ASKED) != Answer(Status.CONSENT_NEEDED)  # sent once more
     shop.people.submission(3, 4, bytes.fromhex(shop.network.hq_card.sealing_key))
     shop.people.submitted(3)
     shop.people.follow(shop.network.publish(3))
     person = shop.people.person(shop.key(BEN))
     assert person is not None
     assert person.state is State.BURIED
-    assert shop.look.look_up(BEN, None) == Answer(Status.NOT_IN_NETWORK)
+    assert shop.look.look_up(BEN, None, ASKED) == Answer(Status.NOT_IN_NETWORK)
     shop.now += dt.timedelta(hours=1)
     assert shop.first_time(BEN).status is Status.KNOWN  # the old book still has the entry
 
@@ -181,8 +203,8 @@ def test_another_key_holder_is_noticed_at_a_first_time(shop: Shop, network: Fake
     pinned = network.pinned
     network.at_office.share = TokenShare.generate()
     with pytest.raises(TokenRefused, match="pinned total"):
-        shop.look.first_time(BEN, None, "n", "mei", network.services, pinned)
-    assert shop.look.look_up(BEN, None) == Answer(Status.NOT_IN_NETWORK)
+        shop.look.first_time(BEN, None, "n", network.services, pinned, ASKED)
+    assert shop.look.look_up(BEN, None, ASKED) == Answer(Status.NOT_IN_NETWORK)
 
 
 def refused_books(shop: Shop) -> Iterator[tuple[bytes, str]]:
@@ -201,31 +223,31 @@ def refused_books(shop: Shop) -> Iterator[tuple[bytes, str]]:
 def test_a_stale_forged_older_or_foreign_book_is_refused_and_the_good_one_stays(
     shop: Shop,
 ) -> None:
-    good = shop.look.look_up(ANNA, None)
+    good = shop.look.look_up(ANNA, None, ASKED)
     files = {file.name: file.read_bytes() for file in shop.home.glob("*.bin")}
     for data, reason in refused_books(shop):
         with pytest.raises(BookRefused, match=reason):
             shop.store(data)
         assert {file.name: file.read_bytes() for file in shop.home.glob("*.bin")} == files
-        assert shop.another().look_up(ANNA, None) == good
+        assert shop.another().look_up(ANNA, None, ASKED) == good
     assert not shop.store(shop.signed(shop.book()))  # the same one is nothing new
 
 
 def test_a_newer_book_is_used_at_once_with_its_own_directory(
     shop: Shop, network: FakeNetwork
 ) -> None:
-    assert shop.look.look_up(ANNA, None).bands[0].band == "priority"
+    assert shop.look.look_up(ANNA, None, ASKED).bands[0].band == "priority"
     network.slots = dict(reversed(network.slots.items()))  # Anna's slot is another one now
     shop.directory = network.publish(2)
     assert shop.store(shop.signed(shop.book(2)))
-    assert shop.look.look_up(ANNA, None).bands[0].band == "eligible"
+    assert shop.look.look_up(ANNA, None, ASKED).bands[0].band == "eligible"
     assert len(list(shop.home.glob("directory-*.bin"))) == 1
 
 
 def test_a_kill_between_directory_and_book_leaves_the_old_pair(
     shop: Shop, network: FakeNetwork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    good = shop.look.look_up(ANNA, None)
+    good = shop.look.look_up(ANNA, None, ASKED)
     shop.directory = network.publish(2)
     data = shop.signed(shop.book(2))
     written: list[str] = []
@@ -240,7 +262,7 @@ def test_a_kill_between_directory_and_book_leaves_the_old_pair(
         patched.setattr("outlet_client.bookshelf.write_private", write_once)
         with pytest.raises(KeyboardInterrupt):
             shop.store(data)
-    assert shop.another().look_up(ANNA, None) == good
+    assert shop.another().look_up(ANNA, None, ASKED) == good
     assert shop.store(data)
     assert len(list(shop.home.glob("directory-*.bin"))) == 1
 
@@ -255,39 +277,39 @@ def test_a_book_of_an_earlier_night_comes_with_its_own_directory(
     fetch = (shop.home, network.services, tonight, shop.hq_key, NOW, 30)
     assert fetch_book(*fetch)
     assert not fetch_book(*fetch)
-    assert shop.look.look_up(ANNA, None).bands[0].band == "priority"
+    assert shop.look.look_up(ANNA, None, ASKED).bands[0].band == "priority"
     network.library.latest = None
     assert not fetch_book(*fetch)
 
 
 def test_a_book_that_grew_too_old_or_is_not_there_is_said_to_be(shop: Shop) -> None:
-    shop.look.look_up(ANNA, None)
+    shop.look.look_up(ANNA, None, ASKED)
     shop.now += dt.timedelta(days=31)
     with pytest.raises(BookMissing, match="made 2026-03-02, expected one not older than 30 days"):
-        shop.look.look_up(ANNA, None)
-    assert shop.look.look_up(UNKNOWN, None).status is Status.CONSENT_NEEDED
+        shop.look.look_up(ANNA, None, ASKED)
+    assert shop.look.look_up(UNKNOWN, None, ASKED).status is Status.CONSENT_NEEDED
     (shop.home / "book.bin").unlink()
     with pytest.raises(BookMissing, match="none yet"):
-        shop.look.look_up(ANNA, None)
+        shop.look.look_up(ANNA, None, ASKED)
 
 
 def test_a_lost_or_exchanged_directory_is_noticed(shop: Shop) -> None:
     [place] = shop.home.glob("directory-*.bin")
     place.write_bytes(shop.network.publish(9).encode())
     with pytest.raises(BookRefused, match="the directory on disk is another"):
-        shop.look.look_up(ANNA, None)
+        shop.look.look_up(ANNA, None, ASKED)
     place.unlink()
     with pytest.raises(BookMissing, match="its directory is missing"):
-        shop.look.look_up(ANNA, None)
+        shop.look.look_up(ANNA, None, ASKED)
 
 
 def test_a_damaged_book_is_noticed_and_any_good_one_replaces_it(shop: Shop) -> None:
     place = shop.home / "book.bin"
     place.write_bytes(place.read_bytes()[:-1] + b"?")
     with pytest.raises(BookRefused, match="not signed"):
-        shop.look.look_up(ANNA, None)
+        shop.look.look_up(ANNA, None, ASKED)
     assert shop.store(shop.signed(shop.book()))
-    assert shop.look.look_up(ANNA, None).status is Status.KNOWN
+    assert shop.look.look_up(ANNA, None, ASKED).status is Status.KNOWN
 
 
 def test_the_desk_answers_on_a_socket_for_its_owner_only(shop: Shop) -> None:
@@ -297,18 +319,149 @@ def test_the_desk_answers_on_a_socket_for_its_owner_only(shop: Shop) -> None:
     assert stat.S_IMODE(socket.stat().st_mode) & 0o077 == 0
     with grpc.insecure_channel(f"unix:{socket}") as channel:
         desk = outlets_pb2_grpc.DeskStub(channel)
-        known = desk.Lookup(outlets_pb2.LookupRequest(phone=ANNA))
+        who = {"by": "mei", "purpose": "sale"}
+        known = desk.Lookup(outlets_pb2.LookupRequest(phone=ANNA, **who))
         assert (known.status, known.as_of) == ("known", "2026-03-01")
         assert known.bands[0].allows == PRIORITY
-        assert desk.Lookup(outlets_pb2.LookupRequest(phone=BEN)).status == "consent needed"
-        consent = outlets_pb2.LookupRequest(phone=BEN, consent_notice="n", consent_by="mei")
+        asked = outlets_pb2.LookupRequest(phone=BEN, by="mei", purpose="service")
+        assert desk.Lookup(asked).status == "consent needed"
+        consent = outlets_pb2.LookupRequest(phone=BEN, consent_notice="n", **who)
         assert desk.Lookup(consent).bands[0].band == "eligible"
         with pytest.raises(grpc.RpcError) as caught:
-            desk.Lookup(outlets_pb2.LookupRequest(email="nobody"))
+            desk.Lookup(outlets_pb2.LookupRequest(email="nobody", **who))
         refusal = read_refusal(caught.value)
         assert refusal is not None
         assert refusal.type == "NoIdentifier"
+        for missing in ({"by": "mei"}, {"purpose": "sale"}, {"by": "mei", "purpose": "fun"}):
+            with pytest.raises(grpc.RpcError) as caught:
+                desk.Lookup(outlets_pb2.LookupRequest(phone=ANNA, **missing))
+            refusal = read_refusal(caught.value)
+            assert refusal is not None
+            assert refusal.type == "NotAsked"
     server.stop(None).wait()
+    assert shop.log(ANNA) == [("mei", "sale", "known")]
+    assert shop.log(BEN) == [("mei", "service", "consent needed"), ("mei", "sale", "known")]
+    consents = shop.people.consents().filter(key=shop.key(BEN))
+    assert consents["recorded_by"].to_list() == ["mei"]
+
+
+# --- the log --------------------------------------------------------------------------------------
+
+
+def test_every_look_up_is_in_the_log_whatever_came_of_it(shop: Shop) -> None:
+    shop.look.look_up(ANNA, None, ASKED)
+    shop.look.look_up(BEN, None, Asked("noor", Purpose.SERVICE))
+    (shop.home / "book.bin").unlink()
+    with pytest.raises(BookMissing):
+        shop.look.look_up(ANNA, None, Asked("noor", Purpose.CUSTOMER))
+    assert shop.log(ANNA) == [("mei", "sale", "known"), ("noor", "customer", "BookMissing")]
+    assert shop.log(BEN) == [("noor", "service", "consent needed")]
+
+
+def test_a_first_time_that_no_holder_answers_is_in_the_log_too(
+    shop: Shop, network: FakeNetwork
+) -> None:
+    pinned = network.pinned
+    network.at_office.share = TokenShare.generate()
+    with pytest.raises(TokenRefused):
+        shop.look.first_time(BEN, None, "n", network.services, pinned, ASKED)
+    assert shop.log(BEN) == [("mei", "sale", "TokenRefused")]
+
+
+def test_where_the_log_cannot_be_written_there_is_no_answer(shop: Shop) -> None:
+    shop.look.look_up(ANNA, None, ASKED)
+    with closing(sqlite3.connect(shop.home / RIGHTS_FILE)) as store:
+        store.execute(
+            "CREATE TRIGGER full BEFORE INSERT ON look_ups BEGIN SELECT RAISE(ABORT, 'full'); END"
+        )
+        store.commit()
+    with pytest.raises(SQLAlchemyError):
+        shop.look.look_up(ANNA, None, ASKED)
+    assert shop.log(ANNA) == [("mei", "sale", "known")]
+
+
+def test_a_look_up_waits_for_no_night_that_writes_the_outlets_database(shop: Shop) -> None:
+    with closing(sqlite3.connect(shop.home / "outlet.db", isolation_level=None)) as night:
+        night.execute("BEGIN IMMEDIATE")
+        began = time.monotonic()
+        assert shop.another().look_up(ANNA, None, ASKED).status is Status.KNOWN
+        assert time.monotonic() - began < 5
+
+
+def test_several_people_are_looked_up_at_once_with_one_entry_each(shop: Shop) -> None:
+    asked = Asked("mei", Purpose.ALLOCATION)
+    keys = [shop.key(phone) for phone in (ANNA, BEN, ANNA)]
+    found = shop.look.look_up_keys(keys, asked)
+    assert list(found) == [shop.key(ANNA), shop.key(BEN)]
+    assert found[shop.key(ANNA)] == shop.look.look_up(ANNA, None, ASKED)
+    assert shop.log(ANNA) == [("mei", "allocation", "known"), ("mei", "sale", "known")]
+    assert shop.log(BEN) == [("mei", "allocation", "consent needed")]
+
+
+def test_entries_go_after_a_year_and_their_numbers_are_never_used_again(shop: Shop) -> None:
+    shop.look.look_up(BEN, None, ASKED)
+    shop.now += dt.timedelta(days=KEEP_DAYS + 1)
+    shop.look.look_up(BEN, None, ASKED)
+    before = shop.now - dt.timedelta(days=KEEP_DAYS)
+    assert purge_lookups(shop.home, before) == 1
+    assert purge_lookups(shop.home, before) == 0
+    assert purge_lookups(shop.home, shop.now + dt.timedelta(days=1)) == 1
+    shop.look.look_up(BEN, None, ASKED)
+    with rights_of(shop.home) as connection:
+        [entry] = entries(connection, [shop.key(BEN)], NOW)
+    assert entry == Entry(3, shop.now, ASKED, "consent needed")
+
+
+def test_where_nothing_was_asked_there_is_no_log_and_nothing_to_purge(tmp_path: Path) -> None:
+    assert purge_lookups(tmp_path, NOW) == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_log_holds_no_phone_and_its_file_names_nobody(shop: Shop) -> None:
+    shop.look.look_up(ANNA, "anna@x.example", ASKED)
+    shop.look.look_up(None, "ben@x.example", ASKED)
+    data = b"".join(file.read_bytes() for file in shop.home.glob(f"{RIGHTS_FILE}*"))
+    for one in (ANNA, ANNA[3:], "anna@", "ben@"):
+        assert one.encode() not in data
+    assert shop.key(ANNA).encode() in data
+
+
+@pytest.mark.parametrize("by", ["", "  ", "m" * (MOST_CHARACTERS + 1), "me\x00i"])
+def test_nobody_is_asked_about_without_a_name(by: str) -> None:
+    with pytest.raises(NotAsked, match="expected the name"):
+        Asked.of(by, "sale")
+
+
+def test_a_purpose_is_one_of_four_and_a_name_is_the_users_where_none_is_given() -> None:
+    assert Asked.of(None, "customer") == Asked(user(), Purpose.CUSTOMER)
+    assert Asked.of("  Mei   Lin ", "sale") == Asked("Mei Lin", Purpose.SALE)
+    with pytest.raises(NotAsked, match="expected one of sale, allocation, service, customer"):
+        Asked.of("mei", "curious")
+
+
+def test_a_disputed_band_is_under_review_until_somebody_decides(shop: Shop) -> None:
+    good = shop.look.look_up(ANNA, None, ASKED)
+    first, second = shop.dispute(ANNA), shop.dispute(ANNA)
+    assert shop.look.look_up(ANNA, None, ASKED) == Answer(Status.UNDER_REVIEW)
+    for number in (first, second):
+        assert shop.look.look_up(ANNA, None, ASKED) == Answer(Status.UNDER_REVIEW)
+        with rights_of(shop.home) as connection:
+            answer(connection, number, "Noor", "it was another piece", shop.now)
+    assert shop.look.look_up(ANNA, None, ASKED) == good
+    assert [outcome for *_, outcome in shop.log(ANNA)] == [
+        "known", "under review", "under review", "under review", "known"
+    ]  # fmt: skip
+
+
+def test_a_dispute_says_nothing_of_who_never_agreed_or_withdrew(shop: Shop) -> None:
+    shop.dispute(BEN)
+    assert shop.look.look_up(BEN, None, ASKED) == Answer(Status.CONSENT_NEEDED)
+    shop.dispute(ANNA)
+    shop.people.withdraw(shop.key(ANNA))
+    assert shop.look.look_up(ANNA, None, ASKED) == Answer(Status.NOT_IN_NETWORK)
+
+
+# --- threads and commands -------------------------------------------------------------------------
 
 
 def test_many_threads_may_look_up_while_books_change(shop: Shop) -> None:
@@ -316,7 +469,7 @@ def test_many_threads_may_look_up_while_books_change(shop: Shop) -> None:
 
     def ask() -> None:
         for _ in range(30):
-            found.add(shop.look.look_up(ANNA, None).bands[0].band)
+            found.add(shop.look.look_up(ANNA, None, ASKED).bands[0].band)
 
     threads = [threading.Thread(target=ask) for _ in range(4)]
     for thread in threads:
@@ -343,7 +496,7 @@ class Folder:
         for kind in (Party.HQ, Party.OFFICE):
             data = rings[kind].public_file.read_bytes()
             rings[Party.OUTLET].trust(rings[kind].identity().card, data)
-        (self.folder / "escapement.toml").write_text('ledger = "ledger.csv"\nregion = "SG"\n')
+        (self.folder / "escapement.toml").write_text(SETTINGS)
 
     def run(self, *words: str) -> tuple[int, str]:
         done = CliRunner().invoke(app, [*words, "--home", str(self.folder)])
@@ -356,7 +509,7 @@ def folder(tmp_path: Path) -> Folder:
 
 
 def test_the_commands_say_what_happened_and_what_follows(folder: Folder, tmp_path: Path) -> None:
-    code, said = folder.run("lookup", "--phone", ANNA, "--json")
+    code, said = folder.run(*LOOK, "--phone", ANNA, "--json")
     assert code == 2
     assert json.loads(said) == {
         "status": "consent needed",
@@ -364,17 +517,19 @@ def test_the_commands_say_what_happened_and_what_follows(folder: Folder, tmp_pat
         "bands": [],
         "allocation": None,
     }
-    assert folder.run("lookup", "--phone", "12")[0] == 1
-    assert folder.run("lookup", "--phone", ANNA, "--consent", "n")[0] == 6
+    assert folder.run(*LOOK, "--phone", "12")[0] == 1
+    assert folder.run("lookup", "--phone", ANNA)[0] == 2
+    assert folder.run("lookup", "--phone", ANNA, "--purpose", "fun")[0] == 2
+    assert folder.run(*LOOK, "--phone", ANNA, "--by", " ")[0] == 1
     file = tmp_path / "consents.csv"
     file.write_text(
         f"phone,email,notice,recorded_at,recorded_by\n{ANNA},,2026-03,2026-03-01T10:00:00Z,mei\n"
     )
     assert "1 recorded;" in folder.run("consent", "import", str(file))[1]
-    assert folder.run("lookup", "--phone", ANNA) == (0, "not in the network")
+    assert folder.run(*LOOK, "--phone", ANNA) == (0, "not in the network")
     assert "2026-03: 1 standing, 0 ended" in folder.run("consent", "show")[1]
     assert "1 known" in folder.run("status")[1]
-    (folder.folder / "ledger.csv").write_text(f"customer_id,phone,email\na,{ANNA},\n")
+    (folder.folder / "clients.csv").write_text(f"customer_id,phone,email\na,{ANNA},\n")
     assert folder.run("consent", "export", str(tmp_path / "out.csv"))[1].startswith("1 written")
     for _ in range(2):
         code, said = folder.run("withdraw", "--phone", ANNA)
@@ -433,7 +588,7 @@ def test_a_withdrawal_says_whom_it_reaches_and_promises_no_more(folder: Folder) 
 def test_a_first_time_without_a_network_keeps_the_consent_and_says_who_is_missing(
     folder: Folder,
 ) -> None:
-    words = ("lookup", "--phone", ANNA, "--consent", "n", "--by", "mei")
+    words = (*LOOK, "--phone", ANNA, "--consent", "n", "--by", "mei")
     done = CliRunner().invoke(app, [*words, "--home", str(folder.folder)])
     assert done.exit_code == 3
     assert "HQ: UNAVAILABLE" in done.output
@@ -451,5 +606,6 @@ def test_doctor_looks_for_both_services(folder: Folder, monkeypatch: pytest.Monk
 def test_settings_of_the_client_book_are_relative_to_their_file(tmp_path: Path) -> None:
     (tmp_path / "e.toml").write_text('ledger = "l.csv"\nclients = "c.csv"\n')
     read = OutletFile.read(tmp_path / "e.toml")
-    assert read.clients == tmp_path / "c.csv"
+    assert read.clients is not None
+    assert read.clients.source == str(tmp_path / "c.csv")
     assert (read.region, read.evaluations_a_night, read.book_days) == ("SG", 512, 30)

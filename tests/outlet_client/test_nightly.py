@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import json
 import logging
+import time
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -28,14 +30,19 @@ from features.outcomes import Outcome
 from features.points import PointsCode
 from features.scorecard import Scorecard
 from features.snapshot import CutOff, Snapshot
+from outlet_client import nightly as nightly_module
 from outlet_client.consent import Consent
-from outlet_client.errors import QuestionRefused, ServiceRefused
-from outlet_client.nightly import Nightly
+from outlet_client.errors import HqUnreachable, OutletError, QuestionRefused, ServiceRefused
+from outlet_client.event_store import EventStore
+from outlet_client.health import Condition, read_health
+from outlet_client.logs import JsonLines, Unseen
+from outlet_client.night_log import NightLog, Step
+from outlet_client.nightly import Nightly, StepFailed
 from outlet_client.people import People, State
-from outlet_client.purchases import read_events
+from outlet_client.purchases import TooManyBad, read_events
 from outlet_client.services import Services
 from outlet_client.settings import OutletFile, OutletSettings
-from privacy.books import Book, fine_key
+from privacy.books import Book, fine_key, sign_book
 from privacy.books import Kind as BookKind
 from privacy.directory import DirectoryRefused
 from privacy.envelopes import digest
@@ -56,7 +63,7 @@ from tests.outlet_client.test_introduce import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from outlet_client.contribute import Outlet
@@ -64,6 +71,7 @@ if TYPE_CHECKING:
 
 CUT_OFF, AS_OF = "2026-01-31", "2026-02-28"
 LOYAL, LAPSED = Outcome.LOYAL.value, Outcome.LAPSED.value
+SECRET = "+65 8123 4501"  # noqa: S105  (a made-up phone)
 CONSENTED = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 
 # customer, phone, email
@@ -134,6 +142,17 @@ class OneOutlet:
             **changes,
         }
 
+    def anew(self, people: People | None = None, services: Services | None = None) -> Nightly:
+        """A night of its own: it reads settings, ledger and client book again."""
+        self.night.close_answers()
+        found = services or self.network.services
+        self.night = Nightly(self.home, people or self.people, found, refusals=[])
+        return self.night
+
+    def prepare(self, tonight: Mapping[str, str]) -> Outlet:
+        """What another night is ready for."""
+        return self.anew().prepare(tonight)
+
     def slot(self, person: str) -> int:
         token = self.network.token(IDENTIFIERS[person])
         [place] = self.directory.places(np.array([token.fingerprint], dtype=np.uint64)).tolist()
@@ -155,6 +174,7 @@ def write_settings(home: Path, **settings: object) -> None:
         "region": "SG",
         "evaluations_a_night": 16,
         "horizon_days": 60,
+        "keep_days": 36_500,  # these days stay what they are
         **settings,
     }
     lines = [f"{name} = {json.dumps(value)}" for name, value in values.items()]
@@ -214,8 +234,7 @@ def start(folder: Path) -> OneOutlet:
 def one(tmp_path: Path) -> Iterator[OneOutlet]:
     made = start(tmp_path)
     yield made
-    made.network.services.close()
-    made.people.close()
+    made.night.close()
     while SERVERS:
         SERVERS.pop().stop(None)
 
@@ -228,7 +247,7 @@ def names_in(outlet: Outlet, day: str) -> set[int]:
 
 
 def test_only_customers_with_consent_and_a_slot_are_in_features(one: OneOutlet) -> None:
-    outlet = one.night.prepare(one.tonight())
+    outlet = one.prepare(one.tonight())
     counted = {one.slot(person) for person in ("anna", "ben", "away")}
     assert len(counted) == 3
     assert names_in(outlet, CUT_OFF) == names_in(outlet, AS_OF) == counted
@@ -240,17 +259,18 @@ def test_only_customers_with_consent_and_a_slot_are_in_features(one: OneOutlet) 
 
 
 def test_a_customer_whose_home_is_elsewhere_has_points_here_and_no_row(one: OneOutlet) -> None:
-    outlet = one.night.prepare(one.tonight())
+    outlet = one.prepare(one.tonight())
     assert one.slot("away") in names_in(outlet, CUT_OFF)
     assert outlet.home.slots.tolist() == sorted([one.slot("anna"), one.slot("ben")])
     assert len(outlet.home.keys) == len(outlet.home.x) == 2
 
 
 def test_two_customer_ids_of_one_person_are_one_customer(one: OneOutlet) -> None:
-    outlet = one.night.prepare(one.tonight())
+    outlet = one.prepare(one.tonight())
     ben = outlet.home.slots.tolist().index(one.slot("ben"))
     assert (outlet.views[CUT_OFF].slots == one.slot("ben")).sum() == 3
-    read = read_events(OutletFile.read(one.home / "escapement.toml")).events
+    settings = OutletFile.read(one.home / "escapement.toml")
+    read = read_events(one.home, settings, dt.datetime.now(dt.UTC)).attached.events
     events = read.filter(pl.col("customer").is_in(["ben", "ben-again"]))
     merged = events.with_columns(customer=pl.lit("both"))
     cut = CutOff.parse(CUT_OFF)
@@ -269,19 +289,19 @@ def test_two_customer_ids_of_one_person_are_one_customer(one: OneOutlet) -> None
 def test_outcomes_are_judged_over_all_ids_of_a_person(one: OneOutlet) -> None:
     after = [("ben", "2026-02-05", 10.0, "b20"), ("ben-again", "2026-02-06", 10.0, "b21")]
     one.write_ledger(*EVENTS, *after)
-    outlet = one.night.prepare(one.tonight())
+    outlet = one.prepare(one.tonight())
     ben = outlet.home.slots.tolist().index(one.slot("ben"))
     assert (outlet.home.y[LOYAL][ben], outlet.home.y[LAPSED][ben]) == (1, 0)
 
 
 def test_features_see_the_cut_off_and_points_the_day_that_was_asked_for(one: OneOutlet) -> None:
-    first = one.night.prepare(one.tonight())
+    first = one.prepare(one.tonight())
     one.write_ledger(*[event for event in EVENTS if event[1] <= AS_OF], *UNSPOKEN)
-    later = one.night.prepare(one.tonight())
+    later = one.prepare(one.tonight())
     for day in (CUT_OFF, AS_OF):
         assert points_bytes(first, day) == points_bytes(later, day)
     one.write_ledger(*[event for event in EVENTS if event[1] <= CUT_OFF], *UNSPOKEN)
-    earlier = one.night.prepare(one.tonight())
+    earlier = one.prepare(one.tonight())
     assert earlier.home.x.tolist() == first.home.x.tolist()
     assert points_bytes(first, CUT_OFF) == points_bytes(earlier, CUT_OFF)
     assert points_bytes(first, AS_OF) != points_bytes(earlier, AS_OF)
@@ -291,7 +311,7 @@ def test_who_is_not_in_given_outcomes_trains_nothing_and_keeps_points(one: OneOu
     given = pl.DataFrame({"customer_id": ["ben-again", "away"], LOYAL: [1, 1], LAPSED: [0, 0]})
     given.write_csv(one.home / "outcomes.csv")
     write_settings(one.home, outcomes="outcomes.csv")
-    outlet = one.night.prepare(one.tonight())
+    outlet = one.prepare(one.tonight())
     assert outlet.home.slots.tolist() == [one.slot("ben")]
     assert {name: y.tolist() for name, y in outlet.home.y.items()} == {LOYAL: [1], LAPSED: [0]}
     assert one.slot("anna") in names_in(outlet, CUT_OFF)
@@ -300,7 +320,7 @@ def test_who_is_not_in_given_outcomes_trains_nothing_and_keeps_points(one: OneOu
 def test_an_outlet_without_any_listed_customer_answers_with_zeros(one: OneOutlet) -> None:
     for person in ("anna", "ben", "away"):
         one.withdraw(person)
-    outlet = one.night.prepare(one.tonight())
+    outlet = one.prepare(one.tonight())
     for sums in contributions(one, outlet).values():
         assert not sums.any()
 
@@ -308,7 +328,7 @@ def test_an_outlet_without_any_listed_customer_answers_with_zeros(one: OneOutlet
 def test_an_empty_directory_is_a_directory(one: OneOutlet) -> None:
     one.network.slots.clear()
     directory = one.network.publish(0)
-    outlet = one.night.prepare(one.tonight(directory))
+    outlet = one.prepare(one.tonight(directory))
     assert (outlet.slots, len(outlet.home.x)) == (0, 0)
 
 
@@ -383,9 +403,9 @@ def contributions(one: OneOutlet, outlet: Outlet) -> dict[str, np.ndarray]:
 def test_customers_without_consent_or_withdrawn_change_no_byte_of_any_contribution(
     one: OneOutlet,
 ) -> None:
-    whole = contributions(one, one.night.prepare(one.tonight()))
+    whole = contributions(one, one.prepare(one.tonight()))
     one.write_ledger(*EVENTS)
-    less = contributions(one, one.night.prepare(one.tonight()))
+    less = contributions(one, one.prepare(one.tonight()))
     assert {key: sums.tobytes() for key, sums in whole.items()} == {
         key: sums.tobytes() for key, sums in less.items()
     }
@@ -394,18 +414,18 @@ def test_customers_without_consent_or_withdrawn_change_no_byte_of_any_contributi
 
 
 def test_a_withdrawal_takes_the_customer_out_of_the_same_nights_sums(one: OneOutlet) -> None:
-    before = contributions(one, one.night.prepare(one.tonight()))
+    before = contributions(one, one.prepare(one.tonight()))
     one.withdraw("anna")
-    after = contributions(one, one.night.prepare(one.tonight()))
+    after = contributions(one, one.prepare(one.tonight()))
     one.write_ledger(*[event for event in EVENTS if event[0] != "anna"])
-    without = contributions(one, one.night.prepare(one.tonight()))
+    without = contributions(one, one.prepare(one.tonight()))
     for key, sums in after.items():
         assert sums.tobytes() == without[key].tobytes()
         assert sums.tobytes() != before[key].tobytes()
 
 
 def test_calibration_reads_the_entries_of_home_customers_from_hqs_own_book(one: OneOutlet) -> None:
-    outlet = one.night.prepare(one.tonight())
+    outlet = one.prepare(one.tonight())
     entries = entries_of(one)
     found = contributions(one, outlet)[f"{Purpose.CALIBRATION} {CUT_OFF}"]
     home = outlet.home
@@ -437,7 +457,7 @@ def ask(one: OneOutlet, plan: ReleasePlan) -> dict[str, bytes]:
 
 
 def test_an_outlet_is_ready_for_one_directory_and_refuses_plans_of_another(one: OneOutlet) -> None:
-    outlet = one.night.prepare(one.tonight())
+    outlet = one.prepare(one.tonight())
     plan = plan_of(one, Purpose.MOMENTS, MOMENTS_DIMENSION, ROW_CLIP**2)
     one.network.slots[one.network.token("tel:+6598000777").raw] = nonce_of(fresh_secret())
     second = one.network.publish(1)
@@ -445,7 +465,7 @@ def test_an_outlet_is_ready_for_one_directory_and_refuses_plans_of_another(one: 
     with pytest.raises(QuestionRefused, match="directory is not tonight's"):
         outlet.answer(ask(one, replace(plan, directory=second.digest)))
     assert outlet.answer(ask(one, plan)).vector.shape == (MOMENTS_DIMENSION,)
-    anew = one.night.prepare(one.tonight(second))
+    anew = one.prepare(one.tonight(second))
     with pytest.raises(QuestionRefused, match="directory is not tonight's"):
         anew.answer(ask(one, replace(plan, release="r2")))
     with pytest.raises(QuestionRefused, match="another plan of this name"):
@@ -459,9 +479,9 @@ def test_a_directory_of_another_digest_than_roll_call_named_is_refused(one: OneO
     second = one.network.publish(1)
     one.network.library.directories[one.directory.digest] = second.encode()
     with pytest.raises(ServiceRefused, match="digest"):
-        one.night.prepare(one.tonight())
+        one.prepare(one.tonight())
     with pytest.raises(ServiceRefused, match="none of this digest"):
-        one.night.prepare(one.tonight("ab" * 32))
+        one.prepare(one.tonight("ab" * 32))
     assert one.night.directory is None
     assert one.people.counts()[State.LISTED] == 3  # nobody was buried by it
 
@@ -470,7 +490,7 @@ def test_a_directory_of_another_digest_than_roll_call_named_is_refused(one: OneO
 def test_a_malformed_directory_is_refused(one: OneOutlet, data: bytes) -> None:
     one.network.library.directories[digest(data)] = data
     with pytest.raises(DirectoryRefused):
-        one.night.prepare(one.tonight(digest(data)))
+        one.prepare(one.tonight(digest(data)))
 
 
 def test_a_directory_in_which_a_fingerprint_stands_for_two_slots_is_refused(one: OneOutlet) -> None:
@@ -479,13 +499,13 @@ def test_a_directory_in_which_a_fingerprint_stands_for_two_slots_is_refused(one:
     encoded[body : body + 8] = encoded[body + 8 : body + 16]
     one.network.library.directories[digest(bytes(encoded))] = bytes(encoded)
     with pytest.raises(DirectoryRefused, match="two slots"):
-        one.night.prepare(one.tonight(digest(bytes(encoded))))
+        one.prepare(one.tonight(digest(bytes(encoded))))
 
 
 def test_where_no_home_tag_is_ours_nobody_is_at_home_and_points_go_on(one: OneOutlet) -> None:
     stranger = {token: nonce_of(fresh_secret()) for token in one.network.slots}
     one.network.slots.update(stranger)
-    outlet = one.night.prepare(one.tonight(one.network.publish(1)))
+    outlet = one.prepare(one.tonight(one.network.publish(1)))
     assert len(outlet.home.x) == 0
     assert names_in(outlet, CUT_OFF) == {one.slot(person) for person in ("anna", "ben", "away")}
 
@@ -499,23 +519,19 @@ def test_services_that_are_down_do_not_stop_the_night(
     identity = Keyring(one.home, Kind.OUTLET).identity()
     nowhere = replace(one.network.hq_card, service_address="127.0.0.1:9")
     down = Services.connect(identity, nowhere, nowhere, timeout=0.2)
-    night = Nightly(one.home, one.people, down, refusals=[])
+    night = one.anew(services=down)
     with caplog.at_level(logging.WARNING):
         night.introduce()
     assert "new customers wait for tomorrow" in caplog.text
     down.close()
-    outlet = replace_services(night, one.network.services).prepare(one.tonight())
-    assert len(outlet.home.x) == 2
-
-
-def replace_services(night: Nightly, services: Services) -> Nightly:
-    return Nightly(night.home, night.people, services, refusals=night.refusals)
+    night.services = one.network.services
+    assert len(night.prepare(one.tonight()).home.x) == 2
 
 
 def test_a_spent_quota_does_not_stop_the_night(one: OneOutlet) -> None:
     one.network.at_hq.quota = 0
     one.night.introduce()
-    assert len(one.night.prepare(one.tonight()).home.x) == 2
+    assert len(one.prepare(one.tonight()).home.x) == 2
 
 
 def test_a_holder_with_another_key_does_not_stop_the_night_and_the_operator_hears_of_it(
@@ -526,23 +542,30 @@ def test_a_holder_with_another_key_does_not_stop_the_night_and_the_operator_hear
     one.night.introduce()
     assert [type(refusal) for refusal in one.night.refusals] == [TokenRefused]
     assert one.people.counts()[State.KNOWN] == 1  # the late one has no token
-    assert len(one.night.prepare(one.tonight()).home.x) == 2
+    assert len(one.prepare(one.tonight()).home.x) == 2
 
 
-def test_a_missing_client_book_stops_no_introduction_and_is_named_at_roll_call(
+def test_a_missing_client_book_is_named_and_withdrawals_leave_all_the_same(
     one: OneOutlet,
 ) -> None:
     (one.home / "clients.csv").unlink()
-    one.night.introduce()
+    one.withdraw("anna")
+    night = one.anew()
+    night.introduce()
+    [error] = night.refusals
+    assert isinstance(error, LedgerError)
+    assert "no such file" in str(error)
+    assert night.introduced is not None
+    assert night.introduced.withdrawn == 2  # anna, and who withdrew before
     with pytest.raises(LedgerError, match="no such file"):
-        one.night.prepare(one.tonight())
+        night.prepare(one.tonight())
 
 
 def test_an_outcome_that_no_outlet_can_judge_is_refused(one: OneOutlet) -> None:
     with pytest.raises(FeatureError, match="y_flip7"):
-        one.night.prepare(one.tonight(outcomes="y_flip7"))
+        one.prepare(one.tonight(outcomes="y_flip7"))
     with pytest.raises(FeatureError, match="cut-off"):
-        one.night.prepare(one.tonight(cut_off="2026-02-30"))
+        one.prepare(one.tonight(cut_off="2026-02-30"))
 
 
 class Desk(People):
@@ -557,7 +580,7 @@ class Desk(People):
 
 def test_a_withdrawal_while_the_ledger_is_read_does_not_stop_the_night(one: OneOutlet) -> None:
     desk = Desk(f"sqlite:///{one.home / 'outlet.db'}", one.people._secret)
-    outlet = Nightly(one.home, desk, one.network.services, refusals=[]).prepare(one.tonight())
+    outlet = one.anew(desk).prepare(one.tonight())
     assert len(outlet.home.keys) == len(outlet.home.x) == len(outlet.home.slots)
     assert one.slot("ben") in outlet.home.slots.tolist()
     desk.close()
@@ -567,7 +590,135 @@ def test_an_outlet_keeps_the_floors_of_its_file(one: OneOutlet) -> None:
     write_settings(one.home)
     toml = one.home / "escapement.toml"
     toml.write_text(toml.read_text() + "[floors]\nleast_quorum = 7\n")
-    outlet = one.night.prepare(one.tonight())
+    outlet = one.prepare(one.tonight())
     assert outlet.settings == OutletSettings(least_quorum=7)
     with pytest.raises(QuestionRefused, match="least is 7"):
         outlet.answer(ask(one, plan_of(one, Purpose.MOMENTS, MOMENTS_DIMENSION, ROW_CLIP**2)))
+
+
+# --- from step to step ----------------------------------------------------------------------------
+
+
+def run(night: Nightly) -> Exception | None:
+    """Runs all steps where HQ's night cannot be reached, and says how the night ended."""
+    try:
+        nightly_module._run(night)
+    except (OutletError, FeatureError, OSError) as error:
+        return error
+    return None
+
+
+def hurried(one: OneOutlet, **settings: object) -> None:
+    """Nobody listens where HQ's card says; the outlet finds out at once."""
+    write_settings(one.home, join_minutes=0.0001, **settings)
+
+
+def events_of(one: OneOutlet) -> int:
+    with closing(EventStore.open(one.home)) as store:
+        return len(store.rows())
+
+
+def test_without_hq_the_report_and_retention_run_and_the_error_decides(one: OneOutlet) -> None:
+    at = dt.datetime.now(dt.UTC)
+    old = (at.date() - dt.timedelta(days=100)).isoformat()
+    one.write_ledger(("anna", old, 1.0, "b1"), ("anna", at.date().isoformat(), 2.0, "b2"))
+    hurried(one)
+    assert one.anew().take_in().intake.used == 2
+    hurried(one, keep_days=50)
+    error = run(one.anew())
+    assert isinstance(error, HqUnreachable)
+    health = read_health(one.home)
+    assert health is not None
+    assert (health.status, health.step) == (Condition.FAILED, Step.RETENTION)
+    assert health.error == str(error)
+    assert (health.rows, health.quarantined, health.last_complete) == (2, 0, None)
+    assert (one.home / "report.html").exists()
+    assert events_of(one) == 1
+
+
+def test_too_many_bad_rows_join_no_night_and_withdrawals_leave(
+    one: OneOutlet, caplog: pytest.LogCaptureFixture
+) -> None:
+    one.write_ledger(*EVENTS, ("anna", "2026-13-01", 1.0, "b"))
+    hurried(one, most_quarantined=0.1)
+    one.withdraw("anna")
+    night = one.anew()
+    assert isinstance(run(night), TooManyBad)
+    assert night.introduced is not None
+    assert night.introduced.withdrawn == 2
+    assert "no answers tonight" in caplog.text
+    assert "HqUnreachable" not in caplog.text
+    assert "2026-13-01" not in caplog.text
+    health = read_health(one.home)
+    assert health is not None
+    assert (health.rows, health.quarantined) == (len(EVENTS) + 1, 1)
+    assert "escapement-outlet check" in str(health.error)
+
+
+class Broken(Nightly):
+    """A step with a defect."""
+
+    @override
+    def fetch_book(self) -> str | None:
+        raise KeyError(SECRET)
+
+
+def test_a_defect_in_a_step_is_said_by_its_type_and_the_other_steps_go_on(
+    one: OneOutlet, caplog: pytest.LogCaptureFixture
+) -> None:
+    hurried(one)
+    night = Broken(one.home, one.people, one.network.services, [])
+    night.refusals.append(StepFailed("before", "None"))
+    first = run(night)
+    assert isinstance(first, StepFailed)
+    assert first.step == "before"
+    of_book = [error for error in night.refusals if isinstance(error, StepFailed)][-1]
+    assert (of_book.step, "KeyError" in str(of_book)) == ("book", True)
+    lines = [record for record in caplog.records if record.getMessage() == str(of_book)]
+    assert [JsonLines().format(line).count(SECRET) for line in lines] == [0]
+    assert json.loads(JsonLines().format(lines[0]))["where"][-1].endswith(" fetch_book")
+    assert (one.home / "report.html").exists()
+    with closing(NightLog.open(one.home)) as log:
+        assert log.last(1)[0].error == "StepFailed"
+
+
+def test_the_ledger_is_read_once_a_night_and_progress_hears_of_its_rows(one: OneOutlet) -> None:
+    night = one.anew()
+    night.shown = Counted()
+    night.take_in()
+    one.write_ledger(*EVENTS[:1])
+    assert len(night.prepare(one.tonight()).views[CUT_OFF].slots) == 5
+    assert night.shown.count == len(EVENTS) + len(UNSPOKEN)
+
+
+class Counted(Unseen):
+    """Counts rows."""
+
+    count = 0
+
+    @override
+    def rows(self, count: int) -> None:
+        self.count += count
+
+
+def test_events_older_than_the_policy_leave_that_nights_features(one: OneOutlet) -> None:
+    hurried(one)
+    assert len(one.prepare(one.tonight()).views[CUT_OFF].slots) == 5
+    today = dt.datetime.now(dt.UTC).date()
+    hurried(one, keep_days=(today - dt.date(2026, 1, 1)).days)
+    assert len(one.prepare(one.tonight()).views[CUT_OFF].slots) == 3
+
+
+def test_the_book_comes_also_where_no_night_was_joined(one: OneOutlet) -> None:
+    hurried(one)
+    tokens = list(one.network.slots)
+    book = Book.masked(
+        np.zeros((len(tokens), 1), dtype=np.uint8), tokens,
+        kind=BookKind.BAND, release="points", version=1, as_of=AS_OF,
+        made_at=int(time.time()), directory=one.directory.digest,
+    )  # fmt: skip
+    one.network.library.latest = sign_book(book, one.network.hq.signing).encode()
+    assert isinstance(run(one.anew()), HqUnreachable)
+    health = read_health(one.home)
+    assert health is not None
+    assert health.book_as_of == AS_OF

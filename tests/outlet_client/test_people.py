@@ -458,6 +458,19 @@ def test_a_consent_that_is_imported_again_does_not_undo_a_withdrawal(
     assert outlet.state(ANNA) is State.WITHDRAWN
 
 
+def test_consents_from_a_spreadsheet_are_read_as_it_wrote_them(
+    outlet: Outlet, tmp_path: Path
+) -> None:
+    file = tmp_path / "einwilligungen.csv"
+    text = "phone;email;notice;recorded_at;recorded_by\r\n"
+    text += "".join(
+        f"+65 9123 45{n:02d};;Datenschutz für Kunden;2026-03-01;Zoë\r\n" for n in range(20)
+    )
+    file.write_bytes(text.encode("cp1252"))
+    assert import_consents(file, outlet.people, "SG", NOON)[Recorded.NEW] == 20
+    assert set(outlet.people.consents()["recorded_by"]) == {"Zoë"}
+
+
 def test_exported_consents_are_what_can_be_imported(outlet: Outlet, tmp_path: Path) -> None:
     outlet.consents(ANNA)
     outlet.consents(BEN)

@@ -104,7 +104,9 @@ class Boutique:
             keep(answers, KeptScorecards(as_of, cards))
 
     def run(self, *words: str) -> tuple[int, str]:
-        done = CliRunner().invoke(app, ["reasons", *words, "--home", str(self.home)])
+        done = CliRunner().invoke(
+            app, ["reasons", "--purpose", "sale", *words, "--home", str(self.home)]
+        )
         assert not any(one in done.output for one in (ANNA, BEN, STRANGER))
         assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
         return done.exit_code, done.output
@@ -150,7 +152,7 @@ def test_all_that_is_told_adds_up_to_the_score_of_one_person_with_two_entries(
     boutique: Boutique,
 ) -> None:
     """The piece that entry a2 bought and a1 brought in for service is one event."""
-    events = read_events(OutletFile.read(boutique.home / "escapement.toml")).events
+    events = events_of(boutique)
     one = events.with_columns(pl.col("customer").replace({"a1": "anna", "a2": "anna"}))
     last = CutOff(dt.date(2026, 1, 10))
     features = event_features(Snapshot.take(one, last, last.date))
@@ -275,8 +277,13 @@ SLOTS = 2
 CODE = PointsCode.tangent(CARDS, np.eye(DIMENSION))
 
 
+def events_of(boutique: Boutique) -> pl.DataFrame:
+    settings = OutletFile.read(boutique.home / "escapement.toml")
+    return read_events(boutique.home, settings, NOW).attached.events
+
+
 def outlet_of(boutique: Boutique, **floors: Any) -> Outlet:
-    events = read_events(OutletFile.read(boutique.home / "escapement.toml")).events
+    events = events_of(boutique)
     day = CutOff(dt.date(2026, 1, 9))
     features = event_features(Snapshot.take(events, day, day.date))
     nobody = pl.Series([], dtype=pl.String)

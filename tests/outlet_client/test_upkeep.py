@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-import tomllib
+import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +13,8 @@ from typer.testing import CliRunner
 
 from outlet_client import upkeep
 from outlet_client.allocation import DEFAULT_POLICY
-from outlet_client.main import SETTINGS_TEXT, app
+from outlet_client.event_store import EventStore
+from outlet_client.main import app
 from outlet_client.settings import OutletFile
 from privacy.identity import Kind
 from privacy.keyring import Keyring
@@ -71,6 +73,20 @@ def test_doctor_says_which_file_is_wrong_in_its_own_words(home: Path) -> None:
     assert "✗ policy: policy.toml" in said
 
 
+def test_doctor_counts_bad_rows_and_changes_nothing(home: Path) -> None:
+    (home / "ledger.csv").write_text(
+        FILES["ledger.csv"] + "a,o,2026-01-03,x,1,purchase,b,77,R1\n" * 2
+    )
+    before = set(home.iterdir())
+    said = run("doctor", "--home", home)
+    assert "✗ ledger: 2 of 3 rows cannot be used, expected at most 2.0%" in said
+    text = "most_quarantined = 0.7\n" + FILES["escapement.toml"]
+    (home / "escapement.toml").write_text(text)
+    said = run("doctor", "--home", home)
+    assert "✓ ledger: 3 rows, 2026-01-01 to 2026-01-01; 2 of 3 rows cannot be used" in said
+    assert set(home.iterdir()) == before
+
+
 def test_doctor_looks_for_no_file_that_is_not_set(home: Path) -> None:
     (home / "escapement.toml").write_text('ledger = "ledger.csv"\n')
     said = run("doctor", "--home", home)
@@ -86,17 +102,27 @@ def test_an_error_with_square_brackets_is_shown_whole(home: Path) -> None:
     assert "got '[red]', expected one of open" in said
 
 
+def test_a_backup_brings_back_the_events_and_what_is_known_of_them(
+    home: Path, tmp_path: Path
+) -> None:
+    settings, at = OutletFile.read(home / "escapement.toml"), dt.datetime.now(dt.UTC)
+    with closing(EventStore.open(home)) as store:
+        store.take_in(settings, at)
+        events = store.rows()
+    with closing(sqlite3.connect(home / "rights.db")) as rights:
+        rights.execute("CREATE TABLE asked (who)")
+    run("backup", tmp_path / "b.tar.gz", "--home", home)
+    run("restore", tmp_path / "b.tar.gz", "--home", tmp_path / "again")
+    with closing(EventStore.open(tmp_path / "again")) as store:
+        assert len(events) == 1
+        assert store.rows().equals(events)
+        assert store.counts().rows == 1
+    with closing(sqlite3.connect(tmp_path / "again" / "rights.db")) as rights:
+        assert rights.execute("SELECT * FROM asked").fetchall() == []
+    assert (tmp_path / "again" / "events").stat().st_mode & 0o077 == 0
+
+
 def test_a_backup_brings_back_the_policy(home: Path, tmp_path: Path) -> None:
     run("backup", tmp_path / "b.tar.gz", "--home", home)
     run("restore", tmp_path / "b.tar.gz", "--home", tmp_path / "again")
     assert (tmp_path / "again" / "policy.toml").read_text() == FILES["policy.toml"]
-
-
-def test_the_settings_that_enrol_writes_are_valid_also_without_comment_signs(
-    tmp_path: Path,
-) -> None:
-    whole = re.sub(r"^# (?=\w+ =)", "", SETTINGS_TEXT, flags=re.MULTILINE)
-    assert set(tomllib.loads(whole)) >= {"references", "sightings", "interests", "policy"}
-    for text in (SETTINGS_TEXT, whole):
-        (tmp_path / "escapement.toml").write_text(text)
-        assert OutletFile.read(tmp_path / "escapement.toml").book_days == 30

@@ -1,0 +1,232 @@
+"""What a night says while it runs: JSON lines for a log, or progress for a person in a terminal.
+
+Invariant: a line holds what our own programs say and nothing else. A library's message, and the
+text of an exception, may hold a cell of a ledger: of those only the name and the place are written.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import logging
+import sys
+import threading
+import traceback
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from rich.markup import escape
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from typing_extensions import override
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
+    from rich.console import Console
+from rich.progress import TaskID
+
+_LOG = logging.getLogger(__name__)
+
+_OWN = ("outlet_client", "features", "privacy", "server.wire")
+_NIGHT: ContextVar[int | None] = ContextVar("night", default=None)
+_STEP: ContextVar[str | None] = ContextVar("step", default=None)
+
+
+class Shown(Protocol):
+    """Where a night says how far it is."""
+
+    def begin(self, step: str) -> None:
+        """A step begins."""
+
+    def rows(self, count: int) -> None:
+        """So many rows more were read."""
+
+    def failed(self) -> None:
+        """The step failed."""
+
+    def error(self, text: str) -> None:
+        """The night failed, for this reason."""
+
+
+class Unseen:
+    """For nobody to look at."""
+
+    def begin(self, step: str) -> None:
+        """Does nothing."""
+
+    def rows(self, count: int) -> None:
+        """Does nothing."""
+
+    def failed(self) -> None:
+        """Does nothing; the error is in the log."""
+
+    def error(self, text: str) -> None:
+        """Writes a line to the log."""
+        _LOG.error("the night failed: %s", text)
+
+
+def place(night: int | None, step: str | None) -> None:
+    """Says which night and step the lines from here on belong to."""
+    _NIGHT.set(night)
+    _STEP.set(step)
+
+
+@contextmanager
+def shown(console: Console) -> Iterator[Shown]:
+    """Sets logging up for a night: JSON lines on stderr, or progress in a terminal.
+
+    Args:
+        console: On stderr.
+    """
+    try:
+        if not console.is_terminal:
+            handler = logging.StreamHandler(sys.stderr)
+            handler.setFormatter(JsonLines())
+            with _logging_to(handler):
+                yield Unseen()
+            return
+        bar = Progress(
+            SpinnerColumn(finished_text="✓"),
+            TextColumn("{task.description}"),
+            TextColumn("{task.fields[read]}"),
+            TimeElapsedColumn(),
+            console=console,
+        )
+        with bar, _logging_to(_Terminal(console)):
+            steps = _Bar(bar, console)
+            try:
+                yield steps
+            finally:
+                steps.end()
+    finally:
+        place(None, None)
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line: at, level, logger, message, night, step; after an error its type.
+
+    With the type of an error comes where it passed, as file, line and function.
+    """
+
+    @override
+    def format(self, record: logging.LogRecord) -> str:
+        at = dt.datetime.fromtimestamp(record.created, dt.UTC)
+        line: dict[str, object] = {
+            "at": at.isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": message_of(record),
+            "night": _NIGHT.get(),
+            "step": _STEP.get(),
+        }
+        if record.exc_info and record.exc_info[0] is not None:
+            line["error"] = record.exc_info[0].__name__
+            line["where"] = where(record.exc_info[2])
+        return json.dumps(line, ensure_ascii=False)
+
+
+def message_of(record: logging.LogRecord) -> str:
+    """What a line may say: our own words, or where a library said something."""
+    if any(record.name == own or record.name.startswith(f"{own}.") for own in _OWN):
+        return record.getMessage()
+    return f"{Path(record.pathname).name}, line {record.lineno}; what it says is left out"
+
+
+def where(trace: TracebackType | None) -> list[str]:
+    """The lines of code that a traceback passed, without their values: file, line, function."""
+    return [
+        f"{Path(frame.filename).name}:{frame.lineno} {frame.name}"
+        for frame in traceback.extract_tb(trace)
+    ]
+
+
+class _Bar:
+    """Progress in a terminal: one line a step."""
+
+    def __init__(self, bar: Progress, console: Console) -> None:
+        self._bar, self._console = bar, console
+        self._task: TaskID | None = None
+        self._rows = 0
+
+    def begin(self, step: str) -> None:
+        """Ends the last step's line and begins another."""
+        self.end()
+        self._rows = 0
+        self._task = self._bar.add_task(step, total=None, read="")
+
+    def end(self) -> None:
+        """Ends the last step's line."""
+        if self._task is not None:
+            self._bar.update(self._task, total=1, completed=1)
+
+    def rows(self, count: int) -> None:
+        """Counts rows on the step's line."""
+        self._rows += count
+        if self._task is not None:
+            self._bar.update(self._task, read=f"{self._rows:,} rows")
+
+    def failed(self) -> None:
+        """Says so on the step's line."""
+        if self._task is not None:
+            self._bar.update(self._task, read="[red]failed[/]")
+
+    def error(self, text: str) -> None:
+        """Says in red why the night failed."""
+        said = escape(text)
+        self._console.print(f"[bold red]error:[/] {said}", highlight=False, soft_wrap=True)
+
+
+class _Terminal(logging.Handler):
+    """Plain lines above the progress."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+
+    @override
+    def emit(self, record: logging.LogRecord) -> None:
+        at = dt.datetime.fromtimestamp(record.created).astimezone()
+        said = message_of(record)
+        if record.exc_info and record.exc_info[0] is not None:
+            said += f" ({record.exc_info[0].__name__}: {' > '.join(where(record.exc_info[2]))})"
+        self._console.print(
+            f"{at:%H:%M:%S} {record.levelname.lower()} {said}",
+            markup=False, highlight=False, soft_wrap=True,
+        )  # fmt: skip
+
+
+@contextmanager
+def _logging_to(handler: logging.Handler) -> Iterator[None]:
+    """Lets one handler have everything: our own from INFO on, libraries' from WARNING on."""
+    root = logging.getLogger()
+    handlers = root.handlers[:]
+    ours = [logging.getLogger(name) for name in _OWN]
+    levels = {logger: logger.level for logger in (root, *ours)}
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    for logger in ours:
+        logger.setLevel(logging.INFO)
+    flower = logging.getLogger("flwr")
+    flower.handlers.clear()  # it would print its own lines beside ours
+    flower.setLevel(logging.WARNING)
+    logging.captureWarnings(capture=True)
+    hook = threading.excepthook
+    threading.excepthook = _thread_failed
+    try:
+        yield
+    finally:
+        threading.excepthook = hook
+        logging.captureWarnings(capture=False)
+        root.handlers[:] = handlers
+        for logger, level in levels.items():
+            logger.setLevel(level)
+
+
+def _thread_failed(failed: threading.ExceptHookArgs) -> None:
+    """Where a library's thread failed; Python would print the error's text."""
+    if failed.exc_value is not None:
+        error = (failed.exc_type, failed.exc_value, failed.exc_traceback)
+        _LOG.warning("a thread ended with an error", exc_info=error)

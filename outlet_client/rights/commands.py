@@ -1,0 +1,181 @@
+"""`escapement-outlet customer`: what a customer may ask of this outlet, and what was done about it.
+
+Invariant: what is stored names who did it; files that are written are for their owner only; and an
+export holds all that the page shows.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path  # noqa: TC003  (typer reads it in annotations)
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from outlet_client import corrections
+from outlet_client.client_entries import typed_keys
+from outlet_client.commands import HERE, OUT, Home, failing
+from outlet_client.corrections import CorrectionRefused
+from outlet_client.errors import NoIdentifier
+from outlet_client.rights import requests as register
+from outlet_client.rights import told, words
+from outlet_client.rights.asked import Asked, Purpose
+from outlet_client.rights.desk import (
+    By,
+    Email,
+    Json,
+    Phone,
+    desk_of,
+    named_or_user,
+    now,
+    people_of,
+    say,
+)
+from outlet_client.rights.dossier import Dossier, dossier, ledger_rows, take_in
+from outlet_client.rights.page import page
+from outlet_client.rights.request_commands import decide, dispute, receive, requests
+from outlet_client.rights.requests import RequestKind, Taking
+from outlet_client.rights.tables import rights_of
+from outlet_client.rights.whose import whose
+from privacy.keyring import write_private
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Sequence
+
+    import sqlalchemy as sa
+
+customer_app = typer.Typer(
+    no_args_is_help=True, help="What is held of a customer, and what the customer asks for."
+)
+for command in (receive, dispute, decide, requests):
+    customer_app.command()(command)
+
+
+@customer_app.command()
+def show(
+    phone: Phone = None,
+    email: Email = None,
+    by: By = None,
+    html: Annotated[Path | None, typer.Option(help="Write a page for the customer.")] = None,
+    home: Home = HERE,
+    as_json: Json = False,  # noqa: FBT002  (a flag on the command line)
+) -> None:
+    """Shows what is held of a customer, the band with its reasons, and who looked."""
+    with failing():
+        made, days = _dossier(home, phone, email, by)
+        if html is not None:
+            write_private(html, page(made, days).encode())
+            say(f"{html}: for the customer; readable by you only.")
+        elif as_json:
+            OUT.print_json(json.dumps(made.as_dict()))
+        else:
+            for line in told.lines(made):
+                say(line)
+
+
+@customer_app.command()
+def export(
+    file: Path, phone: Phone = None, email: Email = None, by: By = None, home: Home = HERE
+) -> None:
+    """Writes all of it as a JSON file, for the customer to take along."""
+    with failing():
+        made, _ = _dossier(home, phone, email, by)
+        text = json.dumps(made.as_dict(), indent=2, ensure_ascii=False)
+        write_private(file, f"{text}\n".encode())
+        say(f"{file}: for the customer; readable by you only.")
+
+
+@customer_app.command()
+def correct(
+    event: Annotated[str, typer.Argument(help="The event's id, as `show` prints it.")],
+    phone: Phone = None,
+    email: Email = None,
+    values: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="COLUMN=VALUE, such as price=950.00; may be repeated."),
+    ] = None,
+    strike: Annotated[  # noqa: FBT002  (a flag on the command line)
+        bool, typer.Option("--strike", help="It happened to somebody else, or not at all.")
+    ] = False,
+    by: By = None,
+    home: Home = HERE,
+) -> None:
+    """Corrects an event, or strikes it. The ledger itself stays; the next night uses this."""
+    with failing():
+        if bool(values) == strike:
+            raise CorrectionRefused("correction: expected --set, at least once, or --strike")
+        name, at = named_or_user(by), now()
+        with desk_of(home) as desk:
+            take_in(desk, at)
+            who = whose(desk.people, desk.settings, phone, email)
+            rows = ledger_rows(home, who.customers)
+            days = desk.settings.request_days
+        with rights_of(home) as connection:
+            if strike:
+                corrections.strike(connection, rows, event, name, at)
+                said = "struck"
+            else:
+                wanted = dict(_pair(one) for one in values or ())
+                changes = corrections.correct(connection, rows, event, wanted, name, at)
+                said = ", ".join(f"{column}={cell}" for column, cell in changes.items())
+                said = said or "as the ledger has it again"
+            taking = Taking(at.date(), days, name)
+            _settle(
+                connection,
+                RequestKind.CORRECTION,
+                who.keys,
+                f"Event {event} corrected.",
+                taking,
+                at,
+            )
+        say(
+            f"Event {event}: {said}. Features and sums use it from the next night on; the band "
+            "follows with a book that is made after that. Correct it in the till too, if it can be."
+        )
+
+
+@customer_app.command()
+def withdraw(phone: Phone = None, email: Email = None, by: By = None, home: Home = HERE) -> None:
+    """Ends a customer's consent, here and wherever this outlet can tell of it."""
+    with failing(), people_of(home) as (people, settings):
+        name, at = named_or_user(by), now()
+        keys = typed_keys(phone, email, people.local_key, settings.region)
+        if not keys:
+            raise NoIdentifier
+        theirs = list(dict.fromkeys(one for key in keys for one in people.keys_of(key)))
+        found = people.withdraw_all(keys)  # first: whatever follows, this stands
+        say(words.withdrawn(found))
+        if found.state is not None:
+            with rights_of(home) as connection:
+                taking = Taking(at.date(), settings.request_days, name)
+                _settle(connection, RequestKind.WITHDRAWAL, theirs, "Withdrawn.", taking, at)
+
+
+def _settle(
+    connection: sa.Connection,
+    kind: RequestKind,
+    keys: Sequence[str],
+    answer: str,
+    taking: Taking,
+    at: dt.datetime,
+) -> None:
+    """Answers the open requests that this was for; without one, one that is made now."""
+    if not register.answer_all(connection, kind, keys, answer, taking.by, at):
+        number = register.receive(connection, kind, keys[0], taking)
+        register.answer(connection, number, taking.by, answer, at)
+
+
+def _dossier(
+    home: Path, phone: str | None, email: str | None, by: str | None
+) -> tuple[Dossier, int]:
+    asked = Asked.of(by, Purpose.CUSTOMER)
+    with desk_of(home) as desk:
+        return dossier(desk, phone, email, asked, now()), desk.settings.request_days
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise CorrectionRefused("--set: expected COLUMN=VALUE, such as price=950.00")
+    return name.strip(), value.strip()

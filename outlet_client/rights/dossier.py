@@ -1,0 +1,284 @@
+"""What this outlet holds of one customer, put together for that customer.
+
+Invariant: a dossier is of one person, and of nobody who shares something with them; that somebody
+asked for it is in the log, and so in the dossier itself. It holds no phone, e-mail or token.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from features.bands import BandRefused
+from features.ledger import SIGHTINGS
+from outlet_client.allocation_store import AllocationStore
+from outlet_client.client_book import client_book
+from outlet_client.corrections import CELLS, Correction, applied, event_ids, standing
+from outlet_client.errors import BookMissing
+from outlet_client.event_store import EventStore
+from outlet_client.lookup import Status
+from outlet_client.purchases import read_events, read_whole
+from outlet_client.reasons import NOTE, explain
+from outlet_client.rights import words
+from outlet_client.rights.log import KEEP_DAYS, entries
+from outlet_client.rights.requests import requests
+from outlet_client.rights.tables import rights_of
+from outlet_client.rights.whose import whose
+from outlet_client.scorecards import ScorecardMissing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from outlet_client.people import People
+    from outlet_client.rights.asked import Asked
+    from outlet_client.rights.desk import Desk
+    from outlet_client.rights.whose import Whose
+    from outlet_client.settings import OutletFile
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Dossier:
+    """What is held of one customer; all of it as JSON has it.
+
+    Attributes:
+        outlet: Which outlet's.
+        made_at: When, ISO 8601, UTC.
+        asked: Who asked for it.
+        standing: Where the customer stands, in words.
+        customers: The outlet's own ids of the customer.
+        consents: notice, recorded_at, recorded_by, withdrawn_at of each.
+        band: status, as_of, why there is none, and the bands: score, band, allows.
+        reasons: as_of, scorecard_as_of, why there are none, note, and the scores: what of the
+            events here gives how many points.
+        events: The canonical cells of each as the ledger has them, its id, and what was corrected.
+        sightings: Of the customer's pieces: date, serial, kind.
+        corrections: The ids of corrected events that are no longer in the ledger.
+        waitlist: reference and since of each entry on a list of its own.
+        allocations: Proposals in which the customer is: number, day, reference, bands, decision.
+        look_ups: Of the past year: at, by, purpose, outcome.
+        requests: number, kind, received, due, standing, about, answer.
+        elsewhere: What others hold, in words.
+    """
+
+    outlet: str
+    made_at: str
+    asked: str
+    standing: str
+    customers: tuple[str, ...]
+    consents: list[dict[str, Any]]
+    band: dict[str, Any]
+    reasons: dict[str, Any]
+    events: list[dict[str, Any]]
+    sightings: list[dict[str, Any]]
+    corrections: tuple[str, ...]
+    waitlist: list[dict[str, Any]]
+    allocations: list[dict[str, Any]]
+    look_ups: list[dict[str, Any]]
+    requests: list[dict[str, Any]]
+    elsewhere: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+def take_in(desk: Desk, at: dt.datetime) -> pl.DataFrame:
+    """Reads what is new in the ledger and the client book.
+
+    Args:
+        desk: Where.
+        at: When.
+
+    Returns:
+        The canonical events with the sightings of their pieces, as corrected.
+
+    Raises:
+        LedgerError: If a file cannot be read.
+    """
+    read = read_events(desk.home, desk.settings, at, people=desk.people, by_day=True)
+    client_book(desk.settings, desk.people, by_day=True)
+    return read.attached.events
+
+
+def ledger_rows(home: Path, customers: Iterable[str]) -> pl.DataFrame:
+    """The rows of some customers as the ledger has them, before corrections."""
+    with closing(EventStore.open(home)) as store:
+        return store.rows().filter(pl.col("customer").is_in(list(customers)))
+
+
+def dossier(
+    desk: Desk, phone: str | None, email: str | None, asked: Asked, at: dt.datetime
+) -> Dossier:
+    """Puts together what is held of a customer, and logs that somebody asked for it.
+
+    Args:
+        desk: Where.
+        phone: As typed.
+        email: As typed; used only where nobody is known by the phone.
+        asked: Who asks, and why.
+        at: When.
+
+    Raises:
+        NoIdentifier: If neither is usable.
+        LedgerError: If a file cannot be read.
+    """
+    events = take_in(desk, at)
+    who = whose(desk.people, desk.settings, phone, email)
+    band = _band(desk, who, asked)  # first of all, since it logs
+    person = desk.people.person(who.key)
+    rows = ledger_rows(desk.home, who.customers)
+    with rights_of(desk.home) as connection:
+        corrections = standing(connection, who.customers)
+        looked = entries(connection, who.keys, at - dt.timedelta(days=KEEP_DAYS))
+        asked_for = requests(connection, who.keys)
+    return Dossier(
+        outlet=desk.outlet,
+        made_at=_moment(at),
+        asked=asked.by,
+        standing=words.standing(person),
+        customers=who.customers,
+        consents=_consents(desk.people, who),
+        band=band,
+        reasons=_reasons(desk, who),
+        events=_events(rows, corrections),
+        sightings=_sightings(events, who),
+        corrections=applied(rows, corrections).unmatched,
+        waitlist=_waitlist(desk.settings, who),
+        allocations=_allocations(desk.home, who),
+        look_ups=[
+            {
+                "at": _moment(one.at),
+                "by": one.asked.by,
+                "purpose": one.asked.purpose.value,
+                "outcome": one.outcome,
+            }
+            for one in looked
+        ],
+        requests=[
+            {
+                "number": one.number,
+                "kind": one.kind.value,
+                "received": one.received.isoformat(),
+                "due": one.due.isoformat(),
+                "standing": one.standing(at.date()),
+                "about": one.about,
+                "answer": one.answer,
+            }
+            for one in asked_for
+        ],
+        elsewhere=words.elsewhere(person),
+    )
+
+
+def _band(desk: Desk, who: Whose, asked: Asked) -> dict[str, Any]:
+    try:
+        answer = desk.look_up.look_up_keys([who.key], asked)[who.key]
+    except BookMissing as error:
+        return {"status": "no band", "as_of": "", "why": str(error), "bands": []}
+    if isinstance(answer, BandRefused):
+        return {"status": "no band", "as_of": "", "why": str(answer), "bands": []}
+    return {
+        "status": answer.status.value,
+        "as_of": answer.as_of,
+        "why": words.WHY.get(answer.status, ""),
+        "bands": [asdict(band) for band in answer.bands],
+    }
+
+
+def _reasons(desk: Desk, who: Whose) -> dict[str, Any]:
+    none: dict[str, Any] = {"as_of": "", "scorecard_as_of": "", "why": "", "note": NOTE}
+    try:
+        found = explain(desk.home, desk.settings, desk.people, who.phone, who.email)
+    except ScorecardMissing as error:
+        return {**none, "why": str(error), "scores": {}}
+    if isinstance(found, Status):
+        return {**none, "why": words.WHY.get(found, found.value), "scores": {}}
+    scores = {
+        name: [
+            *({"text": event.text, "points": round(event.points)} for event in one.events),
+            {"text": f"number of events here ({len(one.events)})", "points": round(one.count)},
+            {"text": "base, the same for everybody", "points": round(one.base)},
+        ]
+        for name, one in found.scores.items()
+    }
+    told = {"as_of": found.as_of, "scorecard_as_of": found.scorecard_as_of, "scores": scores}
+    return {**none, **told}
+
+
+def _consents(people: People, who: Whose) -> list[dict[str, Any]]:
+    history = people.consents().filter(pl.col("key").is_in(who.keys)).drop("key")
+    return list(history.iter_rows(named=True))
+
+
+def _events(rows: pl.DataFrame, corrections: Iterable[Correction]) -> list[dict[str, Any]]:
+    """Each event with its id, the oldest first, and what was corrected of it."""
+    corrected = {one.event: one for one in corrections}
+    found = []
+    cells = rows.select(CELLS).with_columns(pl.col("date").cast(pl.String))
+    for event, row in zip(event_ids(rows), cells.iter_rows(named=True), strict=True):
+        one = corrected.get(event)
+        told = None if one is None or not (one.struck or one.changes) else _told(one)
+        found.append({"id": event, **row, "correction": told})
+    return sorted(found, key=lambda event: (event["date"], event["id"]))
+
+
+def _told(one: Correction) -> dict[str, Any]:
+    return {
+        "struck": one.struck, "changes": dict(one.changes), "at": _moment(one.at), "by": one.by
+    }  # fmt: skip
+
+
+def _sightings(events: pl.DataFrame, who: Whose) -> list[dict[str, Any]]:
+    theirs = events.filter(
+        pl.col("customer").is_in(who.customers) & pl.col("kind").is_in(list(SIGHTINGS))
+    )
+    columns = theirs.select(pl.col("date").cast(pl.String), "serial", "kind")
+    return list(columns.unique().sort("date", "serial").iter_rows(named=True))
+
+
+def _waitlist(settings: OutletFile, who: Whose) -> list[dict[str, Any]]:
+    """Entries on a waitlist of its own; those in the ledger are events."""
+    if settings.interests is None:
+        return []
+    table = read_whole(settings.interests, ("customer_id", "reference", "since"))
+    texts = table.select(
+        pl.col("customer_id", "reference", "since").cast(pl.String).str.strip_chars()
+    )
+    theirs = texts.filter(pl.col("customer_id").is_in(who.customers))
+    return list(theirs.select("reference", "since").iter_rows(named=True))
+
+
+def _allocations(home: Path, who: Whose) -> list[dict[str, Any]]:
+    found = []
+    with closing(AllocationStore.open(home)) as store:
+        for proposal in map(store.read, store.numbers()):
+            for line in proposal.lines:
+                one = line.candidate
+                if not {one.customer, *one.also} & set(who.customers):
+                    continue
+                decided = proposal.decided
+                piece = "not decided" if decided is None else "no piece"
+                if decided is not None and one.customer in decided.given:
+                    piece = "a piece"
+                found.append(
+                    {
+                        "number": proposal.id,
+                        "day": proposal.made_at[:10],
+                        "reference": proposal.terms.reference,
+                        "eligibility": one.eligibility,
+                        "flipper_risk": one.flipper_risk,
+                        "no_band": one.no_band,
+                        "proposal": line.ruling.decision.value,
+                        "decision": piece,
+                    }
+                )
+    return found
+
+
+def _moment(at: dt.datetime) -> str:
+    return at.astimezone(dt.UTC).isoformat(timespec="seconds")

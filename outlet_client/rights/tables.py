@@ -1,0 +1,112 @@
+"""The tables of customers' rights: look-ups, requests, corrections.
+
+Invariant: no column holds a phone or an e-mail; rows of look-ups are only added, and deleted when
+they are a year old.
+
+They are in a file of their own, `rights.db`, and not in `outlet.db`: a look-up is stored before it
+is answered, and must not wait for a night that writes. Its journal is a write-ahead log, with which
+one sync makes an entry durable instead of three.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from outlet_client.database import engine_of
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator
+    from pathlib import Path
+
+RIGHTS_FILE = "rights.db"
+
+_METADATA = sa.MetaData()
+
+LOOK_UPS = sa.Table(
+    "look_ups",
+    _METADATA,
+    sa.Column("number", sa.Integer, primary_key=True),  # grows by one, and is never used again
+    sa.Column("at", sa.Text, nullable=False, index=True),
+    sa.Column("key", sa.Text, nullable=False, index=True),
+    sa.Column("by", sa.Text, nullable=False),
+    sa.Column("purpose", sa.Text, nullable=False),
+    sa.Column("outcome", sa.Text, nullable=False),
+    sqlite_autoincrement=True,
+)
+REQUESTS = sa.Table(
+    "requests",
+    _METADATA,
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("key", sa.Text, nullable=False, index=True),
+    sa.Column("received", sa.Text, nullable=False),
+    sa.Column("due", sa.Text, nullable=False),
+    sa.Column("taken_by", sa.Text, nullable=False),
+    sa.Column("about", sa.Text, nullable=False),
+    sa.Column("answered", sa.Text),
+    sa.Column("answered_by", sa.Text),
+    sa.Column("answer", sa.Text),
+    sqlite_autoincrement=True,
+)
+CORRECTIONS = sa.Table(
+    "corrections",
+    _METADATA,
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("event", sa.Text, nullable=False, index=True),
+    sa.Column("customer", sa.Text, nullable=False, index=True),
+    sa.Column("dated", sa.Text, nullable=False),
+    sa.Column("changes", sa.Text, nullable=False),
+    sa.Column("struck", sa.Boolean, nullable=False),
+    sa.Column("at", sa.Text, nullable=False),
+    sa.Column("by", sa.Text, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+
+class RightsStore:
+    """The tables behind one file of an outlet's folder; for any number of threads."""
+
+    def __init__(self, home: Path) -> None:
+        """Opens the store, making its tables where they are missing."""
+        self._engine = engine_of(f"sqlite:///{home / RIGHTS_FILE}")
+        sa.event.listen(self._engine, "connect", _ahead)
+        self._alone = threading.Lock()  # threads queue here, more quickly than in SQLite
+        with self._engine.begin() as connection:
+            _METADATA.create_all(connection)
+
+    @contextmanager
+    def transaction(self) -> Iterator[sa.Connection]:
+        """One at a time, over threads and processes; an exception undoes all of it."""
+        with self._alone, self._engine.begin() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Closes all connections."""
+        self._engine.dispose()
+
+
+@contextmanager
+def rights_of(home: Path) -> Iterator[sa.Connection]:
+    """One transaction in an outlet's folder."""
+    with closing(RightsStore(home)) as store, store.transaction() as connection:
+        yield connection
+
+
+@contextmanager
+def rights_if_any(home: Path) -> Iterator[sa.Connection | None]:
+    """The same; None, and no file is made, where nothing was stored yet."""
+    if not (home / RIGHTS_FILE).exists():
+        yield None
+        return
+    with rights_of(home) as connection:
+        yield connection
+
+
+def _ahead(connection: sqlite3.Connection, _record: object) -> None:
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")  # an entry survives a power cut

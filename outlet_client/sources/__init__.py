@@ -1,0 +1,1 @@
+"""An outlet's own files and tables, and how they become canonical events."""

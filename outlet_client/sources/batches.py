@@ -1,0 +1,213 @@
+"""What every reader hands over: rows under canonical names, and what is no row.
+
+Invariant: a record is either in a batch's `rows` or in its `malformed`, whatever is wrong with it,
+and keeps its number.
+"""
+
+from __future__ import annotations
+
+import zlib
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from features.errors import LedgerError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Sequence
+
+    from outlet_client.sources.source import Source
+
+ROWS_A_BATCH = 50_000
+
+ROW = "row"
+
+IDENTIFIERS = ("phone", "email")
+"""Columns in which an undecodable cell is an empty one: the row's event is as good without."""
+
+_MALFORMED = {ROW: pl.Int64, "column": pl.String, "reason": pl.String}
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Batch:
+    """Some of a table's rows.
+
+    Attributes:
+        rows: Canonical names and `row` Int64, from 1 for the first of the file or query; text from
+            CSV files, with null for an empty cell, native types from elsewhere.
+        malformed: What is no row: `row` Int64, `column` String, "" where it is about the whole
+            record, and `reason` String; one line a record.
+        changed: The last value of the source's `changed` column, for the next reading; None where
+            there is none.
+    """
+
+    rows: pl.DataFrame
+    malformed: pl.DataFrame
+    changed: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Where the reading of a file ended.
+
+    Attributes:
+        size: The file's size in bytes when the reading began,
+        mtime_ns: and when it had been written.
+        offset: How many bytes were read, all there were; 0 where a later reading can't go on.
+        rows: How many records, malformed ones too.
+        sha256: Of those bytes, in hex; empty where a later reading can't go on.
+        whole_line: Whether the last byte ends a line.
+    """
+
+    size: int
+    mtime_ns: int
+    offset: int
+    rows: int
+    sha256: str
+    whole_line: bool
+
+
+class Reading:
+    """A file that is being read; iterate once, batch by batch.
+
+    Attributes:
+        header: The outlet's own column names.
+        tail: Whether only what was added since a mark is read.
+        size: The file's size in bytes.
+    """
+
+    def __init__(
+        self,
+        header: list[str],
+        batches: Iterator[Batch],
+        mark: Callable[[], Mark],
+        *,
+        size: int,
+        tail: bool = False,
+        done: Callable[[], int] = lambda: 0,
+    ) -> None:
+        """A reading.
+
+        Args:
+            header: The outlet's own column names.
+            batches: What is read.
+            mark: Where it ended, asked for after the last batch.
+            size: The file's size in bytes.
+            tail: Whether only what was added since a mark is read.
+            done: How many bytes have been read so far.
+        """
+        self.header = header
+        self.tail = tail
+        self.size = size
+        self._batches = batches
+        self._mark = mark
+        self._done = done
+        self._ended = False
+
+    def __iter__(self) -> Iterator[Batch]:
+        """The batches.
+
+        Raises:
+            LedgerError: If the file can't be read on.
+        """
+        yield from self._batches
+        self._ended = True
+
+    @property
+    def done(self) -> int:
+        """How many bytes have been read so far, for a progress bar."""
+        return self.size if self._ended else self._done()
+
+    @property
+    def mark(self) -> Mark:
+        """Where the reading ended.
+
+        Raises:
+            RuntimeError: If it has not ended.
+        """
+        if not self._ended:
+            raise RuntimeError("the reading has not ended")
+        return self._mark()
+
+
+def malformed(found: Sequence[tuple[int, str, str]] = ()) -> pl.DataFrame:
+    """Records that are no rows: number, column and reason."""
+    return pl.DataFrame(list(found), schema=_MALFORMED, orient="row")
+
+
+@dataclass(frozen=True, slots=True)
+class Picked:
+    """Which of a table's columns are read, and what stands for those that it has not.
+
+    Attributes:
+        own: The table's own column of each canonical one,
+        constants: or what stands in every row.
+    """
+
+    own: dict[str, str]
+    constants: dict[str, str]
+
+    def filled(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Rows with the constants too."""
+        return rows.with_columns(
+            pl.lit(value, pl.String).alias(name) for name, value in self.constants.items()
+        )
+
+
+def pick(source: Source, header: list[str], names: Collection[str], where: str) -> Picked:
+    """Finds the columns that are wanted.
+
+    Args:
+        source: Whose mapping and constants these are.
+        header: The table's own column names.
+        names: Canonical names; what is not mapped, no constant and not there is left out.
+        where: The file's or table's name, for errors.
+
+    Raises:
+        LedgerError: If a mapped column is missing, one that is wanted is there twice, or one is
+            mapped and a constant too.
+    """
+    own: dict[str, str] = {}
+    constants: dict[str, str] = {}
+    for name in dict.fromkeys(names):
+        column = source.columns.get(name, name)
+        if name in source.constants:
+            if name in source.columns:
+                reason = "both in `columns` and in `constants`; expected one of them"
+                raise LedgerError(where, None, name, reason)
+            constants[name] = source.constants[name]
+        elif column in header:
+            own[name] = column
+        elif name in source.columns:
+            reason = f"missing; got the columns {', '.join(header)}"
+            raise LedgerError(where, None, column, reason)
+    for column in own.values():
+        if header.count(column) > 1:
+            raise LedgerError(where, None, column, "there twice; expected one column of that name")
+    return Picked(own, constants)
+
+
+@contextmanager
+def readable(where: str, what: str) -> Iterator[None]:
+    """Turns what a reader trips over into one error that names the file, never a cell.
+
+    Args:
+        where: The file's or table's name.
+        what: What it was to be, such as "Parquet".
+
+    Raises:
+        LedgerError: If it can't be read.
+    """
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise LedgerError(where, None, None, "no such file") from error
+    except (EOFError, zlib.error, UnicodeError, pl.exceptions.PolarsError) as error:
+        raise LedgerError(where, None, None, f"not readable as {what}") from error
+    except OSError as error:
+        reason = f"not readable as {what}: {error.strerror or type(error).__name__}"
+        raise LedgerError(where, None, None, reason) from error
+    except pl.exceptions.PanicException as error:
+        raise LedgerError(where, None, None, f"not readable as {what}") from error

@@ -1,0 +1,241 @@
+"""An outlet's night, killed at one step after another: what is sent once is sent the same again."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import defaultdict
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import polars as pl
+import pytest
+
+from outlet_client.event_store import EventStore
+from outlet_client.health import Condition, read_health
+from outlet_client.night_log import NightLog, Outcome, Step
+from outlet_client.people import People, State
+from privacy.identity import Kind
+from privacy.keyring import Keyring
+from server.hq.due import Tonight
+from server.hq.store import HqStore
+from tests.federation.conftest import CUSTOMERS
+from tests.federation.dying import KILLED
+from tests.federation.test_nights import RELEASES, in_one_process, start_night
+from tests.networks import CUT_OFF, TARGET, small_world
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable
+
+    from tests.federation.forked import Forked
+
+pytestmark = pytest.mark.federation
+
+STEP, PEOPLE = "outlet_client.night_account:Account.step", "outlet_client.people:People"
+SERVICES = "outlet_client.services:Services"
+ANSWERS = "outlet_client.answers:Answers"
+
+# method, before or after it, which call
+BEFORE_HQ_ASKS = [
+    (STEP, "before", 1),
+    ("outlet_client.parts:Parts.write", "after", 1),
+    ("outlet_client.parts:Parts.tidy", "before", 4),  # its rows are committed
+    (STEP, "before", 2),
+    (f"{SERVICES}.tokens", "after", 1),
+    (f"{PEOPLE}.keep_tokens", "after", 1),
+    (f"{PEOPLE}.submission", "after", 1),
+    (f"{SERVICES}.submit", "after", 1),
+    (f"{PEOPLE}.submitted", "after", 1),
+    (STEP, "before", 3),
+]
+WHILE_HQ_ASKS = [
+    (f"{PEOPLE}.follow", "after", 1),
+    (f"{ANSWERS}.add", "after", 1),
+    ("outlet_client.contribute:Outlet.answer", "after", 2),
+    ("outlet_client.contribute:Outlet.answer", "after", 4),
+]
+AFTER_GOODNIGHT = [
+    (STEP, "before", 4),
+    ("outlet_client.night_steps:Nightly.fetch_book", "after", 1),
+    (STEP, "before", 5),
+    ("outlet_client.night_steps:Nightly.report", "after", 1),
+    (STEP, "before", 6),
+    ("outlet_client.event_store:EventStore.purge", "after", 2),
+    ("outlet_client.night_account:Account.end", "before", 1),
+]
+
+RECORD = """
+import hashlib, json
+from pathlib import Path
+from outlet_client.contribute import Outlet
+from outlet_client.services import Services
+
+def record(kind, name, data):
+    with Path({file!r}).open("a") as file:
+        file.write(json.dumps([kind, name, hashlib.sha256(data).hexdigest()]) + "\\n")
+
+answer, submit = Outlet.answer, Services.submit
+
+def recorded_answer(self, question):
+    share = answer(self, question)
+    envelope = share.envelope
+    data = share.vector.tobytes() + envelope.sealed_seed + envelope.signature
+    record("answer", hashlib.sha256(question["plan"]).hexdigest(), data)
+    return share
+
+def recorded_submit(self, batch, sealed):
+    record("submission", str(batch), b"".join(sealed))
+    return submit(self, batch, sealed)
+
+Outlet.answer, Services.submit = recorded_answer, recorded_submit
+"""
+DIE = "from tests.federation.dying import die\ndie({where!r}, {when!r}, {number})"
+
+
+class Victim:
+    """The outlet that is killed, and what left it."""
+
+    def __init__(self, network: Forked) -> None:
+        self.network = network
+        self.home = network.outlet("O1")
+        self.sent = network.folder / "sent.jsonl"
+        self.starts = 0
+
+    def start(self, *kill: str | int) -> subprocess.Popen[bytes]:
+        """Starts its night, to be killed where one says so."""
+        patch = RECORD.format(file=str(self.sent))
+        if kill:
+            patch += DIE.format(where=kill[0], when=kill[1], number=kill[2])
+        self.starts += 1
+        return self.network.start_patched(patch, "escapement-outlet", "nightly", home=self.home)
+
+    def dies(self, *kill: str | int) -> None:
+        """Starts its night and waits until it is killed."""
+        assert self.start(*kill).wait(timeout=60) == KILLED, kill
+        health = read_health(self.home)
+        assert health is None or health.status is Condition.RUNNING, kill
+        assert self.states() == [(1, None)] or self.starts == 1, kill
+
+    def states(self) -> list[tuple[int, Outcome | None]]:
+        with closing(NightLog.open(self.home)) as log:
+            return [(night.number, night.outcome) for night in log.last(9)]
+
+    def digests(self) -> dict[str, dict[str, set[str]]]:
+        """What left, by kind and name."""
+        found: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+        for line in self.sent.read_text().splitlines():
+            kind, name, digest = json.loads(line)
+            found[kind][name].add(digest)
+        return found
+
+
+def test_an_outlet_killed_at_any_step_sends_nothing_twice_otherwise_and_loses_nothing(
+    enrol: Callable[..., Forked],
+) -> None:
+    """One night of one network; the sums are the same as those of a night that nobody killed."""
+    network = enrol(epsilon=None)
+    victim = Victim(network)
+    network.start_office()
+    network.start_services()
+    for kill in BEFORE_HQ_ASKS:
+        victim.dies(*kill)
+
+    for kill in WHILE_HQ_ASKS:
+        hq = start_night(network, "O2", "O3")
+        victim.dies(*kill)
+        assert hq.poll() is None
+        network.stop()
+
+    hq = start_night(network, "O2", "O3")
+    victim.dies(*AFTER_GOODNIGHT[0])
+    assert hq.wait(timeout=60) == 0
+    for kill in AFTER_GOODNIGHT[1:]:
+        victim.dies(*kill)
+    assert victim.start().wait(timeout=60) == 0
+    network.stop()
+
+    report = network.read_night("n1")
+    assert (report.ended, report.cohort) == ("complete", ("O1", "O2", "O3"))
+    assert_the_same_as_unkilled(network, [step.release for step in report.steps])
+    sent = victim.digests()
+    assert len(sent["answer"]) == len(RELEASES)
+    assert all(len(digests) == 1 for kind in sent.values() for digests in kind.values()), sent
+    assert_nothing_is_lost(victim)
+
+
+def assert_the_same_as_unkilled(network: Forked, releases: list[str]) -> None:
+    with closing(HqStore(f"sqlite:///{network.folder / 'hq' / 'hq.db'}")) as there:
+        digest = there.directory_of("n1")
+        slots = len(small_world(outlets=3, customers=CUSTOMERS).customers)
+        day = str(CUT_OFF)
+        here = in_one_process(network, Tonight("n1", day, day, (TARGET,), digest, slots))
+        assert len(releases) == len(RELEASES)
+        for release in releases:
+            one, other = here.checkpoint(release), there.checkpoint(release)
+            assert one is not None
+            assert other is not None
+            assert one.values is not None
+            assert other.values is not None
+            assert one.values.any()
+            assert one.values.tobytes() == other.values.tobytes()
+
+
+def assert_nothing_is_lost(victim: Victim) -> None:
+    own = small_world(outlets=3, customers=CUSTOMERS).outlets["O1"].history
+    customers = own["customer"].n_unique()
+    people = People.open(victim.home, Keyring(victim.home, Kind.OUTLET).identity())
+    with closing(people):
+        assert people.counts()[State.LISTED] == customers == sum(people.counts().values())
+    with closing(sqlite3.connect(victim.home / "outlet.db")) as database:
+        [(answers,)] = database.execute("SELECT COUNT(*) FROM answers").fetchall()
+        assert answers == len(RELEASES)
+    with closing(NightLog.open(victim.home)) as log:
+        [night] = log.last(9)
+    assert (night.number, night.starts, night.outcome) == (1, victim.starts, Outcome.COMPLETE)
+    assert night.step is Step.RETENTION
+    assert night.answered  # by the start that heard goodnight
+    health = read_health(victim.home)
+    assert health is not None
+    assert (health.status, health.book_as_of) == (Condition.OK, str(CUT_OFF))
+    assert (victim.home / "report.html").exists()
+    whole = pl.read_parquet(victim.home / "ledger.parquet")
+    with closing(EventStore.open(victim.home)) as store:
+        assert len(store.rows()) == len(whole)
+        named = store._state().named() - {""}
+    assert {file.name for file in (victim.home / "events").iterdir()} == named
+    said = (victim.home / "nightly.log").read_text()
+    assert "Night complete, " in said
+    assert "Traceback" not in said
+
+
+def test_a_second_start_ends_at_once_and_says_so(enrol: Callable[..., Forked]) -> None:
+    network = enrol()
+    victim = Victim(network)
+    hq = start_night(network, "O2", "O3")
+    first = victim.start()
+    while read_health(victim.home) is None:
+        assert first.poll() is None
+    done = network.at_outlet("O1", "nightly")
+    assert (done.code, first.poll()) == (0, None)
+    assert "A night is running here already" in done.out
+    assert "Night complete" not in done.out
+    assert hq.wait(timeout=60) == 0
+    assert first.wait(timeout=30) == 0
+    assert victim.states() == [(1, Outcome.COMPLETE)]
+
+
+def test_the_night_after_an_old_kill_has_a_number_of_its_own(enrol: Callable[..., Forked]) -> None:
+    """HQ's night is long over: what is due then is another night, not the rest of that one."""
+    network = enrol()
+    victim = Victim(network)
+    network.start_office()
+    network.start_services()
+    victim.dies(STEP, "after", 3)
+    with closing(sqlite3.connect(victim.home / "outlet.db")) as database:
+        database.execute("UPDATE nights SET started = '2020-01-01T02:00:00.000000+00:00'")
+        database.commit()
+    hq = start_night(network, "O2", "O3")
+    assert victim.start().wait(timeout=60) == 0
+    assert hq.wait(timeout=60) == 0
+    assert victim.states() == [(2, Outcome.COMPLETE), (1, Outcome.INTERRUPTED)]

@@ -1,0 +1,455 @@
+"""`escapement-outlet customer`: what customers are shown of themselves, and what they ask for."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+import stat
+from contextlib import closing
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from typer.testing import CliRunner
+from typing_extensions import override
+
+from features.bands import SCHEMES
+from outlet_client.event_store import EventStore
+from outlet_client.purchases import read_events
+from outlet_client.rights.commands import customer_app
+from outlet_client.rights.requests import open_requests, overdue_requests
+from outlet_client.rights.tables import RIGHTS_FILE
+from outlet_client.rights.words import NOTHING_LEFT
+from outlet_client.settings import OutletFile
+from privacy.identity import Kind as Party
+from privacy.keyring import Keyring
+from tests.outlet_client.test_reasons import (
+    ANNA,
+    BEN,
+    NOW,
+    STRANGER,
+    Boutique,
+    boutique,
+    store_bands,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["boutique"]
+
+TODAY = dt.datetime.now(dt.UTC).date()
+
+
+class Counter:
+    """The customer commands in an outlet's folder."""
+
+    def __init__(self, boutique: Boutique) -> None:
+        self.boutique, self.home = boutique, boutique.home
+        hq = Keyring(self.home.parent / Party.HQ.value, Party.HQ)
+        Keyring(self.home, Party.OUTLET).trust(hq.identity().card, hq.public_file.read_bytes())
+
+    def run(self, *words: str, code: int = 0) -> str:
+        done = CliRunner().invoke(customer_app, [*words, "--home", str(self.home)])
+        assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+        assert done.exit_code == code, done.output
+        assert not any(one in done.output for one in (ANNA, BEN, STRANGER))
+        return " ".join(done.output.split())
+
+    def shown(self, phone: str = ANNA, *words: str) -> dict[str, Any]:
+        said = self.run("show", "--phone", phone, "--by", "mei", "--json", *words)
+        found: dict[str, Any] = json.loads(said)
+        return found
+
+    def requests(self, *words: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = json.loads(self.run("requests", "--json", *words))
+        return found
+
+    def event(self, **cells: object) -> str:
+        """The id of Anna's event with these cells."""
+        [found] = [one["id"] for one in self.shown()["events"] if cells.items() <= one.items()]
+        return str(found)
+
+    def prices(self, customer: str) -> list[float]:
+        """What a night reads of a customer."""
+        settings = OutletFile.read(self.home / "escapement.toml")
+        events = read_events(self.home, settings, NOW).attached.events
+        return events.filter(customer=customer, kind="purchase").sort("date")["price"].to_list()
+
+
+@pytest.fixture
+def counter(boutique: Boutique) -> Counter:
+    return Counter(boutique)
+
+
+# --- show and export ------------------------------------------------------------------------------
+
+
+def test_a_customer_sees_everything_that_is_held_of_them_and_nothing_of_anybody_else(
+    counter: Counter,
+) -> None:
+    store_bands(counter.boutique, 3, 1)
+    found = counter.shown()
+    assert found["customers"] == ["a1", "a2"]
+    assert [event["date"] for event in found["events"]] == [
+        "2024-03-05", "2025-05-02", "2025-06-01", "2025-06-20", "2025-08-01"
+    ]  # fmt: skip
+    assert {event["customer"] for event in found["events"]} == {"a1", "a2"}
+    assert found["sightings"] == [{"date": "2025-07-05", "serial": "s3", "kind": "confirmed"}]
+    [consent] = found["consents"]
+    assert (consent["notice"], consent["recorded_by"], consent["withdrawn_at"]) == (
+        "n",
+        "mei",
+        None,
+    )
+    assert found["band"]["status"] == "known"
+    assert len(found["band"]["bands"]) == len(SCHEMES)
+    assert found["reasons"]["as_of"] == "2026-01-10"
+    for reasons in found["reasons"]["scores"].values():
+        assert any("piece" in one["text"] or "purchase" in one["text"] for one in reasons)
+    text = json.dumps(found)
+    assert "s6" not in text
+    assert "R3" not in text
+
+
+def test_looking_at_ones_own_file_is_a_look_up_and_is_in_it(counter: Counter) -> None:
+    counter.shown()
+    [first, second] = counter.shown()["look_ups"]
+    assert (first["by"], first["purpose"]) == ("mei", "customer")
+    assert second["at"] >= first["at"]
+    assert counter.shown(BEN)["look_ups"][0]["purpose"] == "customer"
+
+
+def test_the_json_the_export_and_the_page_hold_the_same(counter: Counter, tmp_path: Path) -> None:
+    store_bands(counter.boutique, 3, 1)
+    shown = counter.shown()
+    export, page = tmp_path / "anna.json", tmp_path / "anna.html"
+    counter.run("export", str(export), "--phone", ANNA, "--by", "mei")
+    counter.run("show", "--html", str(page), "--phone", ANNA, "--by", "mei")
+    for file in (export, page):
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    written = json.loads(export.read_text())
+    assert written.keys() == shown.keys()
+    for name in shown.keys() - {"made_at", "look_ups"}:
+        assert written[name] == shown[name]
+    assert len(written["look_ups"]) == len(shown["look_ups"]) + 1
+    text = words_of(page)
+    for event in shown["events"]:
+        assert event["id"] in text
+    for band in shown["band"]["bands"]:
+        assert band["allows"] in text
+    for sentence in shown["elsewhere"]:
+        assert sentence in text
+
+
+def test_the_terminal_says_what_the_json_holds(counter: Counter) -> None:
+    store_bands(counter.boutique, 3, 1)
+    found = counter.shown()
+    said = counter.run("show", "--phone", ANNA, "--by", "mei")
+    for event in found["events"]:
+        assert event["id"] in said
+    for part in ("Eligibility: priority.", "2025-07-05, s3, confirmed", "n, ", *found["elsewhere"]):
+        assert part in said
+
+
+class Text(HTMLParser):
+    """The text of a page, and what it would load or run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.text: list[str] = []
+        self.tags: set[str] = set()
+        self.links: list[str] = []
+
+    @override
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.links += [value or "" for name, value in attrs if name in ("src", "href", "style")]
+
+    @override
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+def words_of(page: Path) -> str:
+    parser = Text()
+    parser.feed(page.read_text())
+    assert parser.links == []
+    assert not parser.tags & {"script", "link", "img", "iframe", "form", "object"}
+    assert "url(" not in page.read_text()
+    return " ".join(" ".join(parser.text).split())
+
+
+def test_what_stands_in_a_ledger_or_a_note_is_text_on_the_page_and_no_markup(
+    counter: Counter, tmp_path: Path
+) -> None:
+    evil = "<script>alert(1)</script>"
+    ledger = (counter.home / "ledger.csv").read_text()
+    counter.boutique.write("ledger.csv", ledger.replace(",s1,", f",{evil},"))
+    counter.run("dispute", "--phone", ANNA, "--about", f"{evil} [bold]not[/] me", "--by", "mei")
+    page = tmp_path / "anna.html"
+    counter.run("show", "--html", str(page), "--phone", ANNA)
+    assert words_of(page).count(evil) == 2
+    assert "[bold]not[/] me" in words_of(page)
+    assert evil in counter.run("show", "--phone", ANNA)
+
+
+def test_the_page_tells_light_from_dark_and_paper(counter: Counter, tmp_path: Path) -> None:
+    page = tmp_path / "anna.html"
+    counter.run("show", "--html", str(page), "--phone", ANNA)
+    for rule in ("prefers-color-scheme: dark", "@media print", "default-src 'none'"):
+        assert rule in page.read_text()
+
+
+def test_who_never_agreed_sees_the_ledger_and_that_nothing_left(counter: Counter) -> None:
+    clients = (counter.home / "clients.csv").read_text()
+    counter.boutique.write("clients.csv", f"{clients}c,{STRANGER},\n")
+    ledger = (counter.home / "ledger.csv").read_text()
+    counter.boutique.write("ledger.csv", f"{ledger}c,O1,2026-01-09,purchase,70,70,b9,,\n")
+    found = counter.shown(STRANGER)
+    assert found["customers"] == ["c"]
+    assert [event["price"] for event in found["events"]] == [70.0]
+    assert found["band"]["status"] == "consent needed"
+    assert found["reasons"]["scores"] == {}
+    assert found["consents"] == []
+    assert found["elsewhere"] == [NOTHING_LEFT]
+
+
+def test_of_whom_nobody_knows_nothing_is_held_but_that_they_asked(counter: Counter) -> None:
+    found = counter.shown(STRANGER)
+    assert found["customers"] == found["events"] == found["requests"] == []
+    assert len(found["look_ups"]) == 1
+    assert "no usable phone or e-mail" in counter.run("show", "--phone", "12", code=1)
+
+
+def test_a_stranger_s_phone_beside_a_known_mail_shows_the_known_one_and_never_two_people(
+    counter: Counter,
+) -> None:
+    clients = (counter.home / "clients.csv").read_text()
+    counter.boutique.write("clients.csv", f"{clients}c,,cleo@x.example\n")
+    mail = ("--email", "cleo@x.example", "--by", "mei", "--json")
+    assert json.loads(counter.run("show", "--phone", STRANGER, *mail))["customers"] == ["c"]
+    assert json.loads(counter.run("show", "--phone", BEN, *mail))["customers"] == ["b"]
+
+
+def test_without_a_book_or_scorecards_the_rest_is_shown_with_the_reason(
+    counter: Counter, boutique: Boutique
+) -> None:
+    found = counter.shown()
+    assert found["band"]["bands"] == []
+    assert found["band"]["status"] in {"no band", "not in the network"}
+    assert found["band"]["why"]
+    assert len(found["events"]) == 5
+
+
+def test_an_allocation_in_which_the_customer_was_and_a_waitlist_are_shown(
+    counter: Counter,
+) -> None:
+    settings = (counter.home / "escapement.toml").read_text()
+    counter.boutique.write("escapement.toml", settings + 'interests = "interests.csv"\n')
+    counter.boutique.write(
+        "interests.csv", "customer_id,reference,since\na2,R1,2026-01-02\nb,R1,2026-01-03\n"
+    )
+    store_bands(counter.boutique, 3, 1)
+    from outlet_client.main import app
+
+    words = ["allocate", "--reference", "R1", "--pieces", "1", "--by", "noor", "--home"]
+    done = CliRunner().invoke(app, [*words, str(counter.home)])
+    assert done.exit_code == 0, done.output
+    found = counter.shown()
+    assert found["waitlist"] == [{"reference": "R1", "since": "2026-01-02"}]
+    [line] = found["allocations"]
+    assert (line["reference"], line["decision"]) == ("R1", "not decided")
+    looked = [(one["by"], one["purpose"]) for one in found["look_ups"]]
+    assert looked == [("noor", "allocation"), ("mei", "customer")]
+    assert [one["purpose"] for one in counter.shown(BEN)["look_ups"]] == ["allocation", "customer"]
+
+
+# --- correct --------------------------------------------------------------------------------------
+
+
+def test_a_correction_reaches_the_next_night_and_the_page(counter: Counter, tmp_path: Path) -> None:
+    assert counter.prices("a2") == [9000.0]
+    event = counter.event(serial="s3", kind="purchase")
+    said = counter.run("correct", event, "--phone", ANNA, "--set", "price=900", "--by", "noor")
+    assert "price=900.0" in said
+    assert "next night" in said
+    assert counter.prices("a2") == [900.0]
+    assert counter.prices("b") == [5000.0]
+    [told] = [one["correction"] for one in counter.shown()["events"] if one["id"] == event]
+    assert (told["changes"], told["by"], told["struck"]) == ({"price": 900.0}, "noor", False)
+    page = tmp_path / "anna.html"
+    counter.run("show", "--html", str(page), "--phone", ANNA)
+    assert "Corrected: price 900.00, from the next night on. By noor" in words_of(page)
+    [request] = counter.requests("--all")
+    assert request["kind"] == "correction"
+    assert request["standing"].startswith("answered")
+
+
+def test_an_event_that_is_struck_counts_no_more_and_the_ledger_stays(counter: Counter) -> None:
+    ledger = (counter.home / "ledger.csv").read_bytes()
+    event = counter.event(date="2025-08-01")
+    assert "struck" in counter.run("correct", event, "--phone", ANNA, "--strike")
+    assert counter.prices("a1") == [8000.0]
+    assert (counter.home / "ledger.csv").read_bytes() == ledger
+    with closing(EventStore.open(counter.home)) as store:
+        assert len(store.rows().filter(customer="a1")) == 3
+    found = counter.shown()
+    assert len(found["events"]) == 5
+    assert found["corrections"] == []
+
+
+def test_what_the_outlet_mended_itself_is_said_to_be_so(counter: Counter) -> None:
+    event = counter.event(date="2025-08-01")
+    counter.run("correct", event, "--phone", ANNA, "--strike")
+    ledger = (counter.home / "ledger.csv").read_text()
+    counter.boutique.write("ledger.csv", ledger.replace(",200,250,", ",210,250,"))
+    assert counter.shown()["corrections"] == [event]
+    assert counter.prices("a1") == [8000.0, 210.0]
+
+
+def test_nobody_corrects_another_customers_event(counter: Counter) -> None:
+    event = counter.event(date="2025-08-01")
+    said = counter.run("correct", event, "--phone", BEN, "--strike", code=1)
+    assert "this customer has none of this id" in said
+    for words in ((), ("--strike", "--set", "price=1")):
+        said = counter.run("correct", event, "--phone", ANNA, *words, code=1)
+        assert "expected --set, at least once, or --strike" in said
+    assert "COLUMN=VALUE" in counter.run("correct", event, "--phone", ANNA, "--set", "1", code=1)
+    assert counter.prices("a1") == [8000.0, 200.0]
+    assert counter.requests("--all") == []
+
+
+# --- disputes and requests ------------------------------------------------------------------------
+
+
+def test_a_dispute_hides_the_band_until_a_named_person_decides(counter: Counter) -> None:
+    store_bands(counter.boutique, 3, 1)
+    known = counter.shown()["band"]
+    assert known["status"] == "known"
+    about = ("--about", "I never resold it")
+    said = counter.run("dispute", "--phone", ANNA, *about, "--by", "mei")
+    assert "Request 1 (dispute), to be answered by" in said
+    found = counter.shown()
+    assert found["band"] == {
+        "status": "under review",
+        "as_of": "",
+        "why": "You dispute it. It is not shown until a named person has decided.",
+        "bands": [],
+    }
+    again = counter.run("dispute", "--phone", ANNA, *about, code=1)
+    assert "under review already" in again
+    assert counter.run("decide", "1", "--note", "x", code=2)
+    assert "expected the name" in counter.run("decide", "1", "--by", " ", "--note", "x", code=1)
+    assert "expected a sentence" in counter.run("decide", "1", "--by", "N", "--note", " ", code=1)
+    assert counter.shown()["band"]["status"] == "under review"
+    said = counter.run("decide", "1", "--by", "Noor", "--note", "It was another piece.")
+    assert "The band is shown again" in said
+    found = counter.shown()
+    assert found["band"] == known
+    [request] = found["requests"]
+    assert request["about"] == "I never resold it"
+    assert request["answer"] == "It was another piece."
+    assert request["standing"] == f"answered {TODAY} by Noor"
+    assert "an answer stays" in counter.run("decide", "1", "--by", "N", "--note", "x", code=1)
+    assert "there is none of this number" in counter.run(
+        "decide", "9", "--by", "N", "--note", "x", code=1
+    )
+
+
+def test_a_request_is_due_in_thirty_days_and_marked_when_it_is_overdue(counter: Counter) -> None:
+    assert counter.run("requests") == "No open requests."
+    counter.shown()  # as a night does, it reads who is who in the client book
+    long_ago = TODAY - dt.timedelta(days=31)
+    words = ("--phone", ANNA, "--received", long_ago.isoformat(), "--by", "mei")
+    counter.run("receive", "access", *words)
+    counter.run("receive", "export", "--phone", BEN)
+    counter.run("receive", "access", "--phone", STRANGER)
+    at = dt.datetime.now(dt.UTC)
+    assert overdue_requests(counter.home, at) == 1
+    assert overdue_requests(counter.home, at - dt.timedelta(days=1)) == 0
+    assert [one.number for one in open_requests(counter.home)] == [1, 2, 3]
+    first, second, third = counter.requests()
+    assert first["overdue"]
+    assert first["customers"] == ["a1", "a2"]
+    assert second["due"] == (TODAY + dt.timedelta(days=30)).isoformat()
+    assert not second["overdue"]
+    assert third["customers"] == []
+    said = counter.run("requests")
+    assert "a1, a2" in said
+    assert f"OVERDUE since {TODAY - dt.timedelta(days=1)}" in said
+    assert "nobody in the client book" in said
+    counter.run("decide", "1", "--by", "Noor", "--note", "Handed over.")
+    assert overdue_requests(counter.home, at) == 0
+    assert len(counter.requests()) == 2
+    assert len(counter.requests("--all")) == 3
+
+
+@pytest.mark.parametrize(
+    ("received", "said"), [("soon", "expected a date"), ("2999-01-01", "in the future")]
+)
+def test_a_day_that_is_none_is_refused(counter: Counter, received: str, said: str) -> None:
+    words = ("receive", "access", "--phone", ANNA, "--received", received)
+    assert said in counter.run(*words, code=1)
+    assert counter.requests("--all") == []
+
+
+def test_where_nothing_was_asked_for_nothing_is_open(tmp_path: Path) -> None:
+    assert open_requests(tmp_path) == []
+    assert overdue_requests(tmp_path, NOW) == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- withdraw -------------------------------------------------------------------------------------
+
+
+def test_a_withdrawal_answers_the_request_for_it_and_says_what_follows(counter: Counter) -> None:
+    counter.run("receive", "withdrawal", "--phone", ANNA, "--by", "mei")
+    said = counter.run("withdraw", "--phone", ANNA, "--by", "noor")
+    assert "Nothing of this customer ever left this outlet" in said
+    [request] = counter.requests("--all")
+    assert request["standing"] == f"answered {TODAY} by noor"
+    found = counter.shown()
+    assert found["consents"][0]["withdrawn_at"]
+    assert found["band"]["status"] == "not in the network"
+    assert len(found["events"]) == 5  # still in the ledger, and still shown
+    assert "Withdrawn here" in counter.run("withdraw", "--phone", ANNA)
+    assert counter.run("withdraw", "--phone", "12", code=1).startswith("error: customer: got no")
+
+
+def test_who_never_agreed_has_nothing_to_withdraw(counter: Counter) -> None:
+    assert "never consented here" in counter.run("withdraw", "--phone", STRANGER)
+    assert counter.requests("--all") == []
+
+
+def test_any_identifier_of_a_person_reaches_the_dispute_the_log_and_the_consent(
+    counter: Counter,
+) -> None:
+    mail = "anna@x.example"
+    counter.boutique.write(
+        "clients.csv", f"customer_id,phone,email\na1,{ANNA},{mail}\na2,8123 4500,\nb,{BEN},\n"
+    )
+    store_bands(counter.boutique, 3, 1)
+    assert counter.shown()["band"]["status"] == "known"
+    counter.run("dispute", "--email", mail, "--about", "no", "--by", "mei")
+    found = json.loads(counter.run("show", "--email", mail, "--by", "noor", "--json"))
+    assert found["customers"] == ["a1", "a2"]
+    assert found["band"]["status"] == counter.shown()["band"]["status"] == "under review"
+    assert [one["by"] for one in counter.shown()["look_ups"]] == ["mei", "noor", "mei", "mei"]
+    assert "already" in counter.run("dispute", "--phone", ANNA, "--about", "no", code=1)
+    assert "tell HQ" in counter.run("withdraw", "--email", mail)
+    assert counter.shown()["consents"][0]["withdrawn_at"]
+
+
+# --- what is stored -------------------------------------------------------------------------------
+
+
+def test_no_phone_is_in_what_is_stored_of_customers_rights(counter: Counter) -> None:
+    counter.run("dispute", "--phone", ANNA, "--about", "no", "--by", "mei")
+    counter.run("receive", "access", "--phone", STRANGER)
+    counter.run("correct", counter.event(date="2025-08-01"), "--phone", ANNA, "--strike")
+    counter.run("withdraw", "--phone", BEN)
+    data = (counter.home / RIGHTS_FILE).read_bytes()
+    for phone in (ANNA, BEN, STRANGER):
+        assert re.search(phone[3:].encode(), data) is None

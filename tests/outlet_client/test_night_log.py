@@ -1,0 +1,240 @@
+"""What a night leaves of itself: its row, the health file, lines of a log."""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+import json
+import logging
+import multiprocessing as mp
+import threading
+import warnings
+from contextlib import closing
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from rich.console import Console
+
+from outlet_client.errors import HqUnreachable, NotConfigured
+from outlet_client.health import HEALTH_FILE, Condition, Health, read_health, write_health
+from outlet_client.introduce import Introduced
+from outlet_client.logs import place, shown
+from outlet_client.night_account import account_of, could_not_begin
+from outlet_client.night_log import LOCK_FILE, Night, NightLog, Outcome, Step, alone
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+AT = dt.datetime(2026, 3, 1, 1, 55, tzinfo=dt.UTC)
+LONGEST = dt.timedelta(hours=4, minutes=30)
+SECRET = "+65 8123 4567"  # noqa: S105  (a made-up phone)
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[NightLog]:
+    with closing(NightLog.open(tmp_path)) as made:
+        yield made
+
+
+# --- rows -----------------------------------------------------------------------------------------
+
+
+def test_a_night_after_one_that_ended_has_a_number_of_its_own(log: NightLog) -> None:
+    first = log.begin(AT, LONGEST)
+    log.write(replace(first, ended=AT, outcome=Outcome.FAILED, error="HqUnreachable"))
+    second = log.begin(AT, LONGEST)
+    assert (first.number, second.number, second.starts) == (1, 2, 1)
+    assert [(one.number, one.outcome) for one in log.last(5)] == [(2, None), (1, Outcome.FAILED)]
+
+
+def test_a_night_that_was_killed_goes_on_under_its_number_and_keeps_what_it_did(
+    log: NightLog,
+) -> None:
+    begun = log.begin(AT, LONGEST)
+    told = {"cut_off": "2026-01-31", "directory": "ab"}
+    log.write(replace(begun, step=Step.BOOK, tonight=told, answered=7, rows=12, quarantined=1))
+    again = log.begin(AT + LONGEST, LONGEST)
+    assert again == replace(
+        begun, starts=2, step=Step.BOOK, tonight=told, answered=7, rows=12, quarantined=1
+    )
+    assert log.last(9) == [again]
+
+
+@pytest.mark.parametrize("later", [LONGEST + dt.timedelta(seconds=1), -dt.timedelta(seconds=1)])
+def test_a_night_that_was_killed_long_ago_is_interrupted_and_another_begins(
+    log: NightLog, later: dt.timedelta
+) -> None:
+    """Likewise where a clock went back: who knows how long ago it was."""
+    log.write(replace(log.begin(AT, LONGEST), step=Step.REPORT, answered=7))
+    again = log.begin(AT + later, LONGEST)
+    assert (again.number, again.starts, again.answered) == (2, 1, None)
+    old = log.last(2)[1]
+    assert (old.outcome, old.ended, old.step) == (Outcome.INTERRUPTED, AT + later, Step.REPORT)
+
+
+def test_what_several_starts_did_for_the_people_adds_up() -> None:
+    night = Night(1, AT).with_sent(Introduced(3, 2, 1, 9, None))
+    assert night.with_sent(Introduced(0, 4, 0, 5, None)).sent == Introduced(3, 6, 1, 0, None)
+
+
+def test_rows_are_purged_by_the_day_that_they_ended(log: NightLog) -> None:
+    for days in range(3):
+        at = AT + dt.timedelta(days=days)
+        log.write(replace(log.begin(at, LONGEST), ended=at, outcome=Outcome.COMPLETE))
+    running = log.begin(AT + dt.timedelta(days=3), LONGEST)
+    assert log.purge(AT + dt.timedelta(days=2)) == 2
+    assert [one.number for one in log.last(9)] == [running.number, 3]
+
+
+# --- one at a time --------------------------------------------------------------------------------
+
+
+def hold(home: Path, ready: Any, end: Any) -> None:
+    with alone(home) as free:
+        ready.put(free)
+        end.get()
+
+
+def test_one_night_runs_at_a_time_and_a_kill_gives_the_folder_back(tmp_path: Path) -> None:
+    context = mp.get_context("spawn")
+    ready, end = context.Queue(), context.Queue()
+    other = context.Process(target=hold, args=(tmp_path, ready, end), daemon=True)
+    other.start()
+    assert ready.get(timeout=60)
+    with alone(tmp_path) as free:
+        assert not free
+    other.kill()
+    other.join()
+    with alone(tmp_path) as free:
+        assert free
+    assert (tmp_path / LOCK_FILE).stat().st_mode & 0o077 == 0
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with (
+        pytest.raises(NotConfigured, match="none: no such file or folder"),
+        alone(tmp_path / "none"),
+    ):
+        pass
+
+
+# --- the health file ------------------------------------------------------------------------------
+
+
+def test_health_follows_the_night_and_keeps_when_one_was_complete(tmp_path: Path) -> None:
+    with account_of(tmp_path, LONGEST) as account:
+        account.step(Step.LEDGER)
+        account.note(rows=12, quarantined=2)
+        running = read_health(tmp_path)
+        assert running is not None
+        assert (running.status, running.step, running.rows) == (Condition.RUNNING, "ledger", None)
+        account.book("2026-02-28")
+        account.step(Step.RETENTION)
+        account.end(None)
+    good = read_health(tmp_path)
+    assert good is not None
+    assert (good.status, good.night, good.rows, good.quarantined) == (Condition.OK, 1, 12, 2)
+    assert good.last_complete == good.ended is not None
+    with account_of(tmp_path, LONGEST) as account:
+        account.step(Step.ANSWERS)
+        account.end(HqUnreachable("hq:1", "ConnectError"))
+    bad = read_health(tmp_path)
+    assert bad is not None
+    assert (bad.status, bad.night, bad.step) == (Condition.FAILED, 2, "answers")
+    assert "hq:1: ConnectError" in str(bad.error)
+    assert (bad.last_complete, bad.book_as_of, bad.rows) == (good.ended, "2026-02-28", 12)
+    assert (tmp_path / HEALTH_FILE).stat().st_mode & 0o077 == 0
+
+
+def test_health_never_holds_the_text_of_an_error_that_is_not_ours(tmp_path: Path) -> None:
+    could_not_begin(tmp_path, KeyError(SECRET))
+    found = read_health(tmp_path)
+    assert found is not None
+    assert (found.status, found.error, found.night) == (Condition.FAILED, "KeyError", None)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"status": "fine"}', '{"status": "ok", "a": 1}'])
+def test_a_health_file_that_is_not_ours_counts_as_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / HEALTH_FILE).write_text(text)
+    assert read_health(tmp_path) is None
+    write_health(tmp_path, Health(Condition.OK))
+    assert read_health(tmp_path) == Health(Condition.OK)
+
+
+# --- the log --------------------------------------------------------------------------------------
+
+
+def fail() -> None:
+    raise KeyError(SECRET)
+
+
+def speak() -> None:
+    """What a night may come across: our own lines, a library's, a warning, a defect."""
+    place(3, "people")
+    own = logging.getLogger("outlet_client.introduce")
+    own.info("introduced: %d new tokens", 5)
+    logging.getLogger("flwr").info("hello")
+    logging.getLogger("flwr").warning("got %s", SECRET)
+    logging.getLogger("outlet_clients").warning(SECRET)
+    warnings.warn(SECRET, stacklevel=1)
+    try:
+        fail()
+    except KeyError:
+        own.exception("a step failed")
+    thread = threading.Thread(target=fail)
+    thread.start()
+    thread.join()
+
+
+def test_a_log_is_one_json_object_a_line_and_says_nothing_that_is_not_ours(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with shown(Console(stderr=True)):
+        speak()
+    said = capsys.readouterr().err
+    assert SECRET not in said
+    lines = [json.loads(line) for line in said.splitlines()]
+    assert [line["level"] for line in lines] == ["info", *["warning"] * 3, "error", "warning"]
+    first, last, thread = lines[0], lines[-2], lines[-1]
+    assert set(first) == {"at", "level", "logger", "message", "night", "step"}
+    assert first["message"] == "introduced: 5 new tokens"
+    assert dt.datetime.fromisoformat(first["at"]).tzinfo is not None
+    assert {(line["night"], line["step"]) for line in lines[:-1]} == {(3, "people")}
+    assert lines[1]["message"].startswith("test_night_log.py, line ")
+    assert lines[3]["logger"] == "py.warnings"
+    assert last["error"] == "KeyError"
+    assert [place.rpartition(" ")[2] for place in last["where"]] == ["speak", "fail"]
+    assert thread["message"] == "a thread ended with an error"
+    assert (thread["error"], thread["where"][-1].rpartition(" ")[2]) == ("KeyError", "fail")
+
+
+def test_a_terminal_shows_steps_rows_and_plain_lines() -> None:
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=100, legacy_windows=False)
+    with shown(console) as progress:
+        progress.begin("ledger")
+        progress.rows(50_000)
+        progress.rows(1_234)
+        progress.begin("people")
+        progress.failed()
+        speak()
+        progress.error("ledger.csv: [bad]")
+    said = screen.getvalue()
+    assert "51,234 rows" in said
+    assert "✓" in said
+    assert "failed" in said
+    assert "error:\x1b[0m ledger.csv: [bad]" in said
+    assert " info introduced: 5 new tokens" in said
+    assert " error a step failed (KeyError: " in said
+    assert SECRET not in said
+    assert "{" not in said
+
+
+def test_logging_is_as_before_once_a_night_is_over() -> None:
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    with shown(Console(file=io.StringIO())):
+        assert root.handlers != before[0]
+    assert (root.handlers, root.level) == before

@@ -1,0 +1,149 @@
+"""How an outlet stands, for a person: what is said, and what to do next."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from contextlib import closing
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from outlet_client.errors import HqUnreachable, NotConfigured
+from outlet_client.health import Condition, Health, write_health
+from outlet_client.night_account import account_of, could_not_begin
+from outlet_client.night_log import Night, NightLog, Outcome, Step
+from outlet_client.people import People, State
+from outlet_client.settings import OutletFile
+from outlet_client.status import LATE, Standing, next_steps, standing, status
+from privacy.identity import Card, Kind
+from privacy.keyring import Keyring
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+AT = dt.datetime(2026, 3, 1, 9, tzinfo=dt.UTC)
+SETTINGS = OutletFile(ledger="ledger.csv", book_days=30)
+GOOD = Night(
+    3, AT - dt.timedelta(hours=7), ended=AT - dt.timedelta(hours=6), outcome=Outcome.COMPLETE,
+    step=Step.RETENTION, answered=8,
+)  # fmt: skip
+FINE = Standing(
+    outlet="O1", nights=(GOOD,), error=None, book_as_of="2026-02-27", book_days=1,
+    people={State.LISTED: 5}, rows=100, quarantined=0, requests=2, overdue=0, ambiguous=0,
+)  # fmt: skip
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    at = dt.datetime.now(dt.UTC)
+    rings = {kind: Keyring(tmp_path / kind.value, kind) for kind in Kind}
+    for kind, ring in rings.items():
+        ring.create(kind.value, "127.0.0.1:1", at)
+    for kind in (Kind.HQ, Kind.OFFICE):
+        data = rings[kind].public_file.read_bytes()
+        rings[Kind.OUTLET].trust(Card.decode(data, kind), data)
+    folder = rings[Kind.OUTLET].folder
+    (folder / "escapement.toml").write_text('ledger = "ledger.csv"\n')
+    return folder
+
+
+def test_an_outlet_where_all_is_well_has_nothing_to_do() -> None:
+    assert next_steps(FINE, SETTINGS, AT) == ["nothing"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"nights": ()}, "no night yet: `escapement-outlet nightly`"),
+        ({"overdue": 2}, "2 of your customers' requests are overdue"),
+        ({"people": {State.KNOWN: 0}}, "escapement-outlet consent import"),
+        ({"book_days": 31}, "31 days old and not shown any more"),
+        ({"quarantined": 7}, "7 rows of the ledger are in quarantine"),
+        ({"ambiguous": 4}, "4 pairs of customers may be one person each"),
+        ({"error": "escapement.toml: no such file"}, "no night could begin: escapement.toml"),
+    ],
+)
+def test_what_is_amiss_is_what_to_do_next(changes: dict[str, object], words: str) -> None:
+    [said] = next_steps(replace(FINE, **changes), SETTINGS, AT)  # type: ignore[arg-type]  # fields by name
+    assert words in said
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        ("HqUnreachable", "escapement-outlet doctor"),
+        ("TooManyBad", "escapement-outlet check"),
+        ("NeverHeardOf", "the log of that night"),
+    ],
+)
+def test_after_a_failed_night_the_next_step_fits_the_error(error: str, words: str) -> None:
+    failed = replace(GOOD, outcome=Outcome.FAILED, error=error)
+    [said] = next_steps(replace(FINE, nights=(failed,), error="why"), SETTINGS, AT)
+    assert said.startswith("the last night failed: why; ")
+    assert words in said
+
+
+def test_a_night_that_never_came_is_noticed_also_where_the_last_was_killed() -> None:
+    late = AT + LATE
+    killed = replace(GOOD, ended=None, outcome=None)
+    for night in (GOOD, killed):
+        assert "is the timer on" in next_steps(replace(FINE, nights=(night,)), SETTINGS, late)[0]
+    assert next_steps(replace(FINE, nights=(killed,)), SETTINGS, AT) == ["nothing"]
+
+
+def test_a_new_outlet_is_told_where_to_begin(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status(home, as_json=False)
+    said = capsys.readouterr().out
+    assert "Nights:\n  none yet" in said
+    assert "Band book: none that can be used" in said
+    assert "Next:\n  no night yet" in said
+
+
+def test_nights_are_shown_with_how_they_ended(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with account_of(home, dt.timedelta(hours=4)) as account:
+        account.step(Step.ANSWERS)
+        account.note(answered=1, rows=1200, quarantined=3)
+        account.end(HqUnreachable("[hq]:1", "ConnectError"))
+    with closing(NightLog.open(home)) as log:
+        log.begin(dt.datetime.now(dt.UTC), dt.timedelta(hours=4))
+    status(home, as_json=False)
+    said = capsys.readouterr().out
+    assert "UTC: failed (HqUnreachable), 1 question answered" in said
+    assert "UTC: running or killed before its first step; the next start goes on with it" in said
+    assert "Ledger: 1,200 rows, 3 in quarantine" in said
+    status(home, as_json=True)
+    found = json.loads(capsys.readouterr().out)
+    assert [night["number"] for night in found["nights"]] == [2, 1]
+    assert found["nights"][1]["outcome"] == "failed"
+    assert found["error"].startswith("[hq]:1: ConnectError")
+    assert found["people"] == {state.value: 0 for state in State}
+
+
+def test_a_night_that_could_not_begin_is_told_with_the_error(home: Path) -> None:
+    write_health(home, Health(Condition.OK))
+    could_not_begin(home, NotConfigured("office's card: none"))
+    found = standing(home, AT)
+    assert next_steps(found, SETTINGS, AT)[0] == "no night could begin: office's card: none"
+
+
+def test_status_counts_people_and_names_nobody(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with closing(People.open(home, Keyring(home, Kind.OUTLET).identity())) as people:
+        key = people.local_key("tel:+6581234567")
+        people.record_consent(key, "n", "mei", AT - dt.timedelta(days=400))
+    status(home, as_json=False)
+    read = capsys.readouterr().out
+    status(home, as_json=True)
+    given = capsys.readouterr().out
+    assert json.loads(given)["people"]["known"] == 1
+    assert "       1 known\n" in read
+    for said in (read, given):
+        assert key not in said
+        assert "mei" not in said
