@@ -226,6 +226,8 @@ def correct(
     before = {one.event: one for one in standing(connection, [row["customer"]])}.get(event)
     earlier = {} if before is None else before.changes
     good = _judged({**_basket_set({**row, **earlier}), **values})  # a made basket is made anew
+    if "date" in values and good["date"] > at.date() + dt.timedelta(days=1):  # wherever they are
+        raise CorrectionRefused("--set date: in the future; expected today or earlier")
     changes = {name: _plain(good[name]) for name in MAY_BE_SET if good[name] != row[name]}
     if changes == earlier and not (before is not None and before.struck):
         raise CorrectionRefused(f"event {event}: has these values already; nothing was stored")

@@ -125,7 +125,9 @@ class EventStore:
                 rows = live(self._parts, part)
                 old = pl.col("date") < before
                 for number, count in by_file(rows.filter(old)):
-                    state.of(number).left_out += count
+                    held = state.of(number)
+                    held.left_out += count
+                    held.kept_from = max(held.kept_from, before.isoformat())
                     gone += count
                 rewrite(self._parts, state, [part], rows.filter(~old))
             with self._engine.begin() as connection:

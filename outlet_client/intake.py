@@ -218,9 +218,9 @@ def due(
     Raises:
         LedgerError: If a file is not there.
     """
-    source = settings.ledger
+    source, first = settings.ledger, first_day(settings, at).isoformat()
     for held in state.files.values():
-        if noting and not held.noted:
+        if (noting and not held.noted) or first < held.kept_from:  # a clock that was ahead
             held.mark = None
     if source.is_database:
         held = state.held("")

@@ -63,6 +63,7 @@ class Held:
         columns: The canonical names it has, and phone and email.
         noted: Whether its client entries were.
         whole_at: When it was last read whole, unix seconds.
+        kept_from: The first day of the rows that were kept of it, ISO 8601; of several the last.
         last_row: The largest row number.
         rows: Its rows, of every fate.
         left_out: Those that were too old.
@@ -75,6 +76,7 @@ class Held:
     columns: frozenset[str] = frozenset()
     noted: bool = False
     whole_at: int = 0
+    kept_from: str = ""
     last_row: int = 0
     rows: int = 0
     left_out: int = 0
@@ -239,6 +241,7 @@ def _about_file(held: Held) -> dict[str, object]:
         "columns": sorted(held.columns),
         "noted": held.noted,
         "whole_at": held.whole_at,
+        "kept_from": held.kept_from,
         "last_row": held.last_row,
         "rows": held.rows,
         "left_out": held.left_out,

@@ -234,7 +234,7 @@ class LookUp:
             return Answer(Status.CONSENT_NEEDED)
         if not person.state.stands:
             return Answer(Status.NOT_IN_NETWORK)
-        if under_review and not under_review.isdisjoint(self._people.keys_of(key)):
+        if under_review and not under_review.isdisjoint(self._people.reached(key)):
             return Answer(Status.UNDER_REVIEW)
         if person.token is None or person.fingerprint is None:
             return Answer(Status.NOT_IN_NETWORK)

@@ -21,6 +21,7 @@ from outlet_client.contribute import Outlet
 from outlet_client.corrections import purge_corrections
 from outlet_client.errors import BookMissing, OutletError
 from outlet_client.event_store import EventStore
+from outlet_client.health import read_health
 from outlet_client.intake import first_day
 from outlet_client.introduce import introduce
 from outlet_client.logs import Shown, Unseen
@@ -51,6 +52,9 @@ if TYPE_CHECKING:
     from privacy.directory import Directory
 
 _LOG = logging.getLogger(__name__)
+
+TRUSTED = 40
+"""For so many days after a complete night this machine's clock is believed."""
 
 
 @dataclass(slots=True)
@@ -229,6 +233,8 @@ class Nightly:
         read, book, introduced = self.read, self.book, self.introduced
         if introduced is not None:
             introduced = replace(sent, waiting=introduced.waiting, quota=introduced.quota)
+        elif sent.evaluated or sent.registered or sent.withdrawn:  # by a start that was killed
+            introduced = replace(sent, waiting=self.people.waiting())
         write_report(
             NightFacts(
                 at=self.at,
@@ -252,6 +258,10 @@ class Nightly:
     def retain(self) -> None:
         """Removes what is older than it may be kept."""
         self._purge()  # where the ledger could not be read
+        if not self._clock_agrees():
+            _LOG.warning("HQ has not seen this clock for %d days: nothing else is removed", TRUSTED)
+            return
+        purge_corrections(self.home, first_day(self.settings, self.at))
         lookups = purge_lookups(self.home, self.at - dt.timedelta(days=LOOKUP_DAYS))
         with closing(NightLog.open(self.home)) as log:
             log.purge(self.at - dt.timedelta(days=KEEP_DAYS))
@@ -280,13 +290,21 @@ class Nightly:
             return {}
 
     def _purge(self) -> None:
-        """Removes the events that are older than they may be kept, and their corrections."""
-        first = first_day(self.settings, self.at)
+        """Removes the events that are older than they may be kept; they can be read again."""
         with closing(EventStore.open(self.home)) as store:
-            gone = store.purge(first)
-        purge_corrections(self.home, first)
+            gone = store.purge(first_day(self.settings, self.at))
         if gone:
             _LOG.info("too old and gone: %d events", gone)
+
+    def _clock_agrees(self) -> bool:
+        """Whether HQ, which refuses a clock that is off, was joined tonight or not long ago."""
+        if self.tonight is not None:
+            return True
+        health = read_health(self.home)
+        last = None if health is None else health.last_complete
+        if last is None:
+            return False
+        return self.at - dt.datetime.fromisoformat(last) < dt.timedelta(days=TRUSTED)
 
     def _listed(self, book: ClientBook, directory: Directory) -> pl.DataFrame:
         """Customers with a standing consent and a slot: customer, slot, home and key."""

@@ -25,7 +25,7 @@ import polars as pl
 import sqlalchemy as sa
 
 from outlet_client import withdrawals
-from outlet_client.aliases import customers_of, keys_of
+from outlet_client.aliases import customers_of, keys_of, reach
 from outlet_client.client_tables import CONTESTED
 from outlet_client.consent import METADATA, Consent, Recorded, history
 from outlet_client.database import engine_of, reader_of
@@ -181,6 +181,11 @@ class People:
         """All keys of the person with a key, phones first; itself alone if nobody uses it."""
         with self.reading() as connection:
             return keys_of(connection, [key])[key]
+
+    def reached(self, key: str) -> frozenset[str]:
+        """All keys of everybody who has a key, contested ones too: to hide, never to tell."""
+        with self.reading() as connection:
+            return reach(connection, [key]).keys
 
     def customers_of(self, key: str) -> tuple[str, ...]:
         """The client-book entries of the person with a key, as customer ids; none if nobody's."""

@@ -119,7 +119,8 @@ def explain(
         return Status.NOT_IN_NETWORK
     kept, at = read_scorecards(home), dt.datetime.now(dt.UTC)
     events = read_events(home, settings, at, people=people, by_day=True).attached.events
-    last = CutOff(events.select(pl.col("date").max()).item())
+    # A day in the future is a mistake in somebody's row, and no other customer's as-of.
+    last = CutOff(min(events.select(pl.col("date").max()).item(), at.date()))
     client_book(settings, people, by_day=True)  # whoever came into it today is known
     own = events.filter(pl.col("customer").is_in(people.customers_of(key)))
     snapshot = Snapshot.take(own.with_columns(customer=pl.lit(key)), last, last.date)

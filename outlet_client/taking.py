@@ -88,6 +88,8 @@ class Taking:
                 whole.add(held.number)
                 self._replace(held)
                 held.whole_at = int(self._at.timestamp())
+                held.kept_from = ""
+            held.kept_from = max(held.kept_from, self._before.isoformat())
             for chunk in chunks:
                 progress(chunk.rows)
                 self._take(held, chunk)

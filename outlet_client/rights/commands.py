@@ -17,6 +17,7 @@ from outlet_client.client_entries import typed_keys
 from outlet_client.commands import HERE, OUT, Home, failing
 from outlet_client.corrections import CorrectionRefused
 from outlet_client.errors import NoIdentifier
+from outlet_client.interests import tier_of
 from outlet_client.rights import requests as register
 from outlet_client.rights import told, words
 from outlet_client.rights.asked import Asked, Purpose
@@ -110,17 +111,19 @@ def correct(
             take_in(desk, at)
             who = whose(desk.people, desk.settings, phone, email)
             rows = ledger_rows(home, who.customers)
-            days = desk.settings.request_days
+            settings = desk.settings
         with rights_of(home) as connection:
             if strike:
                 corrections.strike(connection, rows, event, name, at)
                 said = "struck"
             else:
                 wanted = dict(_pair(one) for one in values or ())
+                if settings.references is not None and wanted.get("reference"):
+                    tier_of(settings, wanted["reference"])
                 changes = corrections.correct(connection, rows, event, wanted, name, at)
                 said = ", ".join(f"{column}={cell}" for column, cell in changes.items())
                 said = said or "as the ledger has it again"
-            taking = Taking(at.date(), days, name)
+            taking = Taking(at.date(), settings.request_days, name)
             _settle(
                 connection,
                 RequestKind.CORRECTION,

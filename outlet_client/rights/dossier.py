@@ -29,6 +29,7 @@ from outlet_client.rights.requests import requests
 from outlet_client.rights.tables import rights_of
 from outlet_client.rights.whose import whose
 from outlet_client.scorecards import ScorecardMissing
+from privacy.books import BookRefused
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -178,7 +179,7 @@ def dossier(
 def _band(desk: Desk, who: Whose, asked: Asked) -> dict[str, Any]:
     try:
         answer = desk.look_up.look_up_keys([who.key], asked)[who.key]
-    except BookMissing as error:
+    except (BookMissing, BookRefused) as error:
         return {"status": "no band", "as_of": "", "why": str(error), "bands": []}
     if isinstance(answer, BandRefused):
         return {"status": "no band", "as_of": "", "why": str(answer), "bands": []}

@@ -63,7 +63,7 @@ def decide(
             raise RequestRefused("--note: empty, expected a sentence; the customer reads it")
         with rights_of(home) as connection:
             found = register.answer(connection, number, name_of(by), note.strip(), now())
-            more = register.under_review(connection, people.keys_of(found.key))
+            more = register.under_review(connection, list(people.reached(found.key)))
         say(f"Request {number} ({found.kind}): {found.standing(now().date())}.")
         if found.kind is RequestKind.DISPUTE:
             say(

@@ -172,6 +172,8 @@ def test_doctor_names_what_is_wrong_and_what_to_do(
 ) -> None:
     monkeypatch.setattr(upkeep, "REACH_SECONDS", 0.2)
     home = parties / "o1"
+    assert "`escapement-outlet init" in run(outlet_app, "doctor", "--home", home, code=1)
+    (home / "escapement.toml").write_text('ledger = "ledger.csv"\n')
     said = run(outlet_app, "doctor", "--home", home, code=1)
     assert "✓ keys: outlet o1" in said
     assert "✗ ledger:" in said
@@ -208,6 +210,7 @@ def test_exit_codes_tell_a_timer_what_happened(
 
 def test_an_outlets_backup_brings_back_its_keys_and_what_it_answered(parties: Path) -> None:
     home, file = parties / "o1", parties / "backup.tar.gz"
+    (home / "escapement.toml").write_text('ledger = "ledger.csv"\n')
     AnswerStore(f"sqlite:///{home / 'outlet.db'}").close()
     run(outlet_app, "backup", file, "--home", home)
     assert file.stat().st_mode & 0o077 == 0

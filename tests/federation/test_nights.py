@@ -6,9 +6,11 @@ import base64
 import hashlib
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -76,6 +78,15 @@ def start_night(network: Forked, *outlets: str) -> subprocess.Popen[bytes]:
     if not outlets:
         network.start_outlets()
     return hq
+
+
+def stop_until_tomorrow(network: Forked) -> None:
+    """Ends all processes. An outlet that heard goodnight would finish that night, and join none."""
+    network.stop()
+    for home in (network.folder / "outlets").iterdir():
+        with closing(sqlite3.connect(home / "outlet.db")) as database, database:
+            if database.execute("SELECT 1 FROM sqlite_master WHERE name = 'nights'").fetchone():
+                database.execute("DELETE FROM nights WHERE ended IS NULL")
 
 
 def wait_for(network: Forked, outlet: str, words: str) -> None:
@@ -221,7 +232,7 @@ def test_a_kill_at_any_step_neither_loses_nor_repeats_a_charge(
             dying = network.start_dying(where, when, 1, "escapement-hq", *HQ_NIGHT, home=home)
             network.start_outlets()
         assert dying.wait(timeout=60) == 9, (where, when)
-        network.stop()
+        stop_until_tomorrow(network)
         now = charges(network)
         assert now[: len(before)] == before
         assert len(now) == len(set(now))
@@ -423,7 +434,7 @@ def test_a_full_disk_is_an_error_and_no_corruption(enrol: Callable[..., Forked],
         hq = network.start_patched(patch, "escapement-hq", *HQ_NIGHT, home=hq_home)
         network.start_outlets()
     assert hq.wait(timeout=120) == 1
-    network.stop()
+    stop_until_tomorrow(network)
     words = "".join(log.read_text() for log in hq_home.glob("*.log"))
     record = hq_home / "nights" / "n1.json"
     words += record.read_text() if record.exists() else ""
