@@ -24,7 +24,7 @@ from outlet_client.errors import (
     QuotaSpent,
     ServiceUnreachable,
 )
-from outlet_client.purchases import TooManyBad
+from outlet_client.events.purchases import TooManyBad
 from outlet_client.services import Services
 from privacy.errors import PrivacyError
 from privacy.identity import Kind

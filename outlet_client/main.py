@@ -24,24 +24,24 @@ from typing import TYPE_CHECKING, Annotated
 import polars as pl
 import typer
 
-from outlet_client.allocation_commands import allocate, allocation_app
-from outlet_client.client_book import identifiers_of, refresh_clients
-from outlet_client.client_commands import duplicates, duplicates_decide
+from outlet_client.allocation.allocation_commands import allocate, allocation_app
+from outlet_client.allocation.interests import ruling_of, tier_of
 from outlet_client.commands import ERR, HERE, OUT, Home, failing, services_of
-from outlet_client.consent import export_consents, import_consents
-from outlet_client.desk_service import DESK_SOCKET, DeskService, start_desk
-from outlet_client.interests import ruling_of, tier_of
-from outlet_client.logs import shown
-from outlet_client.lookup import LookUp, Status
-from outlet_client.nightly import nightly
-from outlet_client.people import People
-from outlet_client.reasons import reasons
+from outlet_client.desk.desk_service import DESK_SOCKET, DeskService, start_desk
+from outlet_client.desk.lookup import LookUp, Status
+from outlet_client.desk.reasons import reasons
+from outlet_client.night.logs import shown
+from outlet_client.night.nightly import nightly
+from outlet_client.night.status import status
+from outlet_client.people.client_book import identifiers_of, refresh_clients
+from outlet_client.people.client_commands import duplicates, duplicates_decide
+from outlet_client.people.consent import export_consents, import_consents
+from outlet_client.people.people import People
 from outlet_client.rights.asked import Asked, Purpose
 from outlet_client.rights.commands import customer_app, withdraw
 from outlet_client.settings import OutletFile
-from outlet_client.sources.check import check
-from outlet_client.sources.setup import init
-from outlet_client.status import status
+from outlet_client.setup.check import check
+from outlet_client.setup.init import init
 from outlet_client.upkeep import backup, doctor, restore
 from privacy.identity import Card, Kind
 from privacy.keyring import Keyring
@@ -49,7 +49,7 @@ from privacy.keyring import Keyring
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from outlet_client.lookup import Answer
+    from outlet_client.desk.lookup import Answer
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -24,13 +24,13 @@ from rich.markup import escape
 from features.errors import FeatureError, LedgerError
 from features.ledger import with_tiers
 from features.sightings import attach
-from outlet_client.allocation import read_policy
+from outlet_client.allocation.allocation import read_policy
 from outlet_client.commands import HERE, OUT, Home, failing, services_of
 from outlet_client.errors import HqUnreachable, NotConfigured, OutletError
-from outlet_client.flower_node import clock_difference
-from outlet_client.intake import chunks_of
-from outlet_client.parts import Parts
-from outlet_client.purchases import read_references, read_sightings
+from outlet_client.events.intake import chunks_of
+from outlet_client.events.parts import Parts
+from outlet_client.events.purchases import read_references, read_sightings
+from outlet_client.night.flower_node import clock_difference
 from outlet_client.services import HQ, OFFICE
 from outlet_client.settings import OutletFile
 from privacy.errors import PrivacyError

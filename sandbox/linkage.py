@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 import polars as pl
 
 from features.errors import LedgerError
-from outlet_client.identifiers import identifier
+from outlet_client.people.identifiers import identifier
 from outlet_client.sources.plain import read_table
 from privacy.tokens import TokenShare, blind, total_key, unblind
 

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from features.bands import BandPolicy
 from features.events import positions
-from outlet_client.answers import AnswerStore
-from outlet_client.contribute import HomeCustomers, Outlet, SlotEvents
-from outlet_client.flower_node import client_app
+from outlet_client.night.answers import AnswerStore
+from outlet_client.night.contribute import HomeCustomers, Outlet, SlotEvents
+from outlet_client.night.flower_node import client_app
 from outlet_client.settings import OutletSettings
 from privacy.envelopes import SigningKey, digest
 from privacy.units import Purpose

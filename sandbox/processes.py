@@ -26,8 +26,8 @@ import polars as pl
 
 from features.ledger import SIGHTINGS
 from features.scorecard import Scorecard
-from outlet_client.consent import Consent
-from outlet_client.people import People
+from outlet_client.people.consent import Consent
+from outlet_client.people.people import People
 from privacy.identity import Card, Kind
 from privacy.keyring import Keyring
 from privacy.loss import Rho

@@ -33,8 +33,8 @@ from features.ledger import Tier, canonical_events
 from features.outcomes import Outcome, Thresholds, observe
 from features.sightings import attach, canonical_sightings
 from features.snapshot import CutOff, Snapshot
-from outlet_client.contribute import HomeCustomers
-from outlet_client.local_model import fit_and_score
+from outlet_client.night.contribute import HomeCustomers
+from outlet_client.report.local_model import fit_and_score
 from outlet_client.sources.plain import read_table
 from privacy.books import fine_key
 from privacy.units import Unit

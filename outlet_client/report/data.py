@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 import polars as pl
 
 from features.ledger import SIGHTINGS
-from outlet_client.people_tables import State
+from outlet_client.people.people_tables import State
 
 if TYPE_CHECKING:
     import datetime as dt
     from pathlib import Path
 
-    from outlet_client.intake import Intake
+    from outlet_client.events.intake import Intake
     from outlet_client.report.facts import NightFacts
 
 MOST_REASONS = 10

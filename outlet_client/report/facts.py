@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from features.sightings import Attached
-    from outlet_client.contribute import HomeCustomers
-    from outlet_client.intake import Intake
-    from outlet_client.introduce import Introduced
-    from outlet_client.people_tables import State
+    from outlet_client.events.intake import Intake
+    from outlet_client.night.contribute import HomeCustomers
+    from outlet_client.people.introduce import Introduced
+    from outlet_client.people.people_tables import State
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from outlet_client.answers import AnswerStore
+from outlet_client.night.answers import AnswerStore
 from privacy.loss import Rho, epsilon_of
 from privacy.units import Purpose, Unit
 
 if TYPE_CHECKING:
-    from outlet_client.introduce import Introduced
+    from outlet_client.people.introduce import Introduced
     from outlet_client.report.facts import NightFacts
     from outlet_client.settings import OutletSettings
 

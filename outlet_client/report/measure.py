@@ -20,15 +20,15 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from scipy.special import stdtrit
 
-from outlet_client.local_model import folds_of, held_out
 from outlet_client.report.delong import delong
+from outlet_client.report.local_model import folds_of, held_out
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from features.events import Matrix, Vector
     from features.scorecard import Scorecard
-    from outlet_client.contribute import HomeCustomers
+    from outlet_client.night.contribute import HomeCustomers
 
 LEAST = 20
 """Of fewer customers with or without an outcome no figure is given: it would be mostly chance."""

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from outlet_client.night.scorecards import ScorecardMissing, read_scorecards
 from outlet_client.report import plots, words
 from outlet_client.report.data import quality
 from outlet_client.report.facts import NightFacts
 from outlet_client.report.left import what_left
 from outlet_client.report.measure import CONFIDENCE, LEAST, WIDENING, Compared, measure
-from outlet_client.scorecards import ScorecardMissing, read_scorecards
 from outlet_client.settings import OutletFile
 from privacy.keyring import write_private
 from privacy.registrations import SEALED_BYTES

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from outlet_client import corrections
-from outlet_client.client_entries import typed_keys
+from outlet_client.allocation.interests import tier_of
 from outlet_client.commands import HERE, OUT, Home, failing
-from outlet_client.corrections import CorrectionRefused
 from outlet_client.errors import NoIdentifier
-from outlet_client.interests import tier_of
+from outlet_client.events import corrections
+from outlet_client.events.corrections import CorrectionRefused
+from outlet_client.people.client_entries import typed_keys
 from outlet_client.rights import requests as register
 from outlet_client.rights import told, words
 from outlet_client.rights.asked import Asked, Purpose

@@ -14,8 +14,8 @@ import typer
 from rich.markup import escape
 
 from outlet_client.commands import OUT
-from outlet_client.lookup import LookUp
-from outlet_client.people import People
+from outlet_client.desk.lookup import LookUp
+from outlet_client.people.people import People
 from outlet_client.rights.asked import name_of, user
 from outlet_client.settings import OutletFile
 from privacy.identity import Kind

@@ -15,27 +15,27 @@ import polars as pl
 
 from features.bands import BandRefused
 from features.ledger import SIGHTINGS
-from outlet_client.allocation_store import AllocationStore
-from outlet_client.client_book import client_book
-from outlet_client.corrections import CELLS, Correction, applied, event_ids, standing
+from outlet_client.allocation.allocation_store import AllocationStore
+from outlet_client.desk.lookup import Status
+from outlet_client.desk.reasons import NOTE, explain
 from outlet_client.errors import BookMissing
-from outlet_client.event_store import EventStore
-from outlet_client.lookup import Status
-from outlet_client.purchases import read_events, read_whole
-from outlet_client.reasons import NOTE, explain
+from outlet_client.events.corrections import CELLS, Correction, applied, event_ids, standing
+from outlet_client.events.event_store import EventStore
+from outlet_client.events.purchases import read_events, read_whole
+from outlet_client.night.scorecards import ScorecardMissing
+from outlet_client.people.client_book import client_book
 from outlet_client.rights import words
 from outlet_client.rights.log import KEEP_DAYS, entries
 from outlet_client.rights.requests import requests
 from outlet_client.rights.tables import rights_of
 from outlet_client.rights.whose import whose
-from outlet_client.scorecards import ScorecardMissing
 from privacy.books import BookRefused
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from outlet_client.people import People
+    from outlet_client.people.people import People
     from outlet_client.rights.asked import Asked
     from outlet_client.rights.desk import Desk
     from outlet_client.rights.whose import Whose

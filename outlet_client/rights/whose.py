@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from outlet_client.errors import NoIdentifier
-from outlet_client.identifiers import identifier
+from outlet_client.people.identifiers import identifier
 
 if TYPE_CHECKING:
-    from outlet_client.people import People
+    from outlet_client.people.people import People
     from outlet_client.settings import OutletFile
 
 

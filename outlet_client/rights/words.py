@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from outlet_client.lookup import Status
-from outlet_client.people import State
+from outlet_client.desk.lookup import Status
+from outlet_client.people.people import State
 
 if TYPE_CHECKING:
-    from outlet_client.people import Person
-    from outlet_client.withdrawals import Withdrawal
+    from outlet_client.people.people import Person
+    from outlet_client.people.withdrawals import Withdrawal
 
 OUTSIDE = (
     "This page is of what the program for customer scores holds at this outlet. Your name, phone "

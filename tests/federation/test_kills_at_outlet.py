@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import polars as pl
 import pytest
 
-from outlet_client.event_store import EventStore
-from outlet_client.health import Condition, read_health
-from outlet_client.night_log import NightLog, Outcome, Step
-from outlet_client.people import People, State
+from outlet_client.events.event_store import EventStore
+from outlet_client.night.health import Condition, read_health
+from outlet_client.night.night_log import NightLog, Outcome, Step
+from outlet_client.people.people import People, State
 from privacy.identity import Kind
 from privacy.keyring import Keyring
 from server.hq.due import Tonight
@@ -32,15 +32,18 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.federation
 
-STEP, PEOPLE = "outlet_client.night_account:Account.step", "outlet_client.people:People"
+STEP, PEOPLE = (
+    "outlet_client.night.night_account:Account.step",
+    "outlet_client.people.people:People",
+)
 SERVICES = "outlet_client.services:Services"
-ANSWERS = "outlet_client.answers:Answers"
+ANSWERS = "outlet_client.night.answers:Answers"
 
 # method, before or after it, which call
 BEFORE_HQ_ASKS = [
     (STEP, "before", 1),
-    ("outlet_client.parts:Parts.write", "after", 1),
-    ("outlet_client.parts:Parts.tidy", "before", 4),  # its rows are committed
+    ("outlet_client.events.parts:Parts.write", "after", 1),
+    ("outlet_client.events.parts:Parts.tidy", "before", 4),  # its rows are committed
     (STEP, "before", 2),
     (f"{SERVICES}.tokens", "after", 1),
     (f"{PEOPLE}.keep_tokens", "after", 1),
@@ -52,23 +55,23 @@ BEFORE_HQ_ASKS = [
 WHILE_HQ_ASKS = [
     (f"{PEOPLE}.follow", "after", 1),
     (f"{ANSWERS}.add", "after", 1),
-    ("outlet_client.contribute:Outlet.answer", "after", 2),
-    ("outlet_client.contribute:Outlet.answer", "after", 4),
+    ("outlet_client.night.contribute:Outlet.answer", "after", 2),
+    ("outlet_client.night.contribute:Outlet.answer", "after", 4),
 ]
 AFTER_GOODNIGHT = [
     (STEP, "before", 4),
-    ("outlet_client.night_steps:Nightly.fetch_book", "after", 1),
+    ("outlet_client.night.night_steps:Nightly.fetch_book", "after", 1),
     (STEP, "before", 5),
-    ("outlet_client.night_steps:Nightly.report", "after", 1),
+    ("outlet_client.night.night_steps:Nightly.report", "after", 1),
     (STEP, "before", 6),
-    ("outlet_client.event_store:EventStore.purge", "after", 2),
-    ("outlet_client.night_account:Account.end", "before", 1),
+    ("outlet_client.events.event_store:EventStore.purge", "after", 2),
+    ("outlet_client.night.night_account:Account.end", "before", 1),
 ]
 
 RECORD = """
 import hashlib, json
 from pathlib import Path
-from outlet_client.contribute import Outlet
+from outlet_client.night.contribute import Outlet
 from outlet_client.services import Services
 
 def record(kind, name, data):

@@ -20,10 +20,10 @@ import pytest
 
 from features.ledger import canonical_events
 from features.snapshot import CutOff, Snapshot
-from outlet_client.client_book import client_book, identifiers_of
-from outlet_client.consent import Consent
-from outlet_client.event_store import EventStore
-from outlet_client.people import People, State
+from outlet_client.events.event_store import EventStore
+from outlet_client.people.client_book import client_book, identifiers_of
+from outlet_client.people.consent import Consent
+from outlet_client.people.people import People, State
 from outlet_client.settings import OutletFile
 from privacy.identity import Kind
 from privacy.keyring import Keyring

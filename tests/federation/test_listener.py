@@ -31,9 +31,9 @@ from flwr.superlink.routers.fleet.router import router as fleet_router
 from flwr.supernode.fleet_http_client import FleetHttpClient
 
 from features.protocol import app_digest
-from outlet_client import flower_node
 from outlet_client.errors import ClockOff, HqUnreachable, NotOnTheList
-from outlet_client.flower_node import client_app, clock_difference, join_night
+from outlet_client.night import flower_node
+from outlet_client.night.flower_node import client_app, clock_difference, join_night
 from privacy.identity import Card, Identity, Kind
 from server.hq.gate import is_small
 from server.hq.superlink import SuperLink

@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 from features.allocation import ELIGIBILITY, FLIPPER_RISK, Decision
 from features.bands import SCHEMES, pack
 from features.ledger import Tier
-from outlet_client.allocation import (
+from outlet_client.allocation.allocation import (
     NO_PIECE_LEFT,
     AllocationRefused,
     Candidate,
@@ -30,9 +30,9 @@ from outlet_client.allocation import (
     ordered,
     read_policy,
 )
-from outlet_client.bookshelf import store_book
+from outlet_client.desk.bookshelf import store_book
 from outlet_client.main import app
-from outlet_client.people import People
+from outlet_client.people.people import People
 from privacy.books import Book, Kind, sign_book
 from privacy.directory import Directory
 from privacy.identity import Kind as Party

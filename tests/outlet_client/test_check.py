@@ -13,17 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from outlet_client.event_store import EventStore
+from outlet_client.events.event_store import EventStore
 from outlet_client.settings import OutletFile
-from outlet_client.sources.check import check
-from outlet_client.sources.checking import look_over
-from outlet_client.sources.showing import Column, reference_shown, shown
+from outlet_client.setup.check import check
+from outlet_client.setup.checking import look_over
+from outlet_client.setup.showing import Column, reference_shown, shown
 from tests.messy import HEADER, german_csv, sales
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from outlet_client.sources.found import Found
+    from outlet_client.setup.found import Found
 
 APP = typer.Typer()
 APP.command()(check)

@@ -15,13 +15,18 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from features.errors import LedgerError
-from outlet_client.client_book import ClientBook, client_book, identifiers_of, refresh_clients
-from outlet_client.client_entries import forget_ledger, note, typed_keys
-from outlet_client.client_groups import MOST_SHARING, Entry, Pair, Shared, group
-from outlet_client.consent import WITHDRAWALS, Consent, Recorded, import_consents
-from outlet_client.duplicates import DecisionRefused, ambiguous, decide, pairs
 from outlet_client.main import app
-from outlet_client.people import People, State
+from outlet_client.people.client_book import (
+    ClientBook,
+    client_book,
+    identifiers_of,
+    refresh_clients,
+)
+from outlet_client.people.client_entries import forget_ledger, note, typed_keys
+from outlet_client.people.client_groups import MOST_SHARING, Entry, Pair, Shared, group
+from outlet_client.people.consent import WITHDRAWALS, Consent, Recorded, import_consents
+from outlet_client.people.duplicates import DecisionRefused, ambiguous, decide, pairs
+from outlet_client.people.people import People, State
 from outlet_client.settings import OutletFile
 from privacy.identity import Kind
 from privacy.keyring import Keyring

@@ -27,8 +27,8 @@ from features.learning import (
 from features.ledger import canonical_events
 from features.points import PointsCode
 from features.scorecard import Scorecard
-from outlet_client.contribute import HomeCustomers, Outlet
 from outlet_client.errors import OutletError, QuestionRefused
+from outlet_client.night.contribute import HomeCustomers, Outlet
 from outlet_client.settings import OutletSettings
 from privacy.books import Book, BookRefused, Kind, fine_key, read_entry
 from privacy.envelopes import SigningKey, digest

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features.ledger import judge
-from outlet_client.corrections import (
+from outlet_client.events.corrections import (
     CELLS,
     CorrectionRefused,
     apply,

@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 from typing_extensions import override
 
 from features.bands import SCHEMES
-from outlet_client.event_store import EventStore
-from outlet_client.purchases import read_events
+from outlet_client.events.event_store import EventStore
+from outlet_client.events.purchases import read_events
 from outlet_client.rights.commands import customer_app
 from outlet_client.rights.requests import open_requests, overdue_requests
 from outlet_client.rights.tables import RIGHTS_FILE

@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 
 from features.errors import FeatureError
 from outlet_client.errors import OutletError
-from outlet_client.event_store import EventStore
-from outlet_client.intake import Intake, chunks_of
-from outlet_client.purchases import read_events
+from outlet_client.events.event_store import EventStore
+from outlet_client.events.intake import Intake, chunks_of
+from outlet_client.events.purchases import read_events
 from outlet_client.settings import OutletFile
 
 AT = dt.datetime(2026, 11, 24, 2, 0, tzinfo=dt.UTC)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from outlet_client.errors import NotConfigured
-from outlet_client.identifiers import identifier
+from outlet_client.people.identifiers import identifier
 
 if TYPE_CHECKING:
     from pathlib import Path

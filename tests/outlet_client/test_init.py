@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from features.ledger import judge
 from outlet_client.settings import OutletFile
-from outlet_client.sources.setup import init
+from outlet_client.setup.init import init
 from outlet_client.sources.tables import format_of, read_all
 from tests.messy import Sale, german_csv, sales
 from tests.postgres import PASSWORD, postgres

@@ -24,12 +24,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.errors import LedgerError
-from outlet_client import taking
-from outlet_client.event_store import EventStore
-from outlet_client.intake import Intake, first_day
-from outlet_client.parts import PartMissing
-from outlet_client.people import People
-from outlet_client.purchases import read_events
+from outlet_client.events import taking
+from outlet_client.events.event_store import EventStore
+from outlet_client.events.intake import Intake, first_day
+from outlet_client.events.parts import PartMissing
+from outlet_client.events.purchases import read_events
+from outlet_client.people.people import People
 from outlet_client.settings import OutletFile
 from tests.postgres import postgres
 
@@ -508,7 +508,9 @@ def test_customers_of_a_client_book_are_not_noted_from_the_ledger(
 _DYING = """
 import datetime as dt, os, signal, sys
 from pathlib import Path
-from outlet_client import event_store, intake_state, parts
+from outlet_client.events import event_store
+from outlet_client.events import intake_state
+from outlet_client.events import parts
 from outlet_client.settings import OutletFile
 
 home, where = Path(sys.argv[1]), sys.argv[2]

@@ -13,8 +13,8 @@ import pytest
 from typing_extensions import override
 
 from outlet_client.errors import QuotaSpent, ServiceRefused, ServiceUnreachable
-from outlet_client.introduce import introduce
-from outlet_client.people import People, State
+from outlet_client.people.introduce import introduce
+from outlet_client.people.people import People, State
 from outlet_client.services import HQ, OFFICE, Services
 from outlet_client.settings import OutletFile
 from privacy.directory import Directory

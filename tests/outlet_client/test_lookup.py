@@ -19,12 +19,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from typer.testing import CliRunner
 
 from features.bands import SCHEMES, pack
-from outlet_client.bookshelf import directory_of, fetch_book, store_book
-from outlet_client.desk_service import DeskService, start_desk
+from outlet_client.desk.bookshelf import directory_of, fetch_book, store_book
+from outlet_client.desk.desk_service import DeskService, start_desk
+from outlet_client.desk.lookup import Answer, Band, LookUp, Status
 from outlet_client.errors import BookMissing, NoIdentifier
-from outlet_client.lookup import Answer, Band, LookUp, Status
 from outlet_client.main import app
-from outlet_client.people import People, State
+from outlet_client.people.people import People, State
 from outlet_client.rights.asked import MOST_CHARACTERS, Asked, NotAsked, Purpose, user
 from outlet_client.rights.log import KEEP_DAYS, Entry, entries, purge_lookups
 from outlet_client.rights.requests import RequestKind, Taking, answer, receive
@@ -259,7 +259,7 @@ def test_a_kill_between_directory_and_book_leaves_the_old_pair(
         place.write_bytes(content)
 
     with monkeypatch.context() as patched:
-        patched.setattr("outlet_client.bookshelf.write_private", write_once)
+        patched.setattr("outlet_client.desk.bookshelf.write_private", write_once)
         with pytest.raises(KeyboardInterrupt):
             shop.store(data)
     assert shop.another().look_up(ANNA, None, ASKED) == good

@@ -17,11 +17,11 @@ import pytest
 from rich.console import Console
 
 from outlet_client.errors import HqUnreachable, NotConfigured
-from outlet_client.health import HEALTH_FILE, Condition, Health, read_health, write_health
-from outlet_client.introduce import Introduced
-from outlet_client.logs import place, shown
-from outlet_client.night_account import account_of, could_not_begin
-from outlet_client.night_log import LOCK_FILE, Night, NightLog, Outcome, Step, alone
+from outlet_client.night.health import HEALTH_FILE, Condition, Health, read_health, write_health
+from outlet_client.night.logs import place, shown
+from outlet_client.night.night_account import account_of, could_not_begin
+from outlet_client.night.night_log import LOCK_FILE, Night, NightLog, Outcome, Step, alone
+from outlet_client.people.introduce import Introduced
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -173,7 +173,7 @@ def fail() -> None:
 def speak() -> None:
     """What a night may come across: our own lines, a library's, a warning, a defect."""
     place(3, "people")
-    own = logging.getLogger("outlet_client.introduce")
+    own = logging.getLogger("outlet_client.people.introduce")
     own.info("introduced: %d new tokens", 5)
     logging.getLogger("flwr").info("hello")
     logging.getLogger("flwr").warning("got %s", SECRET)

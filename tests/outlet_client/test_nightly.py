@@ -30,16 +30,16 @@ from features.outcomes import Outcome
 from features.points import PointsCode
 from features.scorecard import Scorecard
 from features.snapshot import CutOff, Snapshot
-from outlet_client import nightly as nightly_module
-from outlet_client.consent import Consent
 from outlet_client.errors import HqUnreachable, OutletError, QuestionRefused, ServiceRefused
-from outlet_client.event_store import EventStore
-from outlet_client.health import Condition, read_health
-from outlet_client.logs import JsonLines, Unseen
-from outlet_client.night_log import NightLog, Step
-from outlet_client.nightly import Nightly, StepFailed
-from outlet_client.people import People, State
-from outlet_client.purchases import TooManyBad, read_events
+from outlet_client.events.event_store import EventStore
+from outlet_client.events.purchases import TooManyBad, read_events
+from outlet_client.night import nightly as nightly_module
+from outlet_client.night.health import Condition, read_health
+from outlet_client.night.logs import JsonLines, Unseen
+from outlet_client.night.night_log import NightLog, Step
+from outlet_client.night.nightly import Nightly, StepFailed
+from outlet_client.people.consent import Consent
+from outlet_client.people.people import People, State
 from outlet_client.services import Services
 from outlet_client.settings import OutletFile, OutletSettings
 from privacy.books import Book, fine_key, sign_book
@@ -66,7 +66,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from outlet_client.contribute import Outlet
+    from outlet_client.night.contribute import Outlet
     from privacy.directory import Directory
 
 CUT_OFF, AS_OF = "2026-01-31", "2026-02-28"

@@ -19,16 +19,16 @@ from features.outcomes import Outcome
 from features.points import PointsCode
 from features.scorecard import Scorecard
 from features.snapshot import CutOff, Snapshot
-from outlet_client.allocation_commands import WHOSE_BAND
-from outlet_client.answers import AnswerStore
-from outlet_client.bookshelf import store_book
-from outlet_client.contribute import HomeCustomers, Outlet, SlotEvents
+from outlet_client.allocation.allocation_commands import WHOSE_BAND
+from outlet_client.desk.bookshelf import store_book
+from outlet_client.desk.reasons import NOTE
 from outlet_client.errors import OutletError
+from outlet_client.events.purchases import read_events
 from outlet_client.main import app
-from outlet_client.people import People
-from outlet_client.purchases import read_events
-from outlet_client.reasons import NOTE
-from outlet_client.scorecards import KeptScorecards, ScorecardMissing, keep, read_scorecards
+from outlet_client.night.answers import AnswerStore
+from outlet_client.night.contribute import HomeCustomers, Outlet, SlotEvents
+from outlet_client.night.scorecards import KeptScorecards, ScorecardMissing, keep, read_scorecards
+from outlet_client.people.people import People
 from outlet_client.settings import OutletFile, OutletSettings
 from privacy.books import Book, sign_book
 from privacy.books import Kind as BookKind

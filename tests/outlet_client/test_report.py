@@ -24,17 +24,18 @@ from features.scorecard import Scorecard
 from features.sightings import Attached, attach, canonical_sightings
 from features.snapshot import Snapshot
 from features.starting import starting_scorecard
-from outlet_client.answers import AnswerStore
-from outlet_client.contribute import HomeCustomers
 from outlet_client.errors import NotConfigured, QuotaSpent
-from outlet_client.intake import Intake
-from outlet_client.introduce import Introduced
-from outlet_client.local_model import FOLDS, fit_and_score, folds_of, held_out
-from outlet_client.people_tables import State
+from outlet_client.events.intake import Intake
+from outlet_client.night.answers import AnswerStore
+from outlet_client.night.contribute import HomeCustomers
+from outlet_client.night.scorecards import KeptScorecards, keep
+from outlet_client.people.introduce import Introduced
+from outlet_client.people.people_tables import State
 from outlet_client.report import plots, words
 from outlet_client.report.data import MOST_REASONS, Month, quality
 from outlet_client.report.delong import delong
 from outlet_client.report.left import what_left
+from outlet_client.report.local_model import FOLDS, fit_and_score, folds_of, held_out
 from outlet_client.report.measure import (
     LEAST,
     WIDENING,
@@ -46,7 +47,6 @@ from outlet_client.report.measure import (
     measure,
 )
 from outlet_client.report.page import KEPT, NightFacts, render, write_report
-from outlet_client.scorecards import KeptScorecards, keep
 from outlet_client.services import HQ
 from outlet_client.settings import OutletSettings
 from privacy.loss import Rho, epsilon_of

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from outlet_client.errors import HqUnreachable, NotConfigured
-from outlet_client.health import Condition, Health, write_health
-from outlet_client.night_account import account_of, could_not_begin
-from outlet_client.night_log import Night, NightLog, Outcome, Step
-from outlet_client.people import People, State
+from outlet_client.night.health import Condition, Health, write_health
+from outlet_client.night.night_account import account_of, could_not_begin
+from outlet_client.night.night_log import Night, NightLog, Outcome, Step
+from outlet_client.night.status import LATE, Standing, next_steps, standing, status
+from outlet_client.people.people import People, State
 from outlet_client.settings import OutletFile
-from outlet_client.status import LATE, Standing, next_steps, standing, status
 from privacy.identity import Card, Kind
 from privacy.keyring import Keyring
 

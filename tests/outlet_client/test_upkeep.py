@@ -12,8 +12,8 @@ import pytest
 from typer.testing import CliRunner
 
 from outlet_client import upkeep
-from outlet_client.allocation import DEFAULT_POLICY
-from outlet_client.event_store import EventStore
+from outlet_client.allocation.allocation import DEFAULT_POLICY
+from outlet_client.events.event_store import EventStore
 from outlet_client.main import app
 from outlet_client.settings import OutletFile
 from privacy.identity import Kind

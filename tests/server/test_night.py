@@ -17,7 +17,7 @@ from features.calibration import CALIBRATION_DIMENSION, calibration_rows, fine_b
 from features.events import customer_features, event_features
 from features.learning import moments_rows
 from features.outcomes import Outcome
-from outlet_client.contribute import Outlet
+from outlet_client.night.contribute import Outlet
 from privacy.books import Book, Kind, SignedBook, open_book, read_entry
 from privacy.budget import Act
 from privacy.envelopes import SigningKey, digest

@@ -1,0 +1,1 @@
+"""Who may be offered a scarce piece, and what a person made of it."""

@@ -1,0 +1,1 @@
+"""What an outlet read of its ledger, and what of it counts."""

@@ -1,0 +1,214 @@
+"""Readers: from an outlet's files to the canonical event table."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from features.errors import LedgerError
+from features.ledger import Tier, days_of, text_of, with_tiers
+from features.sightings import SIGHTING_COLUMNS, Attached, attach, canonical_sightings
+from outlet_client.errors import OutletError
+from outlet_client.events import corrections
+from outlet_client.events.event_store import EventStore
+from outlet_client.sources.tables import decoded, header_of, read_all
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Callable, Collection
+    from pathlib import Path
+
+    import polars as pl
+
+    from outlet_client.events.intake import Intake
+    from outlet_client.people.people import People
+    from outlet_client.settings import OutletFile
+    from outlet_client.sources.source import Source
+
+_LOG = logging.getLogger(__name__)
+
+_SHOWN = 3
+"""How many bad cells, or references, an error or a log line names."""
+
+
+class TooManyBad(OutletError):
+    """So many rows are in quarantine that the night does not start.
+
+    Attributes:
+        intake: What became of all rows.
+    """
+
+    def __init__(self, intake: Intake, most: float, first: list[str]) -> None:
+        """Says so.
+
+        Args:
+            intake: What became of all rows.
+            most: The largest share that may be in quarantine.
+            first: Some bad cells: where and why.
+        """
+        where = "".join(f"; {one}" for one in first)
+        super().__init__(
+            f"ledger: {intake.quarantined} of {intake.rows} rows ({intake.share:.1%}) cannot be "
+            f"used, expected at most {most:.1%}{where}; `escapement-outlet check` lists them"
+        )
+        self.intake = intake
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Read:
+    """What happened at an outlet, as its ledger has it.
+
+    Attributes:
+        attached: Events, with the sightings of their pieces.
+        intake: What became of the ledger's rows; those in no tier count as quarantined.
+        unknown: How many rows have a reference that is in no tier.
+        references: These references, sorted.
+    """
+
+    attached: Attached
+    intake: Intake
+    unknown: int
+    references: tuple[str, ...]
+
+
+def read_whole(source: Source, names: Collection[str]) -> pl.DataFrame:
+    """Reads a small table: references, sightings, interests.
+
+    Returns:
+        The columns that are there, as they come; and `row`, from 1 for the first of a file.
+
+    Raises:
+        LedgerError: If a file or table cannot be read, or at the first row that is none.
+    """
+    return read_all(source, names)
+
+
+def read_references(source: Source) -> dict[str, Tier]:
+    """Reads which tier each reference is in.
+
+    Args:
+        source: reference and tier.
+
+    Raises:
+        LedgerError: If a column is missing or a cell empty, a tier is none, or a reference is named
+            twice.
+    """
+    table = present(read_whole(source, ("reference", "tier")), source, ("reference", "tier"))
+    known = {tier.value: tier for tier in Tier}
+    found: dict[str, Tier] = {}
+    tiers = decoded(table["tier"], source.codes)
+    references = text_of(table["reference"], source.name)
+    cells = (table["file"], table["row"], references, tiers)
+    for file, row, reference, tier in zip(*cells, strict=True):
+        if not reference or reference in found:
+            raise LedgerError(file, row, "reference", "empty, or named twice; expected once")
+        if tier not in known:
+            reason = f"got '{tier or ''}', expected one of {', '.join(known)}"
+            raise LedgerError(file, row, "tier", reason)
+        found[reference] = known[tier]
+    return found
+
+
+def read_sightings(source: Source) -> pl.DataFrame:
+    """Reads resale sightings as `attach` takes them.
+
+    Raises:
+        LedgerError: At the first thing that is wrong.
+    """
+    table = present(read_whole(source, SIGHTING_COLUMNS), source, SIGHTING_COLUMNS)
+    return canonical_sightings(
+        table.with_columns(
+            days_of(table["seen_at"], source.name, source.dates).alias("seen_at"),
+            decoded(table["status"], source.codes),
+        ),
+        source.name,
+    )
+
+
+def present(table: pl.DataFrame, source: Source, names: Collection[str]) -> pl.DataFrame:
+    """The table, if these columns are in it.
+
+    Raises:
+        LedgerError: If one is missing.
+    """
+    for name in names:
+        if name not in table.columns:
+            got = ", ".join(header_of(source))
+            raise LedgerError(source.name, None, name, f"missing; got {got}")
+    return table
+
+
+def read_events(
+    home: Path,
+    settings: OutletFile,
+    at: dt.datetime,
+    *,
+    people: People | None = None,
+    by_day: bool = False,
+    progress: Callable[[int], None] = lambda _: None,
+) -> Read:
+    """Reads what is new in an outlet's ledger, and says what happened there so far.
+
+    Args:
+        home: The outlet's folder.
+        settings: The outlet's.
+        at: When this is.
+        people: Whose keys client entries are noted under, where the ledger is the client book.
+        by_day: For a person who waits: too many bad rows are a warning, and a database that was
+            read before is left to the night.
+        progress: Hears of the rows of each batch.
+
+    Raises:
+        LedgerError: If a file or table cannot be read at all, or no row can be used.
+        TooManyBad: If too many rows cannot be used, by night.
+    """
+    with closing(EventStore.open(home)) as store:
+        if by_day and settings.ledger.is_database and store.is_filled:
+            intake = store.counts()
+        else:
+            intake = store.take_in(settings, at, people, progress)
+        rows = corrections.apply(home, store.rows())
+        tiers = None if settings.references is None else read_references(settings.references)
+        events, unknown = with_tiers(rows.drop("line"), tiers)
+        intake = replace(
+            intake, used=intake.used - len(unknown), quarantined=intake.quarantined + len(unknown)
+        )
+        references = tuple(unknown["reference"].unique().sort())
+        _judge(store, settings, intake, references, by_day=by_day)
+    if events.is_empty():
+        reason = "no rows; expected at least one event"
+        if intake.rows:
+            reason = f"no row of {intake.rows} can be used; `escapement-outlet check` says why"
+        raise LedgerError(settings.ledger.name, None, None, reason)
+    if settings.sightings is None:
+        return Read(Attached.without(events), intake, len(unknown), references)
+    seen = read_sightings(settings.sightings)
+    return Read(attach(events, seen), intake, len(unknown), references)
+
+
+def _judge(
+    store: EventStore,
+    settings: OutletFile,
+    intake: Intake,
+    references: tuple[str, ...],
+    *,
+    by_day: bool,
+) -> None:
+    """Says what cannot be used, and refuses too much of it by night."""
+    if references:
+        shown = ", ".join(f"'{one}'" for one in references[:_SHOWN])
+        more = ", ..." if len(references) > _SHOWN else ""
+        _LOG.warning("references in no tier: %d (%s%s)", len(references), shown, more)
+    if intake.quarantined:
+        _LOG.warning("rows in quarantine: %d of %d", intake.quarantined, intake.rows)
+    if intake.share > settings.most_quarantined and not by_day:
+        bad = store.quarantine(settings).head(_SHOWN).rows(named=True)
+        first = [
+            f"{one['file']}, row {one['row']}, column {one['column']}: {one['reason']}"
+            if one["column"]
+            else f"{one['file']}, row {one['row']}: {one['reason']}"
+            for one in bad
+        ]
+        raise TooManyBad(intake, settings.most_quarantined, first)

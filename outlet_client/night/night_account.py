@@ -1,0 +1,124 @@
+"""What one night says of itself while it runs: its row, the health file, its place in the log.
+
+Invariant: the row is written first. A monitor that reads the health file never learns of a step
+that the row does not name.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from features.errors import FeatureError
+from outlet_client.errors import OutletError
+from outlet_client.night.health import Condition, Health, read_health, write_health
+from outlet_client.night.logs import place
+from outlet_client.night.night_log import Night, NightLog, Outcome, Step
+from privacy.errors import PrivacyError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from outlet_client.people.introduce import Introduced
+
+OWN_ERRORS = (OutletError, PrivacyError, FeatureError)
+"""Whose text holds no customer's data."""
+
+
+class Account:
+    """One night's account.
+
+    Attributes:
+        night: Its row as it stands.
+    """
+
+    def __init__(self, home: Path, log: NightLog, night: Night, health: Health) -> None:
+        """Takes a night that began; see `account_of`."""
+        self.night = night
+        self._home, self._log, self._health = home, log, health
+        place(night.number, None)
+
+    def step(self, step: Step) -> None:
+        """A step begins."""
+        self.note(step=step)
+        place(self.night.number, step)
+        self._write()
+
+    def note(self, **changes: Any) -> None:
+        """Changes the row."""
+        self.night = replace(self.night, **changes)
+        self._log.write(self.night)
+
+    def note_sent(self, more: Introduced) -> None:
+        """Adds what this start did for the people."""
+        self.night = self.night.with_sent(more)
+        self._log.write(self.night)
+
+    def book(self, as_of: str | None) -> None:
+        """Which band book is stored now."""
+        self._health = replace(self._health, book_as_of=as_of)
+
+    def end(self, error: BaseException | None) -> None:
+        """The night has ended, with the first error where there was one."""
+        outcome = Outcome.COMPLETE if error is None else Outcome.FAILED
+        kind = None if error is None else type(error).__name__
+        self.note(ended=_now(), outcome=outcome, error=kind)
+        self._write(error)
+
+    def _write(self, error: BaseException | None = None) -> None:
+        night, ended = self.night, _text(self.night.ended)
+        running = Condition.RUNNING if ended is None else Condition.OK
+        complete = ended if night.outcome is Outcome.COMPLETE else self._health.last_complete
+        self._health = replace(
+            self._health,
+            status=running if error is None else Condition.FAILED,
+            night=night.number,
+            step=night.step,
+            started=_text(night.started),
+            ended=ended,
+            last_complete=complete,
+            error=None if error is None else said(error),
+            rows=night.rows if night.rows is not None else self._health.rows,
+            quarantined=self._health.quarantined if night.rows is None else night.quarantined,
+        )
+        write_health(self._home, self._health)
+
+
+@contextmanager
+def account_of(home: Path, longest: dt.timedelta) -> Iterator[Account]:
+    """Begins a night or goes on with one that was killed; see `NightLog.begin`."""
+    log = NightLog.open(home)
+    try:
+        night = log.begin(_now(), longest)
+        yield Account(home, log, night, read_health(home) or Health(Condition.RUNNING))
+    finally:
+        log.close()
+
+
+def could_not_begin(home: Path, error: BaseException) -> None:
+    """Tells the health file that no night could begin."""
+    before = read_health(home) or Health(Condition.FAILED)
+    at = _text(_now())
+    write_health(
+        home,
+        replace(
+            before, status=Condition.FAILED, night=None, step=None,
+            started=at, ended=at, error=said(error),
+        ),
+    )  # fmt: skip
+
+
+def said(error: BaseException) -> str:
+    """What may be written of an error: our own text, the system's about a file; else the type."""
+    return str(error) if isinstance(error, (*OWN_ERRORS, OSError)) else type(error).__name__
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
+
+
+def _text(at: dt.datetime | None) -> str | None:
+    return None if at is None else at.isoformat(timespec="seconds")

@@ -1,0 +1,323 @@
+"""A night's steps, and what they hand on to one another.
+
+Invariant: ledger and client book are read once a night. Who counts is asked of the consents when
+features are computed, not before; so a withdrawal at the desk counts up to then.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import time
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from features.errors import FeatureError
+from outlet_client.desk.bookshelf import fetch_book, read_shelf
+from outlet_client.errors import BookMissing, OutletError
+from outlet_client.events.corrections import purge_corrections
+from outlet_client.events.event_store import EventStore
+from outlet_client.events.intake import first_day
+from outlet_client.events.purchases import Read, TooManyBad, read_events
+from outlet_client.night.answers import AnswerStore
+from outlet_client.night.contribute import Outlet
+from outlet_client.night.health import read_health
+from outlet_client.night.logs import Shown, Unseen
+from outlet_client.night.night_account import said
+from outlet_client.night.night_log import KEEP_DAYS, NightLog
+from outlet_client.night.ready import Asked, ready_for
+from outlet_client.people.client_book import client_book, identifiers_of
+from outlet_client.people.introduce import introduce
+from outlet_client.report.page import NightFacts, write_report
+from outlet_client.rights.log import KEEP_DAYS as LOOKUP_DAYS
+from outlet_client.rights.log import purge_lookups
+from outlet_client.services import HQ, OFFICE, Services
+from outlet_client.settings import OutletFile
+from privacy.errors import PrivacyError
+from privacy.identity import Kind
+from privacy.keyring import Keyring
+from privacy.tokens import TokenRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    import polars as pl
+
+    from outlet_client.events.intake import Intake
+    from outlet_client.people.client_book import ClientBook
+    from outlet_client.people.introduce import Introduced
+    from outlet_client.people.people import People
+    from privacy.directory import Directory
+
+_LOG = logging.getLogger(__name__)
+
+TRUSTED = 40
+"""For so many days after a complete night this machine's clock is believed."""
+
+
+@dataclass(slots=True)
+class Nightly:
+    """One outlet's night: its steps, and what they hand on.
+
+    Attributes:
+        home: The outlet's folder.
+        people: Whom the network knows of this outlet's customers.
+        services: HQ and the privacy office by day.
+        refusals: What the outlet's operator must hear of, once the night is over.
+        directory: Tonight's, once roll call named it.
+        shown: Where the night says how far it is.
+        at: When it is.
+        settings: Read once.
+        read: The ledger, once taken in.
+        intake: What became of its rows, also where too many of them are bad.
+        book: The client book, once read.
+        introduced: What was done for the people.
+        tonight: What roll call said.
+        outlet: Ready to answer, once roll call was.
+    """
+
+    home: Path
+    people: People
+    services: Services
+    refusals: list[Exception]
+    directory: Directory | None = None
+    shown: Shown = field(default_factory=Unseen)
+    at: dt.datetime = field(default_factory=lambda: dt.datetime.now(dt.UTC))
+    settings: OutletFile = field(init=False)
+    read: Read | None = None
+    intake: Intake | None = None
+    book: ClientBook | None = None
+    introduced: Introduced | None = None
+    tonight: Mapping[str, str] | None = None
+    outlet: Outlet | None = None
+
+    def __post_init__(self) -> None:
+        """Reads the settings."""
+        self.settings = OutletFile.read(self.home / "escapement.toml")
+
+    def take_in(self) -> Read:
+        """Reads what is new in the ledger, once what is too old has left it.
+
+        Raises:
+            LedgerError: If it cannot be read.
+            TooManyBad: If too many rows cannot be used.
+        """
+        self._purge()
+        try:
+            self.read = read = read_events(
+                self.home, self.settings, self.at, people=self.people, progress=self.shown.rows
+            )
+        except TooManyBad as error:
+            self.intake = error.intake
+            raise
+        self.intake = read.intake
+        for why, count in read.attached.counts().items():
+            if count:
+                _LOG.warning("sightings kept apart, %s: %d", why, count)
+        if read.attached.shared:
+            _LOG.warning(
+                "sightings of a piece that two bought and none brought back: %d",
+                read.attached.shared,
+            )
+        _LOG.info(
+            "ledger: %d rows, %d read now, %d quarantined",
+            read.intake.rows, read.intake.read_now, read.intake.quarantined,
+        )  # fmt: skip
+        return read
+
+    def introduce(self) -> None:
+        """Asks for tokens and hands in registrations; a night goes on without where that fails.
+
+        Withdrawals leave also where the client book cannot be read.
+        """
+        identifiers = self._identifiers()
+        try:
+            for which in (HQ, OFFICE):  # either may be starting
+                self.services.reach(which)
+            self.introduced = done = introduce(
+                self.people,
+                self.services,
+                identifiers,
+                self.settings,
+                self._ring.peer(Kind.HQ),
+                self._ring.token_key(),
+            )
+        except TokenRefused as refused:
+            _LOG.error("no new customers: %s", refused)
+            self.refusals.append(refused)
+            return
+        except (OutletError, PrivacyError, FeatureError) as error:
+            _LOG.warning("new customers wait for tomorrow: %s", error)
+            return
+        if done.quota is not None:
+            _LOG.warning("no new tokens tonight: %s", done.quota)
+        _LOG.info(
+            "introduced: %d new tokens, %d registrations, %d withdrawals, %d wait",
+            done.evaluated, done.registered, done.withdrawn, done.waiting,
+        )  # fmt: skip
+
+    def prepare(self, tonight: Mapping[str, str]) -> Outlet:
+        """Gets the outlet ready to answer: fetches tonight's directory, computes features.
+
+        Ledger and client book are read here where no step has read them yet.
+
+        Args:
+            tonight: What roll call says: `cut_off`, `as_of`, `outcomes` and `directory`.
+
+        Raises:
+            FeatureError: If the ledger cannot be read, or no outlet can judge an outcome.
+            OutletError: If a setting is missing, or the directory is not the one named.
+            PrivacyError: If the directory is malformed or a key is missing.
+        """
+        identity = self._ring.identity()
+        directory = self.services.directory(tonight["directory"])
+        self.people.follow(directory)
+        self.directory = directory
+        self.book = book = self.book or client_book(self.settings, self.people)
+        listed = self._listed(book, directory)
+        read = self.read or self.take_in()
+        asked = Asked.of(tonight)
+        keys = self.people.home_keys(directory)
+        home, views = ready_for(asked, self.settings, read.attached.events, listed, keys)
+        _LOG.info("ready as of %s: %d events", asked.as_of, len(views[str(asked.as_of)].slots))
+        self.tonight = dict(tonight)
+        self.outlet = Outlet(
+            identity.card.name,
+            self.settings.floors,
+            identity.signing,
+            self._ring.peer(Kind.OFFICE).verify_key,
+            self._answers(),
+            time.time,
+            str(asked.cut_off),
+            home,
+            views,
+            directory.slots,
+            directory.digest,
+        )
+        return self.outlet
+
+    def fetch_book(self) -> str | None:
+        """Fetches the latest band book; the last good one stays where there is none to use.
+
+        Returns:
+            The last day in the data of the book that is stored now; None where there is none.
+        """
+        hq = self._ring.peer(Kind.HQ)
+        try:
+            new = fetch_book(
+                self.home, self.services, self.directory, hq.verify_key,
+                dt.datetime.now(dt.UTC), self.settings.book_days,
+            )  # fmt: skip
+        except (OutletError, PrivacyError) as error:
+            _LOG.warning("no new band book: %s", error)
+        else:
+            _LOG.info("band book: %s", "a new one" if new else "none newer")
+        try:
+            return read_shelf(self.home, hq.verify_key).book.as_of
+        except BookMissing:
+            return None
+        except PrivacyError as error:
+            _LOG.warning("the stored band book cannot be used: %s", error)
+            return None
+
+    def report(self, since: dt.datetime, sent: Introduced) -> None:
+        """Writes the report.
+
+        Args:
+            since: When the night was first started.
+            sent: What was done for the people, over all its starts.
+        """
+        tonight = self.tonight or {}
+        read, book, introduced = self.read, self.book, self.introduced
+        if introduced is not None:
+            introduced = replace(sent, waiting=introduced.waiting, quota=introduced.quota)
+        elif sent.evaluated or sent.registered or sent.withdrawn:  # by a start that was killed
+            introduced = replace(sent, waiting=self.people.waiting())
+        write_report(
+            NightFacts(
+                at=self.at,
+                outlet=self._ring.identity().card.name,
+                home=self.home,
+                cut_off=tonight.get("cut_off"),
+                as_of=tonight.get("as_of"),
+                customers=None if self.outlet is None else self.outlet.home,
+                intake=self.intake,
+                attached=None if read is None else read.attached,
+                unknown_references=0 if read is None else read.unknown,
+                book_left_out=0 if book is None else book.left_out,
+                ambiguous=0 if book is None else book.ambiguous,
+                people=self.people.counts(),
+                introduced=introduced,
+                since=since.timestamp(),
+                error=said(self.refusals[0]) if self.refusals else None,
+            )
+        )
+
+    def retain(self) -> None:
+        """Removes what is older than it may be kept."""
+        self._purge()  # where the ledger could not be read
+        if not self._clock_agrees():
+            _LOG.warning("HQ has not seen this clock for %d days: nothing else is removed", TRUSTED)
+            return
+        purge_corrections(self.home, first_day(self.settings, self.at))
+        lookups = purge_lookups(self.home, self.at - dt.timedelta(days=LOOKUP_DAYS))
+        with closing(NightLog.open(self.home)) as log:
+            log.purge(self.at - dt.timedelta(days=KEEP_DAYS))
+        if lookups:
+            _LOG.info("too old and gone: %d look-ups", lookups)
+
+    def close(self) -> None:
+        """Closes the services, the people, and what the outlet answered from."""
+        self.close_answers()
+        self.services.close()
+        self.people.close()
+
+    def close_answers(self) -> None:
+        """Closes what the outlet answered from; who answers again opens it."""
+        if self.outlet is not None:
+            self.outlet.answers.close()
+
+    def _identifiers(self) -> Mapping[str, str]:
+        """Reads the client book; identifiers of whom the network does not know yet, by key."""
+        try:
+            self.book = client_book(self.settings, self.people)
+            return identifiers_of(self.settings, self.people, self.people.without_token())
+        except (OutletError, FeatureError) as error:
+            _LOG.error("%s", said(error))
+            self.refusals.append(error)
+            return {}
+
+    def _purge(self) -> None:
+        """Removes the events that are older than they may be kept; they can be read again."""
+        with closing(EventStore.open(self.home)) as store:
+            gone = store.purge(first_day(self.settings, self.at))
+        if gone:
+            _LOG.info("too old and gone: %d events", gone)
+
+    def _clock_agrees(self) -> bool:
+        """Whether HQ, which refuses a clock that is off, was joined tonight or not long ago."""
+        if self.tonight is not None:
+            return True
+        health = read_health(self.home)
+        last = None if health is None else health.last_complete
+        if last is None:
+            return False
+        return self.at - dt.datetime.fromisoformat(last) < dt.timedelta(days=TRUSTED)
+
+    def _listed(self, book: ClientBook, directory: Directory) -> pl.DataFrame:
+        """Customers with a standing consent and a slot: customer, slot, home and key."""
+        return book.customers.join(self.people.listed(directory), on="key", how="inner").sort(
+            "slot", "customer"
+        )
+
+    def _answers(self) -> AnswerStore:
+        """The one store of answers, opened by the first who asks."""
+        if self.outlet is not None:
+            return self.outlet.answers
+        return AnswerStore(f"sqlite:///{self.home / 'outlet.db'}")
+
+    @property
+    def _ring(self) -> Keyring:
+        return Keyring(self.home, Kind.OUTLET)

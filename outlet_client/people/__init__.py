@@ -1,0 +1,1 @@
+"""Who the customers are: client-book entries, persons, consents, and introducing them."""

@@ -1,0 +1,241 @@
+"""The client book: who the outlet's customers are to the network, and what they typed where needed.
+
+Invariant: phones and e-mails are in memory only, and only of the keys that were asked for; what is
+kept is `client_entries`. A customer has one key, one that nobody else shares against the rules.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import polars as pl
+import sqlalchemy as sa
+
+from features.errors import LedgerError
+from features.ledger import text_of
+from outlet_client.people.client_entries import (
+    COLUMNS,
+    leave_clients,
+    named,
+    replace_clients,
+)
+from outlet_client.people.client_tables import (
+    CONTESTED,
+    CURRENT,
+    ENTRIES,
+    KEYS,
+    PAIRS,
+    PERSONS,
+    in_parts,
+    mark_read,
+    read_before,
+    table_of,
+)
+from outlet_client.people.identifiers import identifiers
+from outlet_client.people.people_tables import PEOPLE, State
+from outlet_client.people.withdrawals import settle
+from outlet_client.sources.tables import files_of, read_database, read_file
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Generator
+
+    from outlet_client.people.people import People
+    from outlet_client.settings import OutletFile
+    from outlet_client.sources.batches import Batch
+    from outlet_client.sources.source import Source
+
+_LOG = logging.getLogger(__name__)
+
+_NO_ROWS = pl.DataFrame(schema=dict.fromkeys([*COLUMNS, "typed"], pl.String))
+_RANKS = {state.value: 1 if state.stands else 2 for state in State} | {State.LISTED.value: 0}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClientBook:
+    """Who the outlet's customers are to `People`.
+
+    Attributes:
+        customers: customer and key, both String; one row a customer. Customers who are one person
+            share a key: the first of theirs that is listed, else that stands, else the first.
+        left_out: Customers without a usable phone or e-mail that is theirs.
+        ambiguous: Pairs of customers that wait for a person to decide.
+    """
+
+    customers: pl.DataFrame = field(repr=False)
+    left_out: int
+    ambiguous: int
+
+
+def client_book(settings: OutletFile, people: People, *, by_day: bool = False) -> ClientBook:
+    """Reads what is new in the client book, and who is who in it.
+
+    Args:
+        settings: The outlet's. Without `clients` the book is what was noted of the ledger.
+        people: Who may be spoken of.
+        by_day: A client database that was read before is not asked again.
+
+    Raises:
+        LedgerError: If it cannot be read, or a column is missing.
+        NotConfigured: If the region is unknown.
+    """
+    refresh_clients(settings, people, by_day=by_day)
+    with people.transaction() as connection:
+        if settings.clients is None:
+            leave_clients(connection)
+        settle(connection)
+        found = _book(connection)
+    if settings.clients is None and not len(found.customers) and not found.left_out:
+        reason = "missing, and email too; add one of them, or a client book as [clients]"
+        raise LedgerError(settings.ledger.name, None, "phone", reason)
+    return found
+
+
+def refresh_clients(settings: OutletFile, people: People, *, by_day: bool = False) -> int:
+    """Reads the client book where it has changed; nothing where it is the ledger itself.
+
+    Returns:
+        How many entries are new.
+
+    Raises:
+        LedgerError: If it cannot be read, or a column is missing.
+        NotConfigured: If the region is unknown.
+    """
+    source = settings.clients
+    if source is None:
+        return 0
+    stamp = _stamp(source, settings.region)
+    with people.reading() as connection:
+        if read_before(connection) == stamp and (by_day or not source.is_database):
+            return 0
+    found = [
+        named(_entries(batch, source), source.name, people.local_key, settings.region)
+        for batch in _batches(source)
+    ]
+    rows = pl.concat(found).unique("typed", maintain_order=True) if found else _NO_ROWS
+    with people.transaction() as connection:
+        new = replace_clients(connection, rows, people.local_key, settings.region)
+        mark_read(connection, stamp)
+    return new
+
+
+def identifiers_of(settings: OutletFile, people: People, keys: Collection[str]) -> dict[str, str]:
+    """What some keys were made of, found in the client book or the ledger.
+
+    Args:
+        settings: The outlet's.
+        people: Whose keys they are.
+        keys: Of any people; nothing is read where there are none.
+
+    Returns:
+        Such as "tel:+6581234567" by key, for those that a current entry has.
+
+    Raises:
+        LedgerError: If the client book cannot be read.
+    """
+    wanted = _holding(people, keys)
+    missing, found = set(keys), dict[str, str]()
+    source = settings.clients or settings.ledger
+    if wanted.is_empty():
+        return found
+    with closing(_batches(source, last_first=True)) as batches:
+        for batch in batches:
+            rows = _entries(batch, source)
+            customers = text_of(rows["customer_id"], source.name)
+            rows = rows.filter(customers.is_in(wanted["customer"].implode()))
+            rows = named(rows, source.name, people.local_key, settings.region)
+            for _, phone, email, _ in rows.join(wanted, on="typed", how="semi").iter_rows():
+                for one in identifiers(phone, email, settings.region):
+                    if (key := people.local_key(one)) in missing:
+                        missing.discard(key)
+                        found[key] = one
+            if not missing:
+                break
+    return found
+
+
+def _batches(source: Source, *, last_first: bool = False) -> Generator[Batch]:
+    """A client book's rows, or a ledger's, which grows in its last files."""
+    if source.is_database:
+        yield from read_database(source, COLUMNS)
+        return
+    paths = files_of(source)
+    for path in reversed(paths) if last_first else paths:
+        yield from read_file(source, path, COLUMNS)
+
+
+def _entries(batch: Batch, source: Source) -> pl.DataFrame:
+    """A batch's rows that are rows; how many are not is logged."""
+    if not batch.malformed.is_empty():
+        row, _, reason = batch.malformed.row(0)
+        _LOG.warning(
+            "%s: %d records of the client book are no rows and were left out, the first row %d: %s",
+            source.name, batch.malformed["row"].n_unique(), row, reason,
+        )  # fmt: skip
+    got = [name for name in COLUMNS if name in batch.rows.columns]
+    if "customer_id" not in got:
+        raise LedgerError(source.name, None, "customer_id", "missing; map it or add it")
+    if len(got) == 1:
+        reason = "missing, and email too; map one of them, or set [clients] to a client book"
+        raise LedgerError(source.name, None, "phone", reason)
+    return batch.rows.select(got)
+
+
+def _stamp(source: Source, region: str) -> str:
+    """What changes whenever a client book is to be read again, but for a database's rows."""
+    files = []
+    if not source.is_database:
+        stats = [(path, path.stat()) for path in files_of(source)]
+        files = [[str(path), stat.st_size, stat.st_mtime_ns] for path, stat in stats]
+    return json.dumps([source.model_dump(mode="json"), region, files])
+
+
+def _holding(people: People, keys: Collection[str]) -> pl.DataFrame:
+    """Customer and typed of the entries that have one of some keys."""
+    with people.reading() as connection:
+        rows = {
+            tuple(row)
+            for column in KEYS
+            for some in in_parts(keys)
+            for row in connection.execute(
+                sa.select(ENTRIES.c.customer, ENTRIES.c.typed).where(CURRENT, column.in_(some))
+            )
+        }
+    return pl.DataFrame(
+        list(rows), schema={"customer": pl.String, "typed": pl.String}, orient="row"
+    )
+
+
+def _book(connection: sa.Connection) -> ClientBook:
+    entries = table_of(
+        connection,
+        sa.select(ENTRIES.c.customer, *KEYS).where(CURRENT).order_by(ENTRIES.c.number),
+    )
+    persons = table_of(connection, sa.select(PERSONS.c.customer, PERSONS.c.person))
+    states = table_of(connection, sa.select(PEOPLE.c.key, PEOPLE.c.state))
+    nobodys = table_of(connection, sa.select(CONTESTED.c.key))
+    customers = (
+        entries.select("customer")
+        .unique(maintain_order=True)
+        .join(persons, on="customer", how="left", maintain_order="left")
+        .with_columns(pl.coalesce("person", "customer").alias("person"))
+    )
+    entries = entries.join(customers, on="customer", how="left", maintain_order="left")
+    held = pl.concat(
+        entries.select("person", key=name, order=pl.lit(order))
+        for order, name in enumerate(("phone", "email"))
+    )
+    best = (
+        held.filter(pl.col("key").is_not_null())
+        .join(nobodys, on="key", how="anti", maintain_order="left")
+        .join(states, on="key", how="left", maintain_order="left")
+        .with_columns(pl.col("state").replace_strict(_RANKS, default=2, return_dtype=pl.Int8))
+        .sort("state", "order", maintain_order=True)
+        .unique("person", keep="first", maintain_order=True)
+    )
+    known = customers.join(best, on="person", how="inner", maintain_order="left")
+    pairs = connection.scalar(sa.select(sa.func.count()).select_from(PAIRS)) or 0
+    return ClientBook(known.select("customer", "key"), len(customers) - len(known), pairs)

@@ -1,0 +1,128 @@
+"""The tables of the client book's entries, in `outlet.db`, and whether their groups are up to date.
+
+Invariant: no column holds a phone or an e-mail. Whoever changes entries or decisions calls
+`mark_old` in the same transaction; while the groups are old, nobody has an alias.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+import sqlalchemy as sa
+
+from outlet_client.people.consent import METADATA
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+LEDGER, CLIENTS = "ledger", "clients"
+"""Where an entry is from."""
+
+_A_QUERY = 10_000
+
+ENTRIES = sa.Table(
+    "client_entries",
+    METADATA,
+    sa.Column("number", sa.Integer, primary_key=True),
+    # An HMAC of the row as it was typed, so that a row is normalised once.
+    sa.Column("typed", sa.Text, nullable=False),
+    sa.Column("origin", sa.Text, nullable=False),
+    sa.Column("customer", sa.Text, nullable=False),
+    sa.Column("phone", sa.Text),
+    sa.Column("email", sa.Text),
+    # Changed since, or gone: kept for withdrawals only.
+    sa.Column("former", sa.Boolean, nullable=False),
+    sa.UniqueConstraint("origin", "typed"),
+    sa.Index("client_entries_customer", "customer"),
+    sa.Index("client_entries_phone", "phone", "customer"),
+    sa.Index("client_entries_email", "email", "customer"),
+)
+PERSONS = sa.Table(
+    "client_persons",
+    METADATA,
+    # Only who is joined to somebody; everybody else is a person of their own.
+    sa.Column("customer", sa.Text, primary_key=True),
+    sa.Column("person", sa.Text, nullable=False, index=True),
+)
+CONTESTED = sa.Table("client_contested", METADATA, sa.Column("key", sa.Text, primary_key=True))
+PAIRS = sa.Table(
+    "client_pairs",
+    METADATA,
+    sa.Column("one", sa.Text, primary_key=True),
+    sa.Column("other", sa.Text, primary_key=True),
+    sa.Column("shared", sa.Text, nullable=False),
+)
+DECISIONS = sa.Table(
+    "client_decisions",
+    METADATA,
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("one", sa.Text, nullable=False),
+    sa.Column("other", sa.Text, nullable=False),
+    sa.Column("same", sa.Boolean, nullable=False),
+    sa.Column("by", sa.Text, nullable=False),
+    sa.Column("at", sa.Text, nullable=False),
+)
+STATE = sa.Table(
+    "client_state",
+    METADATA,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
+)
+_GROUPED, _SOURCE = "grouped", "source"
+
+CURRENT: sa.ColumnElement[bool] = ~ENTRIES.c.former
+KEYS = (ENTRIES.c.phone, ENTRIES.c.email)
+
+
+def grouped(connection: sa.Connection) -> bool:
+    """Whether the groups are those of the entries and decisions of now."""
+    return _get(connection, _GROUPED) != "no"
+
+
+def mark_old(connection: sa.Connection) -> None:
+    """Notes that entries or decisions changed."""
+    _set(connection, _GROUPED, "no")
+
+
+def mark_grouped(connection: sa.Connection) -> None:
+    """Notes that the groups are up to date."""
+    _set(connection, _GROUPED, "yes")
+
+
+def read_before(connection: sa.Connection) -> str | None:
+    """What `mark_read` noted last."""
+    return _get(connection, _SOURCE)
+
+
+def mark_read(connection: sa.Connection, stamp: str) -> None:
+    """Notes which version of the client book was read."""
+    _set(connection, _SOURCE, stamp)
+
+
+def in_parts(values: Collection[str]) -> Iterator[list[str]]:
+    """Parts that fit into one query."""
+    ordered = list(values)
+    return (ordered[start : start + _A_QUERY] for start in range(0, len(ordered), _A_QUERY))
+
+
+def table_of(connection: sa.Connection, query: sa.Select[Any]) -> pl.DataFrame:
+    """A query's rows, every column as text; for a whole client book."""
+    # SQLAlchemy's own rows would take most of the time.
+    rows = connection.execute(query).cursor.fetchall()
+    names = query.selected_columns.keys()
+    return pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String), orient="row")
+
+
+def decisions(connection: sa.Connection) -> dict[tuple[str, str], bool]:
+    """Whether a person decided that two customers are one; of several decisions the last."""
+    rows = connection.execute(sa.select(DECISIONS).order_by(DECISIONS.c.number))
+    return {(row.one, row.other): row.same for row in rows}
+
+
+def _get(connection: sa.Connection, name: str) -> str | None:
+    return connection.scalar(sa.select(STATE.c.value).where(STATE.c.name == name))
+
+
+def _set(connection: sa.Connection, name: str, value: str) -> None:
+    connection.execute(STATE.insert().prefix_with("OR REPLACE").values(name=name, value=value))

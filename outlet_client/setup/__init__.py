@@ -1,0 +1,1 @@
+"""`init` and `check`: what an outlet's data are, before anything is done with them."""
