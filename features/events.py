@@ -195,24 +195,32 @@ def pieces(snapshot: Snapshot) -> pl.DataFrame:
     """
     kind, date = pl.col("kind"), pl.col("date")
     bought, seen_ = kind == Kind.PURCHASE.value, kind.is_in(list(SIGHTINGS))
-    dismissed = date.filter(kind == Kind.DISMISSED.value).max()
     stands = seen_ & (date > pl.coalesce("dismissed", pl.date(1, 1, 1)))
     answers = kind.is_in([Kind.ACCEPTED.value, Kind.DECLINED.value])
     family = pl.when(answers).then(pl.lit(Kind.INTEREST.value)).otherwise(kind.cast(pl.String))
     no_serial = pl.col("serial").is_null()
-    first = date.filter(bought).min().fill_null(date.min())
+    paid = bought & (no_serial | (date == pl.col("bought_on")))
+    event = ["customer", "outlet", "key", "family"]
+    # Filters within groups are slow: what they need is put into columns before.
     return (
         snapshot.history.with_columns(
             key=pl.coalesce("serial", "basket"),
             family=pl.when(no_serial).then(family).otherwise(pl.lit("piece")),
         )
         .sort("date", "kind", "price", maintain_order=True)
-        .with_columns(dismissed=dismissed.over("customer", "outlet", "key", "family"))
-        .group_by("customer", "outlet", "key", "family")
+        .with_columns(
+            bought_on=pl.when(bought).then(date).min().over(event),
+            dismissed=pl.when(kind == Kind.DISMISSED.value).then(date).max().over(event),
+        )
+        .with_columns(
+            pl.when(paid).then(pl.col("price", "list_price")).otherwise(0.0),
+            seen_on=pl.when(stands).then(date),
+        )
+        .group_by(event)
         .agg(
             kind.first(),
-            first.alias("date"),
-            pl.col("price", "list_price").filter(bought & (no_serial | (date == first))).sum(),
+            pl.coalesce(pl.col("bought_on").first(), date.min()).alias("date"),
+            pl.col("price", "list_price").sum(),
             pl.col("tier").max(),
             bought=bought.any(),
             returned=(kind == Kind.RETURN.value).any(),
@@ -220,11 +228,14 @@ def pieces(snapshot: Snapshot) -> pl.DataFrame:
             declined=(kind == Kind.DECLINED.value).any(),
             suspected=(stands & (kind == Kind.SUSPECTED.value)).any(),
             confirmed=(stands & (kind == Kind.CONFIRMED.value)).any(),
-            held_days=(date.filter(stands).min() - first).dt.total_days().fill_null(0).clip(0),
+            seen_on=pl.col("seen_on").min(),
+        )
+        .with_columns(
+            held_days=(pl.col("seen_on") - date).dt.total_days().fill_null(0).clip(0),
+            age=(pl.lit(snapshot.cut_off.date) - date).dt.total_days(),
         )
         .sort("customer", "date", "outlet", "kind", "key", "family")
-        .drop("family")
-        .with_columns(age=(pl.lit(snapshot.cut_off.date) - pl.col("date")).dt.total_days())
+        .drop("family", "seen_on")
     )
 
 
