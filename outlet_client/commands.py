@@ -15,6 +15,7 @@ from rich.markup import escape
 from sqlalchemy.exc import SQLAlchemyError
 
 from features.errors import FeatureError
+from outlet_client.database import said_of
 from outlet_client.errors import (
     ClockOff,
     HqUnreachable,
@@ -77,8 +78,7 @@ class failing:  # noqa: N801  (used as a word in a with statement)
 
     def __exit__(self, kind: object, error: BaseException | None, _trace: object) -> None:
         if isinstance(error, SQLAlchemyError):
-            cause = getattr(error, "orig", None)
-            error = OSError(f"database: {cause or type(error).__name__}; is the disk full?")
+            error = OSError(said_of(error))
         if isinstance(error, OutletError | PrivacyError | FeatureError | OSError):
             self._say(str(error))
             raise typer.Exit(EXIT_CODES.get(type(error), 1)) from error

@@ -1,20 +1,27 @@
-"""How this outlet opens its SQLite database.
+"""How this outlet opens its SQLite databases.
 
 Invariant: a transaction takes the database's write lock when it begins, so nothing that it read can
-change before it ends; another process waits up to a minute for its turn.
+change before it ends; another writer waits up to a minute for its turn. Who only reads waits for no
+writer, and sees what was last committed.
 """
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 from sqlalchemy.pool import StaticPool
 
 if TYPE_CHECKING:
-    import sqlite3
+    from collections.abc import Callable
+
+    from sqlalchemy.exc import SQLAlchemyError
 
 _WAIT_SECONDS = 60
+_TABLES = "SELECT name FROM sqlite_master WHERE type = 'table'"
+_LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def engine_of(url: str) -> sa.Engine:
@@ -30,7 +37,7 @@ def engine_of(url: str) -> sa.Engine:
         )
     else:
         engine = sa.create_engine(url, connect_args={"timeout": _WAIT_SECONDS})
-    sa.event.listen(engine, "connect", _begin_ourselves)
+    sa.event.listen(engine, "connect", _as_writer)
     sa.event.listen(engine, "begin", lambda c: c.exec_driver_sql("BEGIN IMMEDIATE"))
     return engine
 
@@ -40,6 +47,49 @@ def reader_of(url: str) -> sa.Engine:
     return sa.create_engine(url, connect_args={"timeout": _WAIT_SECONDS})
 
 
-def _begin_ourselves(connection: sqlite3.Connection, _record: object) -> None:
-    """Lets SQLAlchemy's `begin` event say how a transaction begins."""
+def make_tables(
+    engine: sa.Engine,
+    metadata: sa.MetaData,
+    then: Callable[[sa.Connection], object] = lambda _: None,
+) -> None:
+    """Makes the tables that are missing; where none is, nothing is written or waited for.
+
+    Args:
+        engine: Of `engine_of`.
+        metadata: Whose tables.
+        then: What else is to be done in the transaction that makes some.
+    """
+    with closing(engine.raw_connection()) as connection:  # begins no transaction
+        cursor = connection.cursor()
+        cursor.execute(_TABLES)
+        there = {name for (name,) in cursor.fetchall()}
+        cursor.close()
+    if there.issuperset(metadata.tables):
+        return
+    with engine.begin() as writer:
+        metadata.create_all(writer)
+        then(writer)
+
+
+def said_of(error: SQLAlchemyError) -> str:
+    """What may be said of a database's error: SQLite's words, which hold no cell; else its type."""
+    cause = getattr(error, "orig", None)
+    if not isinstance(cause, sqlite3.Error):
+        return f"database: {type(error).__name__}"
+    code = getattr(cause, "sqlite_errorcode", 0) & 0xFF  # without its extension
+    if code in _LOCKED:
+        return (
+            f"database: {cause} for {_WAIT_SECONDS} seconds: a night or another command is "
+            "writing; run it again when that has ended"
+        )
+    return f"database: {cause}; is the disk full?"
+
+
+def _as_writer(connection: sqlite3.Connection, _record: object) -> None:
+    """Lets SQLAlchemy's `begin` event say how a transaction begins; readers wait for its end only.
+
+    A large transaction would spill what does not fit into its cache into the file, and shut readers
+    out from then on.
+    """
     connection.isolation_level = None
+    connection.execute("PRAGMA cache_spill = OFF")

@@ -30,7 +30,7 @@ from outlet_client.commands import ERR, HERE, OUT, Home, failing, services_of
 from outlet_client.desk.desk_service import DESK_SOCKET, DeskService, start_desk
 from outlet_client.desk.lookup import LookUp, Status
 from outlet_client.desk.reasons import reasons
-from outlet_client.night.logs import shown
+from outlet_client.night.logs import logged, shown
 from outlet_client.night.nightly import nightly
 from outlet_client.night.status import status
 from outlet_client.people.client_book import identifiers_of, refresh_clients
@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from outlet_client.desk.lookup import Answer
+
+_LOG = logging.getLogger(__name__)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -163,8 +165,13 @@ def lookup(
 @app.command()
 def serve(home: Home = HERE) -> None:
     """Answers look-ups of this machine's own programs, on a socket in the folder."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    with failing(), _desk(home) as (look_up, ring), closing(services_of(ring)) as services:
+    say = None if ERR.is_terminal else lambda text: _LOG.error("%s", text)
+    with (
+        logged(ERR),
+        failing(say),
+        _desk(home) as (look_up, ring),
+        closing(services_of(ring)) as services,
+    ):
         server = start_desk(DeskService(look_up, services, ring.token_key()), home)
         OUT.print(f"Look-ups at {home / DESK_SOCKET}; stop with Ctrl-C.", highlight=False)
         try:

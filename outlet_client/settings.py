@@ -70,7 +70,8 @@ class OutletFile(BaseModel):
         floors: What this outlet refuses.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # No error repeats what was written: it may be a URL with a password.
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     ledger: Source
     references: Source | None = None
@@ -106,13 +107,14 @@ class OutletFile(BaseModel):
             ) from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValidationError) as error:
             raise NotConfigured(f"{file}: {error}") from error
+        folder = file.parent.resolve()  # however it was named: paths are what was read before
         placed: dict[str, object] = {
-            name: None if value is None else value.at(file.parent)
+            name: None if value is None else value.at(folder)
             for name in _SOURCES
             for value in [getattr(found, name)]
         }
         placed |= {
-            name: None if value is None else file.parent / value
+            name: None if value is None else folder / value
             for name in _FILES
             for value in [getattr(found, name)]
         }

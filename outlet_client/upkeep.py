@@ -105,7 +105,9 @@ def restore(file: Path, home: Home = HERE) -> None:
         OUT.print(
             f"Restored to {home}. Plans answered after the backup are not remembered: tell HQ not "
             "to resume a night that began before now. Withdrawals made since the backup are not "
-            "remembered either: make them again with `escapement-outlet withdraw`."
+            "remembered either: make them again with `escapement-outlet withdraw`. Disputes and "
+            "other requests, corrections and look-ups since the backup are gone too: take disputes "
+            "and corrections down again with `escapement-outlet customer` before a band is shown."
         )
 
 

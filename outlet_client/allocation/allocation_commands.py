@@ -6,7 +6,6 @@ never by phone or e-mail; and a piece goes to nobody without a person's name bes
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 import secrets
 from contextlib import closing, contextmanager
@@ -32,11 +31,11 @@ from outlet_client.allocation.allocation import (
 )
 from outlet_client.allocation.allocation_store import AllocationStore, Decided, Proposal
 from outlet_client.allocation.interests import Banded, banded, open_interests, tier_of
+from outlet_client.allocation.review import UNDER_REVIEW, refuse_disputed, reviewed
 from outlet_client.commands import HERE, OUT, Home, failing
-from outlet_client.desk.lookup import LookUp
-from outlet_client.people.introduce import client_book
-from outlet_client.people.people import People
+from outlet_client.people.client_book import client_book
 from outlet_client.rights.asked import Asked, Purpose
+from outlet_client.rights.desk import desk_of, now
 from outlet_client.settings import OutletFile
 from privacy.identity import Kind
 from privacy.keyring import Keyring
@@ -108,7 +107,7 @@ def allocate(
 def accept(number: Number, by: By, home: Home = HERE) -> None:
     """Decides that the pieces go to those to whom they were proposed."""
     with failing(), _store(home) as store:
-        proposal = store.read(number)
+        proposal = _undecided(home, store, number)
         _decide(store, proposal, _named(by, "--by", "who decides"), "", proposal.given)
 
 
@@ -125,7 +124,7 @@ def change(
 ) -> None:
     """Decides otherwise than proposed, with a reason. The proposal stays as it was."""
     with failing(), _store(home) as store:
-        proposal = store.read(number)
+        proposal = _undecided(home, store, number)
         who, why = _named(by, "--by", "who decides"), _named(reason, "--reason", "a sentence")
         final = given(proposal.lines, proposal.terms.pieces, give, instead_of or ())
         _decide(store, proposal, who, why, final)
@@ -140,9 +139,10 @@ def show(
     """Shows one proposal with its decision, or lists all."""
     with failing(), _store(home) as store:
         if number is not None:
-            _print(store.read(number), as_json=as_json)
+            [one] = reviewed(home, [store.read(number)])
+            _print(one, as_json=as_json)
             return
-        proposals = [store.read(one) for one in store.numbers()]
+        proposals = reviewed(home, [store.read(one) for one in store.numbers()])
         if as_json:
             OUT.print_json(json.dumps([_as_dict(one) for one in proposals]))
             return
@@ -170,14 +170,11 @@ def rerun(number: Number, home: Home = HERE) -> None:
 
 
 def _banded(home: Path, settings: OutletFile, reference: str, asked: Asked) -> Banded:
-    ring = Keyring(home, Kind.OUTLET)
-    hq_key = ring.peer(Kind.HQ).verify_key
-    with closing(People.open(home, ring.identity())) as people:
-        at = dt.datetime.now(dt.UTC)
-        interests = open_interests(home, settings, reference, at, people)
-        book = client_book(settings, people, by_day=True)
-        with closing(LookUp(home, people, hq_key, settings.region, settings.book_days)) as look_up:
-            return banded(interests, book, look_up, home, hq_key, asked)
+    hq_key = Keyring(home, Kind.OUTLET).peer(Kind.HQ).verify_key
+    with desk_of(home) as desk:
+        interests = open_interests(home, settings, reference, now(), desk.people)
+        book = client_book(settings, desk.people, by_day=True)
+        return banded(interests, book, desk.look_up, home, hq_key, asked)
 
 
 @contextmanager
@@ -185,6 +182,14 @@ def _store(home: Path) -> Iterator[AllocationStore]:
     Keyring(home, Kind.OUTLET).identity()  # an error where this is no outlet's folder
     with closing(AllocationStore.open(home)) as store:
         yield store
+
+
+def _undecided(home: Path, store: AllocationStore, number: int) -> Proposal:
+    """A proposal to decide on; whoever comes second hears so when they decide."""
+    proposal = store.read(number)
+    if proposal.decided is None:
+        refuse_disputed(home, proposal)
+    return proposal
 
 
 def _decide(
@@ -206,7 +211,7 @@ def _passing(ranks: tuple[int, ...]) -> str:
 
 
 def _now() -> str:
-    return dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+    return now().isoformat(timespec="seconds")
 
 
 def _named(text: str, option: str, what: str) -> str:
@@ -269,6 +274,8 @@ def _table(proposal: Proposal) -> Table:
         bands = f"eligibility {one.eligibility}, flipper risk {one.flipper_risk}"
         if one.no_band:
             bands = f"no band here: decide as without ({one.no_band})"
+        if not line.ruling.rule:
+            bands = UNDER_REVIEW
         table.add_row(
             str(rank),
             escape(one.customer),

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from features.allocation import Ruling
     from features.ledger import Tier
     from outlet_client.desk.lookup import Answer, LookUp
-    from outlet_client.people.introduce import ClientBook
+    from outlet_client.people.client_book import ClientBook
     from outlet_client.people.people import People
     from outlet_client.rights.asked import Asked
     from outlet_client.settings import OutletFile

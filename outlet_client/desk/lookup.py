@@ -17,13 +17,14 @@ from outlet_client.desk.bookshelf import read_shelf, stamp_of
 from outlet_client.errors import BookMissing, NoIdentifier
 from outlet_client.people.identifiers import identifiers
 from outlet_client.people.people import State
+from outlet_client.rights.asked import NotAsked
 from outlet_client.rights.log import note
 from outlet_client.rights.requests import disputed
 from outlet_client.rights.tables import RightsStore
 from privacy.books import read_entry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from outlet_client.desk.bookshelf import Shelf
@@ -187,12 +188,15 @@ class LookUp:
             asked: Who asks and recorded the consent, and why.
 
         Raises:
+            NotAsked: If the notice is blank; nothing was recorded.
             NoIdentifier: If neither phone nor e-mail is usable.
             QuotaSpent: If a holder gives no more today; the consent stays recorded.
             ServiceUnreachable: If one of them is; likewise.
             TokenRefused: If an answer does not verify; likewise.
             BookMissing: If there is no book, or only a stale one.
         """
+        if not (notice := notice.strip()):
+            raise NotAsked("consent: expected the notice that the customer agreed to, got a blank")
         key, *also = self._typed(phone, email)
         self._people.record_consent(key, notice, asked.by, self._clock(), also)
         key, usable = self._known_as(phone, email)
@@ -228,13 +232,13 @@ class LookUp:
                 return key, who
         return next(iter(typed.items()))
 
-    def _answer(self, key: str, under_review: frozenset[str]) -> Answer:
+    def _answer(self, key: str, under_review: Mapping[str, int]) -> Answer:
         person = self._people.person(key)
         if person is None:
             return Answer(Status.CONSENT_NEEDED)
         if not person.state.stands:
             return Answer(Status.NOT_IN_NETWORK)
-        if under_review and not under_review.isdisjoint(self._people.reached(key)):
+        if under_review and not under_review.keys().isdisjoint(self._people.reached(key)):
             return Answer(Status.UNDER_REVIEW)
         if person.token is None or person.fingerprint is None:
             return Answer(Status.NOT_IN_NETWORK)

@@ -7,9 +7,7 @@ why is stored before anything is printed.
 
 from __future__ import annotations
 
-import datetime as dt
 import json
-from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,19 +25,19 @@ from outlet_client.desk.lookup import Status
 from outlet_client.errors import NoIdentifier
 from outlet_client.events.purchases import read_events
 from outlet_client.night.scorecards import read_scorecards
+from outlet_client.people.client_book import client_book
 from outlet_client.people.client_entries import typed_keys
 from outlet_client.people.identifiers import identifier
-from outlet_client.people.introduce import client_book
-from outlet_client.people.people import People
 from outlet_client.rights.asked import Asked, Purpose
+from outlet_client.rights.desk import now, people_of
 from outlet_client.rights.log import note_in
-from outlet_client.settings import OutletFile
-from privacy.identity import Kind
-from privacy.keyring import Keyring
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from outlet_client.people.people import People
+    from outlet_client.settings import OutletFile
 
 NOTE = f"{WHOSE_BAND} Points here are of this outlet's own events alone; 20 double the odds."
 
@@ -79,12 +77,17 @@ def reasons(
     """Says which events at this outlet give a customer how many points, the largest first."""
     with failing():
         asked = Asked.of(by, purpose)
-        settings = OutletFile.read(home / "escapement.toml")
-        with closing(People.open(home, Keyring(home, Kind.OUTLET).identity())) as people:
-            found = explain(home, settings, people, phone, email)
+        with people_of(home) as (people, settings):
+            keys = typed_keys(phone, email, people.local_key, settings.region)
+            if not keys:
+                raise NoIdentifier
+            try:
+                found = explain(home, settings, people, phone, email)
+            except Exception as error:
+                note_in(home, now(), asked, keys[0], type(error).__name__)
+                raise
             outcome = found.value if isinstance(found, Status) else "reasons"
-            [key, *_] = typed_keys(phone, email, people.local_key, settings.region)
-            note_in(home, dt.datetime.now(dt.UTC), asked, key, outcome)
+            note_in(home, now(), asked, keys[0], outcome)
         if isinstance(found, Status):
             OUT.print_json(json.dumps({"status": found})) if as_json else OUT.print(found.value)
             if found is Status.CONSENT_NEEDED:
@@ -117,7 +120,7 @@ def explain(
         return Status.CONSENT_NEEDED
     if not person.state.stands:
         return Status.NOT_IN_NETWORK
-    kept, at = read_scorecards(home), dt.datetime.now(dt.UTC)
+    kept, at = read_scorecards(home), now()
     events = read_events(home, settings, at, people=people, by_day=True).attached.events
     # A day in the future is a mistake in somebody's row, and no other customer's as-of.
     last = CutOff(min(events.select(pl.col("date").max()).item(), at.date()))

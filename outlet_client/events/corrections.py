@@ -3,6 +3,8 @@
 Invariant: the outlet's own ledger is never written to, and a correction changes one row of its own
 customer only. What stands is the last correction of an event; a row that the outlet has mended
 itself since has another id, so its correction matches nothing any more, and is counted.
+Where the outlet removed some of several equal rows since one of them was struck, it removed those:
+as many strikes fall away as rows are gone, the last first.
 
 The id of an event is the first 12 hex digits of the SHA-256 of its canonical cells, and which of
 the rows with the very same cells it is.
@@ -22,7 +24,7 @@ import sqlalchemy as sa
 
 from features.ledger import judge
 from outlet_client.errors import OutletError
-from outlet_client.rights.log import text_of
+from outlet_client.people.consent import text_of_moment
 from outlet_client.rights.tables import CORRECTIONS, rights_if_any
 
 if TYPE_CHECKING:
@@ -64,6 +66,7 @@ class Correction:
         changes: The new cells by canonical column, as JSON has them; empty where the ledger's
             stand again.
         struck: Whether the event does not count at all.
+        alike: How many rows had the very same cells when this was taken down, with it.
         at: When, UTC.
         by: Who took it down.
     """
@@ -74,6 +77,7 @@ class Correction:
     dated: dt.date
     changes: Mapping[str, Any]
     struck: bool
+    alike: int
     at: dt.datetime
     by: str
 
@@ -118,23 +122,44 @@ def applied(rows: pl.DataFrame, corrections: Sequence[Correction]) -> Applied:
     """The same for given corrections; looks at the rows of their customers only."""
     if not corrections:
         return Applied(rows)
-    by_event = {one.event: one for one in corrections}
     whose = list({one.customer for one in corrections})
     numbered = rows.with_row_index("_place")
     theirs = numbered.filter(pl.col("customer").is_in(whose))
     ids = event_ids(theirs)
+    by_event = effective(corrections, ids)
     touched = [
         (row, by_event[event])
         for row, event in zip(theirs.iter_rows(named=True), ids, strict=True)
         if event in by_event
     ]
-    left = tuple(sorted(by_event.keys() - ids))
+    left = tuple(sorted({one.event for one in corrections} - (by_event.keys() & ids)))
     if not touched:
         return Applied(rows, left)
     made = [{**row, **_cells(one.changes)} for row, one in touched if not one.struck]
     changed = pl.DataFrame(made, schema=numbered.schema)
     others = numbered.filter(~pl.col("_place").is_in([row["_place"] for row, _ in touched]))
     return Applied(pl.concat([others, changed]).sort("_place").drop("_place"), left)
+
+
+def effective(corrections: Iterable[Correction], ids: Iterable[str]) -> dict[str, Correction]:
+    """The corrections by event, without strikes of equal rows that the outlet removed itself.
+
+    Args:
+        corrections: Standing ones.
+        ids: Of all rows of their customers.
+    """
+    found = {one.event: one for one in corrections}
+    there = Counter(map(_digest, ids))
+    strikes: dict[str, list[Correction]] = {}
+    for one in found.values():
+        if one.struck:
+            strikes.setdefault(_digest(one.event), []).append(one)
+    for digest, some in strikes.items():
+        gone = max(one.alike for one in some) - there[digest]
+        last_first = sorted(some, key=lambda one: int(one.event.rpartition("-")[2]), reverse=True)
+        for one in last_first[: max(gone, 0)]:
+            del found[one.event]
+    return found
 
 
 def event_ids(rows: pl.DataFrame) -> list[str]:
@@ -165,6 +190,7 @@ def standing(
             dt.date.fromisoformat(row.dated),
             json.loads(row.changes),
             row.struck,
+            row.alike,
             dt.datetime.fromisoformat(row.at),
             row.by,
         )
@@ -187,7 +213,8 @@ def strike(
     Raises:
         CorrectionRefused: If no row has this id.
     """
-    _store(connection, _row(rows, event), event, {}, (by, at), struck=True)
+    row, alike = _row(rows, event)
+    _store(connection, row, event, {}, (by, at), alike, struck=True)
 
 
 def correct(
@@ -197,6 +224,7 @@ def correct(
     values: Mapping[str, str],
     by: str,
     at: dt.datetime,
+    first_day: dt.date = dt.date.min,
 ) -> dict[str, Any]:
     """Changes cells of an event, beside those that were changed before; one struck is back.
 
@@ -208,6 +236,7 @@ def correct(
             "" where a serial or a reference is none.
         by: Who takes it down.
         at: When.
+        first_day: The first day whose events are kept.
 
     Returns:
         The cells that are now other than in the ledger.
@@ -222,16 +251,16 @@ def correct(
                 f"--set: got a column that is none of {', '.join(MAY_BE_SET)}; an event of another "
                 "customer is struck"
             )
-    row = _row(rows, event)
+    row, alike = _row(rows, event)
     before = {one.event: one for one in standing(connection, [row["customer"]])}.get(event)
     earlier = {} if before is None else before.changes
     good = _judged({**_basket_set({**row, **earlier}), **values})  # a made basket is made anew
-    if "date" in values and good["date"] > at.date() + dt.timedelta(days=1):  # wherever they are
-        raise CorrectionRefused("--set date: in the future; expected today or earlier")
+    if "date" in values:
+        _refuse_day(good["date"], first_day, at)
     changes = {name: _plain(good[name]) for name in MAY_BE_SET if good[name] != row[name]}
     if changes == earlier and not (before is not None and before.struck):
         raise CorrectionRefused(f"event {event}: has these values already; nothing was stored")
-    _store(connection, row, event, changes, (by, at), struck=False)
+    _store(connection, row, event, changes, (by, at), alike, struck=False)
     return changes
 
 
@@ -253,14 +282,31 @@ def _all(home: Path) -> tuple[Correction, ...]:
         return () if connection is None else standing(connection)
 
 
-def _row(rows: pl.DataFrame, event: str) -> dict[str, Any]:
+def _refuse_day(day: dt.date, first_day: dt.date, at: dt.datetime) -> None:
+    if day > at.date() + dt.timedelta(days=1):  # wherever they are
+        raise CorrectionRefused("--set date: in the future; expected today or earlier")
+    if day < first_day:
+        raise CorrectionRefused(
+            f"--set date: older than events are kept here, expected {first_day} or later; what is "
+            "older does not count: strike the event, or raise keep_days in escapement.toml"
+        )
+
+
+def _row(rows: pl.DataFrame, event: str) -> tuple[dict[str, Any], int]:
+    """An event's cells, and how many rows have the very same ones."""
     ids = event_ids(rows)
     if event not in ids:
         raise CorrectionRefused(
             f"event {event}: this customer has none of this id; `escapement-outlet customer show` "
             "lists them"
         )
-    return rows.select(CELLS).row(ids.index(event), named=True)
+    alike = Counter(map(_digest, ids))[_digest(event)]
+    return rows.select(CELLS).row(ids.index(event), named=True), alike
+
+
+def _digest(event: str) -> str:
+    """An event's id without which of the equal rows it is."""
+    return event.rpartition("-")[0]
 
 
 def _basket_set(cells: dict[str, Any]) -> dict[str, Any]:
@@ -293,6 +339,7 @@ def _store(
     event: str,
     changes: Mapping[str, Any],
     taken: tuple[str, dt.datetime],
+    alike: int,
     *,
     struck: bool,
 ) -> None:
@@ -303,7 +350,8 @@ def _store(
         "dated": row["date"].isoformat(),
         "changes": json.dumps(changes),
         "struck": struck,
-        "at": text_of(at),
+        "alike": alike,
+        "at": text_of_moment(at),
         "by": by,
     }
     connection.execute(CORRECTIONS.insert(), values)

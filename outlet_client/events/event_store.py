@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from outlet_client.database import engine_of, reader_of
+from outlet_client.database import engine_of, make_tables, reader_of
 from outlet_client.events import intake_state
-from outlet_client.events.intake_state import label_of
+from outlet_client.events.intake_state import METADATA, label_of
 from outlet_client.events.parts import PART_SCHEMA, Parts
 from outlet_client.events.taking import Taking, by_file, counted, live, quarantined, rewrite
 from outlet_client.people.client_entries import forget_ledger, note
@@ -46,8 +46,7 @@ class EventStore:
         url = f"sqlite:///{home / 'outlet.db'}"
         self._engine, self._reader = engine_of(url), reader_of(url)
         self._parts = Parts(home)
-        with self._engine.begin() as connection:
-            intake_state.prepare(connection)
+        make_tables(self._engine, METADATA)
 
     @classmethod
     def open(cls, home: Path) -> EventStore:

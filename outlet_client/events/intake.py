@@ -7,8 +7,10 @@ Invariant: every record that is read is a good event or in quarantine, never nei
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -37,7 +39,6 @@ from outlet_client.sources.tables import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from outlet_client.events.intake_state import Held, State
     from outlet_client.settings import OutletFile
@@ -228,12 +229,38 @@ def due(
         if source.changed is None or age >= settings.reread_days * _DAY - _HALF_A_DAY:
             held.mark = None
         return [(None, held)]
-    found = []
-    for path in files_of(source):
+    found, paths = [], files_of(source)
+    _follow(state, paths)
+    for path in paths:
         held = state.held(str(path))
         if held.mark is None or not unchanged(path, Mark(**json.loads(held.mark))):
             found.append((path.stat().st_mtime_ns, path, held))
     return [(path, held) for _, path, held in sorted(found, key=lambda one: one[:2])]
+
+
+def _follow(state: State, paths: list[Path]) -> None:
+    """A CSV file that was renamed is the one it was: its rows must not count twice."""
+    marks = {name: Mark(**json.loads(one.mark)) for name, one in state.files.items() if one.mark}
+    gone = {
+        mark.sha256: (name, mark)
+        for name, mark in marks.items()
+        if mark.sha256 and mark.offset == mark.size and not Path(name).exists()
+    }
+    sizes = {mark.size for _, mark in gone.values()}
+    for path in paths:
+        if str(path) in state.files or path.stat().st_size not in sizes:
+            continue
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if digest in gone:
+            name, mark = gone.pop(digest)
+            held = state.files.pop(name)
+            held.name, held.mark = str(path), json.dumps(asdict(_seen_at(mark, path)))
+            state.files[held.name] = held
+
+
+def _seen_at(mark: Mark, path: Path) -> Mark:
+    return replace(mark, mtime_ns=path.stat().st_mtime_ns)
 
 
 def _entries(rows: pl.DataFrame) -> pl.DataFrame | None:

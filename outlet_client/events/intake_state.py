@@ -23,24 +23,24 @@ if TYPE_CHECKING:
     from outlet_client.settings import OutletFile
     from outlet_client.sources.source import Source
 
-_METADATA = sa.MetaData()
+METADATA = sa.MetaData()
 _FILES = sa.Table(
     "intake_files",
-    _METADATA,
+    METADATA,
     sa.Column("number", sa.Integer, primary_key=True),
     sa.Column("name", sa.Text, nullable=False, unique=True),
     sa.Column("about", sa.Text, nullable=False),
 )
 _PARTS = sa.Table(
     "intake_parts",
-    _METADATA,
+    METADATA,
     sa.Column("number", sa.Integer, primary_key=True),
     sa.Column("about", sa.Text, nullable=False),
     sa.Column("dead", sa.LargeBinary, nullable=False),
 )
 _ALL = sa.Table(
     "intake",
-    _METADATA,
+    METADATA,
     sa.Column("only", sa.Integer, primary_key=True),
     sa.Column("mapping", sa.Text, nullable=False),
     sa.Column("keep_days", sa.Integer, nullable=False),
@@ -170,11 +170,6 @@ class State:
     def live(self) -> int:
         """How many rows count."""
         return sum(part.live for part in self.parts.values())
-
-
-def prepare(connection: sa.Connection) -> None:
-    """Makes the tables where they are missing."""
-    _METADATA.create_all(connection)
 
 
 def load(connection: sa.Connection) -> State:

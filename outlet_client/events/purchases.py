@@ -7,20 +7,22 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import polars as pl
+
 from features.errors import LedgerError
 from features.ledger import Tier, days_of, text_of, with_tiers
 from features.sightings import SIGHTING_COLUMNS, Attached, attach, canonical_sightings
 from outlet_client.errors import OutletError
 from outlet_client.events import corrections
 from outlet_client.events.event_store import EventStore
+from outlet_client.events.intake import first_day
+from outlet_client.sources.batches import missing
 from outlet_client.sources.tables import decoded, header_of, read_all
 
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Callable, Collection
     from pathlib import Path
-
-    import polars as pl
 
     from outlet_client.events.intake import Intake
     from outlet_client.people.people import People
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 _SHOWN = 3
-"""How many bad cells, or references, an error or a log line names."""
+"""How many bad cells an error names."""
 
 
 class TooManyBad(OutletError):
@@ -105,7 +107,7 @@ def read_references(source: Source) -> dict[str, Tier]:
         if not reference or reference in found:
             raise LedgerError(file, row, "reference", "empty, or named twice; expected once")
         if tier not in known:
-            reason = f"got '{tier or ''}', expected one of {', '.join(known)}"
+            reason = f"expected one of {', '.join(known)}"
             raise LedgerError(file, row, "tier", reason)
         found[reference] = known[tier]
     return found
@@ -135,8 +137,7 @@ def present(table: pl.DataFrame, source: Source, names: Collection[str]) -> pl.D
     """
     for name in names:
         if name not in table.columns:
-            got = ", ".join(header_of(source))
-            raise LedgerError(source.name, None, name, f"missing; got {got}")
+            raise LedgerError(source.name, None, name, missing(source, header_of(source)))
     return table
 
 
@@ -169,11 +170,15 @@ def read_events(
             intake = store.counts()
         else:
             intake = store.take_in(settings, at, people, progress)
-        rows = corrections.apply(home, store.rows())
+        held = corrections.apply(home, store.rows())
+        rows = held.filter(pl.col("date") >= first_day(settings, at))
         tiers = None if settings.references is None else read_references(settings.references)
         events, unknown = with_tiers(rows.drop("line"), tiers)
         intake = replace(
-            intake, used=intake.used - len(unknown), quarantined=intake.quarantined + len(unknown)
+            intake,
+            used=intake.used - len(unknown) - (len(held) - len(rows)),
+            left_out=intake.left_out + len(held) - len(rows),
+            quarantined=intake.quarantined + len(unknown),
         )
         references = tuple(unknown["reference"].unique().sort())
         _judge(store, settings, intake, references, by_day=by_day)
@@ -198,9 +203,7 @@ def _judge(
 ) -> None:
     """Says what cannot be used, and refuses too much of it by night."""
     if references:
-        shown = ", ".join(f"'{one}'" for one in references[:_SHOWN])
-        more = ", ..." if len(references) > _SHOWN else ""
-        _LOG.warning("references in no tier: %d (%s%s)", len(references), shown, more)
+        _LOG.warning("references in no tier: %d; `check` lists them", len(references))
     if intake.quarantined:
         _LOG.warning("rows in quarantine: %d of %d", intake.quarantined, intake.rows)
     if intake.share > settings.most_quarantined and not by_day:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import sqlalchemy as sa
-from sqlalchemy.pool import StaticPool
 
+from outlet_client.database import engine_of, make_tables
 from outlet_client.errors import QuestionRefused
 from privacy.budget import YEAR_SECONDS
 from privacy.fixed_point import ring_type
@@ -23,7 +23,6 @@ from privacy.two_key_sum import Envelope, MaskedShare
 from privacy.units import Purpose, Unit
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Iterator
 
     from privacy.plans import NightPlan, ReleasePlan
@@ -57,17 +56,9 @@ class AnswerStore:
 
     def __init__(self, url: str) -> None:
         """Opens the store, making its tables where they are missing."""
-        in_memory = url == "sqlite://"
-        self._engine = sa.create_engine(
-            url,
-            poolclass=StaticPool if in_memory else None,
-            connect_args={"check_same_thread": False} if in_memory else {"timeout": 60},
-        )
+        self._engine = engine_of(url)
         self._alone = threading.Lock()
-        sa.event.listen(self._engine, "connect", _begin_ourselves)
-        sa.event.listen(self._engine, "begin", lambda c: c.exec_driver_sql("BEGIN IMMEDIATE"))
-        with self._engine.begin() as connection:
-            _METADATA.create_all(connection)
+        make_tables(self._engine, _METADATA)
 
     @contextmanager
     def transaction(self) -> Iterator[Answers]:
@@ -157,8 +148,3 @@ class Answers:
             self._connection.execute(
                 _HEADS.insert().values(length=night.ledger_length, head=night.ledger_head)
             )
-
-
-def _begin_ourselves(connection: sqlite3.Connection, _record: object) -> None:
-    """Lets SQLAlchemy's `begin` event say how a transaction begins."""
-    connection.isolation_level = None

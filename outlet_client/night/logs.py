@@ -83,9 +83,7 @@ def shown(console: Console) -> Iterator[Shown]:
     """
     try:
         if not console.is_terminal:
-            handler = logging.StreamHandler(sys.stderr)
-            handler.setFormatter(JsonLines())
-            with _logging_to(handler):
+            with logged(console):
                 yield Unseen()
             return
         bar = Progress(
@@ -103,6 +101,22 @@ def shown(console: Console) -> Iterator[Shown]:
                 steps.end()
     finally:
         place(None, None)
+
+
+@contextmanager
+def logged(console: Console) -> Iterator[None]:
+    """Sets logging up for what runs for long: JSON lines on stderr, or plain ones in a terminal.
+
+    Args:
+        console: On stderr.
+    """
+    if console.is_terminal:
+        handler: logging.Handler = _Terminal(console)
+    else:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(JsonLines())
+    with _logging_to(handler):
+        yield
 
 
 class JsonLines(logging.Formatter):

@@ -7,11 +7,14 @@ that the row does not name.
 from __future__ import annotations
 
 import datetime as dt
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from features.errors import FeatureError
+from outlet_client.database import said_of
 from outlet_client.errors import OutletError
 from outlet_client.night.health import Condition, Health, read_health, write_health
 from outlet_client.night.logs import place
@@ -57,6 +60,17 @@ class Account:
         self.night = self.night.with_sent(more)
         self._log.write(self.night)
 
+    def unreported(self) -> tuple[dt.datetime, Introduced]:
+        """Since when what left is in no report yet, and what was done for the people since.
+
+        Nights right before this one that were broken off had no report.
+        """
+        nights = [self.night, *self._log.unreported(self.night.number)]
+        total = self.night
+        for night in nights[1:]:
+            total = total.with_sent(night.sent)
+        return min(night.started for night in nights), total.sent
+
     def book(self, as_of: str | None) -> None:
         """Which band book is stored now."""
         self._health = replace(self._health, book_as_of=as_of)
@@ -90,12 +104,22 @@ class Account:
 @contextmanager
 def account_of(home: Path, longest: dt.timedelta) -> Iterator[Account]:
     """Begins a night or goes on with one that was killed; see `NightLog.begin`."""
-    log = NightLog.open(home)
-    try:
-        night = log.begin(_now(), longest)
+    with beginning(home):
+        log = NightLog.open(home)
+    with closing(log):
+        with beginning(home):
+            night = log.begin(_now(), longest)
         yield Account(home, log, night, read_health(home) or Health(Condition.RUNNING))
-    finally:
-        log.close()
+
+
+@contextmanager
+def beginning(home: Path) -> Iterator[None]:
+    """Tells the health file of what stops a night before it has a row."""
+    try:
+        yield
+    except Exception as error:
+        could_not_begin(home, error)
+        raise
 
 
 def could_not_begin(home: Path, error: BaseException) -> None:
@@ -113,6 +137,8 @@ def could_not_begin(home: Path, error: BaseException) -> None:
 
 def said(error: BaseException) -> str:
     """What may be written of an error: our own text, the system's about a file; else the type."""
+    if isinstance(error, SQLAlchemyError):
+        return said_of(error)
     return str(error) if isinstance(error, (*OWN_ERRORS, OSError)) else type(error).__name__
 
 

@@ -24,13 +24,14 @@ import os
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Self
 
 import sqlalchemy as sa
 
-from outlet_client.database import engine_of
+from outlet_client.database import engine_of, make_tables, reader_of
 from outlet_client.errors import NotConfigured
-from outlet_client.people.introduce import Introduced
+from outlet_client.people.introduce import COUNTS, Introduced
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -50,7 +51,9 @@ _NIGHTS = sa.Table(
     sa.Column("step", sa.Text),
     sa.Column("tonight", sa.Text),
     sa.Column("answered", sa.Integer),
+    sa.Column("asked", sa.Integer, nullable=False),
     sa.Column("evaluated", sa.Integer, nullable=False),
+    sa.Column("messages", sa.Integer, nullable=False),
     sa.Column("registered", sa.Integer, nullable=False),
     sa.Column("withdrawn", sa.Integer, nullable=False),
     sa.Column("rows", sa.Integer),
@@ -91,9 +94,11 @@ class Night:
         step: The last that began; None before the first.
         tonight: What roll call said, once the outlet was ready for it.
         answered: How many questions were answered before goodnight; None until then.
-        evaluated: New tokens, over all starts.
-        registered: Registrations that the relay took, likewise.
-        withdrawn: Withdrawals that it took, likewise.
+        asked: Evaluations that were asked of each holder, over all starts.
+        evaluated: New tokens, likewise.
+        messages: Sealed messages that the relay took, likewise.
+        registered: Registrations among them, likewise.
+        withdrawn: Withdrawals among them, likewise.
         rows: Of the ledger.
         quarantined: Those of them that could not be used.
         ended: When; None while it runs, or after a kill.
@@ -107,7 +112,9 @@ class Night:
     step: Step | None = None
     tonight: Mapping[str, str] | None = None
     answered: int | None = None
+    asked: int = 0
     evaluated: int = 0
+    messages: int = 0
     registered: int = 0
     withdrawn: int = 0
     rows: int | None = None
@@ -119,16 +126,12 @@ class Night:
     @property
     def sent(self) -> Introduced:
         """What was done for the people, over all starts; who waits is not in a row."""
-        return Introduced(self.evaluated, self.registered, self.withdrawn, 0, None)
+        counts = {name: getattr(self, name) for name in COUNTS}
+        return Introduced(**counts, waiting=0, quota=None)
 
     def with_sent(self, more: Introduced) -> Night:
         """The night with what another start did for the people."""
-        return replace(
-            self,
-            evaluated=self.evaluated + more.evaluated,
-            registered=self.registered + more.registered,
-            withdrawn=self.withdrawn + more.withdrawn,
-        )
+        return replace(self, **{name: getattr(self, name) + getattr(more, name) for name in COUNTS})
 
 
 class NightLog:
@@ -137,8 +140,8 @@ class NightLog:
     def __init__(self, url: str) -> None:
         """Opens the log, making its table where it is missing."""
         self._engine = engine_of(url)
-        with self._engine.begin() as connection:
-            _METADATA.create_all(connection)
+        self._reader = self._engine if url == "sqlite://" else reader_of(url)
+        make_tables(self._engine, _METADATA)
 
     @classmethod
     def open(cls, home: Path) -> Self:
@@ -148,6 +151,7 @@ class NightLog:
     def close(self) -> None:
         """Closes all connections."""
         self._engine.dispose()
+        self._reader.dispose()
 
     def begin(self, at: dt.datetime, longest: dt.timedelta) -> Night:
         """Begins a night, or goes on with one that was killed; see the module's table.
@@ -174,9 +178,20 @@ class NightLog:
             _update(connection, night)
 
     def last(self, most: int) -> list[Night]:
-        """The last nights, the newest first."""
-        with self._engine.connect() as connection:
+        """The last nights, the newest first; a night that writes is not waited for."""
+        with self._reader.connect() as connection:
             return _last(connection, most)
+
+    def unreported(self, number: int) -> list[Night]:
+        """The nights right before one that were broken off before their report, the newest first.
+
+        What they sent is in no report yet.
+        """
+        query = sa.select(_NIGHTS).where(_NIGHTS.c.number < number)
+        with self._reader.connect() as connection:
+            rows = connection.execute(query.order_by(_NIGHTS.c.number.desc())).mappings()
+            nights = takewhile(lambda one: one.outcome is Outcome.INTERRUPTED, map(_night, rows))
+            return [night for night in nights if night.step is not Step.RETENTION]
 
     def purge(self, before: dt.datetime) -> int:
         """Removes the rows of nights that ended earlier, and says how many."""

@@ -9,29 +9,22 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import time
-from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from features.errors import FeatureError
 from outlet_client.desk.bookshelf import fetch_book, read_shelf
 from outlet_client.errors import BookMissing, OutletError
-from outlet_client.events.corrections import purge_corrections
-from outlet_client.events.event_store import EventStore
-from outlet_client.events.intake import first_day
 from outlet_client.events.purchases import Read, TooManyBad, read_events
 from outlet_client.night.answers import AnswerStore
 from outlet_client.night.contribute import Outlet
-from outlet_client.night.health import read_health
 from outlet_client.night.logs import Shown, Unseen
 from outlet_client.night.night_account import said
-from outlet_client.night.night_log import KEEP_DAYS, NightLog
 from outlet_client.night.ready import Asked, ready_for
+from outlet_client.night.retention import purge
 from outlet_client.people.client_book import client_book, identifiers_of
-from outlet_client.people.introduce import introduce
+from outlet_client.people.introduce import COUNTS, introduce
 from outlet_client.report.page import NightFacts, write_report
-from outlet_client.rights.log import KEEP_DAYS as LOOKUP_DAYS
-from outlet_client.rights.log import purge_lookups
 from outlet_client.services import HQ, OFFICE, Services
 from outlet_client.settings import OutletFile
 from privacy.errors import PrivacyError
@@ -52,9 +45,6 @@ if TYPE_CHECKING:
     from privacy.directory import Directory
 
 _LOG = logging.getLogger(__name__)
-
-TRUSTED = 40
-"""For so many days after a complete night this machine's clock is believed."""
 
 
 @dataclass(slots=True)
@@ -98,13 +88,12 @@ class Nightly:
         self.settings = OutletFile.read(self.home / "escapement.toml")
 
     def take_in(self) -> Read:
-        """Reads what is new in the ledger, once what is too old has left it.
+        """Reads what is new in the ledger.
 
         Raises:
             LedgerError: If it cannot be read.
             TooManyBad: If too many rows cannot be used.
         """
-        self._purge()
         try:
             self.read = read = read_events(
                 self.home, self.settings, self.at, people=self.people, progress=self.shown.rows
@@ -133,24 +122,22 @@ class Nightly:
         Withdrawals leave also where the client book cannot be read.
         """
         identifiers = self._identifiers()
+        hq = self._ring.peer(Kind.HQ)
         try:
             for which in (HQ, OFFICE):  # either may be starting
                 self.services.reach(which)
+            total = self._ring.token_key()
             self.introduced = done = introduce(
-                self.people,
-                self.services,
-                identifiers,
-                self.settings,
-                self._ring.peer(Kind.HQ),
-                self._ring.token_key(),
+                self.people, self.services, identifiers, self.settings, hq, total
             )
-        except TokenRefused as refused:
-            _LOG.error("no new customers: %s", refused)
-            self.refusals.append(refused)
-            return
-        except (OutletError, PrivacyError, FeatureError) as error:
+        except (OutletError, PrivacyError) as error:
             _LOG.warning("new customers wait for tomorrow: %s", error)
             return
+        if isinstance(done.failed, TokenRefused):
+            _LOG.error("no new customers: %s", done.failed)
+            self.refusals.append(done.failed)
+        elif done.failed is not None:
+            _LOG.warning("new customers wait for tomorrow: %s", done.failed)
         if done.quota is not None:
             _LOG.warning("no new tokens tonight: %s", done.quota)
         _LOG.info(
@@ -226,18 +213,19 @@ class Nightly:
         """Writes the report.
 
         Args:
-            since: When the night was first started.
-            sent: What was done for the people, over all its starts.
+            since: What left from then on is in it.
+            sent: What was done for the people since.
         """
         tonight = self.tonight or {}
         read, book, introduced = self.read, self.book, self.introduced
         if introduced is not None:
-            introduced = replace(sent, waiting=introduced.waiting, quota=introduced.quota)
-        elif sent.evaluated or sent.registered or sent.withdrawn:  # by a start that was killed
+            counts = {name: getattr(sent, name) for name in COUNTS}
+            introduced = replace(introduced, **counts)
+        elif any(getattr(sent, name) for name in COUNTS):  # by a start that was killed
             introduced = replace(sent, waiting=self.people.waiting())
         write_report(
             NightFacts(
-                at=self.at,
+                at=dt.datetime.now(dt.UTC),
                 outlet=self._ring.identity().card.name,
                 home=self.home,
                 cut_off=tonight.get("cut_off"),
@@ -257,16 +245,7 @@ class Nightly:
 
     def retain(self) -> None:
         """Removes what is older than it may be kept."""
-        self._purge()  # where the ledger could not be read
-        if not self._clock_agrees():
-            _LOG.warning("HQ has not seen this clock for %d days: nothing else is removed", TRUSTED)
-            return
-        purge_corrections(self.home, first_day(self.settings, self.at))
-        lookups = purge_lookups(self.home, self.at - dt.timedelta(days=LOOKUP_DAYS))
-        with closing(NightLog.open(self.home)) as log:
-            log.purge(self.at - dt.timedelta(days=KEEP_DAYS))
-        if lookups:
-            _LOG.info("too old and gone: %d look-ups", lookups)
+        purge(self.home, self.settings, self.at, joined=self.tonight is not None)
 
     def close(self) -> None:
         """Closes the services, the people, and what the outlet answered from."""
@@ -288,23 +267,6 @@ class Nightly:
             _LOG.error("%s", said(error))
             self.refusals.append(error)
             return {}
-
-    def _purge(self) -> None:
-        """Removes the events that are older than they may be kept; they can be read again."""
-        with closing(EventStore.open(self.home)) as store:
-            gone = store.purge(first_day(self.settings, self.at))
-        if gone:
-            _LOG.info("too old and gone: %d events", gone)
-
-    def _clock_agrees(self) -> bool:
-        """Whether HQ, which refuses a clock that is off, was joined tonight or not long ago."""
-        if self.tonight is not None:
-            return True
-        health = read_health(self.home)
-        last = None if health is None else health.last_complete
-        if last is None:
-            return False
-        return self.at - dt.datetime.fromisoformat(last) < dt.timedelta(days=TRUSTED)
 
     def _listed(self, book: ClientBook, directory: Directory) -> pl.DataFrame:
         """Customers with a standing consent and a slot: customer, slot, home and key."""

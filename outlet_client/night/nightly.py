@@ -27,10 +27,11 @@ from typing import TYPE_CHECKING
 from sqlalchemy.exc import DBAPIError
 
 from features.protocol import app_digest
+from outlet_client.database import said_of
 from outlet_client.errors import OutletError, Unforeseen
 from outlet_client.night.flower_node import client_app, join_night
 from outlet_client.night.logs import Shown, Unseen
-from outlet_client.night.night_account import OWN_ERRORS, account_of, could_not_begin, said
+from outlet_client.night.night_account import OWN_ERRORS, account_of, beginning, said
 from outlet_client.night.night_log import Step, alone
 from outlet_client.night.night_steps import Nightly
 from outlet_client.people.people import People
@@ -84,11 +85,8 @@ def nightly(home: Path, shown: Shown | None = None) -> int | None:
         if not free:
             _LOG.info("a night is running here already; nothing to do")
             return None
-        try:
+        with beginning(home):
             night = _opened(home, shown or Unseen())
-        except Exception as error:
-            could_not_begin(home, error)
-            raise
         with closing(night):
             return _run(night)
 
@@ -133,7 +131,7 @@ def _going_on(night: Nightly, step: Step) -> Iterator[None]:
 def _of_ours(error: Exception, step: Step) -> Exception:
     """What ended a step, if its text may be written: our own, a file's, SQLite's; else its type."""
     if isinstance(error, DBAPIError) and isinstance(error.orig, sqlite3.Error):
-        ours: Exception = OSError(f"database: {error.orig}; is the disk full?")
+        ours: Exception = OSError(said_of(error))
     elif isinstance(error, (*OWN_ERRORS, OSError)):
         ours = error
     else:
@@ -195,7 +193,7 @@ def _book(night: Nightly, account: Account) -> None:
 
 
 def _report(night: Nightly, account: Account) -> None:
-    night.report(account.night.started, account.night.sent)
+    night.report(*account.unreported())
 
 
 def _retention(night: Nightly, _account: Account) -> None:

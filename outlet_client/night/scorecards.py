@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from features.errors import CatalogueError
 from features.scorecard import Scorecard
+from outlet_client.database import reader_of
 from outlet_client.errors import OutletError
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def read_scorecards(home: Path) -> KeptScorecards:
 
 @contextmanager
 def _reading(home: Path) -> Iterator[sa.Connection]:
-    engine = sa.create_engine(f"sqlite:///{home / 'outlet.db'}", connect_args={"timeout": 60})
+    engine = reader_of(f"sqlite:///{home / 'outlet.db'}")
     try:
         with engine.connect() as connection:
             yield connection

@@ -17,7 +17,7 @@ from rich.markup import escape
 from outlet_client.commands import OUT
 from outlet_client.desk.bookshelf import read_shelf
 from outlet_client.errors import BookMissing
-from outlet_client.night.health import read_health
+from outlet_client.night.health import Condition, read_health
 from outlet_client.night.night_log import Night, NightLog, Outcome
 from outlet_client.people.duplicates import ambiguous
 from outlet_client.people.people import People, State
@@ -56,6 +56,7 @@ class Standing:
         outlet: Its name.
         nights: The last ones, the newest first.
         error: Why the last failed, or could not begin; None where it did not.
+        begun: Whether the last start got as far as being one of these nights.
         book_as_of: The day that the stored band book's data ends with; None without one.
         book_days: How many days ago HQ made it.
         people: How many stand where.
@@ -69,6 +70,7 @@ class Standing:
     outlet: str
     nights: tuple[Night, ...]
     error: str | None
+    begun: bool
     book_as_of: str | None
     book_days: int | None
     people: dict[State, int]
@@ -115,6 +117,7 @@ def standing(home: Path, at: dt.datetime) -> Standing:
             outlet=identity.card.name,
             nights=tuple(log.last(NIGHTS)),
             error=None if health is None else health.error,
+            begun=health is None or health.status is not Condition.FAILED or bool(health.night),
             book_as_of=as_of,
             book_days=days,
             people=people.counts(),
@@ -157,7 +160,7 @@ def next_steps(found: Standing, settings: OutletFile, at: dt.datetime) -> list[s
 def _of_nights(found: Standing, at: dt.datetime) -> list[str]:
     """What the last nights call for."""
     last = found.nights[0] if found.nights else None
-    if found.error is not None and (last is None or last.outcome is not Outcome.FAILED):
+    if not found.begun:
         return [f"no night could begin: {found.error}"]
     if last is None:
         return ["no night yet: `escapement-outlet nightly`, best from a timer (deploy/systemd)"]

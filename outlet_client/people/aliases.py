@@ -96,7 +96,10 @@ def withdrawn_keys(connection: sa.Connection) -> dict[str, str]:
     query = sa.select(WITHDRAWALS.c.key, WITHDRAWALS.c.at)
     found: dict[str, str] = {row.key: row.at for row in connection.execute(query)}
     moments: dict[str, str] = {}
-    for key, persons in _persons_of(connection, found).items():
+    holders = _persons_of(connection, found)
+    # Who had it last, where nobody has it now: their entry was changed since.
+    holders |= _persons_of(connection, found.keys() - holders.keys(), ENTRIES.c.former)
+    for key, persons in holders.items():
         for person in persons:
             moments[person] = max(moments.get(person, ""), found[key])
     customers = _members(connection, moments)

@@ -77,6 +77,9 @@ def _e164(text: str, region: str) -> str | None:
     possible = phonenumbers.is_possible_number_with_reason(number)
     if possible != ValidationResult.IS_POSSIBLE or number.extension:
         return None
+    own = phonenumbers.national_significant_number(number)
+    if len(set(own)) == 1 or "1234567890".startswith(own):
+        return None  # what a till demands where there is none; strangers would share it
     return phonenumbers.format_number(number, PhoneNumberFormat.E164)
 
 

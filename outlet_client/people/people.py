@@ -24,7 +24,7 @@ import numpy as np
 import polars as pl
 import sqlalchemy as sa
 
-from outlet_client.database import engine_of, reader_of
+from outlet_client.database import engine_of, make_tables, reader_of
 from outlet_client.people import withdrawals
 from outlet_client.people.aliases import customers_of, keys_of, reach
 from outlet_client.people.client_tables import CONTESTED
@@ -111,9 +111,7 @@ class People:
         self._alone = threading.Lock()
         self._secret = secret
         self._clock = clock
-        with self._engine.begin() as connection:
-            METADATA.create_all(connection)
-            withdrawals.adopt(connection)
+        make_tables(self._engine, METADATA, withdrawals.adopt)
 
     @classmethod
     def open(cls, home: Path, identity: Identity) -> People:

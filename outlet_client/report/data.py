@@ -59,7 +59,8 @@ class Quality:
         reasons: Why rows are in quarantine, the most frequent first.
         other_rows: Bad cells for reasons that are not listed.
         months: The last months, each up to the last one, also those without rows.
-        last_day: Of the newest row; None without rows.
+        last_day: Of the newest row that is not dated after today; None without such a row.
+        ahead: Rows that are dated after today.
         unknown_references: Rows whose reference is in no tier.
         apart: How many sightings are nobody's, by why.
         shared: How many sightings belong to two customers or more.
@@ -75,6 +76,7 @@ class Quality:
     other_rows: int
     months: tuple[Month, ...]
     last_day: dt.date | None
+    ahead: int
     unknown_references: int
     apart: dict[str, int]
     shared: int
@@ -108,10 +110,12 @@ def quality(facts: NightFacts) -> Quality:
     """
     reasons = _reasons(facts.home / "quarantine.csv") if facts.intake is not None else []
     dates = pl.Series("date", [], dtype=pl.Date)
-    customers, apart, shared = 0, {}, 0
+    customers, apart, shared, ahead = 0, {}, 0, 0
     if facts.attached is not None:
         rows = facts.attached.events.filter(~pl.col("kind").is_in(list(SIGHTINGS)))
-        dates, customers = rows["date"], rows["customer"].n_unique()
+        # One mistake in a year must neither hide that no rows come any more, nor stretch the chart.
+        dates = rows["date"].filter(rows["date"] <= facts.at.date())
+        ahead, customers = len(rows) - len(dates), rows["customer"].n_unique()
         apart, shared = facts.attached.counts(), facts.attached.shared
     return Quality(
         intake=facts.intake,
@@ -119,6 +123,7 @@ def quality(facts: NightFacts) -> Quality:
         other_rows=sum(reason.rows for reason in reasons[MOST_REASONS:]),
         months=_months(dates),
         last_day=cast("dt.date", dates.max()) if len(dates) else None,
+        ahead=ahead,
         unknown_references=facts.unknown_references,
         apart={why: count for why, count in apart.items() if count},
         shared=shared,

@@ -35,7 +35,7 @@ class NightFacts:
         ambiguous: Pairs of entries of which a person has to say whether they are one customer.
         people: How many people stand where.
         introduced: What left for the directory.
-        since: Unix seconds, when the night began.
+        since: Unix seconds; what left from then on is in no earlier report.
         error: Why the night ended early, fit for an operator to read.
     """
 

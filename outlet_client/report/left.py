@@ -1,7 +1,7 @@
 """What left the outlet tonight: read from the memory of what was answered, never from a log.
 
 Invariant: an answer is stored before it is sent, so nothing that left is missing here. What is sent
-again after a break is the same bytes, and counts once, on the night on which it was made.
+again after a break is the same bytes, and counts once, in the first report after it was made.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class Left:
 
 
 def what_left(facts: NightFacts, floors: OutletSettings) -> Left:
-    """Reads what was answered since the night began, and in the year before.
+    """Reads what was answered since the last report, and in the past year.
 
     Args:
         facts: The night's.

@@ -9,6 +9,7 @@ reports/<date>.html    the latest of each day, for KEPT days with a report
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -125,6 +126,7 @@ def render(facts: NightFacts) -> str:
         rows=_rows(found),
         months=months,
         left=what_left(facts, settings.floors),
+        since=dt.datetime.fromtimestamp(facts.since, dt.UTC),
         settings=settings,
         sentences=words.SENTENCES,
         point_bytes=POINT_BYTES,

@@ -17,6 +17,7 @@ from outlet_client.commands import HERE, OUT, Home, failing
 from outlet_client.errors import NoIdentifier
 from outlet_client.events import corrections
 from outlet_client.events.corrections import CorrectionRefused
+from outlet_client.events.intake import first_day
 from outlet_client.people.client_entries import typed_keys
 from outlet_client.rights import requests as register
 from outlet_client.rights import told, words
@@ -27,18 +28,20 @@ from outlet_client.rights.desk import (
     Json,
     Phone,
     desk_of,
+    hand_over,
     named_or_user,
     now,
     people_of,
     say,
+    today,
 )
-from outlet_client.rights.dossier import Dossier, dossier, ledger_rows, take_in
+from outlet_client.rights.dossier import Dossier, dossier
 from outlet_client.rights.page import page
 from outlet_client.rights.request_commands import decide, dispute, receive, requests
-from outlet_client.rights.requests import RequestKind, Taking
+from outlet_client.rights.requests import RequestKind, RequestRefused, Taking
 from outlet_client.rights.tables import rights_of
+from outlet_client.rights.taken import take_in
 from outlet_client.rights.whose import whose
-from privacy.keyring import write_private
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -66,10 +69,11 @@ def show(
     with failing():
         made, days = _dossier(home, phone, email, by)
         if html is not None:
-            write_private(html, page(made, days).encode())
-            say(f"{html}: for the customer; readable by you only.")
-        elif as_json:
+            hand_over(html, page(made, days).encode())
+        if as_json:  # beside a page too; then nothing but JSON is printed
             OUT.print_json(json.dumps(made.as_dict()))
+        elif html is not None:
+            say(f"{html}: for the customer; readable by you only.")
         else:
             for line in told.lines(made):
                 say(line)
@@ -83,7 +87,7 @@ def export(
     with failing():
         made, _ = _dossier(home, phone, email, by)
         text = json.dumps(made.as_dict(), indent=2, ensure_ascii=False)
-        write_private(file, f"{text}\n".encode())
+        hand_over(file, f"{text}\n".encode())
         say(f"{file}: for the customer; readable by you only.")
 
 
@@ -99,6 +103,9 @@ def correct(
     strike: Annotated[  # noqa: FBT002  (a flag on the command line)
         bool, typer.Option("--strike", help="It happened to somebody else, or not at all.")
     ] = False,
+    request: Annotated[
+        int | None, typer.Option(help="The number of the request that asked for it.")
+    ] = None,
     by: By = None,
     home: Home = HERE,
 ) -> None:
@@ -108,9 +115,9 @@ def correct(
             raise CorrectionRefused("correction: expected --set, at least once, or --strike")
         name, at = named_or_user(by), now()
         with desk_of(home) as desk:
-            take_in(desk, at)
+            taken = take_in(desk, at)
             who = whose(desk.people, desk.settings, phone, email)
-            rows = ledger_rows(home, who.customers)
+            rows = taken.rows_of(who.customers)
             settings = desk.settings
         with rights_of(home) as connection:
             if strike:
@@ -120,22 +127,18 @@ def correct(
                 wanted = dict(_pair(one) for one in values or ())
                 if settings.references is not None and wanted.get("reference"):
                     tier_of(settings, wanted["reference"])
-                changes = corrections.correct(connection, rows, event, wanted, name, at)
+                kept = first_day(settings, at)
+                changes = corrections.correct(connection, rows, event, wanted, name, at, kept)
                 said = ", ".join(f"{column}={cell}" for column, cell in changes.items())
                 said = said or "as the ledger has it again"
-            taking = Taking(at.date(), settings.request_days, name)
-            _settle(
-                connection,
-                RequestKind.CORRECTION,
-                who.keys,
-                f"Event {event} corrected.",
-                taking,
-                at,
-            )
+            taking = Taking(today(), settings.request_days, name)
+            done = f"Event {event} corrected."
+            answered = _settle_correction(connection, who.keys, request, done, taking, at)
         say(
             f"Event {event}: {said}. Features and sums use it from the next night on; the band "
             "follows with a book that is made after that. Correct it in the till too, if it can be."
         )
+        say(answered)
 
 
 @customer_app.command()
@@ -151,8 +154,36 @@ def withdraw(phone: Phone = None, email: Email = None, by: By = None, home: Home
         say(words.withdrawn(found))
         if found.state is not None:
             with rights_of(home) as connection:
-                taking = Taking(at.date(), settings.request_days, name)
+                taking = Taking(today(), settings.request_days, name)
                 _settle(connection, RequestKind.WITHDRAWAL, theirs, "Withdrawn.", taking, at)
+
+
+def _settle_correction(
+    connection: sa.Connection,
+    keys: Sequence[str],
+    number: int | None,
+    answer: str,
+    taking: Taking,
+    at: dt.datetime,
+) -> str:
+    """Answers the request that a correction was for, and says so; or that several stay open."""
+    waiting = register.open_of(connection, RequestKind.CORRECTION, keys)
+    if number is None and len(waiting) > 1:
+        listed = ", ".join(map(str, waiting))
+        return (
+            f"Requests {listed} stay open: which of them this was for was not said. Answer it with "
+            "`escapement-outlet customer decide NUMBER`, or say --request NUMBER next time."
+        )
+    if number is None:
+        _settle(connection, RequestKind.CORRECTION, keys, answer, taking, at)
+        return f"Request {waiting[0]} is answered." if waiting else "No request was open for it."
+    if number not in waiting:
+        raise RequestRefused(
+            f"request {number}: no open correction request of this customer; "
+            "`escapement-outlet customer requests` lists them"
+        )
+    register.answer(connection, number, taking.by, answer, at)
+    return f"Request {number} is answered."
 
 
 def _settle(

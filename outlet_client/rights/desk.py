@@ -19,7 +19,7 @@ from outlet_client.people.people import People
 from outlet_client.rights.asked import name_of, user
 from outlet_client.settings import OutletFile
 from privacy.identity import Kind
-from privacy.keyring import Keyring
+from privacy.keyring import Keyring, write_private
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,6 +85,23 @@ def named_or_user(by: str | None) -> str:
 def now() -> dt.datetime:
     """This moment, UTC."""
     return dt.datetime.now(dt.UTC)
+
+
+def today() -> dt.date:
+    """The day on this machine's own clock, as whoever takes a request down has it."""
+    return now().astimezone().date()
+
+
+def hand_over(file: Path, data: bytes) -> None:
+    """Writes a file for a customer, readable by its owner only.
+
+    Raises:
+        OSError: If it cannot be written; it names the file that was asked for.
+    """
+    try:
+        write_private(file, data)
+    except OSError as error:
+        raise OSError(f"{file}: cannot be written: {error.strerror}") from error
 
 
 def say(text: str) -> None:

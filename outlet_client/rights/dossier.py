@@ -16,18 +16,25 @@ import polars as pl
 from features.bands import BandRefused
 from features.ledger import SIGHTINGS
 from outlet_client.allocation.allocation_store import AllocationStore
+from outlet_client.allocation.review import veiled
 from outlet_client.desk.lookup import Status
 from outlet_client.desk.reasons import NOTE, explain
 from outlet_client.errors import BookMissing
-from outlet_client.events.corrections import CELLS, Correction, applied, event_ids, standing
-from outlet_client.events.event_store import EventStore
-from outlet_client.events.purchases import read_events, read_whole
+from outlet_client.events.corrections import (
+    CELLS,
+    Correction,
+    applied,
+    effective,
+    event_ids,
+    standing,
+)
+from outlet_client.events.purchases import read_whole
 from outlet_client.night.scorecards import ScorecardMissing
-from outlet_client.people.client_book import client_book
 from outlet_client.rights import words
 from outlet_client.rights.log import KEEP_DAYS, entries
-from outlet_client.rights.requests import requests
+from outlet_client.rights.requests import requests, under_review
 from outlet_client.rights.tables import rights_of
+from outlet_client.rights.taken import take_in
 from outlet_client.rights.whose import whose
 from privacy.books import BookRefused
 
@@ -88,30 +95,6 @@ class Dossier:
         return asdict(self)
 
 
-def take_in(desk: Desk, at: dt.datetime) -> pl.DataFrame:
-    """Reads what is new in the ledger and the client book.
-
-    Args:
-        desk: Where.
-        at: When.
-
-    Returns:
-        The canonical events with the sightings of their pieces, as corrected.
-
-    Raises:
-        LedgerError: If a file cannot be read.
-    """
-    read = read_events(desk.home, desk.settings, at, people=desk.people, by_day=True)
-    client_book(desk.settings, desk.people, by_day=True)
-    return read.attached.events
-
-
-def ledger_rows(home: Path, customers: Iterable[str]) -> pl.DataFrame:
-    """The rows of some customers as the ledger has them, before corrections."""
-    with closing(EventStore.open(home)) as store:
-        return store.rows().filter(pl.col("customer").is_in(list(customers)))
-
-
 def dossier(
     desk: Desk, phone: str | None, email: str | None, asked: Asked, at: dt.datetime
 ) -> Dossier:
@@ -128,15 +111,16 @@ def dossier(
         NoIdentifier: If neither is usable.
         LedgerError: If a file cannot be read.
     """
-    events = take_in(desk, at)
+    taken = take_in(desk, at)
     who = whose(desk.people, desk.settings, phone, email)
     band = _band(desk, who, asked)  # first of all, since it logs
     person = desk.people.person(who.key)
-    rows = ledger_rows(desk.home, who.customers)
+    rows = taken.rows_of(who.customers)
     with rights_of(desk.home) as connection:
         corrections = standing(connection, who.customers)
         looked = entries(connection, who.keys, at - dt.timedelta(days=KEEP_DAYS))
         asked_for = requests(connection, who.keys)
+        hidden = under_review(connection, list(desk.people.reached(who.key)))
     return Dossier(
         outlet=desk.outlet,
         made_at=_moment(at),
@@ -145,12 +129,12 @@ def dossier(
         customers=who.customers,
         consents=_consents(desk.people, who),
         band=band,
-        reasons=_reasons(desk, who),
+        reasons=_reasons(desk, who, taken.events),
         events=_events(rows, corrections),
-        sightings=_sightings(events, who),
+        sightings=_sightings(taken.events, who),
         corrections=applied(rows, corrections).unmatched,
         waitlist=_waitlist(desk.settings, who),
-        allocations=_allocations(desk.home, who),
+        allocations=_allocations(desk.home, who, hidden=hidden),
         look_ups=[
             {
                 "at": _moment(one.at),
@@ -166,7 +150,7 @@ def dossier(
                 "kind": one.kind.value,
                 "received": one.received.isoformat(),
                 "due": one.due.isoformat(),
-                "standing": one.standing(at.date()),
+                "standing": one.standing(at.astimezone().date()),
                 "about": one.about,
                 "answer": one.answer,
             }
@@ -191,8 +175,10 @@ def _band(desk: Desk, who: Whose, asked: Asked) -> dict[str, Any]:
     }
 
 
-def _reasons(desk: Desk, who: Whose) -> dict[str, Any]:
+def _reasons(desk: Desk, who: Whose, events: pl.DataFrame) -> dict[str, Any]:
     none: dict[str, Any] = {"as_of": "", "scorecard_as_of": "", "why": "", "note": NOTE}
+    if events.is_empty():
+        return {**none, "why": words.NO_EVENTS, "scores": {}}
     try:
         found = explain(desk.home, desk.settings, desk.people, who.phone, who.email)
     except ScorecardMissing as error:
@@ -218,10 +204,11 @@ def _consents(people: People, who: Whose) -> list[dict[str, Any]]:
 
 def _events(rows: pl.DataFrame, corrections: Iterable[Correction]) -> list[dict[str, Any]]:
     """Each event with its id, the oldest first, and what was corrected of it."""
-    corrected = {one.event: one for one in corrections}
+    ids = event_ids(rows)
+    corrected = effective(corrections, ids)
     found = []
     cells = rows.select(CELLS).with_columns(pl.col("date").cast(pl.String))
-    for event, row in zip(event_ids(rows), cells.iter_rows(named=True), strict=True):
+    for event, row in zip(ids, cells.iter_rows(named=True), strict=True):
         one = corrected.get(event)
         told = None if one is None or not (one.struck or one.changes) else _told(one)
         found.append({"id": event, **row, "correction": told})
@@ -254,12 +241,12 @@ def _waitlist(settings: OutletFile, who: Whose) -> list[dict[str, Any]]:
     return list(theirs.select("reference", "since").iter_rows(named=True))
 
 
-def _allocations(home: Path, who: Whose) -> list[dict[str, Any]]:
+def _allocations(home: Path, who: Whose, *, hidden: bool) -> list[dict[str, Any]]:
     found = []
     with closing(AllocationStore.open(home)) as store:
         for proposal in map(store.read, store.numbers()):
             for line in proposal.lines:
-                one = line.candidate
+                one = veiled(line).candidate if hidden else line.candidate
                 if not {one.customer, *one.also} & set(who.customers):
                     continue
                 decided = proposal.decided

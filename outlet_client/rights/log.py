@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from outlet_client.people.consent import text_of_moment
 from outlet_client.rights.asked import Asked, Purpose
 from outlet_client.rights.tables import LOOK_UPS, rights_if_any, rights_of
 
@@ -57,7 +58,7 @@ def note(
     """
     rows = [
         {
-            "at": text_of(at),
+            "at": text_of_moment(at),
             "key": key,
             "by": asked.by,
             "purpose": asked.purpose.value,
@@ -87,7 +88,7 @@ def entries(
     """
     query = (
         sa.select(LOOK_UPS)
-        .where(LOOK_UPS.c.key.in_(keys), LOOK_UPS.c.at >= text_of(since))
+        .where(LOOK_UPS.c.key.in_(keys), LOOK_UPS.c.at >= text_of_moment(since))
         .order_by(LOOK_UPS.c.number)
     )
     return tuple(
@@ -110,10 +111,5 @@ def purge_lookups(home: Path, before: dt.datetime) -> int:
     with rights_if_any(home) as connection:
         if connection is None:
             return 0
-        old = sa.delete(LOOK_UPS).where(LOOK_UPS.c.at < text_of(before))
+        old = sa.delete(LOOK_UPS).where(LOOK_UPS.c.at < text_of_moment(before))
         return connection.execute(old).rowcount
-
-
-def text_of(at: dt.datetime) -> str:
-    """Moments as text that sorts like them."""
-    return at.astimezone(dt.UTC).isoformat(timespec="microseconds")

@@ -14,7 +14,17 @@ import typer
 from outlet_client.commands import HERE, OUT, Home, failing
 from outlet_client.rights import requests as register
 from outlet_client.rights.asked import name_of
-from outlet_client.rights.desk import By, Email, Json, Phone, named_or_user, now, people_of, say
+from outlet_client.rights.desk import (
+    By,
+    Email,
+    Json,
+    Phone,
+    named_or_user,
+    now,
+    people_of,
+    say,
+    today,
+)
 from outlet_client.rights.requests import RequestKind, RequestRefused, Taking
 from outlet_client.rights.tables import rights_of
 from outlet_client.rights.whose import whose
@@ -22,6 +32,9 @@ from outlet_client.rights.whose import whose
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import sqlalchemy as sa
+
+    from outlet_client.people.people import People
     from outlet_client.rights.requests import Request
 
 
@@ -62,9 +75,10 @@ def decide(
         if not note.strip():
             raise RequestRefused("--note: empty, expected a sentence; the customer reads it")
         with rights_of(home) as connection:
+            _refuse_standing(connection, people, number)
             found = register.answer(connection, number, name_of(by), note.strip(), now())
             more = register.under_review(connection, list(people.reached(found.key)))
-        say(f"Request {number} ({found.kind}): {found.standing(now().date())}.")
+        say(f"Request {number} ({found.kind}): {found.standing(today())}.")
         if found.kind is RequestKind.DISPUTE:
             say(
                 "Another dispute is open: the band stays under review."
@@ -83,12 +97,11 @@ def requests(
 ) -> None:
     """Lists the requests that are open, and marks those that are overdue."""
     with failing(), people_of(home) as (people, _):
-        today = now().date()
         with rights_of(home) as connection:
             found = [
                 one for one in register.requests(connection) if everything or one.answered is None
             ]
-        listed = [_listed(one, people.customers_of(one.key), today) for one in found]
+        listed = [_listed(one, people.customers_of(one.key), today()) for one in found]
         if as_json:
             OUT.print_json(json.dumps(listed))
             return
@@ -121,8 +134,31 @@ def _receive(
             [made] = register.requests(connection, number=number)
         say(f"Request {number} ({kind}), to be answered by {made.due.isoformat()}.")
         if kind is RequestKind.DISPUTE:
-            say("Look-ups and allocations say 'under review' from now on.")
+            person = people.person(who.key)
+            say(
+                "Look-ups, allocations and the customer's own page say 'under review' from now on."
+                if person is not None and person.state.stands
+                else "There is no standing consent here: look-ups and allocations say that, and "
+                "show no band, with this dispute or without."
+            )
+            say(
+                "A proposal that was made with the band hides it, and cannot be decided before "
+                "this is."
+            )
         say(f"Answer it with `escapement-outlet customer decide {number} --by NAME --note TEXT`.")
+
+
+def _refuse_standing(connection: sa.Connection, people: People, number: int) -> None:
+    """Refuses to say that a withdrawal is done while it is not."""
+    for one in register.requests(connection, number=number):
+        if one.kind is not RequestKind.WITHDRAWAL or one.answered is not None:
+            continue
+        persons = map(people.person, people.reached(one.key))
+        if any(person is not None and person.state.stands for person in persons):
+            raise RequestRefused(
+                f"request {number}: the customer's consent stands; end it with "
+                "`escapement-outlet customer withdraw`, which answers this request too"
+            )
 
 
 def _listed(one: Request, customers: tuple[str, ...], day: dt.date) -> dict[str, Any]:
@@ -141,11 +177,11 @@ def _listed(one: Request, customers: tuple[str, ...], day: dt.date) -> dict[str,
 
 
 def _day(received: str | None) -> dt.date:
-    today = now().date()
+    latest = today()
     try:
-        day = today if received is None else dt.date.fromisoformat(received)
+        day = latest if received is None else dt.date.fromisoformat(received)
     except ValueError as error:
         raise RequestRefused("--received: expected a date as YYYY-MM-DD") from error
-    if day > today:
+    if day > latest:
         raise RequestRefused("--received: in the future; expected today or earlier")
     return day

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from outlet_client.errors import OutletError
-from outlet_client.rights.log import text_of
+from outlet_client.people.consent import text_of_moment
 from outlet_client.rights.tables import REQUESTS, rights_if_any
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 _OPEN_DISPUTE = sa.and_(REQUESTS.c.kind == "dispute", REQUESTS.c.answered.is_(None))
-_DISPUTED = sa.select(REQUESTS.c.key).where(_OPEN_DISPUTE)
+_DISPUTED = sa.select(REQUESTS.c.key, REQUESTS.c.number).where(_OPEN_DISPUTE)
 
 
 class RequestRefused(OutletError):
@@ -136,7 +136,7 @@ def answer(connection: sa.Connection, number: int, by: str, words: str, at: dt.d
             f"request {number}: {found.standing(at.date())}, and an answer stays; take down a new "
             "request with `escapement-outlet customer receive`"
         )
-    values = {"answered": text_of(at), "answered_by": by, "answer": words}
+    values = {"answered": text_of_moment(at), "answered_by": by, "answer": words}
     update = sa.update(REQUESTS).where(REQUESTS.c.number == number).values(**values)
     connection.execute(update)
     return requests(connection, number=number)[0]
@@ -155,20 +155,26 @@ def answer_all(
     Returns:
         Their numbers; none where none was open.
     """
-    numbers = [one.number for one in requests(connection, keys) if _open(one, kind)]
+    numbers = open_of(connection, kind, keys)
     for number in numbers:
         answer(connection, number, by, words, at)
     return numbers
 
 
+def open_of(connection: sa.Connection, kind: RequestKind, keys: Sequence[str]) -> list[int]:
+    """The numbers of one person's open requests of a kind, the oldest first."""
+    found = requests(connection, keys)
+    return [one.number for one in found if one.answered is None and one.kind is kind]
+
+
 def under_review(connection: sa.Connection, keys: Sequence[str]) -> bool:
     """Whether a person disputes what is held of them, and nobody has decided yet."""
-    return not disputed(connection).isdisjoint(keys)
+    return not disputed(connection).keys().isdisjoint(keys)
 
 
-def disputed(connection: sa.Connection) -> frozenset[str]:
-    """The keys under which a dispute is open; most often there are none."""
-    return frozenset(connection.scalars(_DISPUTED))
+def disputed(connection: sa.Connection) -> dict[str, int]:
+    """The keys under which a dispute is open, and its number; most often there are none."""
+    return {row.key: row.number for row in connection.execute(_DISPUTED)}
 
 
 def requests(
@@ -207,7 +213,3 @@ def open_requests(home: Path) -> list[Request]:
 def overdue_requests(home: Path, at: dt.datetime) -> int:
     """How many open requests were to be answered before this day."""
     return sum(one.overdue(at.date()) for one in open_requests(home))
-
-
-def _open(one: Request, kind: RequestKind) -> bool:
-    return one.answered is None and one.kind is kind

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from outlet_client.database import engine_of
+from outlet_client.database import engine_of, make_tables
+from outlet_client.errors import OutletError
 
 if TYPE_CHECKING:
     import sqlite3
@@ -62,10 +63,16 @@ CORRECTIONS = sa.Table(
     sa.Column("dated", sa.Text, nullable=False),
     sa.Column("changes", sa.Text, nullable=False),
     sa.Column("struck", sa.Boolean, nullable=False),
+    # How many rows had the very same cells then, with it.
+    sa.Column("alike", sa.Integer, nullable=False),
     sa.Column("at", sa.Text, nullable=False),
     sa.Column("by", sa.Text, nullable=False),
     sqlite_autoincrement=True,
 )
+
+
+class RightsGone(OutletError):
+    """The file was removed under a running program: the open disputes went with it."""
 
 
 class RightsStore:
@@ -73,17 +80,39 @@ class RightsStore:
 
     def __init__(self, home: Path) -> None:
         """Opens the store, making its tables where they are missing."""
-        self._engine = engine_of(f"sqlite:///{home / RIGHTS_FILE}")
+        self._place = home / RIGHTS_FILE
+        self._engine = engine_of(f"sqlite:///{self._place}")
         sa.event.listen(self._engine, "connect", _ahead)
         self._alone = threading.Lock()  # threads queue here, more quickly than in SQLite
-        with self._engine.begin() as connection:
-            _METADATA.create_all(connection)
+        self._make_tables()
 
     @contextmanager
     def transaction(self) -> Iterator[sa.Connection]:
-        """One at a time, over threads and processes; an exception undoes all of it."""
-        with self._alone, self._engine.begin() as connection:
-            yield connection
+        """One at a time, over threads and processes; an exception undoes all of it.
+
+        Raises:
+            RightsGone: If the file was removed since it was opened.
+        """
+        with self._alone:
+            if self._inode() != self._opened:  # what is written to a removed file is lost
+                self._engine.dispose()
+                self._make_tables()
+            with self._engine.begin() as connection:
+                yield connection
+
+    def _make_tables(self) -> None:
+        make_tables(self._engine, _METADATA)
+        self._opened = self._inode()  # nobody else's while the engine keeps a connection
+
+    def _inode(self) -> int:
+        try:
+            return self._place.stat().st_ino
+        except FileNotFoundError as error:
+            raise RightsGone(
+                f"{self._place.name}: removed while this program runs, and with it the log of "
+                "look-ups and all disputes; stop the program, remove the files that begin with "
+                "this name, bring it back from a backup, and start the program again"
+            ) from error
 
     def close(self) -> None:
         """Closes all connections."""

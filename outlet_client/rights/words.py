@@ -56,6 +56,8 @@ RIGHTS = (
     "have an answer within {days} days."
 )
 
+NO_EVENTS = "There is no event in this outlet's ledger, so there is nothing to explain."
+
 WHY = {
     Status.CONSENT_NEEDED: "You never agreed here, so no band of you is read.",
     Status.NOT_IN_NETWORK: "You are not in the network from here, so there is no band.",

@@ -163,6 +163,9 @@ def _notes(found: Found, settings: OutletFile, at: dt.datetime) -> None:
     if counts.unknown:
         words = f"{counts.unknown:,} rows have a reference in no tier: {len(found.unknown):,} such"
         found.notes.append(f"references: {words}; add them, until then the rows are in quarantine")
+    if counts.superseded > counts.rows / 10:
+        words = f"{counts.superseded:,} rows count no more, since a later row has their line_id"
+        found.notes.append(f"ledger: {words}; is it a key of its own for every row of all files?")
     if counts.used and counts.left_out > counts.rows / 2:
         day = first_day(settings, at)
         found.notes.append(f"ledger: {counts.left_out:,} rows are before {day} and left out")

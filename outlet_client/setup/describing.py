@@ -13,7 +13,16 @@ import polars as pl
 
 from features.cells import amounts, truths
 from features.ledger import IS_RETURN, KIND, LEDGER_KINDS, LINE_ID, Kind
-from outlet_client.setup.fitting import Codes, cells_of, codes_of, fit, may_be_shown, region_of
+from outlet_client.setup.fitting import (
+    SURE_PHONE,
+    Cells,
+    Codes,
+    cells_of,
+    codes_of,
+    fit,
+    may_be_shown,
+    region_of,
+)
 from outlet_client.setup.guess import CURRENCY, Guess, dates_of, decimal_of
 from outlet_client.setup.naming import likeness, normalised
 from outlet_client.setup.sections import CLIENTS, LEDGER, WHAT, Line, Section
@@ -24,6 +33,7 @@ if TYPE_CHECKING:
 _GROSS = ("gross", "brutto", "ttc", "lordo")
 _EACH = ("unit", "einzel", "stueck", "stuck", "unitaire", "unitario")
 _MOST_OUTLETS = 50
+_NAME = r"^[^\d_@]*\p{L}{2,},?\s+\p{L}[^\d_@]*$"
 
 
 @dataclass(slots=True)
@@ -99,6 +109,7 @@ def describe_ledger(sample: pl.DataFrame, line_key: str | None, changing: str | 
     if key is not None:
         found[LINE_ID] = Guess(key, "the table's primary key")
     draft = _Draft(sample, found)
+    _customers(draft)
     _amounts(draft)
     _days(draft, "purchased_at")
     _kinds(draft)
@@ -162,6 +173,18 @@ def region_among(sections: Mapping[str, pl.DataFrame]) -> Guess | None:
     return None
 
 
+def _customers(draft: _Draft) -> None:
+    """A name is no key: two people may have one, and it would be kept and shown as a key is."""
+    text = draft.text("customer_id")
+    if text is None:
+        return
+    cells = Cells("", text, text.dtype)
+    for what, pattern in (("names", _NAME), ("phones", SURE_PHONE)):
+        if cells.share(pattern) > 0.5:  # noqa: PLR2004  (most)
+            own = draft.found["customer_id"].value
+            draft.doubts.append(f"customer_id: {own} holds {what}; use your number of a customer")
+
+
 def _amounts(draft: _Draft) -> None:
     """The decimal sign, and amounts that cannot be read as they are."""
     written = [draft.text(name) for name in ("price", "list_price") if draft.is_text(name)]
@@ -217,7 +240,10 @@ def _kinds(draft: _Draft) -> None:
 
 def _written(draft: _Draft, codes: Codes) -> None:
     for kind, (words, why) in codes.known.items():
-        if words != (kind,):
+        if codes.turned and kind in (Kind.PURCHASE, Kind.RETURN):
+            doubt = f"{why}, but sales would be fewer than returns, or below zero: is it so?"
+            draft.codes.append(Line(kind, words, doubt, todo=True))
+        elif words != (kind,):
             draft.codes.append(Line(kind, words, why))
     if codes.unknown:
         shown = tuple(code for code in codes.unknown if may_be_shown(code))

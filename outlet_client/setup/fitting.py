@@ -26,7 +26,7 @@ MOST_CODES = 30
 
 _MOST_SHOWN = 24
 _PHONE = r"^(\+|\(?0)?[\d\s()/.\-]{6,22}$"
-_SURE_PHONE = r"^(\+|00|\(?0)[\d\s()/.\-]{7,22}$"
+SURE_PHONE = r"^(\+|00|\(?0)[\d\s()/.\-]{7,22}$"
 _EMAIL = r"^\s*[^@\s]+@[^@\s]+\.[^@\s]+\s*$"
 _HALF, _MOST = 0.5, 0.8
 _LONGEST_KEY = 40
@@ -183,7 +183,7 @@ def fit(sample: pl.DataFrame, wanted: Collection[str]) -> dict[str, Guess]:
 _ONLY: Mapping[str, Callable[[Cells], bool]] = {
     "email": lambda cells: cells.share(_EMAIL) > _MOST,
     "phone": lambda cells: (
-        cells.dtype == pl.String and cells.share(_SURE_PHONE) > _MOST and not _days(cells)
+        cells.dtype == pl.String and cells.share(SURE_PHONE) > _MOST and not _days(cells)
     ),
     "purchased_at": lambda cells: _days(cells) and not _personal(cells.name),
     "price": lambda cells: _amounts(cells) and cells.share(r"[.,]\d{2}$") > _HALF,
@@ -214,11 +214,13 @@ class Codes:
         known: For each kind, the codes and why.
         unknown: Codes that nothing speaks for, and how many rows have each.
         told: The share of rows whose code is known.
+        turned: Whether sales and returns may be the other way round: returns are the fewer.
     """
 
     known: Mapping[str, tuple[tuple[str, ...], str]]
     unknown: Mapping[str, int]
     told: float
+    turned: bool = False
 
 
 def codes_of(kinds: pl.Series, prices: pl.Series | None, *, truths: bool = False) -> Codes:
@@ -247,7 +249,18 @@ def codes_of(kinds: pl.Series, prices: pl.Series | None, *, truths: bool = False
             known[kind.value] = codes, " and ".join(sorted({why[code] for code in codes}))
     unknown = {code: counts[code] for code, one in sorted(meant.items()) if one is None}
     told = 1 - sum(unknown.values()) / max(sum(counts.values()), 1)
-    return Codes(known, unknown, told)
+    return Codes(known, unknown, told, _turned(meant, counts, below))
+
+
+def _turned(
+    meant: Mapping[str, Kind | None], counts: Mapping[str, int], below: Mapping[str, float]
+) -> bool:
+    """Whether there would be more returns than sales, or sales below zero."""
+    sold = [code for code, kind in meant.items() if kind is Kind.PURCHASE]
+    back = sum(counts[code] for code, kind in meant.items() if kind is Kind.RETURN)
+    return back > sum(counts[code] for code in sold) or any(
+        below.get(code, 0.0) > _MOST for code in sold
+    )
 
 
 def _truth_kind(code: str) -> Kind | None:

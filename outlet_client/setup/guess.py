@@ -210,6 +210,7 @@ def decimal_of(amounts: Sequence[pl.Series]) -> Guess | None:
 _DAYS = (
     "%Y-%m-%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y.%m.%d",
     "%Y%m%d", "%d.%m.%y", "%d/%m/%y", "%m/%d/%y", "%d-%m-%y", "%m-%d-%y", "%d %m %Y", "%d%m%Y",
+    "%y-%m-%d", "%y.%m.%d", "%y/%m/%d",
     "%d-%b-%Y", "%d-%b-%y", "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%d. %B %Y",
     "%d. %b %Y", "%b %d %Y", "%d.%b.%Y",
 )  # fmt: skip
@@ -261,7 +262,7 @@ def dates_of(cells: pl.Series) -> Guess | None:
     different = any(not read[form].equals(read[first]) for form in best[1:])
     why = f"{share:.0%} of the sample's dates are written so"
     if different:
-        why += "; day and month could be the other way round"
+        why += "; day, month and year could stand in another order"
     return Guess(first, why, not different)
 
 

@@ -165,8 +165,8 @@ _KINDS = {
         "rechnung barverkauf vente vte achat facture fac vendita vend vnd acquisto fattura s v p"
     ),
     Kind.RETURN: (
-        "return returned returns ret rtn rt rma refund refunded rf rfd creditnote credit crn "
-        "retoure retour rueckgabe ruckgabe ruecknahme rucknahme ruecksendung gutschrift gs gut rg "
+        "return returned returns ret rtn rt rma refund refunded rf rfd creditnote crn "
+        "retoure retour rueckgabe ruckgabe ruecknahme rucknahme ruecksendung gutschrift gs gut "
         "warenruecknahme remboursement remb rembourse avoir reso resi rso rimborso rimb "
         "notacredito notadicredito nc r"
     ),

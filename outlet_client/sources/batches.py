@@ -181,12 +181,22 @@ def pick(source: Source, header: list[str], names: Collection[str], where: str) 
         elif column in header:
             own[name] = column
         elif name in source.columns:
-            reason = f"missing; got the columns {', '.join(header)}"
-            raise LedgerError(where, None, column, reason)
+            raise LedgerError(where, None, column, missing(source, header))
     for column in own.values():
         if header.count(column) > 1:
             raise LedgerError(where, None, column, "there twice; expected one column of that name")
     return Picked(own, constants)
+
+
+def missing(source: Source, header: list[str]) -> str:
+    """What to say of a column that is not there.
+
+    Of a file's others only those that the settings name: without a header the first line is a row.
+    """
+    if source.is_database:
+        return f"missing; got the columns {', '.join(header)}"
+    known = [name for name in header if name in {*source.columns, *source.columns.values()}]
+    return f"missing; got {len(header)} columns, of the named ones {', '.join(known) or 'none'}"
 
 
 @contextmanager

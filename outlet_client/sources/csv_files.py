@@ -110,12 +110,15 @@ class _Rows:
     def _parsed(self, block: str) -> pl.DataFrame:
         """Records as the rules of CSV have them: `cells`, null where one breaks them."""
         lines = io.StringIO(block, newline=self._file.newline)
+        reader = csv.reader(lines, delimiter=self._file.delimiter, strict=True)
         records: list[list[str] | None]
-        try:  # nearly every block is sound, and ends where a record does
-            reader = csv.reader(lines, delimiter=self._file.delimiter, strict=True)
-            records = [cells for cells in reader if cells]
+        try:  # nearly every block is sound, ends where a record does, and has a line a record
+            every = list(reader)
+            records = [cells for cells in every if cells]
+            if reader.line_num > len(every):
+                records = list(self._file.records(block, self._width))
         except csv.Error:
-            records = list(self._file.records(block))
+            records = list(self._file.records(block, self._width))
         return _as_lists(records)
 
     def _batch(self, records: pl.DataFrame, *, check: bool) -> Batch:

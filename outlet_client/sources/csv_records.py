@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 _BLOCK = 1 << 20
 
+_FEW_CELLS = 3
+"""Of narrower records a line within a cell may well have as many signs that part cells."""
+
 
 class _Counted(io.RawIOBase):
     """A file whose bytes are counted and hashed as they are read."""
@@ -78,6 +81,12 @@ class _Lines:
             raise StopIteration
         self._taken.append(line)
         return line
+
+    def are_rows(self, delimiter: str, width: int) -> bool:
+        """Whether the last record is several lines that each could be one: a quote went astray."""
+        return len(self._taken) > 1 and all(
+            line.count(delimiter) >= width - 1 for line in self._taken
+        )
 
     def record_ended(self) -> None:
         """The next line begins another record."""
@@ -160,12 +169,22 @@ class CsvFile:
         """The next lines; empty at the end."""
         return self._text.read(_BLOCK * 4) + self._text.readline()
 
-    def records(self, block: str) -> Iterator[list[str] | None]:
-        """A block's records, the last one to its end; None breaks the rules of CSV."""
+    def records(self, block: str, width: int = 0) -> Iterator[list[str] | None]:
+        """A block's records, the last one to its end; None breaks the rules of CSV.
+
+        Args:
+            block: Whole lines.
+            width: How many cells a record has. One of several lines of so many cells each has a
+                quote in one row and its fellow in another: it would swallow the rows between.
+        """
         lines = _Lines(block, self.newline, self._text)
         while True:
             try:
                 for cells in csv.reader(lines, delimiter=self.delimiter, strict=True):
+                    if width >= _FEW_CELLS and lines.are_rows(self.delimiter, width):
+                        lines.put_back()
+                        yield None
+                        continue
                     lines.record_ended()
                     if cells:
                         yield cells

@@ -165,7 +165,7 @@ def read_database(
             numbers = pl.Series(ROW, range(number + 1, number + len(rows) + 1), pl.Int64)
             number += len(rows)
             series = [
-                series_of(name, values)
+                series_of(name, values, source.decimal)
                 for name, values in zip(picked.own, columns[1:], strict=True)
             ]
             frame = picked.filled(pl.DataFrame([numbers, *series]))
@@ -211,8 +211,11 @@ def _restored(after: str, source: Source) -> object:
     return _RESTORE[kind](text)
 
 
-def series_of(name: str, values: Sequence[Any]) -> pl.Series:
-    """A column of what a driver gives, of one native type where it has one, else text."""
+def series_of(name: str, values: Sequence[Any], decimal: str = ".") -> pl.Series:
+    """A column of what a driver gives, of one native type where it has one, else text.
+
+    Text as the source writes it: what a cell means must not hang on the other rows of its batch.
+    """
     kinds = set(map(type, values)) - {type(None)}
     if not kinds:
         return pl.Series(name, values, pl.Null)
@@ -223,7 +226,7 @@ def series_of(name: str, values: Sequence[Any]) -> pl.Series:
         return pl.Series(name, wall, pl.Datetime("us"))
     if kinds <= {int, float, Decimal}:
         return _numbers(name, values)
-    return pl.Series(name, [_text(value) for value in values], pl.String)
+    return pl.Series(name, [_text(value, decimal) for value in values], pl.String)
 
 
 def _numbers(name: str, values: Sequence[int | float | Decimal | None]) -> pl.Series:
@@ -243,7 +246,16 @@ def _is_whole(value: float | Decimal) -> bool:
     return isinstance(value, Decimal) and value.is_finite() and value == value.to_integral_value()
 
 
-def _text(value: object) -> str | None:
+def _fixed(value: float | Decimal) -> str:
+    """Without an exponent; of a fraction so long that three digits are not thousands."""
+    text = f"{Decimal(str(value)):f}"
+    return f"{text}0" if "." in text else text
+
+
+def _text(value: object, decimal: str = ".") -> str | None:
     if isinstance(value, bytes | memoryview):
         return bytes(value).decode("utf-8", "replace")
+    if isinstance(value, float | Decimal):
+        whole = value == value // 1 if isinstance(value, float) else _is_whole(value)
+        return str(int(value)) if whole else _fixed(value).replace(".", decimal)
     return None if value is None else str(value)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
+import polars.selectors as cs
 
 from features.errors import LedgerError
 from features.ledger import LEDGER_KINDS, Format
@@ -28,7 +29,7 @@ from outlet_client.sources.csv_files import csv_header, read_csv
 from outlet_client.sources.databases import database_header, read_database, tables_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from outlet_client.sources.source import Source
 
@@ -62,11 +63,17 @@ def files_of(source: Source) -> list[Path]:
         if path.is_file():
             return [path]
         found = sorted(Path(name) for name in glob.glob(source.source, recursive=True))  # noqa: PTH207  (the pattern may be absolute, which Path.glob refuses)
-        files = [one for one in found if one.is_file()]
+        files = _different(one for one in found if one.is_file())
     if not files:
         reason = "a folder; expected a file" if path.is_dir() else "no such file"
         raise LedgerError(source.source, None, None, reason)
     return files
+
+
+def _different(paths: Iterable[Path]) -> list[Path]:
+    """Each file once, under its own name: a link beside it, such as `latest.csv`, is no other."""
+    named = {path.resolve(): path for path in sorted(paths, key=Path.is_symlink, reverse=True)}
+    return sorted(named.values())
 
 
 def unchanged(path: Path, mark: Mark) -> bool:
@@ -109,7 +116,7 @@ def _read_parquet(source: Source, path: Path, names: Collection[str]) -> Reading
         total = pl.scan_parquet(path, glob=False).select(pl.len()).collect().item()
 
     def batches() -> Iterator[Batch]:
-        columns = [pl.col(own).alias(name) for name, own in picked.own.items()]
+        columns = [cs.by_name(own).alias(name) for name, own in picked.own.items()]
         with readable(path.name, "Parquet"):
             found = pl.scan_parquet(path, glob=False).select(columns)
             for start in range(0, total, ROWS_A_BATCH):

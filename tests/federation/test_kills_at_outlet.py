@@ -242,3 +242,10 @@ def test_the_night_after_an_old_kill_has_a_number_of_its_own(enrol: Callable[...
     assert victim.start().wait(timeout=60) == 0
     assert hq.wait(timeout=60) == 0
     assert victim.states() == [(2, Outcome.COMPLETE), (1, Outcome.INTERRUPTED)]
+    page = (victim.home / "report.html").read_text()
+    assert "Counted from 2020-01-01 02:00 UTC on" in page  # the broken night had no report
+    with closing(NightLog.open(victim.home)) as log:
+        second, first = log.last(2)
+    assert first.asked  # by the broken night, on this same day
+    assert not second.asked
+    assert f"<strong>{first.asked:,} evaluations</strong> were asked" in page

@@ -33,6 +33,8 @@ from outlet_client.allocation.allocation import (
 from outlet_client.desk.bookshelf import store_book
 from outlet_client.main import app
 from outlet_client.people.people import People
+from outlet_client.rights.requests import RequestKind, Taking, answer, receive
+from outlet_client.rights.tables import rights_of
 from privacy.books import Book, Kind, sign_book
 from privacy.directory import Directory
 from privacy.identity import Kind as Party
@@ -717,3 +719,76 @@ def test_a_look_up_in_words_ends_with_what_may_be_said(boutique: Boutique) -> No
     code, said = boutique.run(*LOOK, "--phone", PHONES["b"], "--reference", "R1")
     assert code == 0
     assert "R1 (allocation): offer. To say: " in said
+
+
+# --- under review ---------------------------------------------------------------------------------
+
+
+def disputed(boutique: Boutique, name: str) -> int:
+    with rights_of(boutique.home) as connection:
+        taking = Taking(NOW.date(), 30, "mei", "no")
+        return receive(connection, RequestKind.DISPUTE, boutique.key(name), taking)
+
+
+def settled(boutique: Boutique, number: int) -> None:
+    with rights_of(boutique.home) as connection:
+        answer(connection, number, "Noor", "looked into", NOW)
+
+
+def test_nobody_decides_by_a_band_that_came_under_review(boutique: Boutique) -> None:
+    boutique.allocate()
+    number = disputed(boutique, "b")
+    accept = ("accept", "1", "--by", "Mei")
+    change = ("change", "1", "--by", "Mei", "--reason", "r", "--give", "e", "--instead-of", "b")
+    for words in (accept, change):
+        code, said = boutique.run("allocation", *words)
+        assert code == 1
+        assert "allocation 1: customer b is under review" in said
+        assert f"escapement-outlet customer decide {number}" in said
+    assert boutique.shown()["decided"] is None
+    settled(boutique, number)
+    assert boutique.run("allocation", *accept)[0] == 0
+    disputed(boutique, "b")
+    assert "decided already" in boutique.run("allocation", *accept)[1]
+
+
+def test_a_stored_proposal_hides_the_band_that_came_under_review_and_no_other(
+    boutique: Boutique,
+) -> None:
+    before = boutique.allocate()
+    rows = boutique.rows()
+    number = disputed(boutique, "c")
+    for shown in (
+        boutique.shown(),
+        json.loads(boutique.run("allocation", "show", "--json")[1])[0],
+    ):
+        first, *others = shown["lines"]
+        assert (first["customer"], first["no_band"]) == ("c", "under review")
+        assert (first["eligibility"], first["flipper_risk"], first["rule"]) == ("new", "new", 0)
+        assert "priority" not in json.dumps(first)
+        assert others == before["lines"][1:]
+    said = boutique.run("allocation", "show", "1")[1]
+    assert "priority, flipper risk low" not in said
+    assert boutique.run("allocation", "rerun", "1")[0] == 0
+    assert boutique.rows() == rows
+    settled(boutique, number)
+    assert boutique.shown()["lines"] == before["lines"]
+
+
+def test_a_new_proposal_reads_no_band_under_review_and_can_be_decided(boutique: Boutique) -> None:
+    disputed(boutique, "c")
+    lines = {line["customer"]: line for line in boutique.allocate()["lines"]}
+    assert (lines["c"]["no_band"], lines["c"]["decision"]) == ("under review", "manager decides")
+    assert boutique.run("allocation", "accept", "1", "--by", "Mei")[0] == 0
+
+
+def test_a_dispute_under_another_phone_of_the_person_is_one(boutique: Boutique) -> None:
+    """Customer b is b2 too, who left another phone and the same e-mail."""
+    rows = f"customer_id,phone,email\nb,{PHONES['b']},{EMAIL}\nb2,,{EMAIL}\nc,{PHONES['c']},\n"
+    boutique.write("clients.csv", rows)
+    boutique.wait("bc")
+    boutique.allocate()
+    disputed(boutique, "e")  # by e-mail
+    said = boutique.run("allocation", "accept", "1", "--by", "Mei")[1]
+    assert "customer b is under review" in said
+    assert boutique.shown()["lines"][0]["no_band"] == ""

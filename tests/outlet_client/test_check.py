@@ -198,7 +198,10 @@ def test_nothing_is_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("columns", "why"),
     [
-        ({"price": "Preis"}, "column Preis: missing; got the columns Kundennummer"),
+        (
+            {"price": "Preis"},
+            "of the named ones Kundennummer",
+        ),
         ({"kind": "Artikelnummer"}, "no row can be used"),
     ],
 )

@@ -383,7 +383,7 @@ def test_a_withdrawal_of_before_they_had_a_table_holds_for_who_joins(tmp_path: P
     before.consents(ONE)
     before.withdraws(ONE)
     with before.people.transaction() as connection:
-        connection.execute(WITHDRAWALS.delete())
+        WITHDRAWALS.drop(connection)
     after = Boutique(url)
     after.people.record_consent(after.key(X), "2026-03", "mei", NOON)
     after.has(("a", ONE, X))

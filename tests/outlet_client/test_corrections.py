@@ -205,3 +205,47 @@ def test_as_many_rows_are_left_as_were_not_struck(chosen: set[int], *, struck: b
         assert (home / RIGHTS_FILE).exists()
     assert len(found) == len(rows) - (len(chosen) if struck else 0)
     assert (found["price"] == 1).sum() == (0 if struck else len(chosen))
+
+
+def test_a_till_that_removes_a_struck_duplicate_leaves_the_good_row(
+    rows: pl.DataFrame, tmp_path: Path
+) -> None:
+    """Rows 3 and 4 are equal: whichever was struck, one of them is good."""
+    for place, name in ((2, "first"), (3, "second")):
+        home = tmp_path / name
+        home.mkdir()
+        remove(home, rows, event_ids(rows)[place])
+        assert len(apply(home, rows)) == 4
+        mended = pl.concat([rows[:3], rows[4:]])
+        assert apply(home, mended).equals(mended)
+        assert unmatched(home, mended) == 1
+        assert apply(home, rows[:2]).equals(rows[:2])
+        with rights_of(home) as connection:  # the last one was wrong too
+            strike(connection, annas(mended), event_ids(mended)[2], "mei", AT)
+        assert len(apply(home, mended)) == 3
+
+
+@given(before=st.integers(1, 5), data=st.data())
+def test_equal_rows_that_count_are_never_more_than_there_are_nor_fewer_than_were_good(
+    before: int, data: st.DataObject
+) -> None:
+    rows = pl.concat([ledger()[:1]] * before)
+    struck = data.draw(st.sets(st.integers(0, before - 1)))
+    after = data.draw(st.integers(0, before + 2))
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        for place in struck:
+            remove(home, rows, event_ids(rows)[place])
+        found = apply(home, pl.concat([rows[:1]] * after) if after else rows[:0])
+    good = before - len(struck)
+    assert len(found) == (min(after, good) if after <= before else after - len(struck))
+
+
+def test_a_day_before_the_first_that_is_kept_is_refused(rows: pl.DataFrame, tmp_path: Path) -> None:
+    first = dt.date(2021, 3, 1)
+    event = event_ids(rows)[0]
+    with rights_of(tmp_path) as connection:
+        ask = (connection, annas(rows), event)
+        with pytest.raises(CorrectionRefused, match=r"expected 2021-03-01 or later.*keep_days"):
+            correct(*ask, {"date": "2021-02-28"}, "mei", AT, first)
+        assert correct(*ask, {"date": "2021-03-01"}, "mei", AT, first)["date"] == "2021-03-01"

@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import re
 import stat
+import time
 from contextlib import closing
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from typing_extensions import override
 from features.bands import SCHEMES
 from outlet_client.events.event_store import EventStore
 from outlet_client.events.purchases import read_events
+from outlet_client.main import app
 from outlet_client.rights.commands import customer_app
 from outlet_client.rights.requests import open_requests, overdue_requests
 from outlet_client.rights.tables import RIGHTS_FILE
@@ -35,6 +37,7 @@ from tests.outlet_client.test_reasons import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 __all__ = ["boutique"]
@@ -246,17 +249,7 @@ def test_without_a_book_or_scorecards_the_rest_is_shown_with_the_reason(
 def test_an_allocation_in_which_the_customer_was_and_a_waitlist_are_shown(
     counter: Counter,
 ) -> None:
-    settings = (counter.home / "escapement.toml").read_text()
-    counter.boutique.write("escapement.toml", settings + 'interests = "interests.csv"\n')
-    counter.boutique.write(
-        "interests.csv", "customer_id,reference,since\na2,R1,2026-01-02\nb,R1,2026-01-03\n"
-    )
-    store_bands(counter.boutique, 3, 1)
-    from outlet_client.main import app
-
-    words = ["allocate", "--reference", "R1", "--pieces", "1", "--by", "noor", "--home"]
-    done = CliRunner().invoke(app, [*words, str(counter.home)])
-    assert done.exit_code == 0, done.output
+    propose(counter)
     found = counter.shown()
     assert found["waitlist"] == [{"reference": "R1", "since": "2026-01-02"}]
     [line] = found["allocations"]
@@ -453,3 +446,167 @@ def test_no_phone_is_in_what_is_stored_of_customers_rights(counter: Counter) -> 
     data = (counter.home / RIGHTS_FILE).read_bytes()
     for phone in (ANNA, BEN, STRANGER):
         assert re.search(phone[3:].encode(), data) is None
+
+
+# --- what reviews found ---------------------------------------------------------------------------
+
+
+def propose(counter: Counter) -> None:
+    """Allocation 1: one piece, Anna by band and Ben without one."""
+    settings = (counter.home / "escapement.toml").read_text()
+    counter.boutique.write("escapement.toml", settings + 'interests = "interests.csv"\n')
+    counter.boutique.write(
+        "interests.csv", "customer_id,reference,since\na2,R1,2026-01-02\nb,R1,2026-01-03\n"
+    )
+    store_bands(counter.boutique, 3, 1)
+    words = ["allocate", "--reference", "R1", "--pieces", "1", "--by", "noor", "--home"]
+    assert CliRunner().invoke(app, [*words, str(counter.home)]).exit_code == 0
+
+
+def test_a_dispute_hides_the_band_of_an_allocation_that_was_made_before(counter: Counter) -> None:
+    propose(counter)
+    [before] = counter.shown()["allocations"]
+    assert (before["eligibility"], before["no_band"]) == ("priority", "")
+    said = counter.run("dispute", "--phone", ANNA, "--about", "no")
+    assert "Look-ups, allocations and the customer's own page say 'under review'" in said
+    assert "made with the band hides it, and cannot be decided before this is" in said
+    [line] = counter.shown()["allocations"]
+    assert (line["eligibility"], line["flipper_risk"]) == ("new", "new")
+    assert line["no_band"] == "under review"
+    counter.run("decide", "1", "--by", "Noor", "--note", "Right after all.")
+    assert counter.shown()["allocations"] == [before]
+
+
+def test_a_dispute_of_who_never_agreed_promises_no_review_in_look_ups(counter: Counter) -> None:
+    said = counter.run("dispute", "--phone", STRANGER, "--about", "no")
+    assert "There is no standing consent here: look-ups and allocations say that" in said
+    assert "'under review'" not in said
+
+
+def test_a_correction_answers_the_request_it_is_for_and_no_other(counter: Counter) -> None:
+    for _ in range(2):
+        counter.run("receive", "correction", "--phone", ANNA)
+    counter.run("receive", "access", "--phone", ANNA)
+    counter.run("receive", "correction", "--phone", BEN)
+    event = counter.event(date="2025-08-01")
+    words = ("correct", event, "--phone", ANNA)
+    said = counter.run(*words, "--set", "price=1")
+    assert "Requests 1, 2 stay open" in said
+    assert [one["number"] for one in counter.requests()] == [1, 2, 3, 4]
+    for other in ("3", "4", "9"):
+        said = counter.run(*words, "--set", "price=7", "--request", other, code=1)
+        assert f"request {other}: no open correction request of this customer" in said
+    assert counter.prices("a1") == [8000.0, 1.0]  # what was refused was not stored
+    assert "Request 2 is answered" in counter.run(*words, "--set", "price=2", "--request", "2")
+    assert [one["number"] for one in counter.requests()] == [1, 3, 4]
+    assert "Request 1 is answered" in counter.run(*words, "--set", "price=3")
+    assert [one["number"] for one in counter.requests()] == [3, 4]
+
+
+def test_nobody_says_that_a_withdrawal_is_done_while_the_consent_stands(counter: Counter) -> None:
+    counter.run("receive", "withdrawal", "--phone", ANNA)
+    counter.run("receive", "withdrawal", "--phone", STRANGER)
+    words = ("--by", "Noor", "--note", "Done.")
+    said = counter.run("decide", "1", *words, code=1)
+    assert (
+        "the customer's consent stands; end it with `escapement-outlet customer withdraw`" in said
+    )
+    assert [one["number"] for one in counter.requests()] == [1, 2]
+    assert "answered" in counter.run("decide", "2", *words)  # who never agreed
+    counter.boutique.people.withdraw(counter.boutique.key(ANNA))
+    assert "answered" in counter.run("decide", "1", *words)
+
+
+def test_an_empty_ledger_is_shown_as_an_empty_table(counter: Counter, tmp_path: Path) -> None:
+    header = (counter.home / "ledger.csv").read_text().splitlines()[0]
+    counter.boutique.write("ledger.csv", f"{header}\n")
+    found = counter.shown()
+    assert found["events"] == found["sightings"] == []
+    assert found["customers"] == ["a1", "a2"]
+    assert "no event" in found["reasons"]["why"]
+    counter.run("export", str(tmp_path / "a.json"), "--phone", ANNA)
+    assert "none of this id" in counter.run("correct", "x-1", "--phone", ANNA, "--strike", code=1)
+    counter.boutique.write("ledger.csv", f"{header},phone,email\n")
+    settings = (counter.home / "escapement.toml").read_text()
+    counter.boutique.write("escapement.toml", settings.replace('clients = "clients.csv"\n', ""))
+    assert counter.shown()["events"] == []  # the ledger is the client book, and nobody is in it
+
+
+def test_a_strike_of_the_last_event_can_be_undone(counter: Counter) -> None:
+    lines = (counter.home / "ledger.csv").read_text().splitlines()
+    counter.boutique.write("ledger.csv", f"{lines[0]}\n{lines[1]}\n")
+    [event] = [one["id"] for one in counter.shown()["events"]]
+    counter.run("correct", event, "--phone", ANNA, "--strike")
+    [struck] = counter.shown()["events"]
+    assert struck["correction"]["struck"]
+    counter.run("correct", event, "--phone", ANNA, "--set", "price=8000")
+    assert counter.prices("a1") == [8000.0]
+
+
+def test_the_till_that_removes_a_struck_duplicate_removes_it_from_the_page_too(
+    counter: Counter,
+) -> None:
+    ledger = (counter.home / "ledger.csv").read_text()
+    twice = ledger + ledger.splitlines()[5] + "\n"
+    counter.boutique.write("ledger.csv", twice)
+    one, _ = [one["id"] for one in counter.shown()["events"] if one["date"] == "2025-08-01"]
+    counter.run("correct", one, "--phone", ANNA, "--strike")
+    assert counter.prices("a1") == [8000.0, 200.0]
+    counter.boutique.write("ledger.csv", ledger)
+    assert counter.prices("a1") == [8000.0, 200.0]
+    found = counter.shown()
+    assert found["corrections"] == [one]
+    assert [event["correction"] for event in found["events"]] == [None] * 5
+
+
+def test_a_day_before_events_are_kept_is_refused_with_the_reason(counter: Counter) -> None:
+    event = counter.event(date="2025-08-01")
+    words = ("correct", event, "--phone", ANNA, "--set")
+    said = counter.run(*words, "date=2001-01-01", code=1)
+    assert "--set date: older than events are kept here" in said
+    assert "keep_days" in said
+    assert len(counter.prices("a1")) == 2
+    assert "date=2025-08-02" in counter.run(*words, "date=2025-08-02")
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Sets this machine's time zone."""
+
+    def put(zone: str) -> None:
+        monkeypatch.setenv("TZ", zone)
+        time.tzset()
+
+    yield put
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.parametrize("zone", ["UTC-14", "UTC+12"])
+def test_the_day_of_a_request_is_this_machines_own(
+    counter: Counter, clock: Callable[[str], None], zone: str
+) -> None:
+    """At any moment it is another day than in UTC in one of the two zones."""
+    clock(zone)
+    today = dt.datetime.now().astimezone().date()
+    words = ("receive", "access", "--phone", ANNA, "--received")
+    counter.run(*words, today.isoformat())
+    tomorrow = today + dt.timedelta(days=1)
+    assert "in the future" in counter.run(*words, tomorrow.isoformat(), code=1)
+    counter.run("receive", "access", "--phone", ANNA)
+    assert [one["received"] for one in counter.requests()] == [today.isoformat()] * 2
+
+
+def test_a_page_and_json_are_made_together(counter: Counter, tmp_path: Path) -> None:
+    page = tmp_path / "anna.html"
+    assert counter.shown(ANNA, "--html", str(page))["customers"] == ["a1", "a2"]
+    assert "a1" in words_of(page)
+
+
+def test_a_file_that_cannot_be_written_is_named_as_it_was_given(
+    counter: Counter, tmp_path: Path
+) -> None:
+    for name, words in (("anna.html", ("show", "--html")), ("anna.json", ("export",))):
+        place = tmp_path / "nowhere" / name
+        said = counter.run(*words, str(place), "--phone", ANNA, code=1)
+        assert f"{place}: cannot be written: No such file" in said

@@ -13,7 +13,7 @@ import pytest
 from typing_extensions import override
 
 from outlet_client.errors import QuotaSpent, ServiceRefused, ServiceUnreachable
-from outlet_client.people.introduce import introduce
+from outlet_client.people.introduce import Introduced, introduce
 from outlet_client.people.people import People, State
 from outlet_client.services import HQ, OFFICE, Services
 from outlet_client.settings import OutletFile
@@ -237,15 +237,19 @@ class Nights:
     def key(self, phone: str) -> str:
         return self.people.local_key(f"tel:{phone}")
 
-    def run(self) -> tuple[int, int, int, int]:
-        done = introduce(
+    def introduce(self, pinned: bytes | None = None) -> Introduced:
+        return introduce(
             self.people,
             self.network.services,
             {self.key(phone): f"tel:{phone}" for phone in PHONES},
             self.settings,
             self.network.hq_card,
-            self.network.pinned,
+            pinned or self.network.pinned,
         )
+
+    def run(self) -> tuple[int, int, int, int]:
+        done = self.introduce()
+        assert done.failed is None
         return done.evaluated, done.registered, done.withdrawn, done.waiting
 
     def night(self) -> tuple[int, int, int, int]:
@@ -364,8 +368,11 @@ def test_a_relay_that_refuses_the_open_batch_ends_the_attempt(
 ) -> None:
     nights.consent(PHONES[0])
     network.relay.refuses = True
-    with pytest.raises(ServiceRefused, match="the privacy office: no"):
-        nights.run()
+    done = nights.introduce()
+    assert isinstance(done.failed, ServiceRefused)
+    assert "the privacy office: no" in str(done.failed)
+    # what was asked before that is counted
+    assert done == Introduced(asked=EVALUATIONS, evaluated=1, waiting=1, failed=done.failed)
     network.relay.refuses = False
     assert nights.run() == (0, 1, 0, 0)
 
@@ -392,15 +399,8 @@ def test_a_spent_quota_does_not_hold_withdrawals_back(nights: Nights, network: F
     nights.people.withdraw(nights.key(PHONES[0]))
     nights.consent(PHONES[1])
     network.at_office.quota = EVALUATIONS
-    done = introduce(
-        nights.people,
-        network.services,
-        {nights.key(PHONES[1]): f"tel:{PHONES[1]}"},
-        nights.settings,
-        network.hq_card,
-        network.pinned,
-    )
-    assert done.withdrawn == 1
+    done = nights.introduce()
+    assert (done.asked, done.messages, done.withdrawn) == (EVALUATIONS, MESSAGES, 1)
     assert done.waiting == 1
     assert isinstance(done.quota, QuotaSpent)
     assert done.quota.which == OFFICE
@@ -415,15 +415,10 @@ def test_a_holder_with_another_share_is_noticed_and_no_token_is_kept(
     nights.consent(PHONES[0])
     pinned = network.pinned
     network.at_office.share = TokenShare.generate()
-    with pytest.raises(TokenRefused, match="pinned total"):
-        introduce(
-            nights.people,
-            network.services,
-            {nights.key(PHONES[0]): f"tel:{PHONES[0]}"},
-            nights.settings,
-            network.hq_card,
-            pinned,
-        )
+    done = nights.introduce(pinned)
+    assert isinstance(done.failed, TokenRefused)
+    assert "pinned total" in str(done.failed)
+    assert (done.asked, done.evaluated, done.messages) == (EVALUATIONS, 0, MESSAGES)
     assert nights.state(PHONES[0]) is State.KNOWN
     assert len(network.relay.taken[1]) == 1
 

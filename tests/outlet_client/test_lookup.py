@@ -28,7 +28,7 @@ from outlet_client.people.people import People, State
 from outlet_client.rights.asked import MOST_CHARACTERS, Asked, NotAsked, Purpose, user
 from outlet_client.rights.log import KEEP_DAYS, Entry, entries, purge_lookups
 from outlet_client.rights.requests import RequestKind, Taking, answer, receive
-from outlet_client.rights.tables import RIGHTS_FILE, rights_of
+from outlet_client.rights.tables import RIGHTS_FILE, RightsGone, rights_of
 from outlet_client.settings import OutletFile
 from privacy.books import Book, BookRefused, Kind, sign_book
 from privacy.directory import Directory
@@ -366,6 +366,34 @@ def test_a_first_time_that_no_holder_answers_is_in_the_log_too(
     with pytest.raises(TokenRefused):
         shop.look.first_time(BEN, None, "n", network.services, pinned, ASKED)
     assert shop.log(BEN) == [("mei", "sale", "TokenRefused")]
+
+
+@pytest.mark.parametrize("notice", ["", " \t"])
+def test_a_consent_to_no_text_is_none_and_nothing_is_recorded(
+    shop: Shop, network: FakeNetwork, notice: str
+) -> None:
+    asked = (network.services, network.pinned, ASKED)
+    with pytest.raises(NotAsked, match="expected the notice"):
+        shop.look.first_time(BEN, None, notice, *asked)
+    assert shop.people.person(shop.key(BEN)) is None
+    assert network.at_hq.asked == []
+    assert shop.log(BEN) == []
+
+
+def test_nothing_is_answered_into_a_log_that_was_removed_until_there_is_one_again(
+    shop: Shop,
+) -> None:
+    look = shop.another()
+    look.look_up(ANNA, None, ASKED)
+    for file in shop.home.glob(f"{RIGHTS_FILE}*"):
+        file.unlink()
+    for _ in range(2):
+        with pytest.raises(RightsGone, match="removed while this program runs"):
+            look.look_up(ANNA, None, ASKED)
+    assert not (shop.home / RIGHTS_FILE).exists()
+    assert shop.log(ANNA) == []  # opens an empty one
+    assert look.look_up(ANNA, None, ASKED).status is Status.KNOWN
+    assert shop.log(ANNA) == [("mei", "sale", "known")]
 
 
 def test_where_the_log_cannot_be_written_there_is_no_answer(shop: Shop) -> None:

@@ -7,6 +7,9 @@ import io
 import json
 import logging
 import multiprocessing as mp
+import sqlite3
+import subprocess
+import sys
 import threading
 import warnings
 from contextlib import closing
@@ -15,10 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from rich.console import Console
+from sqlalchemy.exc import OperationalError
 
 from outlet_client.errors import HqUnreachable, NotConfigured
 from outlet_client.night.health import HEALTH_FILE, Condition, Health, read_health, write_health
-from outlet_client.night.logs import place, shown
+from outlet_client.night.logs import logged, place, shown
 from outlet_client.night.night_account import account_of, could_not_begin
 from outlet_client.night.night_log import LOCK_FILE, Night, NightLog, Outcome, Step, alone
 from outlet_client.people.introduce import Introduced
@@ -74,9 +78,29 @@ def test_a_night_that_was_killed_long_ago_is_interrupted_and_another_begins(
     assert (old.outcome, old.ended, old.step) == (Outcome.INTERRUPTED, AT + later, Step.REPORT)
 
 
+def test_what_left_in_nights_that_were_broken_off_is_in_the_next_report(tmp_path: Path) -> None:
+    day = dt.timedelta(days=1)
+    now = dt.datetime.now(dt.UTC)
+    with closing(NightLog.open(tmp_path)) as log:
+        began = [now - day * days for days in (6, 5, 4, 3)]
+        steps = (Step.PEOPLE, Step.RETENTION, Step.ANSWERS, Step.REPORT)
+        for at, step in zip(began, steps, strict=True):
+            night = replace(log.begin(at, LONGEST), step=step).with_sent(Introduced(16, 1, 8, 1, 0))
+            log.write(night)
+            if at == began[0]:  # it had its report, also of what is before it
+                log.write(replace(night, ended=at, outcome=Outcome.FAILED))
+    with account_of(tmp_path, LONGEST) as account:
+        account.note_sent(Introduced(16, 2, 8, 3, 1))
+        # the one that was killed in its last step had its report
+        assert account.unreported() == (began[2], Introduced(48, 4, 24, 5, 1))
+        account.end(None)
+    with account_of(tmp_path, LONGEST) as account:
+        assert account.unreported() == (account.night.started, Introduced())
+
+
 def test_what_several_starts_did_for_the_people_adds_up() -> None:
-    night = Night(1, AT).with_sent(Introduced(3, 2, 1, 9, None))
-    assert night.with_sent(Introduced(0, 4, 0, 5, None)).sent == Introduced(3, 6, 1, 0, None)
+    night = Night(1, AT).with_sent(Introduced(16, 3, 8, 2, 1, waiting=9))
+    assert night.with_sent(Introduced(0, 0, 8, 4, 0, waiting=5)).sent == Introduced(16, 3, 16, 6, 1)
 
 
 def test_rows_are_purged_by_the_day_that_they_ended(log: NightLog) -> None:
@@ -155,6 +179,24 @@ def test_health_never_holds_the_text_of_an_error_that_is_not_ours(tmp_path: Path
     assert (found.status, found.error, found.night) == (Condition.FAILED, "KeyError", None)
 
 
+def test_health_says_that_the_nights_row_could_not_be_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_health(tmp_path, Health(Condition.OK, night=1))
+    with closing(NightLog.open(tmp_path)):
+        pass
+    monkeypatch.setattr("outlet_client.database._WAIT_SECONDS", 0)
+    with closing(sqlite3.connect(tmp_path / "outlet.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(OperationalError), account_of(tmp_path, LONGEST):
+            pass
+    found = read_health(tmp_path)
+    assert found is not None
+    assert (found.status, found.night) == (Condition.FAILED, None)
+    assert "a night or another command is writing" in str(found.error)
+    assert "disk" not in str(found.error)
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"status": "fine"}', '{"status": "ok", "a": 1}'])
 def test_a_health_file_that_is_not_ours_counts_as_none(tmp_path: Path, text: str) -> None:
     (tmp_path / HEALTH_FILE).write_text(text)
@@ -208,6 +250,34 @@ def test_a_log_is_one_json_object_a_line_and_says_nothing_that_is_not_ours(
     assert [place.rpartition(" ")[2] for place in last["where"]] == ["speak", "fail"]
     assert thread["message"] == "a thread ended with an error"
     assert (thread["error"], thread["where"][-1].rpartition(" ")[2]) == ("KeyError", "fail")
+
+
+def test_what_runs_for_long_logs_likewise_and_plain_lines_in_a_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with logged(Console(stderr=True)):
+        logging.getLogger("outlet_client.desk").info("one look-up")
+        logging.getLogger("grpc._server").error("Exception iterating: %s", SECRET)
+    own, other = (json.loads(line) for line in capsys.readouterr().err.splitlines())
+    assert (own["message"], own["step"]) == ("one look-up", None)
+    assert SECRET not in str(other)
+    screen = io.StringIO()
+    with logged(Console(file=screen, force_terminal=True, width=100, legacy_windows=False)):
+        logging.getLogger("outlet_client.desk").info("one look-up")
+        logging.getLogger("grpc._server").error("Exception iterating: %s", SECRET)
+    assert " info one look-up" in screen.getvalue()
+    assert SECRET not in screen.getvalue()
+
+
+def test_serve_says_in_its_log_why_it_ends(tmp_path: Path) -> None:
+    run = "from outlet_client.main import app; app()"
+    command = [sys.executable, "-c", run, "serve", "--home", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  (our own)
+    assert done.returncode == 6
+    [line] = done.stderr.splitlines()
+    said = json.loads(line)
+    assert (said["level"], said["logger"]) == ("error", "outlet_client.main")
+    assert "expected" in said["message"] or "no such file" in said["message"]
 
 
 def test_a_terminal_shows_steps_rows_and_plain_lines() -> None:

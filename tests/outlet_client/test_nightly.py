@@ -39,6 +39,7 @@ from outlet_client.night.logs import JsonLines, Unseen
 from outlet_client.night.night_log import NightLog, Step
 from outlet_client.night.nightly import Nightly, StepFailed
 from outlet_client.people.consent import Consent
+from outlet_client.people.introduce import Introduced
 from outlet_client.people.people import People, State
 from outlet_client.services import Services
 from outlet_client.settings import OutletFile, OutletSettings
@@ -528,6 +529,26 @@ def test_services_that_are_down_do_not_stop_the_night(
     assert len(night.prepare(one.tonight()).home.x) == 2
 
 
+def test_what_was_asked_before_the_relay_failed_is_in_the_report_with_the_time_of_writing(
+    one: OneOutlet, caplog: pytest.LogCaptureFixture
+) -> None:
+    one.people._clock = lambda: dt.datetime.now(dt.UTC) + dt.timedelta(days=1)  # a new day's quota
+    one.network.relay.refuses = True
+    hurried(one)
+    night = one.anew()
+    night.at -= dt.timedelta(days=3)  # it was opened a while ago
+    assert isinstance(run(night), HqUnreachable)
+    assert "new customers wait for tomorrow: the privacy office: no" in caplog.text
+    page = (one.home / "report.html").read_text()
+    assert "<strong>16 evaluations</strong> were asked" in page
+    assert "<strong>0 sealed messages</strong>" in page
+    assert "1 brought a new customer's token" in page
+    assert f"the night of {dt.datetime.now(dt.UTC):%Y-%m-%d}" in page
+    with closing(NightLog.open(one.home)) as log:
+        [night_row] = log.last(1)
+    assert night_row.sent == Introduced(asked=16, evaluated=1)
+
+
 def test_a_spent_quota_does_not_stop_the_night(one: OneOutlet) -> None:
     one.network.at_hq.quota = 0
     one.night.introduce()
@@ -633,7 +654,9 @@ def test_without_hq_the_report_and_retention_run_and_the_error_decides(one: OneO
     assert health.error == str(error)
     assert (health.rows, health.quarantined, health.last_complete) == (2, 0, None)
     assert (one.home / "report.html").exists()
-    assert events_of(one) == 1
+    assert events_of(one) == 2  # HQ has never seen this clock: too old counts no more, and stays
+    intake = one.anew().take_in().intake
+    assert (intake.used, intake.left_out) == (1, 1)
 
 
 def test_too_many_bad_rows_join_no_night_and_withdrawals_leave(

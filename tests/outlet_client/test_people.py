@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -549,3 +550,21 @@ def test_many_people_are_followed_at_once(outlet: Outlet) -> None:
     counts = outlet.people.counts()
     assert counts[State.LISTED] == 200
     assert counts[State.BURIED] == 100
+
+
+def test_a_store_made_before_withdrawals_had_a_table_keeps_them(tmp_path: Path) -> None:
+    """And opening one that has all its tables writes nothing: it would wait for a night."""
+    url, place = f"sqlite:///{tmp_path / 'outlet.db'}", tmp_path / "outlet.db"
+    with closing(People(url, b"s" * 32, lambda: NOON)) as people:
+        people.record_consent("key", "n", "mei", NOON - dt.timedelta(days=1))
+        people.withdraw("key")
+    with closing(sqlite3.connect(place)) as database:
+        database.execute("DROP TABLE withdrawals")
+    for _ in range(2):
+        People(url, b"s" * 32).close()
+        with closing(sqlite3.connect(place)) as database:
+            rows = database.execute("SELECT key, at FROM withdrawals").fetchall()
+        assert rows == [("key", "2026-03-01T12:00:00.000000+00:00")]
+    before = place.read_bytes()
+    People(url, b"s" * 32).close()
+    assert place.read_bytes() == before

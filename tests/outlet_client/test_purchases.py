@@ -199,7 +199,7 @@ def test_rows_whose_reference_is_in_no_tier_wait_until_it_has_one(
     assert (found.unknown, found.references) == (1, ("A1",))
     assert (found.intake.used, found.intake.quarantined) == (2, 1)
     assert found.intake.rows == found.intake.accounted
-    assert "references in no tier: 1 ('A1')" in caplog.text
+    assert "references in no tier: 1;" in caplog.text
     with pytest.raises(TooManyBad):
         read(outlet(tmp_path, references="r.csv", most_quarantined=0.33))
     written(tmp_path, "r.csv", REFERENCES)
@@ -224,14 +224,14 @@ def test_references_are_read_with_their_tiers_and_further_columns_are_left(tmp_p
 @pytest.mark.parametrize(
     ("text", "row", "column", "reason"),
     [
-        ("reference,list_price\nA1,5\n", None, "tier", "missing; got reference, list_price"),
-        ("ref,tier\nA1,open\n", None, "reference", "missing; got ref, tier"),
+        ("reference,list_price\nA1,5\n", None, "tier", "missing; got 2 columns"),
+        ("ref,tier\nA1,open\n", None, "reference", "missing; got 2 columns"),
         ("reference,tier\nA1,open\nB1,open\nA1,limited\n", 3, "reference", "named twice"),
         ("reference,tier\nA1,open\n A1 ,open\n", 2, "reference", "named twice"),
         ("reference,tier\nA1,open\n  ,open\n", 2, "reference", "empty"),
         ("reference,tier\nA1,scarce\n", 1, "tier",
-         "got 'scarce', expected one of open, limited, allocation"),
-        ("reference,tier\nA1,open\nB1,Open\n", 2, "tier", "got 'Open', expected one of open"),
+         "expected one of open, limited, allocation"),
+        ("reference,tier\nA1,open\nB1,Open\n", 2, "tier", "expected one of open"),
         ("reference,tier\nA1,\n", 1, "tier", "expected one of open, limited, allocation"),
     ],
 )  # fmt: skip

@@ -29,6 +29,8 @@ from outlet_client.night.answers import AnswerStore
 from outlet_client.night.contribute import HomeCustomers, Outlet, SlotEvents
 from outlet_client.night.scorecards import KeptScorecards, ScorecardMissing, keep, read_scorecards
 from outlet_client.people.people import People
+from outlet_client.rights.log import entries
+from outlet_client.rights.tables import rights_of
 from outlet_client.settings import OutletFile, OutletSettings
 from privacy.books import Book, sign_book
 from privacy.books import Kind as BookKind
@@ -349,3 +351,16 @@ def test_no_scorecard_is_kept_of_a_plan_that_is_refused(tmp_path: Path) -> None:
         outlet_of(boutique, least_event_noise=2.0).answer(points_question(signing, CODE))
     with pytest.raises(ScorecardMissing):
         read_scorecards(boutique.home)
+
+
+@pytest.mark.parametrize(
+    ("file", "outcome"), [("ledger.csv", "LedgerError"), ("references.csv", "LedgerError")]
+)
+def test_a_look_that_fails_is_in_the_log_by_the_errors_type(
+    boutique: Boutique, file: str, outcome: str
+) -> None:
+    boutique.write(file, "x\n1\n")
+    assert boutique.run("--phone", ANNA, "--by", "noor")[0] == 1
+    with rights_of(boutique.home) as connection:
+        [one] = entries(connection, [boutique.key(ANNA)], NOW - dt.timedelta(days=1))
+    assert (one.asked.by, one.asked.purpose.value, one.outcome) == ("noor", "sale", outcome)

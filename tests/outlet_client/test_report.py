@@ -24,7 +24,7 @@ from features.scorecard import Scorecard
 from features.sightings import Attached, attach, canonical_sightings
 from features.snapshot import Snapshot
 from features.starting import starting_scorecard
-from outlet_client.errors import NotConfigured, QuotaSpent
+from outlet_client.errors import NotConfigured, QuotaSpent, ServiceUnreachable
 from outlet_client.events.intake import Intake
 from outlet_client.night.answers import AnswerStore
 from outlet_client.night.contribute import HomeCustomers
@@ -47,7 +47,7 @@ from outlet_client.report.measure import (
     measure,
 )
 from outlet_client.report.page import KEPT, NightFacts, render, write_report
-from outlet_client.services import HQ
+from outlet_client.services import HQ, OFFICE
 from outlet_client.settings import OutletSettings
 from privacy.loss import Rho, epsilon_of
 from privacy.plans import ReleasePlan
@@ -148,7 +148,7 @@ class Outlet:
             "book_left_out": 31,
             "ambiguous": 4,
             "people": {State.LISTED: 210, State.SENT: 7, State.WITHDRAWN: 3, State.KNOWN: 12},
-            "introduced": Introduced(14, 7, 1, 2, None),
+            "introduced": Introduced(512, 14, 64, 7, 1, waiting=2),
             "since": BEGAN,
             "error": None,
         }
@@ -443,6 +443,21 @@ def test_months_without_a_row_are_shown_and_named(outlet: Outlet) -> None:
     assert name in outlet.said()
 
 
+def test_a_row_dated_in_the_future_neither_hides_a_silence_nor_stretches_the_chart(
+    outlet: Outlet,
+) -> None:
+    attached = largest_outlet()[1]
+    late = attached.events.head(1).with_columns(date=pl.date(2099, 1, 1))
+    facts = outlet.facts(attached=replace(attached, events=pl.concat([attached.events, late])))
+    found, before = quality(facts), quality(outlet.facts())
+    assert (found.ahead, before.ahead) == (1, 0)
+    assert (found.last_day, found.months) == (before.last_day, before.months)
+    said = text_of(render(facts))
+    assert "does the export still run?" in said
+    assert "1 row is dated after today" in said
+    assert "dated after today" not in outlet.said()
+
+
 def test_sightings_apart_and_people_are_told_in_numbers(outlet: Outlet) -> None:
     _, attached = largest_outlet()
     apart = attached.counts()
@@ -508,14 +523,23 @@ def test_a_sum_without_noise_is_called_so(outlet: Outlet) -> None:
 def test_introductions_are_told_and_so_is_a_quota_that_is_spent(outlet: Outlet) -> None:
     said = outlet.said()
     assert "512 a day (16.4 kB) go to HQ and the same to the privacy office" in said
+    assert "512 evaluations were asked of HQ and as many of the privacy office" in said
+    assert "64 sealed messages were handed in" in said
+    assert "Counted from 2026-11-24 03:06 UTC on" in said
+    assert "Not all of it could be done" not in said
     assert "14 brought a new customer's token" in said
     assert "7 registrations and 1 withdrawal, among as many dummies as make up" in said
     assert "2 wait for tomorrow" in said
     spent = QuotaSpent(HQ, "no more evaluations today", AT)
-    said = outlet.said(introduced=Introduced(0, 1, 0, 0, spent))
+    said = outlet.said(introduced=Introduced(messages=64, registered=1, quota=spent))
     assert "No tokens (pseudonyms) for new customers tonight: HQ: no more evaluations" in said
     assert "1 registration and 0 withdrawals" in said
     assert "for tomorrow" not in said
+    broke = Introduced(asked=512, evaluated=3, failed=ServiceUnreachable(OFFICE, "UNAVAILABLE"))
+    said = outlet.said(introduced=broke)
+    assert "512 evaluations were asked" in said
+    assert "0 sealed messages were handed in" in said
+    assert "tried again by the next night. the privacy office: UNAVAILABLE" in said
 
 
 # --- the page -----------------------------------------------------------------------------------

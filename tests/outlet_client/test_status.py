@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from contextlib import closing
+import subprocess
+import sys
+import time
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from typer import Exit
 
-from outlet_client.errors import HqUnreachable, NotConfigured
+from outlet_client.commands import failing
+from outlet_client.errors import ClockOff, HqUnreachable, NotConfigured
+from outlet_client.events.event_store import EventStore
 from outlet_client.night.health import Condition, Health, write_health
 from outlet_client.night.night_account import account_of, could_not_begin
 from outlet_client.night.night_log import Night, NightLog, Outcome, Step
@@ -21,6 +27,7 @@ from privacy.identity import Card, Kind
 from privacy.keyring import Keyring
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 AT = dt.datetime(2026, 3, 1, 9, tzinfo=dt.UTC)
@@ -30,7 +37,7 @@ GOOD = Night(
     step=Step.RETENTION, answered=8,
 )  # fmt: skip
 FINE = Standing(
-    outlet="O1", nights=(GOOD,), error=None, book_as_of="2026-02-27", book_days=1,
+    outlet="O1", nights=(GOOD,), error=None, begun=True, book_as_of="2026-02-27", book_days=1,
     people={State.LISTED: 5}, rows=100, quarantined=0, requests=2, overdue=0, ambiguous=0,
 )  # fmt: skip
 
@@ -62,7 +69,10 @@ def test_an_outlet_where_all_is_well_has_nothing_to_do() -> None:
         ({"book_days": 31}, "31 days old and not shown any more"),
         ({"quarantined": 7}, "7 rows of the ledger are in quarantine"),
         ({"ambiguous": 4}, "4 pairs of customers may be one person each"),
-        ({"error": "escapement.toml: no such file"}, "no night could begin: escapement.toml"),
+        (
+            {"error": "settings: none", "begun": False},
+            "no night could begin: settings: none",
+        ),
     ],
 )
 def test_what_is_amiss_is_what_to_do_next(changes: dict[str, object], words: str) -> None:
@@ -130,6 +140,86 @@ def test_a_night_that_could_not_begin_is_told_with_the_error(home: Path) -> None
     could_not_begin(home, NotConfigured("office's card: none"))
     found = standing(home, AT)
     assert next_steps(found, SETTINGS, AT)[0] == "no night could begin: office's card: none"
+
+
+def test_a_start_that_failed_at_once_is_not_given_the_advice_of_the_night_before(
+    home: Path,
+) -> None:
+    with account_of(home, dt.timedelta(hours=4)) as account:
+        account.end(ClockOff(10_800))
+    assert next_steps(standing(home, AT), SETTINGS, AT)[0].endswith("time, best by NTP")
+    could_not_begin(home, NotConfigured("office's card: none"))
+    assert next_steps(standing(home, AT), SETTINGS, AT)[0] == (
+        "no night could begin: office's card: none"
+    )
+
+
+def test_status_look_ups_and_requests_do_not_wait_for_a_night_that_writes(home: Path) -> None:
+    """Real programs, while another process holds the database and has written much of it."""
+    with closing(People.open(home, Keyring(home, Kind.OUTLET).identity())) as people:
+        people.record_consent(people.local_key("tel:+6581234567"), "n", "mei", AT)
+    NightLog.open(home).close()
+    EventStore.open(home).close()
+    with writing(home):
+        began = time.monotonic()
+        for command in (
+            ["status"],
+            ["lookup", "--phone", "+6581234567", "--purpose", "sale", "--by", "mei"],
+            ["customer", "requests"],
+        ):
+            done = ask(home, *command)
+            assert done.returncode == 0, (command, done.stderr)
+        assert time.monotonic() - began < 50  # each would wait for a minute
+    assert "1 known" in ask(home, "status").stdout
+
+
+def ask(home: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    run = "from outlet_client.main import app; app()"
+    return subprocess.run(  # noqa: S603  (our own)
+        [sys.executable, "-c", run, *command, "--home", str(home)],
+        capture_output=True, text=True, check=False, timeout=55,
+    )  # fmt: skip
+
+
+@contextmanager
+def writing(home: Path) -> Iterator[None]:
+    """Another process in the midst of a transaction that is larger than SQLite's cache."""
+    engine = "import sys; from outlet_client.database import engine_of; "
+    write = (
+        "c = engine_of(f'sqlite:///{sys.argv[1]}/outlet.db').connect(); "
+        "c.exec_driver_sql('CREATE TABLE large (cell BLOB)'); "
+        "[c.exec_driver_sql('INSERT INTO large VALUES (randomblob(100000))') for _ in range(80)]; "
+        "print('writing', flush=True); sys.stdin.read()"
+    )
+    other = subprocess.Popen(  # noqa: S603  (our own)
+        [sys.executable, "-c", engine + write, str(home)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    with other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "writing\n"
+        yield
+        assert other.poll() is None
+        other.kill()
+
+
+def test_a_command_that_has_to_write_says_who_is_writing(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("outlet_client.database._WAIT_SECONDS", 0)
+    identity = Keyring(home, Kind.OUTLET).identity()
+    with (
+        closing(People.open(home, identity)) as people,
+        writing(home),
+        pytest.raises(Exit) as ended,
+        failing(),
+    ):
+        people.record_consent(people.local_key("tel:+6581234567"), "n", "mei", AT)
+    assert ended.value.exit_code == 1
+    said = capsys.readouterr().err
+    assert "database is locked" in said
+    assert "a night or another command is writing" in said
+    assert "disk" not in said
 
 
 def test_status_counts_people_and_names_nobody(

@@ -1,0 +1,62 @@
+"""What is older than it may be kept, and goes.
+
+Invariant: nothing goes unless HQ has seen this machine's clock not long ago, since a clock that is
+wrong by years would take everything. Until then `read_events` leaves out what is too old.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from outlet_client.events.corrections import purge_corrections
+from outlet_client.events.event_store import EventStore
+from outlet_client.events.intake import first_day
+from outlet_client.night.health import read_health
+from outlet_client.night.night_log import KEEP_DAYS, NightLog
+from outlet_client.rights.log import KEEP_DAYS as LOOKUP_DAYS
+from outlet_client.rights.log import purge_lookups
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from outlet_client.settings import OutletFile
+
+_LOG = logging.getLogger(__name__)
+
+TRUSTED = 40
+"""For so many days after a complete night this machine's clock is believed."""
+
+
+def purge(home: Path, settings: OutletFile, at: dt.datetime, *, joined: bool) -> None:
+    """Removes the events, corrections, look-ups and rows of nights that are older.
+
+    Args:
+        home: The outlet's folder.
+        settings: Its own.
+        at: When it is, by this machine's clock.
+        joined: Whether HQ, which refuses a clock that is off, was joined tonight.
+    """
+    if not (joined or _seen_lately(home, at)):
+        _LOG.warning("HQ has not seen this clock for %d days: nothing is removed", TRUSTED)
+        return
+    first = first_day(settings, at)
+    with closing(EventStore.open(home)) as store:
+        events = store.purge(first)
+    purge_corrections(home, first)
+    lookups = purge_lookups(home, at - dt.timedelta(days=LOOKUP_DAYS))
+    with closing(NightLog.open(home)) as log:
+        log.purge(at - dt.timedelta(days=KEEP_DAYS))
+    if events or lookups:
+        _LOG.info("too old and gone: %d events, %d look-ups", events, lookups)
+
+
+def _seen_lately(home: Path, at: dt.datetime) -> bool:
+    """Whether HQ was joined not long ago."""
+    health = read_health(home)
+    last = None if health is None else health.last_complete
+    if last is None:
+        return False
+    return at - dt.datetime.fromisoformat(last) < dt.timedelta(days=TRUSTED)
