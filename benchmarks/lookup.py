@@ -57,13 +57,13 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=3_000)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        hq, office, outlet = _parties(Path(folder))
+        hq, office, outlet = parties(Path(folder))
         many = options.known + options.times
         quotas = OfficeTokens(outlet_a_day=many, network_a_day=many)
         stack.enter_context(office_running(office, OfficeFile(tokens=quotas), lambda: False))
         stack.enter_context(hq_running(hq, HqToml(tokens=quotas)))
         people = stack.enter_context(closing(People.open(outlet.folder, outlet.identity())))
-        phones = _fill(outlet, people, (hq, office), options.slots, options.known)
+        phones = fill(outlet, people, (hq, office), options.slots, options.known)
         services = stack.enter_context(
             closing(
                 Services.connect(
@@ -102,7 +102,7 @@ def main() -> None:
         )
 
 
-def _parties(folder: Path) -> tuple[Keyring, Keyring, Keyring]:
+def parties(folder: Path) -> tuple[Keyring, Keyring, Keyring]:
     """HQ, the office and one outlet, who trust one another."""
     at = dt.datetime.now(dt.UTC)
     hq, office = Keyring(folder / "hq", Party.HQ), Keyring(folder / "office", Party.OFFICE)
@@ -116,7 +116,7 @@ def _parties(folder: Path) -> tuple[Keyring, Keyring, Keyring]:
     return hq, office, outlet
 
 
-def _fill(
+def fill(
     outlet: Keyring, people: People, holders: tuple[Keyring, Keyring], slots: int, known: int
 ) -> list[str]:
     """A book of `slots` entries, `known` of them of this outlet's people; their phones."""

@@ -8,6 +8,11 @@ customer moves their own events only. Two have a piece where the one's return wa
 What belongs to nobody is kept apart and counted, never guessed: a serial that this outlet did not
 sell, one seen before its sale, one that was seen while the outlet itself had it back. A dismissal
 clears everybody who ever bought the piece here.
+
+What people decide about sightings is laid over them: it counts from the day of the decision on, so
+that it changes no snapshot of an earlier day. A confirmation is of what was seen on one day, and
+belongs to who had the piece that day, whoever has it by now. Of two that have one day, a decision
+outranks what was seen, and a later decision an earlier one.
 """
 
 from __future__ import annotations
@@ -23,6 +28,7 @@ from features.ledger import KINDS, SIGHTINGS, Kind, days_of, text_of
 
 SIGHTING_COLUMNS = ("serial", "seen_at", "status")
 _STATUSES = tuple(kind.value for kind in SIGHTINGS)
+_TURN = "turn"
 
 
 class Apart(StrEnum):
@@ -90,21 +96,49 @@ def canonical_sightings(table: pl.DataFrame, source: str) -> pl.DataFrame:
     return text.select("serial", dates.alias("date"), pl.col("status").cast(KINDS).alias("kind"))
 
 
+def laid_over(sightings: pl.DataFrame, decisions: pl.DataFrame) -> pl.DataFrame:
+    """Lays what people decided over what was seen.
+
+    Args:
+        sightings: From `canonical_sightings`.
+        decisions: In the order in which they were taken: serial; date, the day of the decision;
+            kind, confirmed or dismissed; and seen, the day of the sighting that was confirmed.
+
+    Returns:
+        All of them, as `attach` takes them: with `seen`, the day that says whose a row is, and
+        `turn`, which is 0 for what was seen and grows with each decision.
+    """
+    dismissed = pl.col("kind") == Kind.DISMISSED.value
+    decided = decisions.with_row_index(_TURN, offset=1).with_columns(
+        pl.col("kind").cast(KINDS),
+        pl.col(_TURN).cast(pl.Int64),
+        seen=pl.when(dismissed).then("date").otherwise("seen"),  # of all, up to its day
+    )
+    seen = _undecided(sightings)
+    return pl.concat([seen, decided.select(seen.columns)])
+
+
 def attach(events: pl.DataFrame, sightings: pl.DataFrame) -> Attached:
     """Gives each sighting to who had the piece that day, by their own rows.
 
+    A decision goes where the sighting goes that it is of; where that is nobody, it is not used.
+
     Args:
         events: One outlet's, from `canonical_events`.
-        sightings: From `canonical_sightings`.
+        sightings: From `canonical_sightings` or `laid_over`.
     """
+    if _TURN not in sightings.columns:
+        sightings = _undecided(sightings)
     moved = pl.col("kind").is_in([Kind.PURCHASE.value, Kind.RETURN.value])
     sales = events.filter(moved & pl.col("serial").is_not_null()).sort("date", "kind", "basket")
-    numbered = sightings.sort("date", "serial", "kind").with_row_index("sighting")
+    in_order = sightings.sort("date", "serial", "kind", "seen", _TURN)
+    numbered = in_order.with_row_index("sighting")
     buyers = sales.select("customer", "serial").unique().sort("customer", "serial")
     among = numbered.join(buyers, on="serial", how="inner", maintain_order="left")
-    theirs = among.sort("date", "sighting", "customer").join_asof(
-        sales.with_columns(was=pl.col("kind")).drop("kind"),
-        on="date",
+    theirs = among.sort("seen", "sighting", "customer").join_asof(
+        sales.rename({"kind": "was", "date": "moved_on"}),
+        left_on="seen",
+        right_on="moved_on",
         by=["customer", "serial"],
         check_sortedness=False,
     )
@@ -122,11 +156,30 @@ def attach(events: pl.DataFrame, sightings: pl.DataFrame) -> Attached:
         .then(pl.lit(Apart.BEFORE_SALE.value))
         .otherwise(pl.lit(Apart.BROUGHT_BACK.value))
     )
-    apart = numbered.join(given, on="sighting", how="anti", maintain_order="left").join(
-        early, on="sighting", how="left", maintain_order="left"
-    )
+    seen = pl.col(_TURN) == 0
+    apart = numbered.filter(seen).join(given, on="sighting", how="anti", maintain_order="left")
+    apart = apart.join(early, on="sighting", how="left", maintain_order="left")
     return Attached(
-        pl.concat([events, given.select(events.columns)]),
+        pl.concat([events, _standing(given).select(events.columns)]),
         apart.select("serial", "date", "kind", why=why),
-        shared=int((given.group_by("sighting").len()["len"] > 1).sum()),
+        shared=int((given.filter(seen).group_by("sighting").len()["len"] > 1).sum()),
     )
+
+
+def _undecided(sightings: pl.DataFrame) -> pl.DataFrame:
+    """Sightings that nobody has decided about: each is whose piece it was on its own day."""
+    return sightings.with_columns(pl.lit(0, pl.Int64).alias(_TURN), seen=pl.col("date"))
+
+
+def _standing(given: pl.DataFrame) -> pl.DataFrame:
+    """Without the dismissals that were overruled on their own day.
+
+    Of one day `features.events` lets a dismissal win, as is right for a table, which has no order
+    within a day.
+    """
+    confirmed = given.filter(pl.col("kind") == Kind.CONFIRMED.value)
+    piece_and_day = ["customer", "serial", "date"]
+    last = confirmed.group_by(piece_and_day).agg(pl.col(_TURN).max().alias("last"))
+    joined = given.join(last, on=piece_and_day, how="left", maintain_order="left")
+    overruled = (pl.col("kind") == Kind.DISMISSED.value) & (pl.col(_TURN) < pl.col("last"))
+    return joined.filter(~overruled.fill_null(value=False))

@@ -26,6 +26,7 @@ from outlet_client.errors import (
     ServiceUnreachable,
 )
 from outlet_client.events.purchases import TooManyBad
+from outlet_client.rights.audit import LogContradicted
 from outlet_client.services import Services
 from privacy.errors import PrivacyError
 from privacy.identity import Kind
@@ -48,6 +49,7 @@ EXIT_CODES: dict[type[Exception], int] = {
     ServiceUnreachable: 3,
     QuotaSpent: 7,
     TooManyBad: 8,
+    LogContradicted: 9,
 }
 """The one table from an error's type to an exit code; any other of our own is 1."""
 

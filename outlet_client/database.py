@@ -47,6 +47,11 @@ def reader_of(url: str) -> sa.Engine:
     return sa.create_engine(url, connect_args={"timeout": _WAIT_SECONDS})
 
 
+def write_ahead(engine: sa.Engine) -> None:
+    """Lets a file have a write-ahead log: one sync makes a transaction durable instead of three."""
+    sa.event.listen(engine, "connect", _ahead)
+
+
 def make_tables(
     engine: sa.Engine,
     metadata: sa.MetaData,
@@ -93,3 +98,8 @@ def _as_writer(connection: sqlite3.Connection, _record: object) -> None:
     """
     connection.isolation_level = None
     connection.execute("PRAGMA cache_spill = OFF")
+
+
+def _ahead(connection: sqlite3.Connection, _record: object) -> None:
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")  # what was committed survives a power cut

@@ -19,6 +19,9 @@ OutletError
 +-- CountsDiffer      rows in and rows accounted for differ: a defect (taking.py)
 +-- DecisionRefused   a decision on two customers that cannot be taken as asked (duplicates.py)
 +-- CorrectionRefused an event that cannot be corrected as asked (corrections.py)
++-- SightingRefused   a sighting that cannot be reported or decided as asked (sightings.py)
++-- LogBroken         a log without its beginning, or with an entry that is none (rights/log.py)
++-- LogContradicted   a log that is not the one that was written (rights/audit.py)
 +-- NotAsked          a look-up without who or why (rights/asked.py)
 +-- StepFailed        a step of the night that an error ended that nobody wrote (nightly.py)
 +-- Unforeseen        an error that nobody wrote, by its type only

@@ -5,9 +5,10 @@ here already; 1 an error of our own, said in one line, such as an unreadable led
 reached, or went away: the report was written, and tomorrow's night needs nothing from this one;
 4 HQ does not know this outlet; 5 this outlet's clock is wrong; 6 a setting, key or card is missing;
 7 a holder of the token key gives no more evaluations today; 8 too many rows of the ledger cannot be
-used: no night was joined, but withdrawals left. Of `lookup`: 0 there is an answer; 2 the customer's
-consent is needed first; the others as above. `reasons` ends likewise, and all other commands as
-`nightly`.
+used: no night was joined, but withdrawals left; 9 the log is not the one that was written, and was
+not countersigned. Of `lookup`: 0 there is an answer; 2 the customer's consent is needed first; the
+others as above. `reasons` ends likewise, `log verify` with 9 where it finds anything, and all other
+commands as `nightly`.
 """
 
 from __future__ import annotations
@@ -30,18 +31,24 @@ from outlet_client.commands import ERR, HERE, OUT, Home, failing, services_of
 from outlet_client.desk.desk_service import DESK_SOCKET, DeskService, start_desk
 from outlet_client.desk.lookup import LookUp, Status
 from outlet_client.desk.reasons import reasons
+from outlet_client.desk.sighting_commands import sightings_app
+from outlet_client.desk.web.serving import desk
 from outlet_client.night.logs import logged, shown
 from outlet_client.night.nightly import nightly
 from outlet_client.night.status import status
 from outlet_client.people.client_book import identifiers_of, refresh_clients
 from outlet_client.people.client_commands import duplicates, duplicates_decide
-from outlet_client.people.consent import export_consents, import_consents
+from outlet_client.people.consent import Recorded, export_consents, import_consents
 from outlet_client.people.people import People
-from outlet_client.rights.asked import Asked, Purpose
+from outlet_client.rights.asked import Asked, Purpose, user
 from outlet_client.rights.commands import customer_app, withdraw
+from outlet_client.rights.desk import now
+from outlet_client.rights.log import Act, record_in
+from outlet_client.rights.log_commands import log_app
 from outlet_client.settings import OutletFile
 from outlet_client.setup.check import check
 from outlet_client.setup.init import init
+from outlet_client.staff.staff_commands import staff_app
 from outlet_client.upkeep import backup, doctor, restore
 from privacy.identity import Card, Kind
 from privacy.keyring import Keyring
@@ -196,11 +203,15 @@ app.command()(init)
 app.command()(check)
 app.add_typer(customer_app, name="customer")
 app.command()(withdraw)
+app.add_typer(log_app, name="log")
 app.command()(duplicates)
 app.command("duplicates-decide")(duplicates_decide)
 app.command()(allocate)
 app.add_typer(allocation_app, name="allocation")
+app.add_typer(sightings_app, name="sightings")
 app.command()(reasons)
+app.command()(desk)
+app.add_typer(staff_app, name="staff")
 app.command()(doctor)
 app.command()(backup)
 app.command()(restore)
@@ -210,7 +221,9 @@ app.command()(restore)
 def consent_import(file: Path, home: Home = HERE) -> None:
     """Records the consents of a CSV: phone, email, notice, recorded_at, recorded_by."""
     with failing(), _people(home) as (people, settings):
-        counts = import_consents(file, people, settings.region, dt.datetime.now(dt.UTC))
+        counts = import_consents(file, people, settings.region, at := now())
+        outcome = f"{counts[Recorded.NEW]} recorded"
+        record_in(home, at, Act.CONSENT, user(), about="a file of consents", outcome=outcome)
         OUT.print("; ".join(f"{count} {what}" for what, count in counts.items()), highlight=False)
 
 
@@ -221,6 +234,7 @@ def consent_export(file: Path, home: Home = HERE) -> None:
         refresh_clients(settings, people, by_day=True)
         standing = people.consents().filter(pl.col("withdrawn_at").is_null())["key"]
         identifiers = identifiers_of(settings, people, standing.unique().to_list())
+        record_in(home, now(), Act.EXPORT, user(), about="the consents", outcome="file")
         written, left_out = export_consents(file, people, identifiers)
         OUT.print(f"{written} written; {left_out} of nobody in the client book", highlight=False)
 

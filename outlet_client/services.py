@@ -14,6 +14,7 @@ from outlet_client.errors import QuotaSpent, ServiceRefused, ServiceUnreachable
 from privacy.directory import Directory
 from privacy.envelopes import digest
 from privacy.errors import InvalidParameter
+from privacy.log_heads import SignedHead
 from privacy.tokens import Blinded, Evaluation, Token, blind, unblind
 from server.wire import outlets_pb2, outlets_pb2_grpc
 from server.wire.refusals import read_refusal
@@ -125,6 +126,28 @@ class Services:
         with _refusals(OFFICE, self.clock):
             request = outlets_pb2.SubmitRequest(batch=batch, sealed=sealed)
             self._relay.Submit(request, timeout=self.timeout)
+
+    def countersign(self, digest: bytes, held: SignedHead | None) -> SignedHead:
+        """Asks the privacy office for a statement about the log's head, unverified.
+
+        Args:
+            digest: What it is to be over.
+            held: The last statement that is here; None before the first.
+
+        Returns:
+            It, or the office's last statement if that one is not here.
+
+        Raises:
+            ServiceRefused: If the office makes none.
+            ServiceUnreachable: If it is.
+        """
+        request = outlets_pb2.CountersignRequest(digest=digest)
+        if held is not None:
+            request.held.payload, request.held.signature = held.payload, held.signature
+        with _refusals(OFFICE, self.clock):
+            stub = outlets_pb2_grpc.NotaryStub(self.office)
+            made = stub.Countersign(request, timeout=self.timeout).statement
+        return SignedHead(made.payload, made.signature)
 
     def directory(self, name: str) -> Directory:
         """The directory with this digest.

@@ -1,11 +1,13 @@
-"""An outlet's own floors: what it refuses to answer, whatever HQ and the office agree on."""
+"""What an outlet decides for itself: `escapement.toml`, with its floors and its desk."""
 
 from __future__ import annotations
 
+import datetime as dt
 import tomllib
 from pathlib import Path
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from outlet_client.errors import NotConfigured
 from outlet_client.sources.source import Source
@@ -34,6 +36,79 @@ class OutletSettings(BaseModel):
     most_epsilon: float = Field(6.0, gt=0)
     delta: float = Field(1e-6, gt=0, lt=1)
     noiseless: frozenset[Purpose] = frozenset()
+
+
+class DeskSettings(BaseModel):
+    """The staff's pages. Unknown keys are refused; paths are relative to the file.
+
+    Attributes:
+        listen: host:port. Without a certificate the host has to be 127.0.0.1.
+        hosts: With a certificate: the names under which browsers know the desk, with a port where
+            it is not 443, such as "desk.shop.example:8480"; `listen` where empty. A request for
+            another name is refused.
+        certificate: TLS certificate with its chain, PEM,
+        key: and its private key, PEM.
+        idle_minutes: A session ends after so long without use,
+        session_hours: and after so long at all.
+        lookups_a_day: How many customers one person may look up a day.
+        opens: Look-ups before this time of day, by this machine's clock,
+        closes: and from this on are shown to the privacy officer.
+        undertaking: What staff undertake before they look anybody up; its first line is its
+            version. The program's own where None.
+        notice: What a customer agrees to at the desk; likewise.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    listen: str = Field("127.0.0.1:8480", pattern=r"^[^:\s]+:\d{1,5}$")
+    hosts: tuple[str, ...] = ()
+    certificate: Path | None = None
+    key: Path | None = None
+    idle_minutes: float = Field(15.0, gt=0)
+    session_hours: float = Field(9.0, gt=0)
+    lookups_a_day: int = Field(60, ge=1)
+    opens: dt.time = dt.time(7)
+    closes: dt.time = dt.time(22)
+    undertaking: Path | None = None
+    notice: Path | None = None
+
+    @model_validator(mode="after")
+    def _is_safe(self) -> Self:
+        """Nobody signs in over a network without TLS."""
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("desk: expected both certificate and key, or neither")
+        if self.certificate is None and self.host != "127.0.0.1":
+            raise ValueError(
+                "desk.listen: without certificate and key expected 127.0.0.1: passwords and bands "
+                "would travel in the clear"
+            )
+        if self.opens >= self.closes:
+            raise ValueError("desk: expected opens before closes")
+        return self
+
+    @property
+    def host(self) -> str:
+        """Where it listens."""
+        return self.listen.rpartition(":")[0]
+
+    @property
+    def port(self) -> int:
+        """On which port."""
+        return int(self.listen.rpartition(":")[2])
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """The addresses under which browsers know the desk, the first for passkeys."""
+        if self.certificate is not None:
+            return tuple(f"https://{one.lower()}" for one in self.hosts or (self.listen,))
+        local = (f"localhost:{self.port}", f"127.0.0.1:{self.port}")
+        return tuple(f"http://{one}" for one in local)
+
+    def at(self, folder: Path) -> Self:
+        """The same with its paths in a folder."""
+        names = ("certificate", "key", "undertaking", "notice")
+        placed = {name: folder / path for name in names if (path := getattr(self, name))}
+        return self.model_copy(update=placed)
 
 
 _SOURCES = ("ledger", "references", "sightings", "interests", "clients")
@@ -67,6 +142,7 @@ class OutletFile(BaseModel):
         horizon_days: How long after the cut-off an outcome is watched.
         join_minutes: How long to keep trying to join a night.
         night_hours: After how long an endless night is left.
+        desk: The staff's pages.
         floors: What this outlet refuses.
     """
 
@@ -90,6 +166,7 @@ class OutletFile(BaseModel):
     horizon_days: int = Field(180, ge=1)
     join_minutes: float = Field(30.0, gt=0)
     night_hours: float = Field(4.0, gt=0)
+    desk: DeskSettings = DeskSettings()
     floors: OutletSettings = OutletSettings()
 
     @classmethod
@@ -118,4 +195,5 @@ class OutletFile(BaseModel):
             for name in _FILES
             for value in [getattr(found, name)]
         }
+        placed["desk"] = found.desk.at(folder)
         return found.model_copy(update=placed)

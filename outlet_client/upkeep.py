@@ -20,17 +20,22 @@ from typing import TYPE_CHECKING
 import polars as pl
 import typer
 from rich.markup import escape
+from sqlalchemy.exc import SQLAlchemyError
 
 from features.errors import FeatureError, LedgerError
 from features.ledger import with_tiers
 from features.sightings import attach
 from outlet_client.allocation.allocation import read_policy
 from outlet_client.commands import HERE, OUT, Home, failing, services_of
+from outlet_client.database import said_of
 from outlet_client.errors import HqUnreachable, NotConfigured, OutletError
 from outlet_client.events.intake import chunks_of
 from outlet_client.events.parts import Parts
-from outlet_client.events.purchases import read_references, read_sightings
+from outlet_client.events.sightings import noted_in, sightings_of
+from outlet_client.events.small_tables import read_references
 from outlet_client.night.flower_node import clock_difference
+from outlet_client.rights.asked import user
+from outlet_client.rights.log import Act, record_in
 from outlet_client.services import HQ, OFFICE
 from outlet_client.settings import OutletFile
 from privacy.errors import PrivacyError
@@ -40,8 +45,6 @@ from privacy.keyring import Keyring, KeyringError, write_private
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from outlet_client.sources.source import Source
-
 LEAST_FREE_BYTES = 2**28
 REACH_SECONDS = 5.0
 KEPT = (
@@ -50,8 +53,9 @@ KEPT = (
 )  # fmt: skip
 """What a backup holds beside the databases; `events` is the ledger as far as it was read."""
 
-DATABASES = ("outlet.db", "rights.db")
-"""Without the first an outlet would answer a plan twice; the second has the log of look-ups."""
+DATABASES = ("outlet.db", "rights.db", "staff.db")
+"""Without the first an outlet would answer a plan twice; the second has the log of look-ups, the
+third who may use the desk."""
 
 
 def doctor(home: Home = HERE) -> None:
@@ -60,9 +64,9 @@ def doctor(home: Home = HERE) -> None:
     for check in _checks(home):
         try:
             found = check.look()
-        except (OutletError, PrivacyError, FeatureError, OSError) as error:
+        except (OutletError, PrivacyError, FeatureError, OSError, SQLAlchemyError) as error:
             healthy = False
-            said = escape(str(error))
+            said = escape(said_of(error) if isinstance(error, SQLAlchemyError) else str(error))
             OUT.print(f"[red]✗[/] {check.name}: {said}", highlight=False, soft_wrap=True)
         else:
             OUT.print(f"[green]✓[/] {check.name}: {escape(found)}", highlight=False, soft_wrap=True)
@@ -75,6 +79,7 @@ def backup(file: Path, home: Home = HERE) -> None:
     with failing():
         Keyring(home, Kind.OUTLET).identity()
         write_private(file, b"")
+        record_in(home, dt.datetime.now(dt.UTC), Act.EXPORT, user(), about="a backup")
         with tarfile.open(file, "w:gz") as archive, Parts(home).locked(alone=False):
             for name in KEPT:
                 if (home / name).exists():
@@ -106,8 +111,12 @@ def restore(file: Path, home: Home = HERE) -> None:
             f"Restored to {home}. Plans answered after the backup are not remembered: tell HQ not "
             "to resume a night that began before now. Withdrawals made since the backup are not "
             "remembered either: make them again with `escapement-outlet withdraw`. Disputes and "
-            "other requests, corrections and look-ups since the backup are gone too: take disputes "
-            "and corrections down again with `escapement-outlet customer` before a band is shown."
+            "other requests, corrections, sightings and look-ups since the backup are gone too: "
+            "take disputes and corrections down again with `escapement-outlet customer`, and "
+            "decide sightings with `escapement-outlet sightings`, before a band is shown. Where "
+            "a night came after the backup, the next one finds that the log went back, and says so "
+            "from then on: tell the privacy office why. Who was removed since may use the desk "
+            "again, and passwords are those of then: see `escapement-outlet staff list`."
         )
 
 
@@ -147,7 +156,7 @@ def _checks(home: Path) -> list[_Check]:
         _Check("keys", lambda: f"outlet {ring.identity().card.name}"),
         _Check("HQ's card", lambda: ring.peer(Kind.HQ).fingerprint),
         _Check("office's card", lambda: ring.peer(Kind.OFFICE).fingerprint),
-        *_files(home / "escapement.toml"),
+        *_files(home),
         _Check("disk", disk),
         _Check("HQ (listens during a night only)", reach),
         _Check("HQ's services", lambda: services(HQ)),
@@ -156,18 +165,19 @@ def _checks(home: Path) -> list[_Check]:
     ]
 
 
-def _files(path: Path) -> list[_Check]:
+def _files(home: Path) -> list[_Check]:
     """Reads the tables that the settings name."""
+    path = home / "escapement.toml"
     try:
         settings = OutletFile.read(path)
     except NotConfigured:
         return [_Check("settings", lambda: str(OutletFile.read(path)))]  # says what is wrong
-    references, seen, policy = settings.references, settings.sightings, settings.policy
+    references, policy = settings.references, settings.policy
     checks = [_Check("ledger", lambda: _ledger(settings))]
     if references is not None:
         checks.append(_Check("references", lambda: f"{len(read_references(references))} rows"))
-    if seen is not None:
-        checks.append(_Check("sightings", lambda: _sightings(settings, seen)))
+    if settings.sightings is not None or _reported(home):
+        checks.append(_Check("sightings", lambda: _sightings(home, settings)))
     if policy is not None:
         checks.append(_Check("policy", lambda: f"{len(read_policy(policy).rules)} rules"))
     return checks
@@ -189,9 +199,21 @@ def _ledger(settings: OutletFile) -> str:
     return f"{rows} rows, {min(days)} to {max(days)}" + (f"; {bad}" if good < rows else "")
 
 
-def _sightings(settings: OutletFile, source: Source) -> str:
-    """Says how many there are, and how many are nobody's."""
-    seen = read_sightings(source)
+def _reported(home: Path) -> bool:
+    """Whether staff reported sightings; also where that cannot be read, which the check says."""
+    try:
+        return bool(noted_in(home))
+    except SQLAlchemyError:
+        return True
+
+
+def _sightings(home: Path, settings: OutletFile) -> str:
+    """Says how many there are, how many are nobody's, and how many decisions lie over them."""
+    found = sightings_of(home, settings)
+    if found is None:  # what was stored went meanwhile
+        return "none"
     pieces = [chunk.events.filter(pl.col("serial").is_not_null()) for chunk in chunks_of(settings)]
-    apart = attach(with_tiers(pl.concat(pieces), None)[0], seen).apart
-    return f"{len(seen)} rows, {len(apart)} of them of no customer here"
+    apart = attach(with_tiers(pl.concat(pieces), None)[0], found).apart
+    seen = int((found["turn"] == 0).sum())
+    decided = f"; {len(found) - seen} decided here" if seen < len(found) else ""
+    return f"{seen} rows, {len(apart)} of them of no customer here{decided}"

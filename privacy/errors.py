@@ -10,6 +10,7 @@
     +-- RegistrationRefused      registrations.py: a sealed registration not made for this batch
     +-- DirectoryRefused         directory.py: a directory that is malformed or ambiguous
     +-- BookRefused              books.py: a book that is forged, stale or of another directory
+    +-- HeadRefused              log_heads.py: a statement about a log that is forged or another's
     +-- CardRefused, KeyringError, LedgerBroken    identity.py, keyring.py, budget.py
 
 Messages say what, got, expected. They never carry a customer's identifier or value, and nothing

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
+import secrets
 import signal
 import socket
 import sqlite3
@@ -62,6 +63,8 @@ NOTICE = "sandbox-1"
 CONSENT_NEEDED = 2
 """Exit code of a look-up of somebody never seen."""
 NIGHT_SECONDS = 600.0
+FIRST_PORT, PORTS = 16_384, 16_384
+"""Ports of loopback to choose from: below those that Linux gives to whoever asks for any."""
 ENVIRONMENT = {
     "FLWR_TELEMETRY_ENABLED": "0",
     "FLWR_DISABLE_UPDATE_CHECK": "1",
@@ -492,7 +495,15 @@ def _add_section(file: Path, section: str, values: Mapping[str, object]) -> None
 
 
 def free_port() -> int:
-    """A port of loopback that nobody listens at just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of loopback that nobody listens at just now.
+
+    Nobody is given it either while the program that listens there is being started again.
+    """
+    while True:
+        port = FIRST_PORT + secrets.randbelow(PORTS)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port

@@ -11,6 +11,8 @@ command -v "$python" >/dev/null || missing+=(python3.11)
 ldconfig -p 2>/dev/null | grep -q 'libsodium\.so\.23' || missing+=(libsodium23)
 # The tests start a PostgreSQL server of their own, in a folder of their own.
 [ "$what" = run ] || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
+# They also look at the staff page in a real browser.
+[ "$what" = run ] || [ -x /usr/bin/chromium ] || missing+=(chromium fonts-dejavu-core)
 if [ ${#missing[@]} -gt 0 ]; then
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     apt-get update -qq

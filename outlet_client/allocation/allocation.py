@@ -95,10 +95,10 @@ class Terms:
 
     def __post_init__(self) -> None:
         if self.pieces < 1:
-            raise AllocationRefused(f"--pieces: got {self.pieces}, expected 1 or more")
+            raise AllocationRefused(f"pieces: got {self.pieces}, expected 1 or more")
         if not _SEED.fullmatch(self.seed):
             raise AllocationRefused(
-                f"--seed: expected {2 * SEED_BYTES} hex digits, as a proposal prints; leave it out "
+                f"seed: expected {2 * SEED_BYTES} hex digits, as a proposal prints; leave it out "
                 "to draw a new one"
             )
 
@@ -197,18 +197,18 @@ def given(
     more, less = list(dict.fromkeys(give)), set(instead_of)
     if not set(more) <= others:
         raise AllocationRefused(
-            "--give: got a customer who has no line in this proposal, or gets a piece already; "
+            "give: got a customer who has no line in this proposal, or gets a piece already; "
             "expected another id of its lines"
         )
     if not less <= set(proposed):
         raise AllocationRefused(
-            "--instead-of: got a customer to whom no piece was proposed; expected one of those"
+            "instead of: got a customer to whom no piece was proposed; expected one of those"
         )
     final = (*(one for one in proposed if one not in less), *more)
     if len(final) > pieces:
         raise AllocationRefused(
-            f"--give: that makes {len(final)} customers, and there are {pieces} pieces; say with "
-            "--instead-of who does without"
+            f"give: that makes {len(final)} customers, and there are {pieces} pieces; say instead "
+            "of whom"
         )
     return final
 

@@ -225,6 +225,17 @@ class AllocationStore:
             None if decided is None else _decided(decided),
         )
 
+    def undecided(self, number: int) -> Proposal:
+        """A proposal that nobody has decided about yet.
+
+        Raises:
+            AllocationRefused: If there is none of this number, or somebody decided before.
+        """
+        found = self.read(number)
+        if found.decided is not None:
+            raise _decided_before(number)
+        return found
+
     def decide(self, number: int, decided: Decided) -> None:
         """Adds what a person decided about a proposal.
 
@@ -243,10 +254,14 @@ class AllocationStore:
             with self._engine.begin() as connection:
                 connection.execute(_DECISIONS.insert(), row)
         except sa.exc.IntegrityError as error:
-            raise AllocationRefused(
-                f"allocation {number}: decided already, and a decision stays; see "
-                f"`escapement-outlet allocation show {number}`, or propose anew"
-            ) from error
+            raise _decided_before(number) from error
+
+
+def _decided_before(number: int) -> AllocationRefused:
+    return AllocationRefused(
+        f"allocation {number}: decided already, and a decision stays; see "
+        f"`escapement-outlet allocation show {number}`, or propose anew"
+    )
 
 
 def _row(proposal: int, rank: int, line: Line) -> dict[str, object]:

@@ -21,7 +21,9 @@ from outlet_client.desk.bookshelf import read_shelf, stamp_of
 from outlet_client.desk.lookup import Status
 from outlet_client.errors import BookMissing, NotConfigured
 from outlet_client.events.event_store import EventStore
-from outlet_client.events.purchases import present, read_events, read_references, read_whole
+from outlet_client.events.purchases import read_events
+from outlet_client.events.small_tables import present, read_references, read_whole
+from outlet_client.rights.log import PROPOSAL
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -67,6 +69,21 @@ class Banded:
     no_book: str
 
 
+@dataclass(frozen=True, slots=True)
+class Allocatable:
+    """A reference that can be allocated.
+
+    Attributes:
+        reference: The reference,
+        tier: and its tier.
+        waiting: How many open interests in it are listed; of these several may be one person's.
+    """
+
+    reference: str
+    tier: Tier
+    waiting: int
+
+
 def tier_of(settings: OutletFile, reference: str) -> Tier:
     """The tier of a reference.
 
@@ -75,19 +92,35 @@ def tier_of(settings: OutletFile, reference: str) -> Tier:
         LedgerError: If they cannot be read.
         AllocationRefused: If the reference is not in them.
     """
-    source = settings.references
-    if source is None:
-        raise NotConfigured(
-            "references: not set, expected a table with the columns reference and tier; set "
-            "`references` in escapement.toml"
-        )
+    source = _references(settings)
     tiers = read_references(source)
     if reference not in tiers:
         raise AllocationRefused(
             f"reference {reference}: in no tier of {source.name}; add a row with its tier there, "
-            "or correct --reference"
+            "or correct the reference"
         )
     return tiers[reference]
+
+
+def allocatable(
+    home: Path, settings: OutletFile, at: dt.datetime, people: People | None = None
+) -> tuple[Allocatable, ...]:
+    """The references that can be allocated, in order.
+
+    Args:
+        home: The outlet's folder.
+        settings: The outlet's.
+        at: When this is.
+        people: As `read_events` takes them.
+
+    Raises:
+        NotConfigured: If the outlet has no references.
+        LedgerError: If they or the interests cannot be read.
+    """
+    tiers = read_references(_references(settings))
+    rows = _open(home, settings, at, people)
+    waiting = dict(rows.group_by("reference").len().iter_rows())
+    return tuple(Allocatable(one, tiers[one], waiting.get(one, 0)) for one in sorted(tiers))
 
 
 def ruling_of(settings: OutletFile, reference: str, answer: Answer) -> tuple[Tier, Ruling]:
@@ -131,16 +164,12 @@ def open_interests(
         AllocationRefused: If there are none.
     """
     source = settings.interests or settings.ledger
-    if settings.interests is None:
-        rows = _of_ledger(home, settings, at, people)
-    else:
-        rows = _listed(settings.interests)
-    rows = rows.filter((pl.col("reference") == reference) & ~pl.col("closed"))
+    rows = _open(home, settings, at, people).filter(pl.col("reference") == reference)
     _refuse(rows, "since", "since", f"not readable; expected a date as {source.dates}")
     if rows.is_empty():
         raise AllocationRefused(
             f"reference {reference}: no open interest in {source.name}; add those who asked for "
-            "it, or correct --reference"
+            "it, or correct the reference"
         )
     return list(zip(rows["customer"], rows["since"], strict=True))
 
@@ -174,13 +203,36 @@ def banded(
     while True:
         try:
             shelf = read_shelf(home, hq_key)
-            found = look_up.look_up_keys(keys, asked)
+            found = look_up.look_up_keys(keys, asked, PROPOSAL)
             same = stamp_of(home) == shelf.stamp
         except BookMissing as error:
             return Banded(_candidates(people, dict.fromkeys(keys, NO_BOOK)), None, "", str(error))
         if same:  # else a night replaced the book meanwhile
             bands = {key: _bands(answer) for key, answer in found.items()}
             return Banded(_candidates(people, bands), shelf.book.version, shelf.book.as_of, "")
+
+
+def _references(settings: OutletFile) -> Source:
+    """Where the tiers are.
+
+    Raises:
+        NotConfigured: If nowhere.
+    """
+    if settings.references is None:
+        raise NotConfigured(
+            "references: not set, expected a table with the columns reference and tier; set "
+            "`references` in escapement.toml"
+        )
+    return settings.references
+
+
+def _open(home: Path, settings: OutletFile, at: dt.datetime, people: People | None) -> pl.DataFrame:
+    """The entries of the waitlist that are not over."""
+    if settings.interests is None:
+        rows = _of_ledger(home, settings, at, people)
+    else:
+        rows = _listed(settings.interests)
+    return rows.filter(~pl.col("closed"))
 
 
 def _bands(answer: Answer | BandRefused) -> dict[str, str] | str:

@@ -16,16 +16,14 @@ from outlet_client.allocation.allocation import AllocationRefused
 from outlet_client.desk.lookup import Status
 from outlet_client.people.aliases import contested
 from outlet_client.people.client_tables import ENTRIES, KEYS
-from outlet_client.rights.desk import people_of
 from outlet_client.rights.requests import disputed
 from outlet_client.rights.tables import rights_if_any
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from outlet_client.allocation.allocation import Line
     from outlet_client.allocation.allocation_store import Proposal
     from outlet_client.people.people import People
+    from outlet_client.rights.desk import Desk
 
 UNDER_REVIEW = Status.UNDER_REVIEW.value
 
@@ -40,9 +38,9 @@ def veiled(line: Line) -> Line:
     return replace(line, candidate=one, ruling=replace(line.ruling, rule=0), why=_HIDDEN)
 
 
-def reviewed(home: Path, proposals: list[Proposal]) -> list[Proposal]:
+def reviewed(desk: Desk, proposals: list[Proposal]) -> list[Proposal]:
     """Proposals as they may be shown now."""
-    found = under_review(home, proposals)
+    found = under_review(desk, proposals)
     return [
         replace(
             one,
@@ -54,7 +52,7 @@ def reviewed(home: Path, proposals: list[Proposal]) -> list[Proposal]:
     ]
 
 
-def refuse_disputed(home: Path, proposal: Proposal) -> None:
+def refuse_disputed(desk: Desk, proposal: Proposal) -> None:
     """Lets nobody decide by a band that is under review.
 
     A line that was decided as without a band may stand: nothing of it follows from what is
@@ -63,7 +61,7 @@ def refuse_disputed(home: Path, proposal: Proposal) -> None:
     Raises:
         AllocationRefused: If there is such a line; it names the customer and the next step.
     """
-    for customer, number in under_review(home, [proposal]).items():
+    for customer, number in under_review(desk, [proposal]).items():
         raise AllocationRefused(
             f"allocation {proposal.id}: customer {customer} is under review; decide that with "
             f"`escapement-outlet customer decide {number}` first, or propose anew with "
@@ -71,20 +69,19 @@ def refuse_disputed(home: Path, proposal: Proposal) -> None:
         )
 
 
-def under_review(home: Path, proposals: list[Proposal]) -> dict[str, int]:
+def under_review(desk: Desk, proposals: list[Proposal]) -> dict[str, int]:
     """The customers of lines with bands who are under review, and a dispute's number."""
-    with rights_if_any(home) as connection:
+    with rights_if_any(desk.home) as connection:
         disputes = {} if connection is None else disputed(connection)
     if not disputes:
         return {}
     lines = (line for one in proposals for line in one.lines if _banded(line))
     found = {}
-    with people_of(home) as (people, _):
-        for line in dict.fromkeys(lines):
-            one = line.candidate
-            reached = _reached(people, (one.customer, *one.also))
-            if numbers := [disputes[key] for key in disputes.keys() & reached]:
-                found[one.customer] = min(numbers)
+    for line in dict.fromkeys(lines):
+        one = line.candidate
+        reached = _reached(desk.people, (one.customer, *one.also))
+        if numbers := [disputes[key] for key in disputes.keys() & reached]:
+            found[one.customer] = min(numbers)
     return found
 
 

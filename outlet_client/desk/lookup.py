@@ -18,7 +18,7 @@ from outlet_client.errors import BookMissing, NoIdentifier
 from outlet_client.people.identifiers import identifiers
 from outlet_client.people.people import State
 from outlet_client.rights.asked import NotAsked
-from outlet_client.rights.log import note
+from outlet_client.rights.log import Act, note, record
 from outlet_client.rights.requests import disputed
 from outlet_client.rights.tables import RightsStore
 from privacy.books import read_entry
@@ -131,12 +131,15 @@ class LookUp:
             raise found
         return found
 
-    def look_up_keys(self, keys: Sequence[str], asked: Asked) -> dict[str, Answer | BandRefused]:
+    def look_up_keys(
+        self, keys: Sequence[str], asked: Asked, about: str = ""
+    ) -> dict[str, Answer | BandRefused]:
         """Answers for several people at once, by `People.local_key`.
 
         Args:
             keys: Whose; one entry each in the log.
             asked: Who asks, and why.
+            about: What they are looked up for together; "" for one customer.
 
         Returns:
             For each key the answer, or why the book's entry stands for no bands.
@@ -160,7 +163,7 @@ class LookUp:
                     failed = error
                     outcomes.append((key, type(error).__name__))
                     break
-            note(connection, self._clock(), asked, outcomes)
+            note(connection, self._clock(), asked, outcomes, about)
         if failed is not None:
             raise failed
         return answers
@@ -198,7 +201,10 @@ class LookUp:
         if not (notice := notice.strip()):
             raise NotAsked("consent: expected the notice that the customer agreed to, got a blank")
         key, *also = self._typed(phone, email)
-        self._people.record_consent(key, notice, asked.by, self._clock(), also)
+        at = self._clock()
+        self._people.record_consent(key, notice, asked.by, at, also)
+        with self._rights.transaction() as connection:
+            record(connection, at, Act.CONSENT, asked.by, purpose=asked.purpose, key=key)
         key, usable = self._known_as(phone, email)
         person = self._people.person(key)
         if person is not None and person.state is State.KNOWN and person.key == key:

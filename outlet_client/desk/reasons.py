@@ -19,7 +19,7 @@ from features.bands import SCHEMES
 from features.reasons import Reasons
 from features.reasons import reasons as reasons_of
 from features.snapshot import CutOff, Snapshot
-from outlet_client.allocation.allocation_commands import WHOSE_BAND
+from outlet_client.allocation.words import WHOSE_BAND
 from outlet_client.commands import HERE, OUT, Home, failing
 from outlet_client.desk.lookup import Status
 from outlet_client.errors import NoIdentifier

@@ -10,24 +10,23 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from features.errors import LedgerError
-from features.ledger import Tier, days_of, text_of, with_tiers
-from features.sightings import SIGHTING_COLUMNS, Attached, attach, canonical_sightings
+from features.ledger import with_tiers
+from features.sightings import Attached, attach
 from outlet_client.errors import OutletError
 from outlet_client.events import corrections
 from outlet_client.events.event_store import EventStore
 from outlet_client.events.intake import first_day
-from outlet_client.sources.batches import missing
-from outlet_client.sources.tables import decoded, header_of, read_all
+from outlet_client.events.sightings import sightings_of
+from outlet_client.events.small_tables import read_references
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable
     from pathlib import Path
 
     from outlet_client.events.intake import Intake
     from outlet_client.people.people import People
     from outlet_client.settings import OutletFile
-    from outlet_client.sources.source import Source
 
 _LOG = logging.getLogger(__name__)
 
@@ -73,72 +72,6 @@ class Read:
     intake: Intake
     unknown: int
     references: tuple[str, ...]
-
-
-def read_whole(source: Source, names: Collection[str]) -> pl.DataFrame:
-    """Reads a small table: references, sightings, interests.
-
-    Returns:
-        The columns that are there, as they come; and `row`, from 1 for the first of a file.
-
-    Raises:
-        LedgerError: If a file or table cannot be read, or at the first row that is none.
-    """
-    return read_all(source, names)
-
-
-def read_references(source: Source) -> dict[str, Tier]:
-    """Reads which tier each reference is in.
-
-    Args:
-        source: reference and tier.
-
-    Raises:
-        LedgerError: If a column is missing or a cell empty, a tier is none, or a reference is named
-            twice.
-    """
-    table = present(read_whole(source, ("reference", "tier")), source, ("reference", "tier"))
-    known = {tier.value: tier for tier in Tier}
-    found: dict[str, Tier] = {}
-    tiers = decoded(table["tier"], source.codes)
-    references = text_of(table["reference"], source.name)
-    cells = (table["file"], table["row"], references, tiers)
-    for file, row, reference, tier in zip(*cells, strict=True):
-        if not reference or reference in found:
-            raise LedgerError(file, row, "reference", "empty, or named twice; expected once")
-        if tier not in known:
-            reason = f"expected one of {', '.join(known)}"
-            raise LedgerError(file, row, "tier", reason)
-        found[reference] = known[tier]
-    return found
-
-
-def read_sightings(source: Source) -> pl.DataFrame:
-    """Reads resale sightings as `attach` takes them.
-
-    Raises:
-        LedgerError: At the first thing that is wrong.
-    """
-    table = present(read_whole(source, SIGHTING_COLUMNS), source, SIGHTING_COLUMNS)
-    return canonical_sightings(
-        table.with_columns(
-            days_of(table["seen_at"], source.name, source.dates).alias("seen_at"),
-            decoded(table["status"], source.codes),
-        ),
-        source.name,
-    )
-
-
-def present(table: pl.DataFrame, source: Source, names: Collection[str]) -> pl.DataFrame:
-    """The table, if these columns are in it.
-
-    Raises:
-        LedgerError: If one is missing.
-    """
-    for name in names:
-        if name not in table.columns:
-            raise LedgerError(source.name, None, name, missing(source, header_of(source)))
-    return table
 
 
 def read_events(
@@ -187,10 +120,9 @@ def read_events(
         if intake.rows:
             reason = f"no row of {intake.rows} can be used; `escapement-outlet check` says why"
         raise LedgerError(settings.ledger.name, None, None, reason)
-    if settings.sightings is None:
-        return Read(Attached.without(events), intake, len(unknown), references)
-    seen = read_sightings(settings.sightings)
-    return Read(attach(events, seen), intake, len(unknown), references)
+    seen = sightings_of(home, settings)
+    attached = Attached.without(events) if seen is None else attach(events, seen)
+    return Read(attached, intake, len(unknown), references)
 
 
 def _judge(

@@ -44,6 +44,8 @@ class Health:
         rows: Of the ledger.
         quarantined: Those of them that could not be used.
         book_as_of: The day that the stored band book's data ends with.
+        log_countersigned: When the privacy office last countersigned the log.
+        log_findings: How much is wrong with the log, as `escapement-outlet log verify` says it.
     """
 
     status: Condition
@@ -56,6 +58,8 @@ class Health:
     rows: int | None = None
     quarantined: int | None = None
     book_as_of: str | None = None
+    log_countersigned: str | None = None
+    log_findings: int = 0
 
 
 def write_health(home: Path, health: Health) -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from outlet_client.people.introduce import Introduced
+    from outlet_client.rights.countersign import LogStanding
 
 OWN_ERRORS = (OutletError, PrivacyError, FeatureError)
 """Whose text holds no customer's data."""
@@ -74,6 +75,11 @@ class Account:
     def book(self, as_of: str | None) -> None:
         """Which band book is stored now."""
         self._health = replace(self._health, book_as_of=as_of)
+
+    def log(self, found: LogStanding) -> None:
+        """How the log stands."""
+        at = _text(found.at)
+        self._health = replace(self._health, log_countersigned=at, log_findings=len(found.findings))
 
     def end(self, error: BaseException | None) -> None:
         """The night has ended, with the first error where there was one."""

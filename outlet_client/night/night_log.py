@@ -71,6 +71,7 @@ class Step(StrEnum):
     PEOPLE = "people"
     ANSWERS = "answers"
     BOOK = "book"
+    LOG = "log"
     REPORT = "report"
     RETENTION = "retention"
 

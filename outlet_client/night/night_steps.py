@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from features.errors import FeatureError
 from outlet_client.desk.bookshelf import fetch_book, read_shelf
-from outlet_client.errors import BookMissing, OutletError
+from outlet_client.errors import BookMissing, OutletError, ServiceRefused, ServiceUnreachable
 from outlet_client.events.purchases import Read, TooManyBad, read_events
 from outlet_client.night.answers import AnswerStore
 from outlet_client.night.contribute import Outlet
@@ -25,6 +25,9 @@ from outlet_client.night.retention import purge
 from outlet_client.people.client_book import client_book, identifiers_of
 from outlet_client.people.introduce import COUNTS, introduce
 from outlet_client.report.page import NightFacts, write_report
+from outlet_client.rights.audit import audit
+from outlet_client.rights.countersign import LogStanding, countersign
+from outlet_client.rights.tables import rights_of
 from outlet_client.services import HQ, OFFICE, Services
 from outlet_client.settings import OutletFile
 from privacy.errors import PrivacyError
@@ -66,6 +69,7 @@ class Nightly:
         introduced: What was done for the people.
         tonight: What roll call said.
         outlet: Ready to answer, once roll call was.
+        log: How the log stands, once it was looked at.
     """
 
     home: Path
@@ -82,6 +86,7 @@ class Nightly:
     introduced: Introduced | None = None
     tonight: Mapping[str, str] | None = None
     outlet: Outlet | None = None
+    log: LogStanding | None = None
 
     def __post_init__(self) -> None:
         """Reads the settings."""
@@ -209,6 +214,33 @@ class Nightly:
             _LOG.warning("the stored band book cannot be used: %s", error)
             return None
 
+    def countersign(self) -> None:
+        """Holds the log against its chain, and has its head countersigned by the privacy office.
+
+        A night goes on without where the office makes no statement.
+
+        Raises:
+            LogContradicted: If the log is not the one that was written; the office is not asked.
+            HeadRefused: If the office's answer is no statement of its own about this outlet.
+        """
+        with rights_of(self.home):  # a log that nothing was added to has a head too
+            pass
+        name, office = self._ring.identity().card.name, self._ring.peer(Kind.OFFICE).verify_key
+        found = audit(self.home, office, name, self.at)
+        self.log = LogStanding.of(found)
+        for one in found.findings:
+            _LOG.error("log: %s", one.text)
+        ask = self.services.countersign
+        try:
+            self.log = done = countersign(self.home, found, ask, office, self.at)
+        except (ServiceUnreachable, ServiceRefused) as error:
+            _LOG.warning("the log is not countersigned tonight: %s", error)
+            return
+        for one in done.findings:
+            if one not in found.findings:  # what the office told of this log
+                _LOG.error("log: %s", one.text)
+        _LOG.info("log: countersigned, %d findings", len(done.findings))
+
     def report(self, since: dt.datetime, sent: Introduced) -> None:
         """Writes the report.
 
@@ -240,6 +272,7 @@ class Nightly:
                 introduced=introduced,
                 since=since.timestamp(),
                 error=said(self.refusals[0]) if self.refusals else None,
+                log=self.log,
             )
         )
 

@@ -1,4 +1,4 @@
-"""The outlet's night, step by step: ledger, people, answers, book, report, retention.
+"""The outlet's night, step by step: ledger, people, answers, book, log, report, retention.
 
 Invariant: each step may be killed anywhere and done again: what it leaves is one transaction, or
 stored before it is sent. One night runs at a time in a folder.
@@ -9,6 +9,7 @@ stored before it is sent. One night runs at a time in a folder.
 | people | tokens, registrations and withdrawals | |
 | answers | an answer a plan, stored before it is sent | ledger, client book |
 | book | the band book | |
+| log | the privacy office's statement about the log's head | |
 | report | report.html | |
 | retention | what is too old is gone | |
 
@@ -192,6 +193,14 @@ def _book(night: Nightly, account: Account) -> None:
     account.book(night.fetch_book())
 
 
+def _log(night: Nightly, account: Account) -> None:
+    try:
+        night.countersign()
+    finally:
+        if night.log is not None:
+            account.log(night.log)
+
+
 def _report(night: Nightly, account: Account) -> None:
     night.report(*account.unreported())
 
@@ -205,6 +214,7 @@ _STEPS = {
     Step.PEOPLE: _people,
     Step.ANSWERS: _answers,
     Step.BOOK: _book,
+    Step.LOG: _log,
     Step.REPORT: _report,
     Step.RETENTION: _retention,
 }

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 from outlet_client.events.corrections import purge_corrections
 from outlet_client.events.event_store import EventStore
 from outlet_client.events.intake import first_day
+from outlet_client.events.sightings import purge_sightings
 from outlet_client.night.health import read_health
 from outlet_client.night.night_log import KEEP_DAYS, NightLog
-from outlet_client.rights.log import KEEP_DAYS as LOOKUP_DAYS
-from outlet_client.rights.log import purge_lookups
+from outlet_client.rights.log import KEEP_DAYS as LOG_DAYS
+from outlet_client.rights.log import purge_log
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +32,7 @@ TRUSTED = 40
 
 
 def purge(home: Path, settings: OutletFile, at: dt.datetime, *, joined: bool) -> None:
-    """Removes the events, corrections, look-ups and rows of nights that are older.
+    """Removes events, corrections, sightings, entries of the log and rows of nights that are older.
 
     Args:
         home: The outlet's folder.
@@ -46,11 +47,12 @@ def purge(home: Path, settings: OutletFile, at: dt.datetime, *, joined: bool) ->
     with closing(EventStore.open(home)) as store:
         events = store.purge(first)
     purge_corrections(home, first)
-    lookups = purge_lookups(home, at - dt.timedelta(days=LOOKUP_DAYS))
+    purge_sightings(home, first)
+    entries = purge_log(home, at - dt.timedelta(days=LOG_DAYS))
     with closing(NightLog.open(home)) as log:
         log.purge(at - dt.timedelta(days=KEEP_DAYS))
-    if events or lookups:
-        _LOG.info("too old and gone: %d events, %d look-ups", events, lookups)
+    if events or entries:
+        _LOG.info("too old and gone: %d events, %d entries of the log", events, entries)
 
 
 def _seen_lately(home: Path, at: dt.datetime) -> bool:

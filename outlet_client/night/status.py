@@ -36,6 +36,9 @@ NIGHTS = 5
 LATE = dt.timedelta(hours=36)
 """A night longer ago than this is missed."""
 
+UNSIGNED_DAYS = 3
+"""A log that was not countersigned for longer calls for somebody."""
+
 _AFTER = {
     "HqUnreachable": "if the next fails too, `escapement-outlet doctor` says what is off",
     "ServiceUnreachable": "if the next fails too, `escapement-outlet doctor` says what is off",
@@ -43,6 +46,7 @@ _AFTER = {
     "ClockOff": "set this machine's time, best by NTP",
     "LedgerError": "mend it; `escapement-outlet check` reads everything and says what is wrong",
     "TooManyBad": "mend them; `escapement-outlet check` lists them",
+    "LogContradicted": "until then the log is not countersigned",
     "NotConfigured": "mend escapement.toml; `escapement-outlet check` tries it",
 }
 """What to do after a night that failed, by the error's type."""
@@ -64,6 +68,9 @@ class Standing:
         quarantined: Those of them that could not be used.
         requests: Open requests of customers.
         overdue: Those of them that were to be answered by now.
+        log_countersigned: When the privacy office last countersigned the log, ISO 8601; None if it
+            never did.
+        log_findings: How much the last night found wrong with the log.
         ambiguous: Pairs of client-book entries that wait for a person to decide.
     """
 
@@ -78,6 +85,8 @@ class Standing:
     quarantined: int | None
     requests: int
     overdue: int
+    log_countersigned: str | None
+    log_findings: int
     ambiguous: int
 
 
@@ -125,6 +134,8 @@ def standing(home: Path, at: dt.datetime) -> Standing:
             quarantined=None if health is None else health.quarantined,
             requests=len(open_requests(home)),
             overdue=overdue_requests(home, at),
+            log_countersigned=None if health is None else health.log_countersigned,
+            log_findings=0 if health is None else health.log_findings,
             ambiguous=ambiguous(people),
         )
 
@@ -132,6 +143,7 @@ def standing(home: Path, at: dt.datetime) -> Standing:
 def next_steps(found: Standing, settings: OutletFile, at: dt.datetime) -> list[str]:
     """What somebody should do, the most urgent first; one line where there is nothing."""
     steps = _of_nights(found, at)
+    steps += _of_log(found, at)
     if found.overdue:
         steps.append(
             f"{found.overdue} of your customers' requests are overdue: `escapement-outlet "
@@ -173,6 +185,23 @@ def _of_nights(found: Standing, at: dt.datetime) -> list[str]:
     return []
 
 
+def _of_log(found: Standing, at: dt.datetime) -> list[str]:
+    """What the log calls for."""
+    steps = []
+    if found.log_findings:
+        steps.append(
+            f"{_count(found.log_findings, 'finding')} about the log: `escapement-outlet log "
+            "verify` says what is wrong; tell the privacy office"
+        )
+    signed = found.log_countersigned
+    days = None if signed is None else (at - dt.datetime.fromisoformat(signed)).days
+    if days is not None and days > UNSIGNED_DAYS:
+        steps.append(f"the log was not countersigned for {days} days: ask the privacy office why")
+    elif days is None and found.nights and found.nights[0].outcome is Outcome.COMPLETE:
+        steps.append("the log was never countersigned: ask the privacy office why")
+    return steps
+
+
 def _book(home: Path, ring: Keyring, at: dt.datetime) -> tuple[str | None, int | None]:
     """The stored book's last day, and its age in days."""
     try:
@@ -199,6 +228,9 @@ def _lines(found: Standing) -> list[str]:
     lines.append("People:")
     lines += [f"  {count:>8,} {state}" for state, count in found.people.items()]
     lines.append(f"Requests: {found.requests:,} open, {found.overdue:,} overdue")
+    signed = found.log_countersigned
+    when = f"countersigned {signed[:16].replace('T', ' ')} UTC" if signed else "never countersigned"
+    lines.append(f"Log: {when}, {_count(found.log_findings, 'finding')}")
     lines.append(f"Client book: {_count(found.ambiguous, 'pair')} for a person to decide")
     return lines
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from outlet_client.night.contribute import HomeCustomers
     from outlet_client.people.introduce import Introduced
     from outlet_client.people.people_tables import State
+    from outlet_client.rights.countersign import LogStanding
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -37,6 +38,7 @@ class NightFacts:
         introduced: What left for the directory.
         since: Unix seconds; what left from then on is in no earlier report.
         error: Why the night ended early, fit for an operator to read.
+        log: How the log stands; None where it was not looked at.
     """
 
     at: dt.datetime
@@ -54,3 +56,4 @@ class NightFacts:
     introduced: Introduced | None
     since: float
     error: str | None
+    log: LogStanding | None = None

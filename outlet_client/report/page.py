@@ -22,6 +22,7 @@ from outlet_client.report.left import what_left
 from outlet_client.report.measure import CONFIDENCE, LEAST, WIDENING, Compared, measure
 from outlet_client.settings import OutletFile
 from privacy.keyring import write_private
+from privacy.log_heads import DIGEST_BYTES
 from privacy.registrations import SEALED_BYTES
 from privacy.voprf import POINT_BYTES
 
@@ -131,6 +132,7 @@ def render(facts: NightFacts) -> str:
         sentences=words.SENTENCES,
         point_bytes=POINT_BYTES,
         sealed_bytes=SEALED_BYTES,
+        digest_bytes=DIGEST_BYTES,
         colours={"network": plots.NETWORK, "own": plots.OWN, "plain": plots.PLAIN},
         confidence=CONFIDENCE,
         least=LEAST,

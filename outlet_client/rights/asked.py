@@ -16,6 +16,9 @@ from outlet_client.errors import OutletError
 MOST_CHARACTERS = 80
 """Of a name."""
 
+MOST_WORDS = 1000
+"""Characters, of what somebody writes beside what they do."""
+
 
 class NotAsked(OutletError):
     """It was not said who asks, or why."""
@@ -72,6 +75,27 @@ def name_of(text: str) -> str:
             f"by: expected the name of whoever asks, at most {MOST_CHARACTERS} characters"
         )
     return name
+
+
+def words_of(text: str, name: str, what: str) -> str:
+    """A sentence as it is kept beside what somebody did.
+
+    Args:
+        text: As typed.
+        name: What it is called where it is asked for, such as "reason".
+        what: What is expected, such as "a sentence".
+
+    Raises:
+        NotAsked: If it is empty, longer than `MOST_WORDS`, or holds characters that print nothing.
+    """
+    said = " ".join(text.split())
+    if not said:
+        raise NotAsked(f"{name}: empty, expected {what}; it is kept beside what is done")
+    if not said.isprintable() or len(said) > MOST_WORDS:
+        raise NotAsked(
+            f"{name}: expected {what}, at most {MOST_WORDS} characters, none of them invisible"
+        )
+    return said
 
 
 def user() -> str:

@@ -14,11 +14,9 @@ import typer
 
 from outlet_client.allocation.interests import tier_of
 from outlet_client.commands import HERE, OUT, Home, failing
-from outlet_client.errors import NoIdentifier
 from outlet_client.events import corrections
 from outlet_client.events.corrections import CorrectionRefused
 from outlet_client.events.intake import first_day
-from outlet_client.people.client_entries import typed_keys
 from outlet_client.rights import requests as register
 from outlet_client.rights import told, words
 from outlet_client.rights.asked import Asked, Purpose
@@ -35,7 +33,9 @@ from outlet_client.rights.desk import (
     say,
     today,
 )
-from outlet_client.rights.dossier import Dossier, dossier
+from outlet_client.rights.dossier import Dossier, Form, dossier
+from outlet_client.rights.handling import answer_or_make, end_consent
+from outlet_client.rights.log import Act, record
 from outlet_client.rights.page import page
 from outlet_client.rights.request_commands import decide, dispute, receive, requests
 from outlet_client.rights.requests import RequestKind, RequestRefused, Taking
@@ -44,7 +44,6 @@ from outlet_client.rights.taken import take_in
 from outlet_client.rights.whose import whose
 
 if TYPE_CHECKING:
-    import datetime as dt
     from collections.abc import Sequence
 
     import sqlalchemy as sa
@@ -67,7 +66,7 @@ def show(
 ) -> None:
     """Shows what is held of a customer, the band with its reasons, and who looked."""
     with failing():
-        made, days = _dossier(home, phone, email, by)
+        made, days = _dossier(home, phone, email, by, Form.SCREEN if html is None else Form.PAGE)
         if html is not None:
             hand_over(html, page(made, days).encode())
         if as_json:  # beside a page too; then nothing but JSON is printed
@@ -85,7 +84,7 @@ def export(
 ) -> None:
     """Writes all of it as a JSON file, for the customer to take along."""
     with failing():
-        made, _ = _dossier(home, phone, email, by)
+        made, _ = _dossier(home, phone, email, by, Form.FILE)
         text = json.dumps(made.as_dict(), indent=2, ensure_ascii=False)
         hand_over(file, f"{text}\n".encode())
         say(f"{file}: for the customer; readable by you only.")
@@ -131,9 +130,12 @@ def correct(
                 changes = corrections.correct(connection, rows, event, wanted, name, at, kept)
                 said = ", ".join(f"{column}={cell}" for column, cell in changes.items())
                 said = said or "as the ledger has it again"
-            taking = Taking(today(), settings.request_days, name)
+            outcome = "struck" if strike else "corrected"
+            about = f"event {event}"
+            record(connection, at, Act.CORRECTION, name, key=who.key, about=about, outcome=outcome)
+            taking = Taking(today(), settings.request_days, name, at=at)
             done = f"Event {event} corrected."
-            answered = _settle_correction(connection, who.keys, request, done, taking, at)
+            answered = _settle_correction(connection, who.keys, request, done, taking)
         say(
             f"Event {event}: {said}. Features and sums use it from the next night on; the band "
             "follows with a book that is made after that. Correct it in the till too, if it can be."
@@ -145,17 +147,8 @@ def correct(
 def withdraw(phone: Phone = None, email: Email = None, by: By = None, home: Home = HERE) -> None:
     """Ends a customer's consent, here and wherever this outlet can tell of it."""
     with failing(), people_of(home) as (people, settings):
-        name, at = named_or_user(by), now()
-        keys = typed_keys(phone, email, people.local_key, settings.region)
-        if not keys:
-            raise NoIdentifier
-        theirs = list(dict.fromkeys(one for key in keys for one in people.keys_of(key)))
-        found = people.withdraw_all(keys)  # first: whatever follows, this stands
-        say(words.withdrawn(found))
-        if found.state is not None:
-            with rights_of(home) as connection:
-                taking = Taking(today(), settings.request_days, name)
-                _settle(connection, RequestKind.WITHDRAWAL, theirs, "Withdrawn.", taking, at)
+        taking = Taking(today(), settings.request_days, named_or_user(by))
+        say(words.withdrawn(end_consent(home, people, settings, (phone, email), taking)))
 
 
 def _settle_correction(
@@ -164,7 +157,6 @@ def _settle_correction(
     number: int | None,
     answer: str,
     taking: Taking,
-    at: dt.datetime,
 ) -> str:
     """Answers the request that a correction was for, and says so; or that several stay open."""
     waiting = register.open_of(connection, RequestKind.CORRECTION, keys)
@@ -175,37 +167,23 @@ def _settle_correction(
             "`escapement-outlet customer decide NUMBER`, or say --request NUMBER next time."
         )
     if number is None:
-        _settle(connection, RequestKind.CORRECTION, keys, answer, taking, at)
+        answer_or_make(connection, RequestKind.CORRECTION, keys, answer, taking)
         return f"Request {waiting[0]} is answered." if waiting else "No request was open for it."
     if number not in waiting:
         raise RequestRefused(
             f"request {number}: no open correction request of this customer; "
             "`escapement-outlet customer requests` lists them"
         )
-    register.answer(connection, number, taking.by, answer, at)
+    register.answer(connection, number, taking.by, answer, taking.at)
     return f"Request {number} is answered."
 
 
-def _settle(
-    connection: sa.Connection,
-    kind: RequestKind,
-    keys: Sequence[str],
-    answer: str,
-    taking: Taking,
-    at: dt.datetime,
-) -> None:
-    """Answers the open requests that this was for; without one, one that is made now."""
-    if not register.answer_all(connection, kind, keys, answer, taking.by, at):
-        number = register.receive(connection, kind, keys[0], taking)
-        register.answer(connection, number, taking.by, answer, at)
-
-
 def _dossier(
-    home: Path, phone: str | None, email: str | None, by: str | None
+    home: Path, phone: str | None, email: str | None, by: str | None, form: Form
 ) -> tuple[Dossier, int]:
     asked = Asked.of(by, Purpose.CUSTOMER)
     with desk_of(home) as desk:
-        return dossier(desk, phone, email, asked, now()), desk.settings.request_days
+        return dossier(desk, phone, email, asked, now(), form), desk.settings.request_days
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -22,7 +22,7 @@ from privacy.identity import Kind
 from privacy.keyring import Keyring, write_private
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 Phone = Annotated[str | None, typer.Option(help="As typed.")]
@@ -54,6 +54,11 @@ class Desk:
     look_up: LookUp
 
 
+def now() -> dt.datetime:
+    """This moment, UTC."""
+    return dt.datetime.now(dt.UTC)
+
+
 @contextmanager
 def people_of(home: Path) -> Iterator[tuple[People, OutletFile]]:
     """Opens the people and the settings of an outlet's folder."""
@@ -63,12 +68,17 @@ def people_of(home: Path) -> Iterator[tuple[People, OutletFile]]:
 
 
 @contextmanager
-def desk_of(home: Path) -> Iterator[Desk]:
-    """Opens all that a record of a customer is put together from."""
+def desk_of(home: Path, clock: Callable[[], dt.datetime] = now) -> Iterator[Desk]:
+    """Opens all that a record of a customer is put together from.
+
+    Args:
+        home: The outlet's folder.
+        clock: Says when a look-up is made.
+    """
     ring = Keyring(home, Kind.OUTLET)
     hq_key = ring.peer(Kind.HQ).verify_key
     with people_of(home) as (people, settings):
-        look_up = LookUp(home, people, hq_key, settings.region, settings.book_days)
+        look_up = LookUp(home, people, hq_key, settings.region, settings.book_days, clock)
         with closing(look_up):
             yield Desk(home, ring.identity().card.name, settings, people, look_up)
 
@@ -80,11 +90,6 @@ def named_or_user(by: str | None) -> str:
         NotAsked: If the name is none.
     """
     return user() if by is None else name_of(by)
-
-
-def now() -> dt.datetime:
-    """This moment, UTC."""
-    return dt.datetime.now(dt.UTC)
 
 
 def today() -> dt.date:

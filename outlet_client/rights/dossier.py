@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -28,10 +29,10 @@ from outlet_client.events.corrections import (
     event_ids,
     standing,
 )
-from outlet_client.events.purchases import read_whole
+from outlet_client.events.small_tables import read_whole
 from outlet_client.night.scorecards import ScorecardMissing
 from outlet_client.rights import words
-from outlet_client.rights.log import KEEP_DAYS, entries
+from outlet_client.rights.log import KEEP_DAYS, Act, entries, record
 from outlet_client.rights.requests import requests, under_review
 from outlet_client.rights.tables import rights_of
 from outlet_client.rights.taken import take_in
@@ -47,6 +48,14 @@ if TYPE_CHECKING:
     from outlet_client.rights.desk import Desk
     from outlet_client.rights.whose import Whose
     from outlet_client.settings import OutletFile
+
+
+class Form(StrEnum):
+    """How a dossier is handed over."""
+
+    SCREEN = "screen"
+    PAGE = "page"
+    FILE = "file"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -68,7 +77,7 @@ class Dossier:
         corrections: The ids of corrected events that are no longer in the ledger.
         waitlist: reference and since of each entry on a list of its own.
         allocations: Proposals in which the customer is: number, day, reference, bands, decision.
-        look_ups: Of the past year: at, by, purpose, outcome.
+        look_ups: And exports, of the past year: at, act, by, purpose, outcome.
         requests: number, kind, received, due, standing, about, answer.
         elsewhere: What others hold, in words.
     """
@@ -96,7 +105,12 @@ class Dossier:
 
 
 def dossier(
-    desk: Desk, phone: str | None, email: str | None, asked: Asked, at: dt.datetime
+    desk: Desk,
+    phone: str | None,
+    email: str | None,
+    asked: Asked,
+    at: dt.datetime,
+    form: Form = Form.SCREEN,
 ) -> Dossier:
     """Puts together what is held of a customer, and logs that somebody asked for it.
 
@@ -106,6 +120,7 @@ def dossier(
         email: As typed; used only where nobody is known by the phone.
         asked: Who asks, and why.
         at: When.
+        form: How it is handed over; as a page or a file it is an export, and logged as one too.
 
     Raises:
         NoIdentifier: If neither is usable.
@@ -117,6 +132,11 @@ def dossier(
     person = desk.people.person(who.key)
     rows = taken.rows_of(who.customers)
     with rights_of(desk.home) as connection:
+        if form is not Form.SCREEN:
+            record(
+                connection, at, Act.EXPORT, asked.by, purpose=asked.purpose, key=who.key,
+                about="the customer's record", outcome=form.value,
+            )  # fmt: skip
         corrections = standing(connection, who.customers)
         looked = entries(connection, who.keys, at - dt.timedelta(days=KEEP_DAYS))
         asked_for = requests(connection, who.keys)
@@ -138,8 +158,9 @@ def dossier(
         look_ups=[
             {
                 "at": _moment(one.at),
-                "by": one.asked.by,
-                "purpose": one.asked.purpose.value,
+                "act": one.act.value,
+                "by": one.by,
+                "purpose": one.purpose or "",
                 "outcome": one.outcome,
             }
             for one in looked

@@ -13,7 +13,6 @@ import typer
 
 from outlet_client.commands import HERE, OUT, Home, failing
 from outlet_client.rights import requests as register
-from outlet_client.rights.asked import name_of
 from outlet_client.rights.desk import (
     By,
     Email,
@@ -25,16 +24,13 @@ from outlet_client.rights.desk import (
     say,
     today,
 )
+from outlet_client.rights.handling import settle, take_down
 from outlet_client.rights.requests import RequestKind, RequestRefused, Taking
 from outlet_client.rights.tables import rights_of
-from outlet_client.rights.whose import whose
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import sqlalchemy as sa
-
-    from outlet_client.people.people import People
     from outlet_client.rights.requests import Request
 
 
@@ -72,12 +68,7 @@ def decide(
 ) -> None:
     """Answers a request. After a dispute the band is shown again."""
     with failing(), people_of(home) as (people, _):
-        if not note.strip():
-            raise RequestRefused("--note: empty, expected a sentence; the customer reads it")
-        with rights_of(home) as connection:
-            _refuse_standing(connection, people, number)
-            found = register.answer(connection, number, name_of(by), note.strip(), now())
-            more = register.under_review(connection, list(people.reached(found.key)))
+        found, more = settle(home, people, number, by, note, now())
         say(f"Request {number} ({found.kind}): {found.standing(today())}.")
         if found.kind is RequestKind.DISPUTE:
             say(
@@ -123,21 +114,12 @@ def _receive(
 ) -> None:
     with failing(), people_of(home) as (people, settings):
         taking = Taking(_day(received), settings.request_days, named_or_user(by), about.strip())
-        who = whose(people, settings, *typed)
-        with rights_of(home) as connection:
-            if kind is RequestKind.DISPUTE and register.under_review(connection, who.keys):
-                raise RequestRefused(
-                    "dispute: this customer's band is under review already; see "
-                    "`escapement-outlet customer requests`"
-                )
-            number = register.receive(connection, kind, who.key, taking)
-            [made] = register.requests(connection, number=number)
-        say(f"Request {number} ({kind}), to be answered by {made.due.isoformat()}.")
+        made, stands = take_down(home, people, settings, kind, typed, taking)
+        say(f"Request {made.number} ({kind}), to be answered by {made.due.isoformat()}.")
         if kind is RequestKind.DISPUTE:
-            person = people.person(who.key)
             say(
                 "Look-ups, allocations and the customer's own page say 'under review' from now on."
-                if person is not None and person.state.stands
+                if stands
                 else "There is no standing consent here: look-ups and allocations say that, and "
                 "show no band, with this dispute or without."
             )
@@ -145,20 +127,8 @@ def _receive(
                 "A proposal that was made with the band hides it, and cannot be decided before "
                 "this is."
             )
-        say(f"Answer it with `escapement-outlet customer decide {number} --by NAME --note TEXT`.")
-
-
-def _refuse_standing(connection: sa.Connection, people: People, number: int) -> None:
-    """Refuses to say that a withdrawal is done while it is not."""
-    for one in register.requests(connection, number=number):
-        if one.kind is not RequestKind.WITHDRAWAL or one.answered is not None:
-            continue
-        persons = map(people.person, people.reached(one.key))
-        if any(person is not None and person.state.stands for person in persons):
-            raise RequestRefused(
-                f"request {number}: the customer's consent stands; end it with "
-                "`escapement-outlet customer withdraw`, which answers this request too"
-            )
+        command = f"escapement-outlet customer decide {made.number}"
+        say(f"Answer it with `{command} --by NAME --note TEXT`.")
 
 
 def _listed(one: Request, customers: tuple[str, ...], day: dt.date) -> dict[str, Any]:
@@ -177,11 +147,7 @@ def _listed(one: Request, customers: tuple[str, ...], day: dt.date) -> dict[str,
 
 
 def _day(received: str | None) -> dt.date:
-    latest = today()
     try:
-        day = latest if received is None else dt.date.fromisoformat(received)
+        return today() if received is None else dt.date.fromisoformat(received)
     except ValueError as error:
         raise RequestRefused("--received: expected a date as YYYY-MM-DD") from error
-    if day > latest:
-        raise RequestRefused("--received: in the future; expected today or earlier")
-    return day

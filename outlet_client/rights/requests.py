@@ -1,7 +1,7 @@
 """What customers asked of this outlet, by when it is to be answered, and by whom it was.
 
-Invariant: a request is answered once, by a person with a name; and a disputed band is not shown
-until the dispute is answered.
+Invariant: a request is answered once, by a person with a name; a disputed band is not shown until
+the dispute is answered; and the log has both, in the same transaction.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from outlet_client.errors import OutletError
 from outlet_client.people.consent import text_of_moment
+from outlet_client.rights.log import Act, record
 from outlet_client.rights.tables import REQUESTS, rights_if_any
 
 if TYPE_CHECKING:
@@ -90,12 +91,14 @@ class Taking:
         days: Within how many it is to be answered.
         by: Who took it down.
         about: What the customer said; "" where it is said by the kind.
+        at: When it was written down, UTC.
     """
 
     received: dt.date
     days: int
     by: str
     about: str = field(default="", repr=False)
+    at: dt.datetime = field(default_factory=lambda: dt.datetime.now(dt.UTC))
 
 
 def receive(connection: sa.Connection, kind: RequestKind, key: str, taking: Taking) -> int:
@@ -113,7 +116,11 @@ def receive(connection: sa.Connection, kind: RequestKind, key: str, taking: Taki
         "about": taking.about,
     }
     made = connection.execute(REQUESTS.insert().returning(REQUESTS.c.number), row)
-    return int(made.scalar_one())
+    number = int(made.scalar_one())
+    said = f"{kind} taken down"
+    about = _about(number)
+    record(connection, taking.at, Act.REQUEST, taking.by, key=key, about=about, outcome=said)
+    return number
 
 
 def answer(connection: sa.Connection, number: int, by: str, words: str, at: dt.datetime) -> Request:
@@ -139,6 +146,8 @@ def answer(connection: sa.Connection, number: int, by: str, words: str, at: dt.d
     values = {"answered": text_of_moment(at), "answered_by": by, "answer": words}
     update = sa.update(REQUESTS).where(REQUESTS.c.number == number).values(**values)
     connection.execute(update)
+    said = f"{found.kind} answered"
+    record(connection, at, Act.REQUEST, by, key=found.key, about=_about(number), outcome=said)
     return requests(connection, number=number)[0]
 
 
@@ -213,3 +222,7 @@ def open_requests(home: Path) -> list[Request]:
 def overdue_requests(home: Path, at: dt.datetime) -> int:
     """How many open requests were to be answered before this day."""
     return sum(one.overdue(at.date()) for one in open_requests(home))
+
+
+def _about(number: int) -> str:
+    return f"request {number}"

@@ -1,7 +1,7 @@
-"""The tables of customers' rights: look-ups, requests, corrections.
+"""The tables of customers' rights: the log, its countersigned heads, requests, corrections.
 
-Invariant: no column holds a phone or an e-mail; rows of look-ups are only added, and deleted when
-they are a year old.
+Invariant: no column holds a phone or an e-mail; rows of the log are only added, by `log.py`, and
+deleted from its beginning when they are a year old.
 
 They are in a file of their own, `rights.db`, and not in `outlet.db`: a look-up is stored before it
 is answered, and must not wait for a night that writes. Its journal is a write-ahead log, with which
@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from outlet_client.database import engine_of, make_tables
+from outlet_client.database import engine_of, make_tables, reader_of, write_ahead
 from outlet_client.errors import OutletError
+from outlet_client.rights.chain import beginning
 
 if TYPE_CHECKING:
     import sqlite3
@@ -28,17 +29,39 @@ RIGHTS_FILE = "rights.db"
 
 _METADATA = sa.MetaData()
 
-LOOK_UPS = sa.Table(
-    "look_ups",
+LOG = sa.Table(
+    "log",
     _METADATA,
-    sa.Column("number", sa.Integer, primary_key=True),  # grows by one, and is never used again
-    sa.Column("at", sa.Text, nullable=False, index=True),
-    sa.Column("key", sa.Text, nullable=False, index=True),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),  # 1, 2, 3, no gap
+    sa.Column("at", sa.Text, nullable=False),
+    sa.Column("act", sa.Text, nullable=False),
     sa.Column("by", sa.Text, nullable=False),
     sa.Column("purpose", sa.Text, nullable=False),
+    sa.Column("key", sa.Text, nullable=False, index=True),
+    sa.Column("about", sa.Text, nullable=False),
     sa.Column("outcome", sa.Text, nullable=False),
-    sqlite_autoincrement=True,
+    sa.Column("hash", sa.LargeBinary, nullable=False),
+    sa.Index("log_of_whom", "by", "at", "act"),
 )
+ANCHOR = sa.Table(
+    "log_anchor",
+    _METADATA,
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("hash", sa.LargeBinary, nullable=False),
+)
+"""One row: the last entry that was removed, with which the chain begins."""
+
+HEADS = sa.Table(
+    "log_heads",
+    _METADATA,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("payload", sa.LargeBinary, nullable=False),
+    sa.Column("signature", sa.LargeBinary, nullable=False),
+    # How many entries the log had; NULL where it is the head of no log that is here.
+    sa.Column("length", sa.Integer),
+)
+"""The privacy office's statements about the log's head."""
+
 REQUESTS = sa.Table(
     "requests",
     _METADATA,
@@ -69,6 +92,20 @@ CORRECTIONS = sa.Table(
     sa.Column("by", sa.Text, nullable=False),
     sqlite_autoincrement=True,
 )
+SIGHTINGS = sa.Table(
+    "sightings",
+    _METADATA,
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("serial", sa.Text, nullable=False, index=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("date", sa.Text, nullable=False),
+    sa.Column("seen", sa.Text, nullable=False),
+    sa.Column("at", sa.Text, nullable=False),
+    sa.Column("by", sa.Text, nullable=False),
+    sa.Column("words", sa.Text, nullable=False),
+    sqlite_autoincrement=True,
+)
+"""What staff reported as seen for sale, and what people decided about it."""
 
 
 class RightsGone(OutletError):
@@ -82,7 +119,7 @@ class RightsStore:
         """Opens the store, making its tables where they are missing."""
         self._place = home / RIGHTS_FILE
         self._engine = engine_of(f"sqlite:///{self._place}")
-        sa.event.listen(self._engine, "connect", _ahead)
+        write_ahead(self._engine)
         self._alone = threading.Lock()  # threads queue here, more quickly than in SQLite
         self._make_tables()
 
@@ -101,7 +138,7 @@ class RightsStore:
                 yield connection
 
     def _make_tables(self) -> None:
-        make_tables(self._engine, _METADATA)
+        make_tables(self._engine, _METADATA, _anchor)
         self._opened = self._inode()  # nobody else's while the engine keeps a connection
 
     def _inode(self) -> int:
@@ -109,8 +146,8 @@ class RightsStore:
             return self._place.stat().st_ino
         except FileNotFoundError as error:
             raise RightsGone(
-                f"{self._place.name}: removed while this program runs, and with it the log of "
-                "look-ups and all disputes; stop the program, remove the files that begin with "
+                f"{self._place.name}: removed while this program runs, and with it the log "
+                "and all disputes; stop the program, remove the files that begin with "
                 "this name, bring it back from a backup, and start the program again"
             ) from error
 
@@ -136,6 +173,32 @@ def rights_if_any(home: Path) -> Iterator[sa.Connection | None]:
         yield connection
 
 
-def _ahead(connection: sqlite3.Connection, _record: object) -> None:
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")  # an entry survives a power cut
+@contextmanager
+def rights_as_they_are(home: Path) -> Iterator[sa.Connection | None]:
+    """Reads an outlet's folder as it is at one moment; who writes is not waited for, and goes on.
+
+    Whoever looks for what was changed must not stumble over it, nor mend it: text that is none is
+    read too, and a table that is missing stays so. None where there is no file.
+    """
+    if not (home / RIGHTS_FILE).exists():
+        yield None
+        return
+    engine = reader_of(f"sqlite:///{home / RIGHTS_FILE}")
+    sa.event.listen(engine, "connect", _lenient)
+    sa.event.listen(engine, "begin", lambda c: c.exec_driver_sql("BEGIN"))
+    try:
+        with engine.begin() as connection:
+            yield connection
+    finally:
+        engine.dispose()
+
+
+def _lenient(connection: sqlite3.Connection, _record: object) -> None:
+    connection.text_factory = lambda raw: raw.decode(errors="surrogateescape")
+
+
+def _anchor(connection: sa.Connection) -> None:
+    """Begins the chain of a log that has none."""
+    if connection.scalar(sa.select(sa.func.count()).select_from(ANCHOR)) == 0:
+        begin = beginning()
+        connection.execute(ANCHOR.insert().values(number=begin.number, hash=begin.hash))

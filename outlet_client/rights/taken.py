@@ -15,7 +15,8 @@ from features.ledger import with_tiers
 from features.sightings import attach
 from outlet_client.events.corrections import apply
 from outlet_client.events.event_store import EventStore
-from outlet_client.events.purchases import read_references, read_sightings
+from outlet_client.events.sightings import sightings_of
+from outlet_client.events.small_tables import read_references
 from outlet_client.people.client_book import client_book
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def take_in(desk: Desk, at: dt.datetime) -> Taken:
         client_book(settings, desk.people, by_day=True)
     tiers = None if settings.references is None else read_references(settings.references)
     events, _ = with_tiers(apply(desk.home, rows).drop("line"), tiers)
-    if settings.sightings is not None:
-        events = attach(events, read_sightings(settings.sightings)).events
+    seen = sightings_of(desk.home, settings)
+    if seen is not None:
+        events = attach(events, seen).events
     return Taken(rows, events)

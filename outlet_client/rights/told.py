@@ -37,10 +37,10 @@ def lines(made: Dossier) -> Iterator[str]:
     )
     yield from _block("Consents", [_consent(one) for one in made.consents])
     looked = [
-        f"{moment(one['at'])}, {one['by']}, {one['purpose']}: {one['outcome']}"
+        f"{moment(one['at'])}, {one['by']}, {one['purpose']}, {one['act']}: {one['outcome']}"
         for one in made.look_ups
     ]
-    yield from _block("Look-ups in the past year", looked)
+    yield from _block("Look-ups and exports in the past year", looked)
     asked = [_joined(one, "number", "kind", "received", "standing") for one in made.requests]
     yield from _block("Requests", asked)
     yield from _block("Held elsewhere", list(made.elsewhere))

@@ -45,7 +45,7 @@ def check(
     with failing():
         settings = OutletFile.read(home / "escapement.toml")
         with _bar() as progress:
-            found = look_over(settings, dt.datetime.now(dt.UTC), progress)
+            found = look_over(settings, dt.datetime.now(dt.UTC), progress, home)
         code = _code(found, settings)
         if as_json:
             OUT.print_json(json.dumps(_as_json(found, settings, code)))

@@ -16,13 +16,15 @@ from features.errors import FeatureError, LedgerError
 from outlet_client.allocation.allocation import read_policy
 from outlet_client.errors import OutletError
 from outlet_client.events.intake import LEDGER_NAMES, first_day
-from outlet_client.events.purchases import read_references, read_sightings
+from outlet_client.events.sightings import sightings_of
+from outlet_client.events.small_tables import read_references, read_sightings
 from outlet_client.setup.found import Found, Table, batches_of
 from outlet_client.setup.ledger_check import LedgerCheck
 from outlet_client.setup.small_check import IDENTIFIERS, Typed, check_small
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     import polars as pl
 
@@ -38,6 +40,7 @@ def look_over(
     settings: OutletFile,
     at: dt.datetime,
     progress: Callable[[str, int, float | None], None] = lambda *_: None,
+    home: Path | None = None,
 ) -> Found:
     """Reads all tables and judges them.
 
@@ -46,6 +49,7 @@ def look_over(
         at: When this is.
         progress: Hears of each batch of the ledger: the file's name, how many rows, and the share
             of the file that is read; None where that is unknown.
+        home: The outlet's folder, for the sightings that staff reported there; None without.
     """
     found = Found({"ledger": Table("ledger", settings.ledger.name)})
     typed = Typed()
@@ -55,7 +59,7 @@ def look_over(
             with _problem(found, name):
                 check_small(found, name, source, typed if name == "clients" else None)
     tiers = _tiers(found, settings)
-    seen = _seen(found, settings)
+    seen = _seen(found, settings, home)
     with _problem(found, "ledger"):
         _ledger(found, settings, at, (tiers, seen, typed), progress)
     if settings.policy is not None:
@@ -88,10 +92,12 @@ def _tiers(found: Found, settings: OutletFile) -> dict[str, Tier] | None:
     return None
 
 
-def _seen(found: Found, settings: OutletFile) -> pl.DataFrame | None:
-    if settings.sightings is not None and _sound(found, "sightings"):
+def _seen(found: Found, settings: OutletFile, home: Path | None) -> pl.DataFrame | None:
+    if settings.sightings is None or _sound(found, "sightings"):
         with _problem(found, "sightings"):
-            return read_sightings(settings.sightings)
+            if home is not None:
+                return sightings_of(home, settings)
+            return None if settings.sightings is None else read_sightings(settings.sightings)
     return None
 
 

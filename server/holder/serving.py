@@ -23,6 +23,7 @@ CALLERS: dict[str, Kind] = {
     "escapement.v1.Office": Kind.HQ,
     "escapement.v1.Tokens": Kind.OUTLET,
     "escapement.v1.Relay": Kind.OUTLET,
+    "escapement.v1.Notary": Kind.OUTLET,
     "escapement.v1.Library": Kind.OUTLET,
 }
 """Who may call a service. What is not named here nobody may call."""

@@ -1,7 +1,8 @@
 """The errors of `server.office`.
 
 OfficeError (a HolderError)
-+-- OfficePaused      nothing is signed, unlocked, evaluated or relayed until the office resumes
++-- OfficePaused      nothing is signed, unlocked, evaluated, relayed or countersigned until the
+                      office resumes
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ class OfficeError(HolderError):
 
 
 class OfficePaused(OfficeError):
-    """Nothing is signed, unlocked, evaluated or relayed until the office resumes."""
+    """Nothing is signed, unlocked, evaluated, relayed or countersigned until the office resumes."""
 
     def __init__(self) -> None:
         super().__init__(
-            "the privacy office is paused; it signs, unlocks, evaluates and relays nothing until "
-            "resumed"
+            "the privacy office is paused; it signs, unlocks, evaluates, relays and countersigns "
+            "nothing until resumed"
         )

@@ -11,8 +11,9 @@ import signal
 import sys
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -28,8 +29,13 @@ from server.holder import status
 from server.holder.errors import HolderError
 from server.holder.meter import Meter
 from server.office.ledger_store import OfficeStore
+from server.office.notary import Notary
 from server.office.running import running
 from server.office.settings import OfficeFile
+
+if TYPE_CHECKING:
+    from privacy.identity import Identity
+    from privacy.log_heads import HeadStatement
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -117,6 +123,34 @@ def outlets_list(home: Home = HERE) -> None:
     with _failing():
         for card in Keyring(home, Kind.OFFICE).peers(Kind.OUTLET).values():
             _out.print(f"{card.name}  {card.fingerprint}", highlight=False)
+
+
+@outlets_app.command("logs")
+def outlets_logs(
+    home: Home = HERE,
+    as_json: Annotated[  # noqa: FBT002  (a flag on the command line)
+        bool, typer.Option("--json", help="Print it as JSON.")
+    ] = False,
+) -> None:
+    """Says when each outlet's log was last countersigned, and how often it was."""
+    with _failing():
+        ring = Keyring(home, Kind.OFFICE)
+        with closing(_notary(home, ring.identity())) as notary:
+            last = {statement.outlet: statement for statement in notary.last()}
+        rows = [
+            (name, statement.number if (statement := last.get(name)) else 0, _moment(statement))
+            for name in sorted({*ring.peers(Kind.OUTLET), *last})
+        ]
+        if as_json:
+            found = [
+                {"outlet": name, "statements": number, "last": at} for name, number, at in rows
+            ]
+            sys.stdout.write(json.dumps(found, indent=2) + "\n")
+            return
+        table = Table("outlet", "statements", "last")
+        for name, number, at in rows:
+            table.add_row(name, str(number), at or "never")
+        _out.print(table)
 
 
 @app.command()
@@ -224,14 +258,14 @@ def ledger(
 
 @app.command()
 def backup(folder: Path, home: Home = HERE) -> None:
-    """Copies keys, lists, settings, ledger and quotas' counts, less every one-time key.
+    """Copies keys, lists, settings, ledger, counts and statements, less every one-time key.
 
     To restore, use the copy as `--home`. A release that was open when the copy was made stays
     closed for ever; registrations that HQ had not collected are not in it, outlets hand them in
     again. Make a new copy after every `escapement-hq tokens refresh`.
     """
     with _failing():
-        Keyring(home, Kind.OFFICE).identity()
+        identity = Keyring(home, Kind.OFFICE).identity()
         folder.mkdir(parents=True, mode=0o700)
         for name in ("identity.json", "token-share.json", "public.json", "office.toml", "paused"):
             if (home / name).exists():
@@ -244,6 +278,8 @@ def backup(folder: Path, home: Home = HERE) -> None:
         meter = Meter(f"sqlite:///{home / 'meter.db'}")
         meter.copy(folder / "meter.db")
         meter.close()
+        with closing(_notary(home, identity)) as notary:
+            notary.copy(folder / "notary.db")
         _out.print(f"{folder}: holds the office's secret keys; keep it where only you can read it.")
 
 
@@ -252,6 +288,16 @@ def _settings(home: Path) -> OfficeFile:
         return OfficeFile.read(home / "office.toml")
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
+
+
+def _notary(home: Path, identity: Identity) -> Notary:
+    return Notary(f"sqlite:///{home / 'notary.db'}", identity.signing)
+
+
+def _moment(statement: HeadStatement | None) -> str | None:
+    if statement is None:
+        return None
+    return dt.datetime.fromtimestamp(statement.at, dt.UTC).isoformat()
 
 
 def _pause_file(home: Path) -> Path:

@@ -14,11 +14,16 @@ from server.holder.service import TokensService
 from server.holder.shares import answer_refresh
 from server.office.errors import OfficePaused
 from server.office.ledger_store import OfficeStore
+from server.office.notary import Notary
 from server.office.relay import Relay
-from server.office.service import OfficeService, RelayService
+from server.office.service import NotaryService, OfficeService, RelayService
 from server.office.unlock import Office
 from server.wire.office_pb2_grpc import add_OfficeServicer_to_server
-from server.wire.outlets_pb2_grpc import add_RelayServicer_to_server, add_TokensServicer_to_server
+from server.wire.outlets_pb2_grpc import (
+    add_NotaryServicer_to_server,
+    add_RelayServicer_to_server,
+    add_TokensServicer_to_server,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -61,6 +66,7 @@ def running(ring: Keyring, settings: OfficeFile, paused: Callable[[], bool]) -> 
         relay = stack.enter_context(
             closing(Relay(f"{url}relay.db", settings.tokens.messages, promise.minimum_outlets))
         )
+        notary = stack.enter_context(closing(Notary(f"{url}notary.db", identity.signing)))
 
         def office() -> Office:
             keys = {name: card.verify_key for name, card in peers.cards(Kind.OUTLET).items()}
@@ -76,6 +82,7 @@ def running(ring: Keyring, settings: OfficeFile, paused: Callable[[], bool]) -> 
             lambda: unless_paused(ring.token_share), meter, quota, peers, time.time
         )
         relaying = RelayService(lambda: unless_paused(lambda: relay), peers)
+        countersigning = NotaryService(lambda: unless_paused(lambda: notary), peers, time.time)
         address = settings.listen or identity.card.address
         server, port = serving.start(
             identity,
@@ -84,6 +91,7 @@ def running(ring: Keyring, settings: OfficeFile, paused: Callable[[], bool]) -> 
             lambda server: add_OfficeServicer_to_server(calls, server),
             lambda server: add_TokensServicer_to_server(tokens, server),
             lambda server: add_RelayServicer_to_server(relaying, server),
+            lambda server: add_NotaryServicer_to_server(countersigning, server),
         )
         stack.callback(lambda: server.stop(grace=5).wait())
         yield f"{address.rpartition(':')[0]}:{port}"

@@ -1,4 +1,4 @@
-"""The office over gRPC, behind mutual TLS: HQ's calls, and the relay for outlets.
+"""The office over gRPC, behind mutual TLS: HQ's calls, the relay and the notary for outlets.
 
 Who may call which service is decided before, by `server.holder.serving`.
 """
@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from privacy.errors import InvalidParameter
 from privacy.identity import Kind
+from privacy.log_heads import SignedHead
 from privacy.loss import Rho
 from privacy.plans import PlannedReleases, ReleaseDraft
 from privacy.registrations import SEALED_BYTES
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from privacy.tokens import TokenShare
     from server.holder.peers import Peers
+    from server.office.notary import Notary
     from server.office.relay import Relay
     from server.office.unlock import Office
 
@@ -144,6 +146,34 @@ class RelayService(outlets_pb2_grpc.RelayServicer):
             outlet = self._peers.require(context, Kind.OUTLET).name
             self._relay().submit(outlet, request.batch, list(request.sealed))
             return outlets_pb2.SubmitResponse()
+
+
+class NotaryService(outlets_pb2_grpc.NotaryServicer):
+    """Countersigns the heads of outlets' logs; decides nothing. Never logs a digest."""
+
+    def __init__(
+        self, notary: Callable[[], Notary], peers: Peers, clock: Callable[[], float]
+    ) -> None:
+        """Serves a notary.
+
+        Args:
+            notary: Gives it, or refuses where the office is paused.
+            peers: Who may call.
+            clock: Unix seconds.
+        """
+        self._notary, self._peers, self._clock = notary, peers, clock
+
+    @override
+    def Countersign(
+        self, request: outlets_pb2.CountersignRequest, context: grpc.ServicerContext
+    ) -> outlets_pb2.CountersignResponse:
+        with refusals(context):
+            outlet = self._peers.require(context, Kind.OUTLET).name
+            shown = request.held
+            held = SignedHead(shown.payload, shown.signature) if request.HasField("held") else None
+            made = self._notary().countersign(outlet, request.digest, held, self._clock())
+            statement = outlets_pb2.LogStatement(payload=made.payload, signature=made.signature)
+            return outlets_pb2.CountersignResponse(statement=statement)
 
 
 def _envelope(raw: office_pb2.Envelope) -> Envelope:

@@ -221,6 +221,82 @@ class Relay:
             _registered_method=True)
 
 
+class NotaryStub:
+    """At the privacy office: says when it saw the head of an outlet's log, and learns nothing of it.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.Countersign = channel.unary_unary(
+                '/escapement.v1.Notary/Countersign',
+                request_serializer=server_dot_wire_dot_outlets__pb2.CountersignRequest.SerializeToString,
+                response_deserializer=server_dot_wire_dot_outlets__pb2.CountersignResponse.FromString,
+                _registered_method=True)
+
+
+class NotaryServicer:
+    """At the privacy office: says when it saw the head of an outlet's log, and learns nothing of it.
+    """
+
+    def Countersign(self, request, context):
+        """Countersigns a head, or gives the last statement again to whom it was lost.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_NotaryServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'Countersign': grpc.unary_unary_rpc_method_handler(
+                    servicer.Countersign,
+                    request_deserializer=server_dot_wire_dot_outlets__pb2.CountersignRequest.FromString,
+                    response_serializer=server_dot_wire_dot_outlets__pb2.CountersignResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'escapement.v1.Notary', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('escapement.v1.Notary', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class Notary:
+    """At the privacy office: says when it saw the head of an outlet's log, and learns nothing of it.
+    """
+
+    @staticmethod
+    def Countersign(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/escapement.v1.Notary/Countersign',
+            server_dot_wire_dot_outlets__pb2.CountersignRequest.SerializeToString,
+            server_dot_wire_dot_outlets__pb2.CountersignResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
 class LibraryStub:
     """At HQ: what is published whole, so that asking for it reveals nothing.
     """

@@ -102,6 +102,37 @@ class RelayServicer(metaclass=_abc_1.ABCMeta):
 
 def add_RelayServicer_to_server(servicer: RelayServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
+class NotaryStub:
+    """At the privacy office: says when it saw the head of an outlet's log, and learns nothing of it."""
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> NotaryAsyncStub: ...
+    Countersign: _grpc.UnaryUnaryMultiCallable[_outlets_pb2.CountersignRequest, _outlets_pb2.CountersignResponse]
+    """Countersigns a head, or gives the last statement again to whom it was lost."""
+
+@_typing.type_check_only
+class NotaryAsyncStub(NotaryStub):
+    """At the privacy office: says when it saw the head of an outlet's log, and learns nothing of it."""
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    Countersign: _aio.UnaryUnaryMultiCallable[_outlets_pb2.CountersignRequest, _outlets_pb2.CountersignResponse]  # type: ignore[assignment]
+    """Countersigns a head, or gives the last statement again to whom it was lost."""
+
+class NotaryServicer(metaclass=_abc_1.ABCMeta):
+    """At the privacy office: says when it saw the head of an outlet's log, and learns nothing of it."""
+
+    @_abc_1.abstractmethod
+    def Countersign(
+        self,
+        request: _outlets_pb2.CountersignRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_outlets_pb2.CountersignResponse, _abc.Awaitable[_outlets_pb2.CountersignResponse]]:
+        """Countersigns a head, or gives the last statement again to whom it was lost."""
+
+def add_NotaryServicer_to_server(servicer: NotaryServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
 class LibraryStub:
     """At HQ: what is published whole, so that asking for it reveals nothing."""
 

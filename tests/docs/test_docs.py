@@ -13,7 +13,7 @@ from typer.main import get_command
 
 from features.bands import BandPolicy
 from outlet_client.main import app as outlet_app
-from outlet_client.settings import OutletFile, OutletSettings
+from outlet_client.settings import DeskSettings, OutletFile, OutletSettings
 from outlet_client.sources.source import Source
 from privacy.loss import EpsilonDelta, Rho, epsilon_of
 from privacy.units import Purpose, Unit
@@ -106,6 +106,7 @@ def test_every_source_that_a_docstring_cites_is_in_the_references() -> None:
         (OfficeTokens, "tokens."),
         (OutletFile, ""),
         (OutletSettings, "floors."),
+        (DeskSettings, "desk."),
         (Source, "[table]."),
     ],
 )

@@ -9,8 +9,8 @@ import polars as pl
 from hypothesis import strategies as st
 
 from features.events import customer_features, event_features
-from features.ledger import SIGHTINGS, Kind, Tier, canonical_events
-from features.sightings import attach, canonical_sightings
+from features.ledger import KINDS, SIGHTINGS, Kind, Tier, canonical_events
+from features.sightings import attach, canonical_sightings, laid_over
 from features.snapshot import CutOff, Snapshot
 
 if TYPE_CHECKING:
@@ -61,6 +61,18 @@ sightings = st.lists(
 )
 
 
+decisions = st.lists(
+    st.tuples(
+        st.sampled_from(_serials),
+        st.dates(START, END),
+        st.sampled_from([Kind.CONFIRMED.value, Kind.DISMISSED.value]),
+        st.integers(0, 200),
+    ).map(lambda one: (*one[:3], one[1] - dt.timedelta(days=one[3]))),
+    max_size=6,
+)
+"""What people decided, in order: serial, day, kind, and the day of the sighting that it is of."""
+
+
 def ledger_of(drawn: Sequence[Row]) -> pl.DataFrame:
     """Canonical events of rows, without sightings."""
     frame = pl.DataFrame(list(drawn), schema=COLUMNS, orient="row", infer_schema_length=None)
@@ -78,9 +90,20 @@ def sightings_of(seen: Sequence[Row]) -> pl.DataFrame:
     return canonical_sightings(table, "seen.csv")
 
 
-def events_of(drawn: Sequence[Row], seen: Sequence[Row] = ()) -> pl.DataFrame:
+def decided_over(seen: Sequence[Row], decided: Sequence[Row]) -> pl.DataFrame:
+    """Canonical sightings, with what people decided laid over them."""
+    schema: dict[str, Any] = {
+        "serial": pl.String, "date": pl.Date, "kind": KINDS, "seen": pl.Date
+    }  # fmt: skip
+    table = pl.DataFrame(list(decided), schema=schema, orient="row")
+    return laid_over(sightings_of(seen), table)
+
+
+def events_of(
+    drawn: Sequence[Row], seen: Sequence[Row] = (), decided: Sequence[Row] = ()
+) -> pl.DataFrame:
     """Canonical events of rows, each outlet's with the sightings of what it sold."""
-    known = sightings_of(seen)
+    known = decided_over(seen, decided)
     outlets = ledger_of(drawn).partition_by("outlet", maintain_order=True)
     return pl.concat([attach(own, known).events for own in outlets])
 

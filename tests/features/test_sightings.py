@@ -14,12 +14,17 @@ from hypothesis import strategies as st
 
 from features.errors import LedgerError
 from features.events import pieces
+from features.ledger import SIGHTINGS
 from features.sightings import Apart, Attached, attach, canonical_sightings
-from features.snapshot import Snapshot
+from features.snapshot import CutOff, Snapshot
 from tests.features.ledgers import (
     CUT,
+    END,
     PEOPLE,
+    START,
     Row,
+    decided_over,
+    decisions,
     events_of,
     features_of,
     ledger_of,
@@ -175,6 +180,137 @@ def test_what_was_dismissed_later_or_on_the_same_day_is_gone_and_what_comes_afte
     found = pieces(Snapshot.take(events, CUT, CUT.date)).sort("key")
     assert found["suspected"].to_list() == [False, True, True]
     assert not found["confirmed"].any()
+
+
+# --- decided by people ----------------------------------------------------------------------------
+
+DAY = dt.timedelta(days=1)
+
+
+def decided(drawn: list[Row], seen: list[Row], decisions: list[Row]) -> Attached:
+    return attach(ledger_of(drawn), decided_over(seen, decisions))
+
+
+def status(found: Attached, customer: str, day: dt.date = CUT.date) -> str | None:
+    """What piece s1 of a customer says as of a day; None where it was never seen by then."""
+    events = found.events.filter(customer=customer, serial="s1")
+    one = pieces(Snapshot.take(events, CutOff(day), day))
+    seen = events.filter(pl.col("kind").is_in(list(SIGHTINGS)), pl.col("date") <= day)
+    if one.is_empty() or seen.is_empty():
+        return None
+    if one["confirmed"].any():
+        return "confirmed"
+    return "suspected" if one["suspected"].any() else "dismissed"
+
+
+def last_word(seen: list[Row], decisions: list[Row], day: dt.date) -> str | None:
+    """The same, of who had the piece all the time, by the rule as a manager reads it.
+
+    Of one day, the table comes first, a dismissal last in it; then the decisions as they were
+    taken. A dismissal takes back all before it, a suspicion changes nothing that is confirmed.
+    """
+    said = None
+    first = [(one[1], 0, one[2] == "dismissed", one[2]) for one in seen if one[0] == "s1"]
+    then = [(one[1], 1 + turn, False, one[2]) for turn, one in enumerate(decisions)]
+    for when, _, _, kind in sorted([*first, *then]):
+        if when <= day and not (kind == "suspected" and said == "confirmed"):
+            said = kind
+    return said
+
+
+def test_a_confirmation_is_of_who_had_the_piece_when_it_was_seen_whoever_has_it_by_now() -> None:
+    drawn = [
+        row("anna", SOLD, serial="s1"),
+        row("anna", SEEN + DAY, "return", serial="s1"),
+        row("ben", SEEN + 2 * DAY, serial="s1"),
+    ]
+    seen = [("s1", SEEN, "suspected")]
+    found = decided(drawn, seen, [("s1", LATER, "confirmed", SEEN)])
+    assert whose(found) == [("anna", "confirmed", LATER), ("anna", "suspected", SEEN)]
+    assert status(found, "anna", LATER - DAY) == "suspected"
+    assert status(found, "anna", LATER) == "confirmed"
+    assert status(found, "ben") is None
+
+
+def test_what_is_decided_later_on_the_same_day_stands() -> None:
+    drawn, seen = [row("anna", SOLD, serial="s1")], [("s1", SEEN, "suspected")]
+    yes, no = ("s1", LATER, "confirmed", SEEN), ("s1", LATER, "dismissed", LATER)
+    for order in ([no, yes], [yes, no], [yes, no, yes], [no, yes, no]):
+        found = decided(drawn, seen, order)
+        assert status(found, "anna", LATER - DAY) == "suspected"
+        assert status(found, "anna") == order[-1][2]
+
+
+def test_a_decision_outranks_a_row_of_the_table_of_its_own_day_and_a_newer_row_the_decision() -> (
+    None
+):
+    drawn = [row("anna", SOLD, serial="s1")]
+    for kind, other in (("confirmed", "dismissed"), ("dismissed", "confirmed")):
+        decision = ("s1", LATER, kind, SEEN)
+        same = decided(drawn, [("s1", SEEN, "suspected"), ("s1", LATER, other)], [decision])
+        assert status(same, "anna") == kind
+        newer = decided(drawn, [("s1", SEEN, "suspected"), ("s1", LATER + DAY, other)], [decision])
+        assert status(newer, "anna", LATER) == kind
+        assert status(newer, "anna", LATER + DAY) == other
+
+
+def test_a_confirmation_of_one_customers_sighting_leaves_the_others_dismissed_on_its_day() -> None:
+    drawn = [
+        row("anna", SOLD, serial="s1"),
+        row("anna", SEEN + DAY, "return", serial="s1"),
+        row("ben", SEEN + 2 * DAY, serial="s1"),
+    ]
+    seen = [("s1", SEEN, "confirmed"), ("s1", SEEN + 9 * DAY, "confirmed")]
+    no, bens = ("s1", LATER, "dismissed", LATER), ("s1", LATER, "confirmed", SEEN + 9 * DAY)
+    found = decided(drawn, seen, [no, bens])
+    assert (status(found, "anna"), status(found, "ben")) == ("dismissed", "confirmed")
+
+
+def test_a_decision_about_nobodys_piece_is_used_for_nothing_and_counts_nothing() -> None:
+    seen = [("s8", SEEN, "suspected")]
+    decisions = [("s8", LATER, "confirmed", SEEN), ("s8", LATER, "dismissed", LATER)]
+    found = decided([row("anna", SOLD, serial="s1")], seen, decisions)
+    assert whose(found) == []
+    assert why(found) == [("s8", Apart.NEVER_SOLD)]
+
+
+@given(sightings, decisions, st.dates(START, END))
+def test_the_last_word_on_a_piece_counts_from_its_day_on(
+    seen: list[Row], decisions: list[Row], day: dt.date
+) -> None:
+    drawn = [row("anna", dt.date(2024, 1, 1), serial="s1")]
+    theirs = [one for one in decisions if one[0] == "s1"]
+    assert status(decided(drawn, seen, decisions), "anna", day) == last_word(seen, theirs, day)
+
+
+@given(rows, sightings, decisions)
+def test_a_decision_after_the_cut_off_changes_no_feature(
+    drawn: list[Row], seen: list[Row], decisions: list[Row]
+) -> None:
+    before = [one for one in decisions if one[1] <= CUT.date]
+    expected = features_of(events_of(drawn, seen, before))
+    assert np.array_equal(features_of(events_of(drawn, seen, decisions)), expected)
+
+
+@given(rows, sightings, decisions)
+def test_whose_a_decision_is_depends_on_nobody_elses_rows(
+    drawn: list[Row], seen: list[Row], decisions: list[Row]
+) -> None:
+    events = ledger_of([(who, "o1", *rest) for who, _, *rest in drawn])
+    known = decided_over(seen, decisions)
+    everybody = attach(events, known).events
+    for customer in events["customer"].unique():
+        own = events.filter(pl.col("customer") == customer)
+        together = everybody.filter(pl.col("customer") == customer)
+        assert Counter(attach(own, known).events.rows()) == Counter(together.rows())
+
+
+@given(rows, sightings)
+def test_nothing_decided_changes_nothing(drawn: list[Row], seen: list[Row]) -> None:
+    events = ledger_of(drawn)
+    plain, laid = attach(events, sightings_of(seen)), decided(drawn, seen, [])
+    assert laid.events.equals(plain.events)
+    assert (laid.counts(), laid.shared) == (plain.counts(), plain.shared)
 
 
 # --- bad rows -------------------------------------------------------------------------------------

@@ -27,8 +27,16 @@ SHARES = {
 }
 
 
+PATIENT = 25.0
+"""For who is late by chance: a disk that syncs for seconds must not cost a night its quorum."""
+
+
 def whole_nights(
-    epsilon: float | None = 1.0, rounds: int = 1, trainings: int = 1, timeout: float = 30.0
+    epsilon: float | None = 1.0,
+    rounds: int = 1,
+    trainings: int = 1,
+    timeout: float = 30.0,
+    patience: float = 3.0,
 ) -> Settings:
     """All of a budget in a few trainings, calibration included; points carry no noise."""
     made = Settings.one_training(epsilon, 1e-6, rounds)
@@ -36,7 +44,7 @@ def whole_nights(
         "shares": SHARES,
         "trainings_a_year": trainings,
         "timeout": timeout,
-        "patience": 3.0,
+        "patience": patience,
         "train_days": 0.0,
         "band_days": 0.0,
     }
@@ -53,11 +61,16 @@ def enrol(tmp_path: Path) -> Iterator[Callable[..., Forked]]:
     made: list[Forked] = []
 
     def build(
-        outlets: int = 3, *, trainings: int = 1, rounds: int = 1, epsilon: float | None = 1.0
+        outlets: int = 3,
+        *,
+        trainings: int = 1,
+        rounds: int = 1,
+        epsilon: float | None = 1.0,
+        patience: float = 3.0,
     ) -> Forked:
         world = small_world(outlets=outlets, customers=CUSTOMERS)
         everybody = np.ones(len(world.customers), dtype=bool)
-        settings = whole_nights(epsilon, rounds, trainings)
+        settings = whole_nights(epsilon, rounds, trainings, patience=patience)
         folder = tmp_path / f"network{len(made)}"
         network = Forked.enrol(folder, world, {TARGET: world.given[TARGET]}, everybody, settings)
         made.append(network)

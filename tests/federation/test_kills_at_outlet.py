@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import sqlite3
 from collections import defaultdict
@@ -15,11 +16,13 @@ from outlet_client.events.event_store import EventStore
 from outlet_client.night.health import Condition, read_health
 from outlet_client.night.night_log import NightLog, Outcome, Step
 from outlet_client.people.people import People, State
+from outlet_client.rights.audit import audit
+from outlet_client.rights.log import Act, record_in
 from privacy.identity import Kind
 from privacy.keyring import Keyring
 from server.hq.due import Tonight
 from server.hq.store import HqStore
-from tests.federation.conftest import CUSTOMERS
+from tests.federation.conftest import CUSTOMERS, PATIENT
 from tests.federation.dying import KILLED
 from tests.federation.test_nights import RELEASES, in_one_process, start_night
 from tests.networks import CUT_OFF, TARGET, small_world
@@ -40,10 +43,11 @@ SERVICES = "outlet_client.services:Services"
 ANSWERS = "outlet_client.night.answers:Answers"
 
 # method, before or after it, which call
+COMMITTED = ("outlet_client.events.parts:Parts.tidy", "before", 2)  # the first is before reading
 BEFORE_HQ_ASKS = [
     (STEP, "before", 1),
     ("outlet_client.events.parts:Parts.write", "after", 1),
-    ("outlet_client.events.parts:Parts.tidy", "before", 4),  # its rows are committed
+    COMMITTED,
     (STEP, "before", 2),
     (f"{SERVICES}.tokens", "after", 1),
     (f"{PEOPLE}.keep_tokens", "after", 1),
@@ -62,9 +66,13 @@ AFTER_GOODNIGHT = [
     (STEP, "before", 4),
     ("outlet_client.night.night_steps:Nightly.fetch_book", "after", 1),
     (STEP, "before", 5),
-    ("outlet_client.night.night_steps:Nightly.report", "after", 1),
+    (f"{SERVICES}.countersign", "after", 1),  # the office has stored it, nothing here has
+    (f"{SERVICES}.countersign", "after", 2),  # what was lost is kept, tonight's is not
+    ("outlet_client.night.night_steps:Nightly.countersign", "after", 1),
     (STEP, "before", 6),
-    ("outlet_client.events.event_store:EventStore.purge", "after", 2),
+    ("outlet_client.night.night_steps:Nightly.report", "after", 1),
+    (STEP, "before", 7),
+    ("outlet_client.events.event_store:EventStore.purge", "after", 1),
     ("outlet_client.night.night_account:Account.end", "before", 1),
 ]
 
@@ -124,6 +132,12 @@ class Victim:
         with closing(NightLog.open(self.home)) as log:
             return [(night.number, night.outcome) for night in log.last(9)]
 
+    @property
+    def has_read(self) -> bool:
+        """Whether its rows are committed."""
+        with closing(EventStore.open(self.home)) as store:
+            return store.is_filled
+
     def digests(self) -> dict[str, dict[str, set[str]]]:
         """What left, by kind and name."""
         found: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
@@ -137,12 +151,13 @@ def test_an_outlet_killed_at_any_step_sends_nothing_twice_otherwise_and_loses_no
     enrol: Callable[..., Forked],
 ) -> None:
     """One night of one network; the sums are the same as those of a night that nobody killed."""
-    network = enrol(epsilon=None)
+    network = enrol(epsilon=None, patience=PATIENT)
     victim = Victim(network)
     network.start_office()
     network.start_services()
-    for kill in BEFORE_HQ_ASKS:
+    for number, kill in enumerate(BEFORE_HQ_ASKS):
         victim.dies(*kill)
+        assert victim.has_read == (number >= BEFORE_HQ_ASKS.index(COMMITTED)), kill
 
     for kill in WHILE_HQ_ASKS:
         hq = start_night(network, "O2", "O3")
@@ -154,6 +169,8 @@ def test_an_outlet_killed_at_any_step_sends_nothing_twice_otherwise_and_loses_no
     victim.dies(*AFTER_GOODNIGHT[0])
     assert hq.wait(timeout=60) == 0
     for kill in AFTER_GOODNIGHT[1:]:
+        if kill[0] == f"{SERVICES}.countersign":  # so that the lost answer is about another log
+            record_in(victim.home, dt.datetime.now(dt.UTC), Act.SIGN_IN, "mei")
         victim.dies(*kill)
     assert victim.start().wait(timeout=60) == 0
     network.stop()
@@ -202,6 +219,11 @@ def assert_nothing_is_lost(victim: Victim) -> None:
     assert health is not None
     assert (health.status, health.book_as_of) == (Condition.OK, str(CUT_OFF))
     assert (victim.home / "report.html").exists()
+    office = Keyring(victim.home, Kind.OUTLET).peer(Kind.OFFICE).verify_key
+    log_of_it = audit(victim.home, office, "O1", dt.datetime.now(dt.UTC))
+    assert (log_of_it.findings, log_of_it.covers) == ((), 2)
+    assert log_of_it.last is not None
+    assert log_of_it.last.number >= 2  # both were lost on the way, and given again
     whole = pl.read_parquet(victim.home / "ledger.parquet")
     with closing(EventStore.open(victim.home)) as store:
         assert len(store.rows()) == len(whole)

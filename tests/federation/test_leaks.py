@@ -24,6 +24,9 @@ from outlet_client.events.event_store import EventStore
 from outlet_client.people.client_book import client_book, identifiers_of
 from outlet_client.people.consent import Consent
 from outlet_client.people.people import People, State
+from outlet_client.rights.asked import Asked, Purpose
+from outlet_client.rights.audit import audit
+from outlet_client.rights.log import note_in
 from outlet_client.settings import OutletFile
 from privacy.identity import Kind
 from privacy.keyring import Keyring
@@ -31,6 +34,7 @@ from privacy.registrations import nonce_of, tag_of
 from privacy.tokens import Token, token
 from sandbox.processes import NOTICE
 from sandbox.replay import World
+from server.office.notary import Notary
 from tests.federation.conftest import whole_nights
 from tests.federation.forked import Forked
 from tests.networks import TARGET
@@ -38,6 +42,8 @@ from tests.networks import TARGET
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from privacy.log_heads import HeadStatement
 
 pytestmark = pytest.mark.federation
 
@@ -62,9 +68,10 @@ recorded(TokensService, "Evaluate")
 RECORD_OFFICE = (
     RECORD
     + """
-from server.office.service import OfficeService, RelayService
+from server.office.service import NotaryService, OfficeService, RelayService
 recorded(OfficeService, "SignNight", "SignRelease", "Unlock", "CloseNight", "CollectBatch")
 recorded(RelayService, "OpenBatch", "Submit")
+recorded(NotaryService, "Countersign")
 """
 )
 RECORD_SERVICES = (
@@ -167,6 +174,8 @@ def after(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Afterm
     folder = tmp_path_factory.mktemp("leaks") / "n"
     network = Forked.enrol(folder, world, world.given, everybody, whole_nights())
     identifiers = {name: _keep_own_book(network.outlet(name), raw) for name in world.outlets}
+    for number, name in enumerate(world.outlets):
+        _work(network.outlet(name), 1 + 3 * number)
     hq, office = folder / "hq", folder / "office"
     try:
         for patch, script, arguments, home in (
@@ -194,6 +203,13 @@ def after(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Afterm
     ]
     everyone = sorted(set().union(*identifiers.values()))
     return Aftermath(network, raw, identifiers, {who: token(who, *shares) for who in everyone})
+
+
+def _work(home: Path, count: int) -> None:
+    """Staff of an outlet looks so many customers up."""
+    for number in range(count):
+        asked = Asked(f"clerk-of-{home.name}", Purpose.SALE)
+        note_in(home, dt.datetime.now(dt.UTC), asked, f"key-{number}-at-{home.name}", "known")
 
 
 def _keep_own_book(home: Path, raw: pl.DataFrame) -> set[str]:
@@ -273,7 +289,7 @@ def test_no_phone_email_customer_or_purchase_is_in_anything_hq_or_the_office_has
 
 def test_the_office_holds_no_token_and_hq_only_where_its_slots_are(after: Aftermath) -> None:
     hq, office = (written(after.network.folder / role) for role in ("hq", "office"))
-    assert {"office.db", "relay.db", "meter.db", "recorded-serve.bin"} <= set(office)
+    assert {"office.db", "relay.db", "meter.db", "notary.db", "recorded-serve.bin"} <= set(office)
     assert {"hq.db", "meter.db", "recorded-serve.bin", "recorded-night.bin"} <= set(hq)
     at_office = b"\0".join(office.values())
     beside = b"\0".join(data for name, data in hq.items() if name != "hq.db")
@@ -282,6 +298,41 @@ def test_the_office_holds_no_token_and_hq_only_where_its_slots_are(after: Afterm
         for spelling in spellings(one.raw):
             assert spelling not in at_office
             assert spelling not in beside
+
+
+def test_the_office_countersigned_every_log_and_knows_nothing_that_is_in_one(
+    after: Aftermath,
+) -> None:
+    office = written(after.network.folder / "office")
+    at_office = b"\0".join(office.values())
+    at_hq = b"\0".join(written(after.network.folder / "hq").values())
+    key = Keyring(after.network.folder / "office", Kind.OFFICE).identity().card.verify_key
+    at = dt.datetime.now(dt.UTC)
+    lengths = []
+    for name in after.identifiers:
+        home = after.network.outlet(name)
+        found = audit(home, key, name, at)
+        assert found.findings == ()
+        assert found.last is not None
+        assert found.covers == found.head.number
+        lengths.append(found.head.number)
+        assert found.last.digest.encode() in office["notary.db"]  # the search would have found it
+        assert f"clerk-of-{name}".encode() in (home / "rights.db").read_bytes()
+        for held in (at_office, at_hq):
+            assert f"clerk-of-{name}".encode() not in held
+            assert f"-at-{name}".encode() not in held
+            for hash_ in found.hashes.values():
+                assert all(spelling not in held for spelling in spellings(hash_))
+    assert sorted(lengths) == [1 + 3 * number for number in range(OUTLETS)]
+    sizes = {len(statement.encode()) - len(statement.outlet) for statement in _statements(after)}
+    assert len(sizes) == 1  # of a long log is said as much as of a short one
+
+
+def _statements(after: Aftermath) -> list[HeadStatement]:
+    folder = after.network.folder / "office"
+    signing = Keyring(folder, Kind.OFFICE).identity().signing
+    with closing(Notary(f"sqlite:///{folder / 'notary.db'}", signing)) as notary:
+        return notary.last()
 
 
 def test_no_table_of_hqs_says_whose_a_token_is(after: Aftermath) -> None:

@@ -38,7 +38,7 @@ from server.hq.night import Night
 from server.hq.store import HqStore
 from server.office.ledger_store import OfficeStore
 from server.office.unlock import Office
-from tests.federation.conftest import CUSTOMERS
+from tests.federation.conftest import CUSTOMERS, PATIENT
 from tests.networks import CUT_OFF, TARGET, small_world
 
 if TYPE_CHECKING:
@@ -87,6 +87,12 @@ def stop_until_tomorrow(network: Forked) -> None:
         with closing(sqlite3.connect(home / "outlet.db")) as database, database:
             if database.execute("SELECT 1 FROM sqlite_master WHERE name = 'nights'").fetchone():
                 database.execute("DELETE FROM nights WHERE ended IS NULL")
+
+
+def last_words(home: Path) -> str:
+    """What a server said at last, for whoever reads of a failed test."""
+    records = [*home.glob("*.log"), *home.glob("nights/*.json")]
+    return "\n".join(file.read_text()[-1500:] for file in records)
 
 
 def wait_for(network: Forked, outlet: str, words: str) -> None:
@@ -218,7 +224,7 @@ def test_a_kill_at_any_step_neither_loses_nor_repeats_a_charge(
     What was killed is started again with everybody else and goes on where it stood, so most kills
     hit the same release. In the end the night is complete, and nothing was charged twice.
     """
-    network = enrol()
+    network = enrol(patience=PATIENT)
     before: list[str] = []
     for where, when in steps:
         if role == "office":
@@ -231,7 +237,7 @@ def test_a_kill_at_any_step_neither_loses_nor_repeats_a_charge(
             home = network.folder / "hq"
             dying = network.start_dying(where, when, 1, "escapement-hq", *HQ_NIGHT, home=home)
             network.start_outlets()
-        assert dying.wait(timeout=60) == 9, (where, when)
+        assert dying.wait(timeout=60) == 9, (where, when, last_words(home))
         stop_until_tomorrow(network)
         now = charges(network)
         assert now[: len(before)] == before

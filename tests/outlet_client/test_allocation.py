@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 from features.allocation import ELIGIBILITY, FLIPPER_RISK, Decision
 from features.bands import SCHEMES, pack
 from features.ledger import Tier
+from outlet_client.allocation import deciding
 from outlet_client.allocation.allocation import (
     NO_PIECE_LEFT,
     AllocationRefused,
@@ -30,9 +31,14 @@ from outlet_client.allocation.allocation import (
     ordered,
     read_policy,
 )
+from outlet_client.allocation.interests import Allocatable
 from outlet_client.desk.bookshelf import store_book
+from outlet_client.errors import NotConfigured
 from outlet_client.main import app
 from outlet_client.people.people import People
+from outlet_client.rights.asked import Asked, NotAsked
+from outlet_client.rights.desk import desk_of
+from outlet_client.rights.log import Act, LogBroken, recent
 from outlet_client.rights.requests import RequestKind, Taking, answer, receive
 from outlet_client.rights.tables import rights_of
 from privacy.books import Book, Kind, sign_book
@@ -43,7 +49,10 @@ from privacy.registrations import TAG_BYTES
 from privacy.tokens import TokenShare, token
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from outlet_client.rights.desk import Desk
 
 NOW = dt.datetime.now(dt.UTC)
 SEED, OTHER = "00112233445566778899aabbccddeeff", "f" * 32
@@ -196,13 +205,13 @@ def test_laws_of_every_order(
 
 @pytest.mark.parametrize("pieces", [0, -1])
 def test_fewer_than_one_piece_is_refused(pieces: int) -> None:
-    with pytest.raises(AllocationRefused, match=f"--pieces: got {pieces}, expected 1 or more"):
+    with pytest.raises(AllocationRefused, match=f"pieces: got {pieces}, expected 1 or more"):
         terms(pieces=pieces)
 
 
 @pytest.mark.parametrize("seed", ["", "1234", "x" * 32, SEED + "00"])
 def test_a_seed_that_is_none_is_refused(seed: str) -> None:
-    with pytest.raises(AllocationRefused, match="--seed: expected 32 hex digits"):
+    with pytest.raises(AllocationRefused, match=r"^seed: expected 32 hex digits"):
         terms(seed=seed)
 
 
@@ -493,7 +502,7 @@ def test_a_lottery_is_kept_and_anybody_may_draw_it_again(boutique: Boutique) -> 
     others = {order_of(boutique.allocate("--ties", "lottery")) for _ in range(5)}
     assert len(others | {order_of(first)}) > 1
     assert order_of(boutique.allocate("--ties", "waiting")) == "abcdefghi"
-    assert "given on the command line, not drawn" in boutique.run("allocation", "show", "2")[1]
+    assert "given by whoever asked, not drawn" in boutique.run("allocation", "show", "2")[1]
     for number in range(1, 9):
         code, said = boutique.run("allocation", "rerun", str(number))
         assert (code, said) == (0, f"Allocation {number}: the same order, 9 lines.")
@@ -560,7 +569,7 @@ def test_a_change_needs_a_reason_and_keeps_what_was_proposed(boutique: Boutique)
     words = ("allocation", "change", "1", "--by", "Mei", "--give", "d", "--instead-of", "b")
     code, said = boutique.run(*words, "--reason", "  ")
     assert code == 1
-    assert "--reason: empty" in said
+    assert "reason: empty, expected a sentence" in said
     assert boutique.run(*words)[0] == 2
     code, said = boutique.run(*words, "--reason", "A friend of the house.")
     assert code == 0
@@ -613,7 +622,7 @@ def test_a_manager_may_give_pieces_that_were_proposed_to_nobody(boutique: Boutiq
     words = ("allocation", "change", "1", "--by", "Mei", "--reason", "They asked first.")
     code, said = boutique.run(*words, "--give", "a", "--give", "g", "--give", "d")
     assert code == 1
-    assert "that makes 6 customers, and there are 5 pieces; say with --instead-of" in said
+    assert "that makes 6 customers, and there are 5 pieces; say instead of whom" in said
     code, said = boutique.run(*words, "--give", "a", "--give", "g")
     assert code == 0
     assert "The pieces go to c, b, e, a, g." in said
@@ -625,12 +634,12 @@ def test_a_manager_may_give_pieces_that_were_proposed_to_nobody(boutique: Boutiq
         (("accept", "9", "--by", "Mei"), "allocation 9: there is none of this number"),
         (("show", "9"), "allocation 9: there is none of this number"),
         (("rerun", "9"), "allocation 9: there is none of this number"),
-        (("accept", "1", "--by", " "), "--by: empty, expected who decides"),
-        (("change", "1", "--by", "M", "--reason", "r", "--give", "zoe"), "--give: got a customer"),
-        (("change", "1", "--by", "M", "--reason", "r", "--give", "c"), "--give: got a customer"),
+        (("accept", "1", "--by", " "), "by: expected the name of whoever asks"),
+        (("change", "1", "--by", "M", "--reason", "r", "--give", "zoe"), "give: got a customer"),
+        (("change", "1", "--by", "M", "--reason", "r", "--give", "c"), "give: got a customer"),
         (
             ("change", "1", "--by", "M", "--reason", "r", "--give", "d", "--instead-of", "zoe"),
-            "--instead-of: got a customer to whom no piece was proposed",
+            "instead of: got a customer to whom no piece was proposed",
         ),
     ],
 )
@@ -654,9 +663,9 @@ def allocate_refused(boutique: Boutique, *words: str) -> str:
 
 def test_what_cannot_be_proposed_is_said_clearly_and_nothing_is_kept(boutique: Boutique) -> None:
     asked = ("--reference", "R1", "--pieces")
-    assert "--pieces: got 0, expected 1 or more" in allocate_refused(boutique, *asked, "0")
+    assert "pieces: got 0, expected 1 or more" in allocate_refused(boutique, *asked, "0")
     said = allocate_refused(boutique, *asked, "1", "--seed", "12")
-    assert "--seed: expected 32 hex digits" in said
+    assert "seed: expected 32 hex digits" in said
     said = allocate_refused(boutique, "--reference", "R9", "--pieces", "1")
     assert "reference R9: in no tier of references.csv; add a row" in said
     said = allocate_refused(boutique, "--reference", "R2", "--pieces", "1")
@@ -671,6 +680,98 @@ def test_what_cannot_be_proposed_is_said_clearly_and_nothing_is_kept(boutique: B
     assert "none.toml cannot be read" in allocate_refused(boutique, *asked, "1")
     boutique.write("escapement.toml", 'ledger = "ledger.csv"\n')
     assert "references: not set" in allocate_refused(boutique, *asked, "1")
+
+
+# --- as a page calls it ---------------------------------------------------------------------------
+
+MEI = Asked.of("mei", "allocation")
+
+
+@pytest.fixture
+def desk(boutique: Boutique) -> Iterator[Desk]:
+    with desk_of(boutique.home) as opened:
+        yield opened
+
+
+def logged(boutique: Boutique) -> list[tuple[str, str, str, str]]:
+    with rights_of(boutique.home) as connection:
+        found = recent(connection, NOW - dt.timedelta(days=1), limit=99)
+    return [
+        (one.act.value, one.by, one.about, one.outcome)
+        for one in reversed(found)
+        if one.act in (Act.DECISION, Act.OVERRIDE)
+    ]
+
+
+def test_one_open_desk_proposes_tells_and_decides(boutique: Boutique, desk: Desk) -> None:
+    before, made = (deciding.propose(desk, "R1", 2, Ties.WAITING, None, MEI, NOW) for _ in range(2))
+    assert (before.earlier, made.earlier, made.no_book) == ((), (1,), "")
+    assert deciding.shown(desk, 2) == [made.proposal]
+    assert deciding.passed_over_by(desk, 2) == (4, 5, 6, 7, 8)
+    assert deciding.passed_over_by(desk, 2, ["d"], ["b"]) == (5, 6, 7, 8)
+    assert [one.decided for one in deciding.shown(desk)] == [None, None]  # telling decides nothing
+    first = deciding.accept(desk, 1, " Mei  Lin ", NOW)
+    second = deciding.change(desk, 2, "Bo", "Promised.", ["d"], ["b"], NOW)
+    assert deciding.shown(desk) == [first, second]
+    assert first.decided is not None
+    assert (first.decided.by, first.decided.passed_over) == ("Mei Lin", (4, 5, 6, 7, 8))
+    assert second.given == ("c", "d")
+    assert deciding.rerun(desk, 2) == 9
+    assert logged(boutique) == [
+        ("decision", "Mei Lin", "allocation 1", "accepted"),
+        ("override", "Bo", "allocation 2", "changed: 1 given, 1 instead"),
+    ]
+
+
+def test_what_is_refused_is_in_no_log_and_decides_nothing(boutique: Boutique, desk: Desk) -> None:
+    deciding.propose(desk, "R1", 2, Ties.WAITING, None, MEI, NOW)
+    refused = {
+        "d": "give: that makes 3 customers",
+        "": "allocation 1: got no change; say who is given a piece",
+        "z": "give: got a customer who has no line",
+    }
+    for give, said in refused.items():
+        with pytest.raises(AllocationRefused, match=said):
+            deciding.change(desk, 1, "Bo", "r", list(give), [], NOW)
+    with pytest.raises(NotAsked):
+        deciding.accept(desk, 1, "", NOW)
+    with pytest.raises(NotAsked):
+        deciding.change(desk, 1, "Bo", " ", ["d"], ["b"], NOW)
+    assert logged(boutique) == []
+    assert deciding.shown(desk, 1)[0].decided is None
+
+
+def test_where_the_log_cannot_take_an_entry_nothing_is_decided(
+    boutique: Boutique, desk: Desk
+) -> None:
+    deciding.propose(desk, "R1", 2, Ties.WAITING, None, MEI, NOW)
+    with rights_of(boutique.home) as connection:
+        connection.exec_driver_sql("DELETE FROM log")
+        connection.exec_driver_sql("DELETE FROM log_anchor")
+    with pytest.raises(LogBroken):
+        deciding.accept(desk, 1, "Mei", NOW)
+    assert deciding.shown(desk, 1)[0].decided is None
+
+
+def test_references_are_listed_with_their_tier_and_how_many_wait(
+    boutique: Boutique, desk: Desk
+) -> None:
+    boutique.write(
+        "interests.csv",
+        "customer_id,reference,since,closed_at\n"
+        "a,R1,2026-01-01,\nb,R1,2026-01-01,2026-02-01\nc,R3,2026-01-01,\nd,R3,soon,\n",
+    )
+    assert deciding.allocatable(desk, NOW) == (
+        Allocatable("R1", Tier.ALLOCATION, 1),
+        Allocatable("R2", Tier.LIMITED, 0),
+        Allocatable("R3", Tier.OPEN, 2),
+    )
+    boutique.write("escapement.toml", 'ledger = "ledger.csv"\n')
+    with (
+        desk_of(boutique.home) as without,
+        pytest.raises(NotConfigured, match="references: not set"),
+    ):
+        deciding.allocatable(without, NOW)
 
 
 # --- look-up for a reference ----------------------------------------------------------------------

@@ -19,11 +19,14 @@ from features.bands import SCHEMES
 from outlet_client.events.event_store import EventStore
 from outlet_client.events.purchases import read_events
 from outlet_client.main import app
+from outlet_client.rights.audit import audit
 from outlet_client.rights.commands import customer_app
+from outlet_client.rights.log import Act, entries_since
 from outlet_client.rights.requests import open_requests, overdue_requests
-from outlet_client.rights.tables import RIGHTS_FILE
+from outlet_client.rights.tables import RIGHTS_FILE, rights_of
 from outlet_client.rights.words import NOTHING_LEFT
 from outlet_client.settings import OutletFile
+from privacy.envelopes import SigningKey
 from privacy.identity import Kind as Party
 from privacy.keyring import Keyring
 from tests.outlet_client.test_reasons import (
@@ -136,7 +139,10 @@ def test_the_json_the_export_and_the_page_hold_the_same(counter: Counter, tmp_pa
     assert written.keys() == shown.keys()
     for name in shown.keys() - {"made_at", "look_ups"}:
         assert written[name] == shown[name]
-    assert len(written["look_ups"]) == len(shown["look_ups"]) + 1
+    more = written["look_ups"][len(shown["look_ups"]) :]
+    assert [(one["act"], one["outcome"]) for one in more] == [
+        ("look-up", "known"), ("export", "file")
+    ]  # fmt: skip
     text = words_of(page)
     for event in shown["events"]:
         assert event["id"] in text
@@ -610,3 +616,56 @@ def test_a_file_that_cannot_be_written_is_named_as_it_was_given(
         place = tmp_path / "nowhere" / name
         said = counter.run(*words, str(place), "--phone", ANNA, code=1)
         assert f"{place}: cannot be written: No such file" in said
+
+
+# --- the log --------------------------------------------------------------------------------------
+
+
+def test_whatever_is_done_for_a_customer_is_in_the_log_with_who_did_it(
+    counter: Counter, tmp_path: Path
+) -> None:
+    store_bands(counter.boutique, 3, 1)
+    mei = ("--phone", ANNA, "--by", "mei")
+    event = counter.event(date="2025-08-01")
+    counter.run("export", str(tmp_path / "anna.json"), *mei)
+    counter.run("show", "--html", str(tmp_path / "anna.html"), *mei)
+    counter.run("dispute", "--about", "no", *mei)
+    counter.run("decide", "1", "--by", "Noor", "--note", "looked into")
+    counter.run("correct", event, "--set", "price=900", *mei)
+    counter.run("correct", event, "--strike", *mei)
+    counter.run("withdraw", *mei)
+    counter.run("withdraw", "--phone", STRANGER, "--by", "mei")
+    with rights_of(counter.home) as connection:
+        found = [one for one in entries_since(connection, NOW) if one.act is not Act.LOOK_UP]
+    assert [(one.act.value, one.by, one.about, one.outcome) for one in found] == [
+        ("export", "mei", "the customer's record", "file"),
+        ("export", "mei", "the customer's record", "page"),
+        ("request", "mei", "request 1", "dispute taken down"),
+        ("request", "Noor", "request 1", "dispute answered"),
+        ("correction", "mei", f"event {event}", "corrected"),
+        ("request", "mei", "request 2", "correction taken down"),
+        ("request", "mei", "request 2", "correction answered"),
+        ("correction", "mei", f"event {event}", "struck"),
+        ("request", "mei", "request 3", "correction taken down"),
+        ("request", "mei", "request 3", "correction answered"),
+        ("withdrawal", "mei", "", "withdrawing"),
+        ("request", "mei", "request 4", "withdrawal taken down"),
+        ("request", "mei", "request 4", "withdrawal answered"),
+        ("withdrawal", "mei", "", "never consented here"),
+    ]
+    assert len({one.key for one in found[:-1]} - {""}) == 1
+    assert audit(counter.home, SigningKey.generate().public, "O1", NOW).findings == ()
+
+
+def test_an_export_is_in_the_very_file_and_on_the_very_page(
+    counter: Counter, tmp_path: Path
+) -> None:
+    export, page = tmp_path / "anna.json", tmp_path / "anna.html"
+    counter.run("show", "--html", str(page), "--phone", ANNA, "--by", "mei")
+    counter.run("export", str(export), "--phone", ANNA, "--by", "noor")
+    shown = [one for one in json.loads(export.read_text())["look_ups"] if one["act"] == "export"]
+    assert [(one["by"], one["purpose"], one["outcome"]) for one in shown] == [
+        ("mei", "customer", "page"), ("noor", "customer", "file")
+    ]  # fmt: skip
+    assert "all of this, as a page" in words_of(page)
+    assert "noor, customer, export: file" in counter.run("show", "--phone", ANNA)

@@ -20,8 +20,10 @@ from outlet_client.settings import OutletFile
 from privacy.directory import Directory
 from privacy.errors import InvalidParameter
 from privacy.identity import Identity, Kind
+from privacy.log_heads import SignedHead
 from privacy.registrations import TAG_BYTES, Act, Registration, nonce_of, tag_of
 from privacy.tokens import Token, TokenRefused, TokenShare, token, total_key
+from server.office.notary import Notary
 from server.wire import office_pb2, outlets_pb2, outlets_pb2_grpc
 from server.wire.refusals import METADATA_KEY, STATUS
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from privacy.envelopes import SigningKey
     from privacy.identity import Card
 
 NOW = dt.datetime(2026, 3, 1, 2, tzinfo=dt.UTC)
@@ -120,6 +123,29 @@ class Library(outlets_pb2_grpc.LibraryServicer):
     ) -> Iterator[outlets_pb2.Piece]:
         if self.latest is not None:
             yield outlets_pb2.Piece(data=self.latest)
+
+
+class Notaries(outlets_pb2_grpc.NotaryServicer):
+    """The privacy office's notary, for the one outlet that there is; `before` runs at a call."""
+
+    def __init__(self, signing: SigningKey) -> None:
+        self.notary = Notary("sqlite://", signing)
+        self.shown: list[bytes] = []
+        self.before: Callable[[grpc.ServicerContext], None] = lambda _: None
+
+    @override
+    def Countersign(
+        self, request: outlets_pb2.CountersignRequest, context: grpc.ServicerContext
+    ) -> outlets_pb2.CountersignResponse:
+        self.before(context)
+        self.shown.append(request.digest)
+        held = None
+        if request.HasField("held"):
+            held = SignedHead(request.held.payload, request.held.signature)
+        at = dt.datetime.now(dt.UTC).timestamp()
+        made = self.notary.countersign("outlet", request.digest, held, at)
+        statement = outlets_pb2.LogStatement(payload=made.payload, signature=made.signature)
+        return outlets_pb2.CountersignResponse(statement=statement)
 
 
 @dataclass

@@ -26,7 +26,7 @@ from outlet_client.errors import BookMissing, NoIdentifier
 from outlet_client.main import app
 from outlet_client.people.people import People, State
 from outlet_client.rights.asked import MOST_CHARACTERS, Asked, NotAsked, Purpose, user
-from outlet_client.rights.log import KEEP_DAYS, Entry, entries, purge_lookups
+from outlet_client.rights.log import KEEP_DAYS, Act, Entry, entries, purge_log, recent
 from outlet_client.rights.requests import RequestKind, Taking, answer, receive
 from outlet_client.rights.tables import RIGHTS_FILE, RightsGone, rights_of
 from outlet_client.settings import OutletFile
@@ -83,7 +83,7 @@ class Shop:
         """Who looked this customer up, why, and what came of it."""
         with rights_of(self.home) as connection:
             found = entries(connection, [self.key(phone)], self.now - dt.timedelta(days=days))
-        return [(one.asked.by, one.asked.purpose.value, one.outcome) for one in found]
+        return [(one.by, one.purpose or "", one.outcome) for one in found]
 
     def dispute(self, phone: str) -> int:
         taking = Taking(self.now.date(), 30, "mei", "I never resold it")
@@ -167,6 +167,15 @@ def test_a_newcomer_who_is_known_elsewhere_has_bands_at_once_for_one_evaluation(
     assert shop.first_time(BEN) == answer
     assert network.at_hq.asked == [1]
     assert shop.people.consents().filter(key=shop.key(BEN))["notice"].to_list() == ["2026-03"]
+
+
+def test_a_consent_at_the_desk_is_in_the_log_with_who_recorded_it(shop: Shop) -> None:
+    shop.first_time(BEN)
+    with rights_of(shop.home) as connection:
+        consent, look = reversed(recent(connection, NOW, limit=9))
+    assert (consent.act, consent.by, consent.purpose) == (Act.CONSENT, "mei", Purpose.SALE)
+    assert consent.key == look.key == shop.key(BEN)
+    assert look.act is Act.LOOK_UP
 
 
 def test_somebody_whom_nobody_registered_is_not_in_the_network(shop: Shop) -> None:
@@ -400,7 +409,7 @@ def test_where_the_log_cannot_be_written_there_is_no_answer(shop: Shop) -> None:
     shop.look.look_up(ANNA, None, ASKED)
     with closing(sqlite3.connect(shop.home / RIGHTS_FILE)) as store:
         store.execute(
-            "CREATE TRIGGER full BEFORE INSERT ON look_ups BEGIN SELECT RAISE(ABORT, 'full'); END"
+            "CREATE TRIGGER full BEFORE INSERT ON log BEGIN SELECT RAISE(ABORT, 'full'); END"
         )
         store.commit()
     with pytest.raises(SQLAlchemyError):
@@ -431,17 +440,18 @@ def test_entries_go_after_a_year_and_their_numbers_are_never_used_again(shop: Sh
     shop.now += dt.timedelta(days=KEEP_DAYS + 1)
     shop.look.look_up(BEN, None, ASKED)
     before = shop.now - dt.timedelta(days=KEEP_DAYS)
-    assert purge_lookups(shop.home, before) == 1
-    assert purge_lookups(shop.home, before) == 0
-    assert purge_lookups(shop.home, shop.now + dt.timedelta(days=1)) == 1
+    assert purge_log(shop.home, before) == 1
+    assert purge_log(shop.home, before) == 0
+    assert purge_log(shop.home, shop.now + dt.timedelta(days=1)) == 1
     shop.look.look_up(BEN, None, ASKED)
     with rights_of(shop.home) as connection:
         [entry] = entries(connection, [shop.key(BEN)], NOW)
-    assert entry == Entry(3, shop.now, ASKED, "consent needed")
+    key, sale = shop.key(BEN), Purpose.SALE
+    assert entry == Entry(3, shop.now, Act.LOOK_UP, "mei", sale, key, "", "consent needed")
 
 
 def test_where_nothing_was_asked_there_is_no_log_and_nothing_to_purge(tmp_path: Path) -> None:
-    assert purge_lookups(tmp_path, NOW) == 0
+    assert purge_log(tmp_path, NOW) == 0
     assert list(tmp_path.iterdir()) == []
 
 
@@ -554,11 +564,13 @@ def test_the_commands_say_what_happened_and_what_follows(folder: Folder, tmp_pat
         f"phone,email,notice,recorded_at,recorded_by\n{ANNA},,2026-03,2026-03-01T10:00:00Z,mei\n"
     )
     assert "1 recorded;" in folder.run("consent", "import", str(file))[1]
+    assert "consent, a file of consents, 1 recorded" in folder.run("log", "show")[1]
     assert folder.run(*LOOK, "--phone", ANNA) == (0, "not in the network")
     assert "2026-03: 1 standing, 0 ended" in folder.run("consent", "show")[1]
     assert "1 known" in folder.run("status")[1]
     (folder.folder / "clients.csv").write_text(f"customer_id,phone,email\na,{ANNA},\n")
     assert folder.run("consent", "export", str(tmp_path / "out.csv"))[1].startswith("1 written")
+    assert "export, the consents, file" in folder.run("log", "show")[1]
     for _ in range(2):
         code, said = folder.run("withdraw", "--phone", ANNA)
         assert code == 0
@@ -572,9 +584,11 @@ def test_a_restore_says_that_later_withdrawals_must_be_made_again(
     folder: Folder, tmp_path: Path
 ) -> None:
     assert folder.run("backup", str(tmp_path / "b.tar.gz"))[0] == 0
+    assert "export, a backup" in folder.run("log", "show")[1]
     folder.folder = tmp_path / "again"
     code, said = folder.run("restore", str(tmp_path / "b.tar.gz"))
     assert code == 0
+    assert "export, a backup" in folder.run("log", "show")[1]
     assert "Withdrawals made since the backup" in said
     assert "make them again" in said
 

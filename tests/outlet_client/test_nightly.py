@@ -5,11 +5,13 @@ from __future__ import annotations
 import datetime as dt
 import json
 import logging
+import sqlite3
 import time
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import grpc
 import numpy as np
 import polars as pl
 import pytest
@@ -34,31 +36,37 @@ from outlet_client.errors import HqUnreachable, OutletError, QuestionRefused, Se
 from outlet_client.events.event_store import EventStore
 from outlet_client.events.purchases import TooManyBad, read_events
 from outlet_client.night import nightly as nightly_module
-from outlet_client.night.health import Condition, read_health
+from outlet_client.night.health import Condition, Health, read_health
 from outlet_client.night.logs import JsonLines, Unseen
 from outlet_client.night.night_log import NightLog, Step
 from outlet_client.night.nightly import Nightly, StepFailed
 from outlet_client.people.consent import Consent
 from outlet_client.people.introduce import Introduced
 from outlet_client.people.people import People, State
+from outlet_client.rights.audit import LogContradicted
+from outlet_client.rights.log import Act, record_in
+from outlet_client.rights.tables import RIGHTS_FILE
 from outlet_client.services import Services
 from outlet_client.settings import OutletFile, OutletSettings
 from privacy.books import Book, fine_key, sign_book
 from privacy.books import Kind as BookKind
 from privacy.directory import DirectoryRefused
-from privacy.envelopes import digest
+from privacy.envelopes import SigningKey, digest
 from privacy.identity import Card, Identity, Kind
 from privacy.keyring import Keyring
+from privacy.log_heads import HeadRefused
 from privacy.plans import NightPlan, PlannedReleases, ReleasePlan, sign
 from privacy.registrations import fresh_secret, nonce_of
 from privacy.tokens import TokenRefused, TokenShare
 from privacy.units import Purpose
+from server.office.notary import Notary
 from server.wire import outlets_pb2_grpc
 from tests.outlet_client.test_introduce import (
     SERVERS,
     FakeNetwork,
     Holder,
     Library,
+    Notaries,
     Relay,
     serve,
 )
@@ -124,6 +132,7 @@ class OneOutlet:
     people: People
     night: Nightly
     directory: Directory
+    notaries: Notaries
 
     def write_ledger(self, *events: tuple[str, str, float, str]) -> None:
         names = ["customer_id", "purchased_at", "price", "basket_id"]
@@ -191,6 +200,7 @@ def start(folder: Path) -> OneOutlet:
         data = rings[kind].public_file.read_bytes()
         rings[Kind.OUTLET].trust(Card.decode(data, kind), data)
     at_hq, at_office, relay, library = Holder(), Holder(), Relay(), Library()
+    notaries = Notaries(made[Kind.OFFICE].signing)
     at_hq.share, at_office.share = (rings[k].token_share() for k in (Kind.HQ, Kind.OFFICE))
     outlet = made[Kind.OUTLET]
     hq_card = serve(
@@ -204,6 +214,7 @@ def start(folder: Path) -> OneOutlet:
         outlet,
         lambda server: outlets_pb2_grpc.add_TokensServicer_to_server(at_office, server),
         lambda server: outlets_pb2_grpc.add_RelayServicer_to_server(relay, server),
+        lambda server: outlets_pb2_grpc.add_NotaryServicer_to_server(notaries, server),
     )
     services = Services.connect(outlet, hq_card, office_card, timeout=10)
     network = FakeNetwork(
@@ -216,7 +227,8 @@ def start(folder: Path) -> OneOutlet:
     write_settings(home)
     people = People.open(home, outlet)
     night = Nightly(home, people, services, refusals=[])
-    one = OneOutlet(network, made[Kind.OFFICE], home, people, night, network.publish(0))
+    office, empty = made[Kind.OFFICE], network.publish(0)
+    one = OneOutlet(network, office, home, people, night, empty, notaries)
     one.write_ledger(*EVENTS, *UNSPOKEN)
     for person in ("anna", "ben", "away", "gone"):
         one.consent(person)
@@ -745,3 +757,79 @@ def test_the_book_comes_also_where_no_night_was_joined(one: OneOutlet) -> None:
     health = read_health(one.home)
     assert health is not None
     assert health.book_as_of == AS_OF
+
+
+# --- the log --------------------------------------------------------------------------------------
+
+
+def health_of(one: OneOutlet) -> Health:
+    found = read_health(one.home)
+    assert found is not None
+    return found
+
+
+def page_of(one: OneOutlet) -> str:
+    return (one.home / "report.html").read_text()
+
+
+def test_a_night_has_the_log_countersigned_once_a_day_and_says_so(one: OneOutlet) -> None:
+    hurried(one)
+    record_in(one.home, dt.datetime.now(dt.UTC), Act.SIGN_IN, "mei")
+    run(one.anew())
+    at = health_of(one).log_countersigned
+    assert at is not None
+    assert dt.datetime.now(dt.UTC) - dt.datetime.fromisoformat(at) < dt.timedelta(minutes=2)
+    assert health_of(one).log_findings == 0
+    assert f"countersigned the log of look-ups, decisions and changes on {at[:10]}" in page_of(one)
+    run(one.anew())
+    assert len(one.notaries.shown) == 1
+    assert health_of(one).log_countersigned == at
+    record_in(one.home, dt.datetime.now(dt.UTC), Act.SIGN_IN, "mei")
+    run(one.anew())
+    assert len(one.notaries.shown) == 2
+
+
+def test_a_log_that_nothing_was_added_to_is_countersigned_too(one: OneOutlet) -> None:
+    hurried(one)
+    run(one.anew())
+    assert [statement.number for statement in one.notaries.notary.last()] == [1]
+
+
+def test_without_a_notary_the_night_says_so_and_goes_on(
+    one: OneOutlet, caplog: pytest.LogCaptureFixture
+) -> None:
+    hurried(one)
+    one.notaries.before = lambda context: context.abort(grpc.StatusCode.UNIMPLEMENTED, "")
+    night = one.anew()
+    run(night)
+    assert {type(error) for error in night.refusals} == {HqUnreachable}
+    assert "the log is not countersigned tonight: the privacy office: UNIMPLEMENTED" in caplog.text
+    assert (health_of(one).step, health_of(one).log_countersigned) == (Step.RETENTION, None)
+    assert "has not countersigned the log" in page_of(one)
+
+
+def test_a_log_that_contradicts_itself_is_not_countersigned_and_stops_nothing_else(
+    one: OneOutlet,
+) -> None:
+    hurried(one)
+    for _ in range(3):
+        record_in(one.home, dt.datetime.now(dt.UTC), Act.SIGN_IN, "mei")
+    run(one.anew())
+    with closing(sqlite3.connect(one.home / RIGHTS_FILE)) as store:
+        store.execute("DELETE FROM log WHERE number = 2")
+        store.commit()
+    night = one.anew()
+    run(night)
+    assert [type(error) for error in night.refusals] == [HqUnreachable, LogContradicted]
+    assert "entry 2 is missing; keep a copy of rights.db" in str(night.refusals[1])
+    assert len(one.notaries.shown) == 1
+    assert (health_of(one).step, health_of(one).log_findings) == (Step.RETENTION, 1)
+    assert "Entry 2 is missing." in page_of(one)
+
+
+def test_a_statement_that_is_not_the_offices_is_an_error_of_the_night(one: OneOutlet) -> None:
+    hurried(one)
+    one.notaries.notary = Notary("sqlite://", SigningKey.generate())
+    night = one.anew()
+    run(night)
+    assert [type(error) for error in night.refusals] == [HqUnreachable, HeadRefused]

@@ -19,7 +19,7 @@ from features.outcomes import Outcome
 from features.points import PointsCode
 from features.scorecard import Scorecard
 from features.snapshot import CutOff, Snapshot
-from outlet_client.allocation.allocation_commands import WHOSE_BAND
+from outlet_client.allocation.words import WHOSE_BAND
 from outlet_client.desk.bookshelf import store_book
 from outlet_client.desk.reasons import NOTE
 from outlet_client.errors import OutletError
@@ -363,4 +363,4 @@ def test_a_look_that_fails_is_in_the_log_by_the_errors_type(
     assert boutique.run("--phone", ANNA, "--by", "noor")[0] == 1
     with rights_of(boutique.home) as connection:
         [one] = entries(connection, [boutique.key(ANNA)], NOW - dt.timedelta(days=1))
-    assert (one.asked.by, one.asked.purpose.value, one.outcome) == ("noor", "sale", outcome)
+    assert (one.by, one.purpose, one.outcome) == ("noor", "sale", outcome)

@@ -39,6 +39,7 @@ GOOD = Night(
 FINE = Standing(
     outlet="O1", nights=(GOOD,), error=None, begun=True, book_as_of="2026-02-27", book_days=1,
     people={State.LISTED: 5}, rows=100, quarantined=0, requests=2, overdue=0, ambiguous=0,
+    log_countersigned="2026-03-01T02:10:00+00:00", log_findings=0,
 )  # fmt: skip
 
 
@@ -68,6 +69,9 @@ def test_an_outlet_where_all_is_well_has_nothing_to_do() -> None:
         ({"people": {State.KNOWN: 0}}, "escapement-outlet consent import"),
         ({"book_days": 31}, "31 days old and not shown any more"),
         ({"quarantined": 7}, "7 rows of the ledger are in quarantine"),
+        ({"log_findings": 1}, "1 finding about the log: `escapement-outlet log verify`"),
+        ({"log_countersigned": "2026-02-20T02:10:00+00:00"}, "not countersigned for 9 days"),
+        ({"log_countersigned": None}, "the log was never countersigned"),
         ({"ambiguous": 4}, "4 pairs of customers may be one person each"),
         (
             {"error": "settings: none", "begun": False},

@@ -1,0 +1,1 @@
+"""The desk: pages for people with a customer in front of them, served at the outlet itself."""

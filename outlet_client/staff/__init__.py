@@ -1,0 +1,1 @@
+"""Who may use the desk: accounts, passwords and passkeys, and the undertaking each gave."""

@@ -1,0 +1,84 @@
+"""The tables of the desk's staff, in a file of their own, `staff.db`.
+
+Invariant: of a password there is an Argon2id hash only, of a passkey its public half; and to what
+somebody undertook is only added.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from outlet_client.database import engine_of, make_tables, write_ahead
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+STAFF_FILE = "staff.db"
+
+_METADATA = sa.MetaData()
+
+STAFF = sa.Table(
+    "staff",
+    _METADATA,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("role", sa.Text, nullable=False),
+    sa.Column("password", sa.Text, nullable=False),  # Argon2id, PHC string
+    sa.Column("temporary", sa.Boolean, nullable=False),  # handed over; to be changed at once
+    sa.Column("handle", sa.LargeBinary, nullable=False),  # random; passkeys are kept under it
+    sa.Column("since", sa.Text, nullable=False),
+    # Grows with every change that must end what is open under the name.
+    sa.Column("generation", sa.Integer, nullable=False),
+)
+TRIES = sa.Table(
+    "tries",
+    _METADATA,
+    # A keyed hash of what was typed: a password typed in the wrong field stays nowhere.
+    sa.Column("who", sa.Text, primary_key=True),
+    sa.Column("failed", sa.Integer, nullable=False),
+    sa.Column("last", sa.Float, nullable=False),
+)
+PASSKEYS = sa.Table(
+    "passkeys",
+    _METADATA,
+    sa.Column("credential", sa.LargeBinary, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False, index=True),
+    sa.Column("label", sa.Text, nullable=False),
+    sa.Column("public_key", sa.LargeBinary, nullable=False),
+    sa.Column("uses", sa.Integer, nullable=False),
+    sa.Column("since", sa.Text, nullable=False),
+)
+UNDERTAKINGS = sa.Table(
+    "undertakings",
+    _METADATA,
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False, index=True),
+    sa.Column("version", sa.Text, nullable=False),
+    sa.Column("digest", sa.Text, nullable=False),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("at", sa.Text, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+
+class StaffStore:
+    """The tables behind `staff.db` of an outlet's folder; for any number of threads."""
+
+    def __init__(self, home: Path) -> None:
+        """Opens the store, making its tables where they are missing."""
+        self._engine = engine_of(f"sqlite:///{home / STAFF_FILE}")
+        write_ahead(self._engine)
+        make_tables(self._engine, _METADATA)
+
+    @contextmanager
+    def transaction(self) -> Iterator[sa.Connection]:
+        """One at a time, over threads and processes; an exception undoes all of it."""
+        with self._engine.begin() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Closes all connections."""
+        self._engine.dispose()

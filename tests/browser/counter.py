@@ -1,0 +1,311 @@
+"""An outlet with a desk, and everything around it that a browser's test needs: all real.
+
+HQ's and the office's services answer over TLS on loopback; the desk is a process of its own. The
+customers are:
+
+anna     known here: priority, low
+ben      known here: eligible, elevated
+cora     known here: building, review
+dan      known here: new, new
+emil     known here, withdrew
+hana     known here: eligible, low
+ida      known here: priority, low; for a test that withdraws her
+jon      known here: eligible, elevated; for a test in which he disputes that
+fay      a customer of other outlets only: eligible, low
+kit      likewise: priority, elevated
+gus      in nobody's book
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import subprocess
+import sys
+import time
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import httpx
+import numpy as np
+from typer.testing import CliRunner
+
+from features.bands import SCHEMES, pack
+from outlet_client.desk.bookshelf import store_book
+from outlet_client.main import app
+from outlet_client.people.client_book import client_book
+from outlet_client.people.consent import Consent
+from outlet_client.people.people import People
+from outlet_client.rights.desk import now
+from outlet_client.settings import OutletFile
+from outlet_client.staff.staff_commands import accounts_of
+from outlet_client.staff.texts import UNDERTAKING, read_text
+from privacy.books import Book, Kind, sign_book
+from privacy.directory import Directory
+from privacy.identity import Kind as Party
+from privacy.keyring import Keyring
+from privacy.registrations import TAG_BYTES
+from privacy.tokens import token
+from sandbox.processes import ENVIRONMENT, free_port, introduce
+from server.holder.meter import Meter
+from server.hq.services import HqToml
+from server.hq.services import running as hq_running
+from server.office.running import running as office_running
+from server.office.settings import OfficeFile
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from playwright.sync_api import Cookie
+
+OUTLET = "boutique-rive"
+BANDS = {
+    "anna": ("priority", "low"),
+    "ben": ("eligible", "elevated"),
+    "cora": ("building", "review"),
+    "dan": ("new", "new"),
+    "hana": ("eligible", "low"),
+    "ida": ("priority", "low"),
+    "jon": ("eligible", "elevated"),
+    "fay": ("eligible", "low"),
+    "kit": ("priority", "elevated"),
+}
+HERE = ("anna", "ben", "cora", "dan", "emil", "hana", "ida", "jon")
+WAITING = HERE[:5]
+PHONES = {name: f"+1212555{n:04d}" for n, name in enumerate(sorted({*BANDS, "emil", "gus"}), 100)}
+DIGITS = "212555"
+"""In every phone here."""
+
+ASSOCIATE, MANAGER, OFFICER = "Mei Lin", "Rafael Ortiz", "Dr Okafor"
+ROLES = {ASSOCIATE: "associate", MANAGER: "manager", OFFICER: "privacy"}
+WORDS = "copper lantern ferry"
+"""The password of whoever has settled in."""
+
+SETTINGS = """\
+ledger = "ledger.csv"
+clients = "clients.csv"
+references = "references.csv"
+interests = "interests.csv"
+sightings = "sightings.csv"
+region = "US"
+
+[desk]
+listen = "127.0.0.1:{port}"
+opens = 00:00:00
+closes = 23:59:59.999999
+"""
+OURS = "2027-01\n\nI look nobody up for fun.\n"
+"""An undertaking that an outlet has of its own, in `ours.txt`."""
+
+REFERENCES = "reference,tier\nGMT-II,allocation\nDiver-40,limited\nField-36,open\n"
+
+
+@dataclass
+class Counter:
+    """One outlet with its desk.
+
+    Attributes:
+        folder: An empty one.
+        port: The desk's.
+        settings: More lines of its settings.
+        passwords: Of the staff.
+        sessions: Of who has signed in since it was started, as browsers keep them.
+    """
+
+    folder: Path
+    port: int = field(default_factory=free_port)
+    settings: str = ""
+    passwords: dict[str, str] = field(default_factory=dict)
+    sessions: dict[str, list[Cookie]] = field(default_factory=dict)
+
+    def __enter__(self) -> Self:
+        self._services = ExitStack()
+        self._desk: subprocess.Popen[bytes] | None = None
+        self.at = now()
+        self._parties()
+        self.home = self._outlet.folder
+        self.log = self.home / "desk.log"
+        self.is_served = False
+        self.serve()
+        self._write()
+        self._people()
+        for name, role in ROLES.items():
+            self.hire(name, role)
+        self._start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop()
+        self.cut_off()
+
+    @property
+    def url(self) -> str:
+        """Where a browser finds the desk."""
+        return f"http://localhost:{self.port}"
+
+    def hire(self, name: str, role: str, *, settled: bool = True) -> str:
+        """Makes an account, and returns its password.
+
+        Args:
+            name: Whose.
+            role: As what.
+            settled: Whether they changed the password and gave the undertaking.
+        """
+        said = self.run("staff", "add", name, "--role", role)
+        password = said.split(f"{name}: ")[1].split()[0]
+        if settled:
+            with accounts_of(self.home) as accounts:
+                accounts.change_password(name, password, WORDS, now())
+                accounts.undertake(name, read_text(UNDERTAKING), now())
+            password = WORDS
+        self.passwords[name] = password
+        return password
+
+    def runs_with(self, settings: str) -> None:
+        """Starts the desk anew where it runs with other settings."""
+        if settings != self.settings:
+            self._stop()
+            self.settings = settings
+            self._settle()
+            self._start()
+
+    def serve(self) -> None:
+        """Starts HQ's and the office's services, where they are cut off."""
+        if not self.is_served:
+            office, hq = self._office, self._hq
+            self._services.enter_context(office_running(office, OfficeFile(), lambda: False))
+            self._services.enter_context(hq_running(hq, HqToml()))
+            self.is_served = True
+
+    def cut_off(self) -> None:
+        """Ends HQ's and the office's services."""
+        self._services.close()
+        self.is_served = False
+
+    def given(self) -> list[int]:
+        """How many evaluations HQ and the office have given this outlet."""
+        found = []
+        for ring in (self._hq, self._office):
+            with closing(Meter(f"sqlite:///{ring.folder}/meter.db")) as meter:
+                found.append(meter.given(time.time()).get(OUTLET, 0))
+        return found
+
+    def run(self, *words: str) -> str:
+        """Runs a command at the outlet."""
+        done = CliRunner().invoke(app, [*words, "--home", str(self.home)])
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    def _start(self) -> None:
+        """Starts the desk, and waits until it answers."""
+        with self.log.open("ab") as out:
+            self._desk = desk = subprocess.Popen(  # noqa: S603  (our own script)
+                [Path(sys.executable).with_name("escapement-outlet"), "desk"],
+                cwd=self.home,
+                env={**os.environ, **ENVIRONMENT},
+                stdout=out,
+                stderr=out,
+            )
+        self.sessions.clear()
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            assert desk.poll() is None, self.log.read_text()
+            try:
+                httpx.get(f"{self.url}/sign-in")
+            except httpx.TransportError:
+                time.sleep(0.05)
+            else:
+                return
+        raise TimeoutError(self.log.read_text())
+
+    def _stop(self) -> None:
+        if self._desk is not None:
+            self._desk.terminate()
+            self._desk.wait(timeout=20)
+
+    def _parties(self) -> None:
+        self._hq = hq = Keyring(self.folder / "hq", Party.HQ)
+        self._office = office = Keyring(self.folder / "office", Party.OFFICE)
+        self._outlet = outlet = Keyring(self.folder / "outlet", Party.OUTLET)
+        hq.create("hq", f"127.0.0.1:{free_port()}", self.at, f"127.0.0.1:{free_port()}")
+        address = f"127.0.0.1:{free_port()}"
+        office.create("office", address, self.at, address)
+        outlet.create(OUTLET, "", self.at)
+        for one, other in ((hq, office), (hq, outlet), (office, outlet)):
+            introduce(one, other)
+
+    def _settle(self) -> None:
+        text = SETTINGS.format(port=self.port) + self.settings
+        (self.home / "escapement.toml").write_text(text)
+
+    def _write(self) -> None:
+        """Files as a till would export them."""
+        self._settle()
+        day = self.at.date()
+        rows = ["customer_id,purchased_at,price,kind,basket_id,serial,reference"]
+        for number, name in enumerate(HERE):
+            bought = day - dt.timedelta(days=90 + 30 * number)
+            rows.append(f"{name},{bought},9500,purchase,b{number},SN-{number:03d},Diver-40")
+        files = {
+            "ledger.csv": "\n".join(rows) + "\n",
+            "clients.csv": "customer_id,phone,email\n"
+            + "".join(f"{name},{PHONES[name]},\n" for name in HERE),
+            "references.csv": REFERENCES,
+            "ours.txt": OURS,
+            "interests.csv": "customer_id,reference,since\n"
+            + "".join(
+                f"{name},GMT-II,{day - dt.timedelta(days=200 - 20 * number)}\n"
+                for number, name in enumerate(WAITING)
+            ),
+            "sightings.csv": "serial,seen_at,status\n"
+            f"SN-002,{day - dt.timedelta(days=20)},suspected\n"
+            f"SN-001,{day - dt.timedelta(days=9)},suspected\n",
+        }
+        for name, text in files.items():
+            (self.home / name).write_text(text)
+
+    def _people(self) -> None:
+        """Consents, tokens, a directory and a book, as some nights leave them."""
+        outlet, hq = self._outlet, self._hq
+        shares = hq.token_share(), self._office.token_share()
+        tokens = {name: token(f"tel:{PHONES[name]}", *shares) for name in (*BANDS, "emil")}
+        with closing(People.open(self.home, outlet.identity())) as people:
+            keys = {name: people.local_key(f"tel:{PHONES[name]}") for name in HERE}
+            before = self.at - dt.timedelta(days=30)
+            people.record_consents(
+                Consent(key, "2026-03", before, ASSOCIATE) for key in keys.values()
+            )
+            people.keep_tokens({keys[name]: tokens[name] for name in HERE})
+            people.submission(1, len(HERE), bytes.fromhex(outlet.peer(Party.HQ).sealing_key))
+            people.submitted(1)
+            prints = np.array([one.fingerprint for one in tokens.values()], np.uint64)
+            directory = Directory(1, prints, np.zeros((len(prints), TAG_BYTES), np.uint8))
+            people.follow(directory)
+            people.withdraw_all([keys["emil"]])
+            client_book(OutletFile.read(self.home / "escapement.toml"), people)
+        order = [scheme.bands for scheme in SCHEMES.values()]
+        bands = {
+            scheme.name: np.array(
+                [order[i].index(BANDS.get(name, ("new", "new"))[i]) for name in tokens], np.uint8
+            )
+            for i, scheme in enumerate(SCHEMES.values())
+        }
+        book = Book.masked(
+            pack(bands),
+            [one.raw for one in tokens.values()],
+            kind=Kind.BAND,
+            release="points-1",
+            version=1,
+            as_of=(self.at - dt.timedelta(days=1)).date().isoformat(),
+            made_at=int(self.at.timestamp()) - 3600,
+            directory=directory.digest,
+        )
+        signed = sign_book(book, hq.identity().signing).encode()
+        store_book(self.home, signed, directory, outlet.peer(Party.HQ).verify_key, self.at)

@@ -1,0 +1,111 @@
+"""Looking at a page as it stands: light and dark, at a counter's screen and on a tablet.
+
+Each look leaves pictures in `runs/desk/`. axe needs JavaScript, and pages are visited without: it
+runs in a mirror, another browser's page with the very same bytes.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page, Response, Route, ViewportSize
+
+SCHEMES = ("light", "dark")
+DESKTOP: ViewportSize = {"width": 1280, "height": 800}
+TABLET: ViewportSize = {"width": 820, "height": 1180}
+PHONE: ViewportSize = {"width": 360, "height": 740}
+SIZES = {"desktop": DESKTOP, "tablet": TABLET}
+PICTURES = Path(__file__).resolve().parents[2] / "runs" / "desk"
+
+_AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
+_POLICY = "content-security-policy"
+_BAD = ("serious", "critical")
+_RULES = "axe.run(document, {resultTypes: ['violations']}).then((found) => found.violations)"
+_WIDER = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+
+
+class Eyes:
+    """Looks at the pages of one browser."""
+
+    def __init__(self, browser: Browser) -> None:
+        """Takes the browser in which the mirror is opened."""
+        self._mirror = browser.new_page()
+        self._policies: dict[str, str] = {}
+        self._shown = ("", "")
+        self._mirror.route("**/*", self._reflect)
+
+    def close(self) -> None:
+        """Closes the mirror."""
+        self._mirror.close()
+
+    def heed(self, response: Response) -> None:
+        """Remembers what a page may load, for its reflection."""
+        if response.request.resource_type == "document":
+            self._policies[response.url] = response.headers.get(_POLICY, "")
+
+    def look(self, page: Page, name: str) -> None:
+        """Looks at a page, and complains of what keeps people from reading or using it.
+
+        Args:
+            page: It.
+            name: Of its state, for the pictures and in complaints.
+        """
+        self._photograph(page, name)
+        found = self._too_wide(page, name) + self._barriers(page, name)
+        assert not found, "\n".join(found)
+
+    def _photograph(self, page: Page, name: str) -> None:
+        PICTURES.mkdir(parents=True, exist_ok=True)
+        for size, viewport in SIZES.items():
+            page.set_viewport_size(viewport)
+            for scheme in SCHEMES:
+                _emulate(page, scheme)
+                page.screenshot(path=PICTURES / f"{name}-{size}-{scheme}.png", full_page=True)
+        _emulate(page, SCHEMES[0])
+
+    def _too_wide(self, page: Page, name: str) -> list[str]:
+        found = []
+        for viewport in (TABLET, PHONE):
+            page.set_viewport_size(viewport)
+            if over := page.evaluate(_WIDER):
+                found.append(f"{name}: {over} px wider than a screen of {viewport['width']}")
+        page.set_viewport_size(DESKTOP)
+        return found
+
+    def _barriers(self, page: Page, name: str) -> list[str]:
+        self._shown = page.url, page.content()
+        self._mirror.goto(page.url)
+        self._mirror.evaluate(_AXE)
+        found = []
+        for size, viewport in SIZES.items():
+            self._mirror.set_viewport_size(viewport)
+            for scheme in SCHEMES:
+                _emulate(self._mirror, scheme)
+                for rule in self._mirror.evaluate(_RULES):
+                    found += _said(f"{name}, {size}, {scheme}", rule)
+        return found
+
+    def _reflect(self, route: Route) -> None:
+        url, text = self._shown
+        if route.request.resource_type != "document":
+            route.continue_()
+            return
+        headers = {_POLICY: self._policies.get(url, "")}
+        route.fulfill(body=text, content_type="text/html; charset=utf-8", headers=headers)
+
+
+def _emulate(page: Page, scheme: str) -> None:
+    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+
+
+def _said(where: str, rule: dict[str, Any]) -> list[str]:
+    """What axe found, by element."""
+    if rule["impact"] not in _BAD:
+        return []
+    return [
+        f"{where}: {rule['id']} ({rule['impact']}): {one['target']}: {one['html'][:200]}"
+        for one in rule["nodes"]
+    ]

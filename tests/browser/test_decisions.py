@@ -1,0 +1,225 @@
+"""What a manager decides and a privacy officer answers, in a real browser without JavaScript."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from outlet_client.report.facts import NightFacts
+from outlet_client.report.page import write_report
+from outlet_client.rights.desk import now
+from tests.browser.counter import ASSOCIATE, DIGITS, MANAGER, OFFICER, OUTLET, PHONES
+from tests.browser.staff import at, look_up, text
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
+    from tests.browser.staff import Staff
+
+pytestmark = pytest.mark.browser
+
+
+def test_a_manager_sees_whom_a_decision_passes_over_before_it_is_made(staff: Staff) -> None:
+    page = staff.signed_in(MANAGER)
+    page.goto("/allocations")
+    staff.look(page, "allocations-none")
+    page.get_by_label("Reference").select_option("GMT-II")
+    page.get_by_label("A lottery").check()
+    page.get_by_role("button", name="Propose").click()
+    assert _line(page, "anna").get_by_text("Proposed").is_visible()
+    for words in ("Priority", "Low", "Offer"):
+        assert words in _line(page, "anna").inner_text()
+    assert "A person decides" in _line(page, "cora").inner_text()
+    assert "No band: not in the network" in _line(page, "emil").inner_text()
+    _line(page, "anna").get_by_text("Why, and what to say").click()
+    staff.look(page, "allocation-proposed")
+
+    page.get_by_label("does without: anna").check()
+    page.get_by_label("gets a piece: dan").check()
+    page.get_by_role("button", name="Decide").click()
+    assert "Say why you decide otherwise than proposed" in text(page)
+    assert page.get_by_label("gets a piece: dan").is_checked()
+    staff.look(page, "allocation-no-reason")
+    page.get_by_label("Reason").fill("dan came by every week for a year.")
+    page.get_by_role("button", name="Decide").click()
+    assert "3 customers wait for a manager's look" in text(page)
+    assert "this passes them over" in text(page)
+    assert _line(page, "dan").get_by_label("gets a piece").is_checked()
+    staff.look(page, "allocation-passes-over")
+    page.get_by_label("I have looked at them").check()
+    page.get_by_role("button", name="Decide").click()
+    assert "dan came by every week for a year." in text(page)
+    assert MANAGER in text(page)
+    assert "A piece" in _line(page, "dan").inner_text()
+    assert "A piece" not in _line(page, "anna").inner_text()
+    staff.look(page, "allocation-decided")
+
+    page.get_by_role("link", name="All allocations").click()
+    assert MANAGER in text(page)
+    staff.look(page, "allocations")
+
+
+def test_an_associate_reports_a_piece_seen_for_sale_and_a_manager_confirms_or_dismisses(
+    staff: Staff,
+) -> None:
+    page = staff.signed_in(ASSOCIATE)
+    page.goto("/sightings")
+    assert "SN-" not in text(page)
+    assert page.get_by_role("button").all_inner_texts() == ["Sign out", "Report"]
+    staff.look(page, "sightings-associate")
+    _report(page, "SN-999", "A dealer's window")
+    assert "no piece with it was sold here" in text(page)
+    staff.look(page, "sightings-refused")
+    _report(page, "SN-000", "A dealer's window")
+    assert at(page) == "/sightings"
+    assert "Not done" not in text(page)
+
+    page = staff.signed_in(MANAGER)
+    page.goto("/sightings")
+    said = _sighting(page, "SN-000").inner_text()
+    assert f"reported by {ASSOCIATE}: A dealer's window" in said
+    assert "anna" in said
+    staff.look(page, "sightings-open")
+    _decide(page, "SN-002", "Confirm", "The seller sent a picture of the serial.")
+    _decide(page, "SN-001", "Dismiss", "Another watch, with a like serial.")
+    assert "Confirmed" in _sighting(page, "SN-002").inner_text()
+    assert f"confirmed by {MANAGER}" in _sighting(page, "SN-002").inner_text()
+    assert "Dismissed" in _sighting(page, "SN-001").inner_text()
+    staff.look(page, "sightings-decided")
+
+
+def test_a_disputed_band_is_hidden_until_the_privacy_officer_answers(staff: Staff) -> None:
+    associate, officer = staff.signed_in(ASSOCIATE), staff.signed_in(OFFICER)
+    assert "Elevated" in look_up(associate, "jon")
+    officer.goto("/customer")
+    staff.look(officer, "customer")
+    form = _card(officer, "Take a request down")
+    form.get_by_label("Phone").fill(PHONES["jon"])
+    form.get_by_label("dispute the band").check()
+    form.get_by_label("What they say").fill("I never sold one.")
+    form.get_by_role("button", name="Take it down").click()
+    assert at(officer) == "/requests"
+    assert "jon" in text(officer)
+    assert "I never sold one." in text(officer)
+    staff.look(officer, "requests")
+    hidden = look_up(associate, "jon", reference="GMT-II")
+    assert "Under review" in hidden
+    assert not any(word in hidden for word in ("Elevated", "Eligible", "as of"))
+    staff.look(associate, "look-up-under-review")
+
+    form = officer.locator("article", has_text="jon")
+    form.get_by_label("What was decided or done").fill("The sighting was of another piece.")
+    form.get_by_role("button", name="Answer").click()
+    assert "The sighting was of another piece." in text(officer)
+    staff.look(officer, "requests-answered")
+    assert "Elevated" in look_up(associate, "jon")
+
+
+def test_a_customer_s_record_is_shown_and_handed_over_as_a_file(staff: Staff) -> None:
+    page = staff.signed_in(OFFICER)
+    page.goto("/customer")
+    form = _card(page, "What is held here")
+    form.get_by_label("Phone").fill(PHONES["anna"])
+    with page.expect_download() as waiting:
+        form.get_by_role("button", name="Hand it over as a file").click()
+    assert waiting.value.suggested_filename == "customer-record.json"
+    record = json.loads(Path(waiting.value.path()).read_text(encoding="utf-8"))
+    assert record["customers"] == ["anna"]
+    assert [one["serial"] for one in record["events"]] == ["SN-000"]
+    assert record["look_ups"][-1]["by"] == OFFICER
+
+    form.get_by_role("button", name="Show it, to read or print").click()
+    assert f"What {OUTLET} holds of you" in text(page)
+    assert "SN-000" in text(page)
+    staff.look(page, "customer-record")
+    page.goto("/customer")
+    form = _card(page, "What is held here")
+    form.get_by_label("Phone").fill("12")
+    form.get_by_role("button", name="Show it, to read or print").click()
+    assert "Check what was typed" in text(page)
+    staff.look(page, "customer-mistyped")
+
+
+def test_a_customer_withdraws_at_this_counter_and_has_no_band_from_then_on(staff: Staff) -> None:
+    associate, officer = staff.signed_in(ASSOCIATE), staff.signed_in(OFFICER)
+    assert "Priority" in look_up(associate, "ida")
+    officer.goto("/customer")
+    form = _card(officer, "End the consent")
+    form.get_by_label("Phone").fill(PHONES["ida"])
+    form.get_by_label("The customer withdraws their agreement").check()
+    form.get_by_role("button", name="Withdraw").click()
+    assert "Nothing of this customer is used here from tonight" in text(officer)
+    staff.look(officer, "customer-withdrawn")
+    found = look_up(associate, "ida")
+    assert "No band here" in found
+    assert "Priority" not in found
+
+    officer.goto("/consents")
+    assert "2026-03" in text(officer)
+    staff.look(officer, "consents")
+
+
+def test_the_log_shows_who_did_what_about_whom_without_a_phone_and_stands(staff: Staff) -> None:
+    associate, officer = staff.signed_in(ASSOCIATE), staff.signed_in(OFFICER)
+    look_up(associate, "hana")
+    officer.goto("/log")
+    newest = officer.locator("tbody tr").first.inner_text()
+    assert all(words in newest for words in (ASSOCIATE, "look-up", "sale", "known"))
+    assert DIGITS not in officer.content()
+    officer.get_by_label("What").select_option("sign-in")
+    officer.get_by_label("By").select_option(OFFICER)
+    officer.get_by_role("button", name="Show").click()
+    acts = officer.locator("tbody tr td:nth-child(4)").all_inner_texts()
+    assert set(acts) == {"sign-in"}
+    officer.goto("/log")
+    staff.look(officer, "log")
+    officer.get_by_role("link", name="Verify the log").click()
+    assert "The log stands" in text(officer)
+    staff.look(officer, "log-verified")
+
+
+def test_a_manager_reads_the_nightly_report_once_there_is_one(staff: Staff) -> None:
+    home = staff.counter.home
+    (home / "report.html").unlink(missing_ok=True)
+    page = staff.signed_in(MANAGER)
+    page.get_by_role("link", name="Nightly report").click()
+    assert "No report yet" in text(page)
+    staff.look(page, "report-none")
+    write_report(
+        NightFacts(
+            now(), OUTLET, home, None, None, None, None, None, 0, 0, 0, {}, None, 0.0, "HQ is away."
+        )
+    )
+    page.goto("/report")
+    assert "The night did not end as it should" in page.content()
+    staff.look(page, "report")
+
+
+def _line(page: Page, customer: str) -> Locator:
+    return page.locator("tbody tr", has_text=customer)
+
+
+def _sighting(page: Page, serial: str) -> Locator:
+    return page.locator("article", has_text=serial)
+
+
+def _card(page: Page, title: str) -> Locator:
+    return page.get_by_role("region", name=title)
+
+
+def _report(page: Page, serial: str, where: str) -> None:
+    page.get_by_label("Serial").fill(serial)
+    page.get_by_label("Seen on").fill(dt.datetime.now().astimezone().date().isoformat())
+    page.get_by_label("Where").fill(where)
+    page.get_by_role("button", name="Report").click()
+
+
+def _decide(page: Page, serial: str, decision: str, reason: str) -> None:
+    form = _sighting(page, serial)
+    form.get_by_label(decision).check()
+    form.get_by_label("Reason").fill(reason)
+    form.get_by_role("button", name="Decide").click()

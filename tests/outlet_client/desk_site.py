@@ -1,0 +1,325 @@
+"""An outlet's desk in this process, for tests over HTTP: everything real but the clock.
+
+Passwords are hashed at next to no cost; `test_staff_accounts.py` says what the real cost is. The
+customers are:
+
+anna     known here: priority, low
+ben      known here: eligible, elevated
+emil     known here, withdrew
+fay      a customer of other outlets only
+gus      in nobody's book
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import html
+import re
+import shutil
+import sqlite3
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import numpy as np
+import pytest
+from argon2 import PasswordHasher
+from typing_extensions import override
+
+from features.bands import SCHEMES, pack
+from outlet_client.desk.bookshelf import store_book
+from outlet_client.desk.web.app import desk_app
+from outlet_client.desk.web.serving import site_of
+from outlet_client.people.consent import Consent
+from outlet_client.people.people import People
+from outlet_client.rights.log import Act, Entry, entries_since
+from outlet_client.settings import OutletFile
+from outlet_client.staff.accounts import Accounts, Role, secret_of
+from outlet_client.staff.tables import StaffStore
+from outlet_client.staff.texts import UNDERTAKING, read_text
+from privacy.books import Book, Kind, sign_book
+from privacy.directory import Directory
+from privacy.identity import Kind as Party
+from privacy.keyring import Keyring
+from privacy.registrations import TAG_BYTES
+from privacy.tokens import token
+from sandbox.processes import free_port, introduce
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from starlette.applications import Starlette
+
+    from outlet_client.desk.web.site import Site
+
+NOON = dt.datetime(2026, 3, 2, 12, tzinfo=dt.UTC)
+MEI, RAFAEL, OKAFOR = "Mei Lin", "Rafael Ortiz", "Dr Okafor"
+ROLES = {MEI: Role.ASSOCIATE, RAFAEL: Role.MANAGER, OKAFOR: Role.PRIVACY}
+PASSWORD = "three quiet words"  # noqa: S105  (a test's)
+PORT = 8480
+URL = f"http://localhost:{PORT}"
+CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+
+ANNA, BEN, EMIL, FAY, GUS = PHONES = [f"+121255501{number:02d}" for number in range(5)]
+BANDS = {"anna": ("priority", "low"), "ben": ("eligible", "elevated"), "fay": ("eligible", "low")}
+HERE = {"anna": ANNA, "ben": BEN, "emil": EMIL}
+SETTINGS = f"""\
+ledger = "ledger.csv"
+clients = "clients.csv"
+references = "references.csv"
+interests = "interests.csv"
+sightings = "sightings.csv"
+region = "US"
+
+[desk]
+listen = "127.0.0.1:{PORT}"
+"""
+
+_FIELD = re.compile(r'<input type="hidden" name="csrf" value="([^"]*)">')
+
+
+class Clock:
+    """A clock that can be moved."""
+
+    def __init__(self) -> None:
+        self.at = NOON
+
+    def __call__(self) -> dt.datetime:
+        return self.at
+
+    def forward(self, **by: float) -> None:
+        self.at += dt.timedelta(**by)
+
+
+class InProcess(httpx.BaseTransport):
+    """Hands requests to an application without a socket."""
+
+    def __init__(self, app: Starlette) -> None:
+        self._inner = httpx.ASGITransport(app, raise_app_exceptions=False)
+
+    @override
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        async def answered() -> httpx.Response:
+            answer = await self._inner.handle_async_request(request)
+            content = await answer.aread()
+            return httpx.Response(answer.status_code, headers=answer.headers, content=content)
+
+        return asyncio.run(answered())
+
+
+class Browser(httpx.Client):
+    """A browser that follows no redirect."""
+
+    def __init__(self, app: Starlette) -> None:
+        super().__init__(transport=InProcess(app), base_url=URL)
+        self._tokens: dict[tuple[str, ...], str] = {}
+
+    def token(self, page: str) -> str:
+        """What the forms of a page carry; it is read once a session."""
+        if self._held not in self._tokens:
+            found = _FIELD.search(self.get(page).text)
+            assert found is not None, f"{page} has no form"
+            self._tokens[self._held] = html.unescape(found[1])
+        return self._tokens[self._held]
+
+    @property
+    def _held(self) -> tuple[str, ...]:
+        return tuple(sorted(f"{one.name}={one.value}" for one in self.cookies.jar))
+
+    def fill(
+        self,
+        path: str,
+        fields: Mapping[str, Any] | None = None,
+        *,
+        page: str = "/account",
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
+        """Sends a form as a page of ours would."""
+        data = {"csrf": self.token(page), **(fields or {})}
+        return self.post(path, data=data, headers=headers)
+
+    def sign_in(self, name: str, password: str = PASSWORD) -> httpx.Response:
+        self._tokens.clear()
+        fields = {"name": name, "password": password}
+        return self.fill("/sign-in", fields, page="/sign-in")
+
+    def look_up(self, phone: str, purpose: str = "sale", **fields: str) -> httpx.Response:
+        typed = {"phone": phone, "email": "", "purpose": purpose, "reference": "", **fields}
+        return self.fill("/look-up", typed)
+
+
+class Desk:
+    """One outlet's desk."""
+
+    def __init__(self, home: Path, clock: Clock, site: Site, store: StaffStore) -> None:
+        self.home, self.clock, self.store = home, clock, store
+        secret = secret_of(Keyring(home, Party.OUTLET).identity())
+        self.accounts = Accounts(store, secret, CHEAP)
+        self.site = replace(site, accounts=self.accounts)
+        self.app = desk_app(self.site)
+
+    def browser(self) -> Browser:
+        return Browser(self.app)
+
+    def signed_in(self, name: str, password: str = PASSWORD) -> Browser:
+        browser = self.browser()
+        answer = browser.sign_in(name, password)
+        assert answer.status_code == 303, said(answer)
+        return browser
+
+    def log(self, *acts: Act) -> list[Entry]:
+        with self.site.rights.transaction() as connection:
+            found = entries_since(connection, NOON - dt.timedelta(days=400))
+        return [one for one in found if not acts or one.act in acts]
+
+
+@contextmanager
+def opened(home: Path) -> Iterator[Desk]:
+    """Opens the desk of an outlet's folder."""
+    clock = Clock()
+    with site_of(home, clock) as site, closing(StaffStore(home)) as store:
+        yield Desk(home, clock, site, store)
+
+
+@dataclass
+class Parties:
+    """The three of a network; the outlet has customers, a book and staff."""
+
+    hq: Keyring
+    office: Keyring
+    outlet: Keyring
+
+
+def network(folder: Path, at: dt.datetime = NOON) -> Parties:
+    """Makes the parties of a network, of which the outlet's folder is filled."""
+    hq = Keyring(folder / "hq", Party.HQ)
+    office = Keyring(folder / "office", Party.OFFICE)
+    outlet = Keyring(folder / "outlet", Party.OUTLET)
+    hq.create("hq", f"127.0.0.1:{free_port()}", at, f"127.0.0.1:{free_port()}")
+    address = f"127.0.0.1:{free_port()}"
+    office.create("office", address, at, address)
+    outlet.create("boutique-rive", "", at)
+    for one, other in ((hq, office), (hq, outlet), (office, outlet)):
+        introduce(one, other)
+    made = Parties(hq, office, outlet)
+    _write(outlet.folder, at.date())
+    _fill(made, at)
+    for name, role in ROLES.items():
+        hire(outlet.folder, name, role, at)
+    with opened(outlet.folder):  # makes the tables
+        return made
+
+
+def hire(home: Path, name: str, role: Role, at: dt.datetime = NOON) -> None:
+    """Makes an account whose holder has chosen a password and given the undertaking."""
+    secret = secret_of(Keyring(home, Party.OUTLET).identity())
+    with closing(StaffStore(home)) as store:
+        accounts = Accounts(store, secret, CHEAP)
+        accounts.change_password(name, accounts.add(name, role, at), PASSWORD, at)
+        desk = OutletFile.read(home / "escapement.toml").desk
+        accounts.undertake(name, read_text(desk.undertaking or UNDERTAKING), at)
+
+
+def _write(home: Path, day: dt.date) -> None:
+    """Files as a till would export them."""
+    rows = ["customer_id,purchased_at,price,kind,basket_id,serial,reference"]
+    clients, interests = ["customer_id,phone,email"], ["customer_id,reference,since"]
+    for number, (name, phone) in enumerate(HERE.items()):
+        bought = day - dt.timedelta(days=90 + 30 * number)
+        rows.append(f"{name},{bought},9500,purchase,b{number},SN-{number},Diver-40")
+        clients.append(f"{name},{phone},")
+        interests.append(f"{name},GMT-II,{day - dt.timedelta(days=200 - 20 * number)}")
+    seen = f"SN-0,{day - dt.timedelta(days=9)},suspected"
+    files = {
+        "escapement.toml": [SETTINGS],
+        "ledger.csv": rows,
+        "clients.csv": clients,
+        "references.csv": ["reference,tier", "GMT-II,allocation", "Diver-40,limited"],
+        "interests.csv": interests,
+        "sightings.csv": ["serial,seen_at,status", seen],
+    }
+    for name, lines in files.items():
+        (home / name).write_text("\n".join(lines) + "\n")
+
+
+def _fill(made: Parties, at: dt.datetime) -> None:
+    """Consents, tokens, a directory and a book, as some nights leave them."""
+    home, outlet = made.outlet.folder, made.outlet
+    shares = made.hq.token_share(), made.office.token_share()
+    tokens = {phone: token(f"tel:{phone}", *shares) for phone in (*HERE.values(), FAY)}
+    with closing(People.open(home, outlet.identity())) as people:
+        keys = {phone: people.local_key(f"tel:{phone}") for phone in HERE.values()}
+        before = at - dt.timedelta(days=30)
+        people.record_consents(Consent(key, "2026-03", before, MEI) for key in keys.values())
+        people.keep_tokens({keys[phone]: tokens[phone] for phone in HERE.values()})
+        people.submission(1, len(HERE), bytes.fromhex(outlet.peer(Party.HQ).sealing_key))
+        people.submitted(1)
+        prints = np.array([one.fingerprint for one in tokens.values()], np.uint64)
+        directory = Directory(1, prints, np.zeros((len(prints), TAG_BYTES), np.uint8))
+        people.follow(directory)
+        people.withdraw_all([keys[EMIL]])
+    names = [*HERE, "fay"]
+    bands = {
+        scheme.name: np.array(
+            [scheme.bands.index(BANDS.get(name, ("new", "new"))[turn]) for name in names], np.uint8
+        )
+        for turn, scheme in enumerate(SCHEMES.values())
+    }
+    book = Book.masked(
+        pack(bands),
+        [one.raw for one in tokens.values()],
+        kind=Kind.BAND,
+        release="points-1",
+        version=1,
+        as_of=(at - dt.timedelta(days=1)).date().isoformat(),
+        made_at=int(at.timestamp()) - 3600,
+        directory=directory.digest,
+    )
+    signed = sign_book(book, made.hq.identity().signing).encode()
+    store_book(home, signed, directory, outlet.peer(Party.HQ).verify_key, at)
+
+
+@pytest.fixture(scope="session")
+def outlet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An outlet's folder with customers, a book and staff; copied, never opened."""
+    return network(tmp_path_factory.mktemp("network")).outlet.folder
+
+
+@pytest.fixture
+def home(outlet: Path, tmp_path: Path) -> Path:
+    """Such a folder, to be changed."""
+    return Path(shutil.copytree(outlet, tmp_path / "outlet"))
+
+
+@pytest.fixture
+def desk(home: Path) -> Iterator[Desk]:
+    """A desk of a test's own."""
+    with opened(home) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def open_desk(outlet: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    """A desk that a file's tests share, none of which changes what another sees."""
+    with opened(Path(shutil.copytree(outlet, tmp_path_factory.mktemp("open") / "outlet"))) as made:
+        yield made
+
+
+def kept(home: Path) -> dict[str, list[tuple[object, ...]]]:
+    """What stands in an outlet's databases, by table."""
+    found: dict[str, list[tuple[object, ...]]] = {}
+    for file in sorted(home.glob("*.db")):
+        with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as database:
+            tables = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+            for (name,) in tables.fetchall():
+                rows = database.execute(f'SELECT * FROM "{name}"').fetchall()  # noqa: S608
+                found[f"{file.name}: {name}"] = rows
+    return found
+
+
+def said(answer: httpx.Response) -> str:
+    """A page's words, without tags and line breaks."""
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", answer.text)).split())
