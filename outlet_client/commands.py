@@ -81,6 +81,8 @@ class failing:  # noqa: N801  (used as a word in a with statement)
     def __exit__(self, kind: object, error: BaseException | None, _trace: object) -> None:
         if isinstance(error, SQLAlchemyError):
             error = OSError(said_of(error))
+        if isinstance(error, OSError) and error.filename:
+            error = OSError(f"{error.filename}: {error.strerror}")
         if isinstance(error, OutletError | PrivacyError | FeatureError | OSError):
             self._say(str(error))
             raise typer.Exit(EXIT_CODES.get(type(error), 1)) from error

@@ -1,14 +1,22 @@
 """`escapement-outlet`: what runs at an outlet: nightly from a timer, and what staff ask by day.
 
-Exit codes of `nightly`, by the first error of the night: 0 the night was complete, or another runs
-here already; 1 an error of our own, said in one line, such as an unreadable ledger; 3 HQ was not
-reached, or went away: the report was written, and tomorrow's night needs nothing from this one;
-4 HQ does not know this outlet; 5 this outlet's clock is wrong; 6 a setting, key or card is missing;
-7 a holder of the token key gives no more evaluations today; 8 too many rows of the ledger cannot be
-used: no night was joined, but withdrawals left; 9 the log is not the one that was written, and was
-not countersigned. Of `lookup`: 0 there is an answer; 2 the customer's consent is needed first; the
-others as above. `reasons` ends likewise, `log verify` with 9 where it finds anything, and all other
-commands as `nightly`.
+Exit codes of `nightly`, by the first error of the night:
+
+0  the night was complete, or another runs here already
+1  an error of our own, said in one line, such as an unreadable ledger
+3  HQ was not reached, or went away: the report was written, and
+   tomorrow's night needs nothing from this one
+4  HQ does not know this outlet
+5  this outlet's clock is wrong
+6  a setting, key or card is missing
+7  a holder of the token key gives no more evaluations today
+8  too many rows of the ledger cannot be used: no night was joined, but
+   withdrawals left
+9  the log is not the one that was written, and was not countersigned
+
+`lookup` and `reasons` end with 2 where the customer's consent is needed
+first, `log verify` with 9 where it finds anything, and all commands
+otherwise as `nightly`.
 """
 
 from __future__ import annotations
@@ -66,6 +74,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # they would print local variables: purchases, keys
     help=__doc__,
 )
+
+_WITHOUT_BAND = {
+    Status.NOT_IN_NETWORK: "From this outlet not yet, or no longer: decide as without a band.",
+    Status.UNDER_REVIEW: "The customer disputes what is held of them: decide as without a band.",
+    Status.CONSENT_NEEDED: "If the customer agrees to the notice, again with --consent NOTICE.",
+}
+"""What staff do where there is no band."""
 
 consent_app = typer.Typer(no_args_is_help=True, help="Who agreed to take part, and to which text.")
 app.add_typer(consent_app, name="consent")
@@ -274,6 +289,8 @@ def _print_answer(answer: Answer, allowed: dict[str, str] | None, *, as_json: bo
         OUT.print_json(json.dumps({**asdict(answer), "allocation": allowed}))
         return
     OUT.print(f"{answer.status}{f', as of {answer.as_of}' if answer.as_of else ''}")
+    if answer.status in _WITHOUT_BAND:
+        OUT.print(_WITHOUT_BAND[answer.status], highlight=False, soft_wrap=True)
     for band in answer.bands:
         OUT.print(f"{band.score}: {band.band}. {band.allows}", highlight=False, soft_wrap=True)
     if allowed is not None:

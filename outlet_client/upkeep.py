@@ -64,6 +64,9 @@ def doctor(home: Home = HERE) -> None:
     for check in _checks(home):
         try:
             found = check.look()
+        except HqUnreachable as error:  # by day that is as it should be
+            said = escape(str(error))
+            OUT.print(f"[yellow]?[/] {check.name}: {said}", highlight=False, soft_wrap=True)
         except (OutletError, PrivacyError, FeatureError, OSError, SQLAlchemyError) as error:
             healthy = False
             said = escape(said_of(error) if isinstance(error, SQLAlchemyError) else str(error))

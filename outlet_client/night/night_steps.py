@@ -145,6 +145,11 @@ class Nightly:
             _LOG.warning("new customers wait for tomorrow: %s", done.failed)
         if done.quota is not None:
             _LOG.warning("no new tokens tonight: %s", done.quota)
+        if not done.asked and (without := len(self.people.without_token())):
+            _LOG.warning(
+                "tokens were asked for already today, in UTC; people who wait for tomorrow's: %d",
+                without,
+            )
         _LOG.info(
             "introduced: %d new tokens, %d registrations, %d withdrawals, %d wait",
             done.evaluated, done.registered, done.withdrawn, done.waiting,

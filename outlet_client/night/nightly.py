@@ -172,6 +172,7 @@ def _answers(night: Nightly, account: Account) -> None:
 
     ring, refusals = Keyring(night.home, Kind.OUTLET), list[Exception]()
     identity = ring.identity()
+    _LOG.info("waiting for HQ's night, at most %g minutes", night.settings.join_minutes)
     try:
         answered = join_night(
             client_app(identity.card.name, prepare, refusals),

@@ -41,7 +41,7 @@ from outlet_client.people.withdrawals import settle
 from outlet_client.sources.tables import files_of, read_database, read_file
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Generator
+    from collections.abc import Collection, Generator, Sequence
 
     from outlet_client.people.people import People
     from outlet_client.settings import OutletFile
@@ -111,10 +111,12 @@ def refresh_clients(settings: OutletFile, people: People, *, by_day: bool = Fals
     with people.reading() as connection:
         if read_before(connection) == stamp and (by_day or not source.is_database):
             return 0
-    found = [
-        named(_entries(batch, source), source.name, people.local_key, settings.region)
-        for batch in _batches(source)
-    ]
+    found, malformed = [], []
+    for batch in _batches(source):
+        entries = _entries(batch, source)
+        found.append(named(entries, source.name, people.local_key, settings.region))
+        malformed.append(batch.malformed)
+    _tell_malformed(malformed, source)
     rows = pl.concat(found).unique("typed", maintain_order=True) if found else _NO_ROWS
     with people.transaction() as connection:
         new = replace_clients(connection, rows, people.local_key, settings.region)
@@ -167,14 +169,19 @@ def _batches(source: Source, *, last_first: bool = False) -> Generator[Batch]:
         yield from read_file(source, path, COLUMNS)
 
 
-def _entries(batch: Batch, source: Source) -> pl.DataFrame:
-    """A batch's rows that are rows; how many are not is logged."""
-    if not batch.malformed.is_empty():
-        row, _, reason = batch.malformed.row(0)
+def _tell_malformed(batches: Sequence[pl.DataFrame], source: Source) -> None:
+    """Logs how many records of the book are no rows; those of a ledger are in quarantine."""
+    malformed = pl.concat(batches) if batches else pl.DataFrame()
+    if not malformed.is_empty():
+        row, _, reason = malformed.row(0)
         _LOG.warning(
-            "%s: %d records of the client book are no rows and were left out, the first row %d: %s",
-            source.name, batch.malformed["row"].n_unique(), row, reason,
+            "%s: left out of the client book, since they are no rows: %d; the first is row %d: %s",
+            source.name, malformed["row"].n_unique(), row, reason,
         )  # fmt: skip
+
+
+def _entries(batch: Batch, source: Source) -> pl.DataFrame:
+    """The columns of a batch's rows that a client book has."""
     got = [name for name in COLUMNS if name in batch.rows.columns]
     if "customer_id" not in got:
         raise LedgerError(source.name, None, "customer_id", "missing; map it or add it")

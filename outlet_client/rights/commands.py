@@ -136,8 +136,9 @@ def correct(
             taking = Taking(today(), settings.request_days, name, at=at)
             done = f"Event {event} corrected."
             answered = _settle_correction(connection, who.keys, request, done, taking)
+        then = "are without it" if strike else "use it so"
         say(
-            f"Event {event}: {said}. Features and sums use it from the next night on; the band "
+            f"Event {event}: {said}. Features and sums {then} from the next night on; the band "
             "follows with a book that is made after that. Correct it in the till too, if it can be."
         )
         say(answered)

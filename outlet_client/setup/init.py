@@ -92,6 +92,11 @@ def init(
             write_private(home / OLD_SETTINGS, place.read_bytes())
         write_private(place, text.encode())
         _say(place, country, found)
+        if found.password is not None and not ask_password:
+            _told(
+                "The password, as part of the URL, is in your shell's history too; --ask-password "
+                "asks for it instead."
+            )
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -294,10 +299,7 @@ def _say(place: Path, region: Line, found: _Found) -> None:
             "--clients, or in a section [clients]"
         )
     if found.password is not None:
-        _told(
-            f"The password is in {PASSWORD_FILE}, for this user only. Typed as part of the URL, it "
-            "is in your shell's history too; --ask-password asks for it instead."
-        )
+        _told(f"The password is in {PASSWORD_FILE}, for this user only.")
     _told(f"Settings: {place}")
     for todo in todos:
         OUT.print(f"[yellow]TODO[/] {escape(todo)}", highlight=False, soft_wrap=True)

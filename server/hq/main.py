@@ -437,6 +437,8 @@ class _failing:  # noqa: N801  (used as a word in a with statement)
         if isinstance(error, SQLAlchemyError):
             cause = getattr(error, "orig", None)
             error = OSError(f"database: {cause or type(error).__name__}; is the disk full?")
+        if isinstance(error, OSError) and error.filename:
+            error = OSError(f"{error.filename}: {error.strerror}")
         if isinstance(error, PrivacyError | HolderError | HqError | FeatureError | OSError):
             _err.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False)
             raise typer.Exit(1) from error

@@ -64,11 +64,17 @@ def settings() -> str:
     return ""
 
 
-@pytest.fixture
-def staff(counter: Counter, browser: Browser, eyes: Eyes, settings: str) -> Iterator[Staff]:
-    """The counter's staff, at a desk with these settings and the network in reach."""
-    counter.runs_with(settings)
-    counter.serve()
+@pytest.fixture(scope="package")
+def everybody(counter: Counter, browser: Browser, eyes: Eyes) -> Iterator[Staff]:
+    """The counter's staff."""
     made = Staff(counter, browser, eyes)
     yield made
-    made.close()
+    made.leave()
+
+
+@pytest.fixture
+def staff(everybody: Staff, settings: str) -> Iterator[Staff]:
+    """The counter's staff, at a desk with these settings and the network in reach."""
+    everybody.come(settings)
+    yield everybody
+    everybody.end()

@@ -58,8 +58,6 @@ from server.office.settings import OfficeFile
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from playwright.sync_api import Cookie
-
 OUTLET = "boutique-rive"
 BANDS = {
     "anna": ("priority", "low"),
@@ -111,14 +109,12 @@ class Counter:
         port: The desk's.
         settings: More lines of its settings.
         passwords: Of the staff.
-        sessions: Of who has signed in since it was started, as browsers keep them.
     """
 
     folder: Path
     port: int = field(default_factory=free_port)
     settings: str = ""
     passwords: dict[str, str] = field(default_factory=dict)
-    sessions: dict[str, list[Cookie]] = field(default_factory=dict)
 
     def __enter__(self) -> Self:
         self._services = ExitStack()
@@ -128,12 +124,11 @@ class Counter:
         self.home = self._outlet.folder
         self.log = self.home / "desk.log"
         self.is_served = False
-        self.serve()
-        self._write()
-        self._people()
-        for name, role in ROLES.items():
-            self.hire(name, role)
-        self._start()
+        try:
+            self._open()
+        except BaseException:
+            self._close()
+            raise
         return self
 
     def __exit__(
@@ -142,8 +137,7 @@ class Counter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._stop()
-        self.cut_off()
+        self._close()
 
     @property
     def url(self) -> str:
@@ -169,12 +163,11 @@ class Counter:
         return password
 
     def runs_with(self, settings: str) -> None:
-        """Starts the desk anew where it runs with other settings."""
-        if settings != self.settings:
-            self._stop()
-            self.settings = settings
-            self._settle()
-            self._start()
+        """Starts the desk anew, with other settings."""
+        self._stop()
+        self.settings = settings
+        self._settle()
+        self._start()
 
     def serve(self) -> None:
         """Starts HQ's and the office's services, where they are cut off."""
@@ -203,6 +196,18 @@ class Counter:
         assert done.exit_code == 0, done.output
         return done.output
 
+    def _open(self) -> None:
+        self.serve()
+        self._write()
+        self._people()
+        for name, role in ROLES.items():
+            self.hire(name, role)
+        self._start()
+
+    def _close(self) -> None:
+        self._stop()
+        self.cut_off()
+
     def _start(self) -> None:
         """Starts the desk, and waits until it answers."""
         with self.log.open("ab") as out:
@@ -213,7 +218,6 @@ class Counter:
                 stdout=out,
                 stderr=out,
             )
-        self.sessions.clear()
         until = time.monotonic() + 60
         while time.monotonic() < until:
             assert desk.poll() is None, self.log.read_text()

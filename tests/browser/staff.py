@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from playwright.sync_api import Locator
+
 from tests.browser.counter import DIGITS, PHONES
 from tests.browser.eyes import DESKTOP
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request
+    from playwright.sync_api import Browser, ConsoleMessage, Page, Request
 
     from tests.browser.counter import Counter
     from tests.browser.eyes import Eyes
@@ -26,25 +28,64 @@ PATIENCE = 20_000.0
 
 @dataclass
 class Staff:
-    """The staff of one counter, each with a browser of their own.
+    """The staff of one counter. Who has signed in stays so; their browsers stay open.
 
     Attributes:
         counter: Where.
         browser: The program.
         eyes: What looks at pages.
-        asked: All addresses that were asked for.
-        complaints: What browsers said against a page.
     """
 
     counter: Counter
     browser: Browser
     eyes: Eyes
-    asked: list[str] = field(default_factory=list)
-    complaints: list[str] = field(default_factory=list)
-    _open: list[BrowserContext] = field(default_factory=list, init=False)
+    _asked: list[str] = field(default_factory=list, init=False)
+    _complaints: list[str] = field(default_factory=list, init=False)
+    _strangers: list[Page] = field(default_factory=list, init=False)
+    _pages: dict[str, Page] = field(default_factory=dict, init=False)
+
+    def come(self, settings: str) -> None:
+        """Comes to a desk that runs with these settings, and has the network in reach."""
+        if settings != self.counter.settings:
+            self.leave()
+            self.counter.runs_with(settings)
+        self.counter.serve()
 
     def somebody(self, *, scripts: bool = False) -> Page:
         """A browser in which nobody is signed in, with or without JavaScript."""
+        self._strangers.append(self._open(scripts=scripts))
+        return self._strangers[-1]
+
+    def signed_in(self, name: str) -> Page:
+        """A browser in which somebody is signed in, at their first page."""
+        if name not in self._pages:
+            self._pages[name] = self._open(scripts=False)
+            sign_in(self._pages[name], name, self.counter.passwords[name])
+        page = self._pages[name]
+        page.set_viewport_size(DESKTOP)
+        page.goto("/")
+        return page
+
+    def look(self, page: Page, name: str) -> None:
+        """Looks at a page; see `Eyes.look`."""
+        self.eyes.look(page, name)
+
+    def end(self) -> None:
+        """Ends a test: says what was wrong in any browser."""
+        while self._strangers:
+            self._strangers.pop().context.close()
+        asked, complaints = self._asked, self._complaints
+        self._asked, self._complaints = [], []
+        assert {urlsplit(url).netloc for url in asked} <= {urlsplit(self.counter.url).netloc}
+        assert not [url for url in asked if DIGITS in url]
+        assert not complaints
+
+    def leave(self) -> None:
+        """Closes all browsers."""
+        while self._pages:
+            self._pages.popitem()[1].context.close()
+
+    def _open(self, *, scripts: bool) -> Page:
         made = self.browser.new_context(
             base_url=self.counter.url, java_script_enabled=scripts, viewport=DESKTOP
         )
@@ -52,39 +93,28 @@ class Staff:
         made.on("request", self._note)
         made.on("console", self._hear)
         made.on("response", self.eyes.heed)
-        self._open.append(made)
         return made.new_page()
-
-    def signed_in(self, name: str) -> Page:
-        """A browser in which somebody is signed in; they typed their password once only."""
-        page = self.somebody()
-        if name in self.counter.sessions:
-            page.context.add_cookies(self.counter.sessions[name])  # type: ignore[arg-type]  # its own
-            page.goto("/")
-        else:
-            sign_in(page, name, self.counter.passwords[name])
-            self.counter.sessions[name] = page.context.cookies()
-        return page
-
-    def look(self, page: Page, name: str) -> None:
-        """Looks at a page; see `Eyes.look`."""
-        self.eyes.look(page, name)
-
-    def close(self) -> None:
-        """Closes all browsers, and says what was wrong."""
-        for one in self._open:
-            one.close()
-        assert {urlsplit(url).netloc for url in self.asked} <= {urlsplit(self.counter.url).netloc}
-        assert not [url for url in self.asked if DIGITS in url]
-        assert not self.complaints
 
     def _note(self, request: Request) -> None:
         if not request.url.startswith("data:"):
-            self.asked.append(request.url)
+            self._asked.append(request.url)
 
     def _hear(self, message: ConsoleMessage) -> None:
         if "Content Security Policy" in message.text:
-            self.complaints.append(message.text)
+            self._complaints.append(message.text)
+
+
+def press(where: Page | Locator, name: str, *, exact: bool = True) -> None:
+    """Presses a button, and waits for the page that answers."""
+    page = where.page if isinstance(where, Locator) else where
+    with page.expect_navigation():
+        where.get_by_role("button", name=name, exact=exact).click()
+
+
+def follow(page: Page, name: str) -> None:
+    """Follows a link, and waits for the page behind it."""
+    with page.expect_navigation():
+        page.get_by_role("link", name=name).click()
 
 
 def sign_in(page: Page, name: str, password: str) -> None:
@@ -92,13 +122,13 @@ def sign_in(page: Page, name: str, password: str) -> None:
     page.goto("/sign-in")
     page.get_by_label("Name").fill(name)
     page.get_by_label("Password").fill(password)
-    page.get_by_role("button", name="Sign in", exact=True).click()
+    press(page, "Sign in")
 
 
 def undertake(page: Page, name: str) -> None:
     """Gives the undertaking."""
     page.get_by_label(f"I, {name}, undertake this.").check()
-    page.get_by_role("button", name="Go on").click()
+    press(page, "Go on")
 
 
 def look_up(page: Page, name: str, *, reference: str = "") -> str:
@@ -107,14 +137,14 @@ def look_up(page: Page, name: str, *, reference: str = "") -> str:
     page.get_by_label("Phone").fill(PHONES[name])
     page.get_by_label(SALE).check()
     page.get_by_label("Reference").fill(reference)
-    page.get_by_role("button", name="Look up", exact=True).click()
+    press(page, "Look up")
     return answer(page)
 
 
 def agree(page: Page) -> str:
     """Ticks that the customer agrees to the notice, and returns what the page answers."""
     page.get_by_label("and agrees").check()
-    page.get_by_role("button", name="Record and look up").click()
+    press(page, "Record and look up")
     return answer(page)
 
 

@@ -13,7 +13,7 @@ from outlet_client.report.facts import NightFacts
 from outlet_client.report.page import write_report
 from outlet_client.rights.desk import now
 from tests.browser.counter import ASSOCIATE, DIGITS, MANAGER, OFFICER, OUTLET, PHONES
-from tests.browser.staff import at, look_up, text
+from tests.browser.staff import at, follow, look_up, press, text
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
@@ -29,7 +29,7 @@ def test_a_manager_sees_whom_a_decision_passes_over_before_it_is_made(staff: Sta
     staff.look(page, "allocations-none")
     page.get_by_label("Reference").select_option("GMT-II")
     page.get_by_label("A lottery").check()
-    page.get_by_role("button", name="Propose").click()
+    press(page, "Propose")
     assert _line(page, "anna").get_by_text("Proposed").is_visible()
     for words in ("Priority", "Low", "Offer"):
         assert words in _line(page, "anna").inner_text()
@@ -40,25 +40,25 @@ def test_a_manager_sees_whom_a_decision_passes_over_before_it_is_made(staff: Sta
 
     page.get_by_label("does without: anna").check()
     page.get_by_label("gets a piece: dan").check()
-    page.get_by_role("button", name="Decide").click()
+    press(page, "Decide")
     assert "Say why you decide otherwise than proposed" in text(page)
     assert page.get_by_label("gets a piece: dan").is_checked()
     staff.look(page, "allocation-no-reason")
     page.get_by_label("Reason").fill("dan came by every week for a year.")
-    page.get_by_role("button", name="Decide").click()
+    press(page, "Decide")
     assert "3 customers wait for a manager's look" in text(page)
     assert "this passes them over" in text(page)
     assert _line(page, "dan").get_by_label("gets a piece").is_checked()
     staff.look(page, "allocation-passes-over")
     page.get_by_label("I have looked at them").check()
-    page.get_by_role("button", name="Decide").click()
+    press(page, "Decide")
     assert "dan came by every week for a year." in text(page)
     assert MANAGER in text(page)
     assert "A piece" in _line(page, "dan").inner_text()
     assert "A piece" not in _line(page, "anna").inner_text()
     staff.look(page, "allocation-decided")
 
-    page.get_by_role("link", name="All allocations").click()
+    follow(page, "All allocations")
     assert MANAGER in text(page)
     staff.look(page, "allocations")
 
@@ -101,7 +101,7 @@ def test_a_disputed_band_is_hidden_until_the_privacy_officer_answers(staff: Staf
     form.get_by_label("Phone").fill(PHONES["jon"])
     form.get_by_label("dispute the band").check()
     form.get_by_label("What they say").fill("I never sold one.")
-    form.get_by_role("button", name="Take it down").click()
+    press(form, "Take it down")
     assert at(officer) == "/requests"
     assert "jon" in text(officer)
     assert "I never sold one." in text(officer)
@@ -113,7 +113,7 @@ def test_a_disputed_band_is_hidden_until_the_privacy_officer_answers(staff: Staf
 
     form = officer.locator("article", has_text="jon")
     form.get_by_label("What was decided or done").fill("The sighting was of another piece.")
-    form.get_by_role("button", name="Answer").click()
+    press(form, "Answer")
     assert "The sighting was of another piece." in text(officer)
     staff.look(officer, "requests-answered")
     assert "Elevated" in look_up(associate, "jon")
@@ -132,14 +132,14 @@ def test_a_customer_s_record_is_shown_and_handed_over_as_a_file(staff: Staff) ->
     assert [one["serial"] for one in record["events"]] == ["SN-000"]
     assert record["look_ups"][-1]["by"] == OFFICER
 
-    form.get_by_role("button", name="Show it, to read or print").click()
+    press(form, "Show it, to read or print")
     assert f"What {OUTLET} holds of you" in text(page)
     assert "SN-000" in text(page)
     staff.look(page, "customer-record")
     page.goto("/customer")
     form = _card(page, "What is held here")
     form.get_by_label("Phone").fill("12")
-    form.get_by_role("button", name="Show it, to read or print").click()
+    press(form, "Show it, to read or print")
     assert "Check what was typed" in text(page)
     staff.look(page, "customer-mistyped")
 
@@ -151,7 +151,7 @@ def test_a_customer_withdraws_at_this_counter_and_has_no_band_from_then_on(staff
     form = _card(officer, "End the consent")
     form.get_by_label("Phone").fill(PHONES["ida"])
     form.get_by_label("The customer withdraws their agreement").check()
-    form.get_by_role("button", name="Withdraw").click()
+    press(form, "Withdraw")
     assert "Nothing of this customer is used here from tonight" in text(officer)
     staff.look(officer, "customer-withdrawn")
     found = look_up(associate, "ida")
@@ -172,12 +172,12 @@ def test_the_log_shows_who_did_what_about_whom_without_a_phone_and_stands(staff:
     assert DIGITS not in officer.content()
     officer.get_by_label("What").select_option("sign-in")
     officer.get_by_label("By").select_option(OFFICER)
-    officer.get_by_role("button", name="Show").click()
+    press(officer, "Show")
     acts = officer.locator("tbody tr td:nth-child(4)").all_inner_texts()
     assert set(acts) == {"sign-in"}
     officer.goto("/log")
     staff.look(officer, "log")
-    officer.get_by_role("link", name="Verify the log").click()
+    follow(officer, "Verify the log")
     assert "The log stands" in text(officer)
     staff.look(officer, "log-verified")
 
@@ -186,7 +186,7 @@ def test_a_manager_reads_the_nightly_report_once_there_is_one(staff: Staff) -> N
     home = staff.counter.home
     (home / "report.html").unlink(missing_ok=True)
     page = staff.signed_in(MANAGER)
-    page.get_by_role("link", name="Nightly report").click()
+    follow(page, "Nightly report")
     assert "No report yet" in text(page)
     staff.look(page, "report-none")
     write_report(
@@ -215,11 +215,11 @@ def _report(page: Page, serial: str, where: str) -> None:
     page.get_by_label("Serial").fill(serial)
     page.get_by_label("Seen on").fill(dt.datetime.now().astimezone().date().isoformat())
     page.get_by_label("Where").fill(where)
-    page.get_by_role("button", name="Report").click()
+    press(page, "Report")
 
 
 def _decide(page: Page, serial: str, decision: str, reason: str) -> None:
     form = _sighting(page, serial)
     form.get_by_label(decision).check()
     form.get_by_label("Reason").fill(reason)
-    form.get_by_role("button", name="Decide").click()
+    press(form, "Decide")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.browser.counter import ASSOCIATE, OFFICER
-from tests.browser.staff import SALE, agree, answer, at, look_up, text, undertake
+from tests.browser.staff import SALE, agree, answer, at, look_up, press, text, undertake
 
 if TYPE_CHECKING:
     from tests.browser.staff import Staff
@@ -70,7 +70,7 @@ def test_who_has_looked_up_as_many_as_one_may_is_told_and_the_privacy_officer_se
     flag = page.locator("form.flag", has_text="Ada Brandt")
     assert "the day's quota reached (3)" in flag.inner_text()
     staff.look(page, "log-flag")
-    flag.get_by_role("button", name="I follow it up").click()
+    press(flag, "I follow it up", exact=False)
     assert flag.count() == 0
     assert "followed up" in text(page)
 
@@ -82,5 +82,5 @@ def test_a_session_that_nobody_uses_ends(staff: Staff) -> None:
     time.sleep(IDLE_SECONDS + 0.5)
     page.get_by_label("Phone").fill("+1 212 999 0000")
     page.get_by_label(SALE).check()
-    page.get_by_role("button", name="Look up", exact=True).click()
+    press(page, "Look up")
     assert at(page) == "/sign-in"

@@ -495,7 +495,7 @@ def test_a_record_that_is_no_row_is_left_out_and_said_without_its_cells(
 ) -> None:
     files.writes("customer_id,phone,email\na,81110001,\nb,81110002,b,who,what\n")
     assert len(client_book(files.settings, files.people).customers) == 1
-    assert "1 records of the client book are no rows" in caplog.text
+    assert "since they are no rows: 1; the first is row 2: got 5 cells" in caplog.text
     assert "8111" not in caplog.text
 
 

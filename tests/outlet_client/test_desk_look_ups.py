@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+from typing_extensions import override
 
+from outlet_client.desk.lookup import Answer, LookUp
 from outlet_client.desk.web import look_ups
 from outlet_client.desk.web.app import desk_app
 from outlet_client.errors import ServiceUnreachable
@@ -94,7 +96,20 @@ def test_one_person_looks_up_so_many_customers_a_day_and_no_more(sparing: Desk) 
     assert sparing.signed_in(MEI).look_up(BEN).status_code == 200
 
 
+class Slow(LookUp):
+    """Takes its time."""
+
+    @override
+    def look_up(self, phone: str | None, email: str | None, asked: Asked) -> Answer:
+        time.sleep(0.02)
+        return super().look_up(phone, email, asked)
+
+
 def test_who_asks_often_at_once_gets_no_more_answers(sparing: Desk) -> None:
+    opened = sparing.site.desk
+    key = opened.look_up._hq_key
+    slow = Slow(sparing.home, opened.people, key, "US", 30, sparing.clock)
+    sparing.app = desk_app(replace(sparing.site, desk=replace(opened, look_up=slow)))
     mei = sparing.signed_in(MEI)
     form = {"csrf": mei.token("/account"), "phone": ANNA, "purpose": "sale"}
 
@@ -104,7 +119,8 @@ def test_who_asks_often_at_once_gets_no_more_answers(sparing: Desk) -> None:
         async with httpx.AsyncClient(transport=transport, base_url=URL, cookies=cookies) as many:
             return await asyncio.gather(*(many.post("/look-up", data=form) for _ in range(12)))
 
-    answers = asyncio.run(together())
+    with closing(slow):
+        answers = asyncio.run(together())
     assert sorted(answer.status_code for answer in answers) == [200] * 3 + [429] * 9
     assert sum("Priority" in answer.text for answer in answers) == 3
     assert len(sparing.log(Act.LOOK_UP)) == 3

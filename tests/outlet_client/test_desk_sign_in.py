@@ -149,6 +149,7 @@ def test_what_ends_an_account_as_it_was_ends_its_sessions_at_once(desk: Desk, ch
     sent = browser.post("/look-up", data=fields)
     assert (sent.status_code, sent.headers["location"]) == (303, "/sign-in")
     assert not is_in(desk, session)
+    assert not desk.site.sessions._all
     assert desk.log(Act.LOOK_UP) == []
 
 
@@ -177,6 +178,26 @@ def test_a_session_ends_after_its_hours_however_much_it_is_used(desk: Desk) -> N
         assert browser.get("/account").status_code == 200
     desk.clock.forward(seconds=1)
     assert browser.get("/account").status_code == 303
+
+
+def test_a_page_that_is_left_alone_shows_nothing_any_more_and_keeps_no_session_open(
+    desk: Desk,
+) -> None:
+    browser, stranger = desk.signed_in(MEI), desk.browser()
+    answers = [browser.get("/look-up"), browser.look_up(ANNA), browser.get("/log")]
+    assert [answer.headers["refresh"] for answer in answers] == ["900; url=/left"] * 3
+    assert "refresh" not in stranger.get("/sign-in").headers
+    assert "refresh" not in browser.fill("/sign-out").headers
+    browser = desk.signed_in(MEI)
+    for _ in range(2):
+        desk.clock.forward(minutes=10)
+        left = browser.get("/left")
+        assert left.status_code == 200
+        assert MEI not in left.text
+        assert "set-cookie" not in left.headers
+        assert left.headers["cache-control"] == "no-store"
+    assert browser.get("/look-up").headers["location"] == "/sign-in"
+    assert stranger.get("/left", headers={"host": "evil.example"}).status_code == 421
 
 
 def test_a_form_from_before_a_session_ended_does_nothing(desk: Desk) -> None:
@@ -463,9 +484,19 @@ def test_a_passkey_signs_in_also_while_the_password_is_locked_out(desk: Desk) ->
     assert browser.fill("/sign-in/passkey", fields, page="/sign-in").status_code == 303
     assert browser.get("/look-up").status_code == 200
     assert [one.about for one in desk.log(Act.SIGN_IN)][-1] == "passkey"
-    again = desk.browser()
-    again.get("/sign-in")
-    assert again.fill("/sign-in/passkey", fields, page="/sign-in").status_code == 401  # once
+
+
+def test_what_a_passkey_signed_is_taken_once(desk: Desk) -> None:
+    device, browser = with_passkey(desk), desk.browser()
+    answer = device.get(options(browser, "/sign-in"))
+    mark = browser.token("/sign-in")
+    fields = {"credential": device.credential.hex(), "answer": answer, "csrf": mark}
+    headers = {"cookie": f"desk-form={mark}"}
+    codes = [
+        desk.browser().post("/sign-in/passkey", data=fields, headers=headers).status_code
+        for _ in range(2)
+    ]
+    assert codes == [303, 401]
 
 
 def test_one_browsers_challenge_is_not_anothers(desk: Desk) -> None:

@@ -565,7 +565,9 @@ def test_the_commands_say_what_happened_and_what_follows(folder: Folder, tmp_pat
     )
     assert "1 recorded;" in folder.run("consent", "import", str(file))[1]
     assert "consent, a file of consents, 1 recorded" in folder.run("log", "show")[1]
-    assert folder.run(*LOOK, "--phone", ANNA) == (0, "not in the network")
+    code, said = folder.run(*LOOK, "--phone", ANNA)
+    assert (code, said.partition(" From")[0]) == (0, "not in the network")
+    assert "decide as without a band" in said
     assert "2026-03: 1 standing, 0 ended" in folder.run("consent", "show")[1]
     assert "1 known" in folder.run("status")[1]
     (folder.folder / "clients.csv").write_text(f"customer_id,phone,email\na,{ANNA},\n")

@@ -561,6 +561,14 @@ def test_what_was_asked_before_the_relay_failed_is_in_the_report_with_the_time_o
     assert night_row.sent == Introduced(asked=16, evaluated=1)
 
 
+def test_a_days_second_night_says_why_nobody_gets_a_token(
+    one: OneOutlet, caplog: pytest.LogCaptureFixture
+) -> None:
+    one.night.introduce()
+    assert one.people.counts()[State.KNOWN] == 1  # the late one
+    assert "asked for already today, in UTC; people who wait for tomorrow's: 1" in caplog.text
+
+
 def test_a_spent_quota_does_not_stop_the_night(one: OneOutlet) -> None:
     one.network.at_hq.quota = 0
     one.night.introduce()

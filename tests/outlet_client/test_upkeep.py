@@ -63,6 +63,15 @@ def test_doctor_reads_references_sightings_and_policy(home: Path) -> None:
     assert re.search(r"✓ policy: \d+ rules", said)
 
 
+def test_an_hq_that_does_not_listen_by_day_is_no_fault_and_one_without_services_is(
+    home: Path,
+) -> None:
+    said = run("doctor", "--home", home)
+    assert "? HQ (listens during a night only): 127.0.0.1:9: ConnectionRefusedError" in said
+    assert "? clock: 127.0.0.1:9: ConnectError" in said
+    assert "✗ HQ's services:" in said
+
+
 def test_doctor_says_which_file_is_wrong_in_its_own_words(home: Path) -> None:
     (home / "references.csv").write_text("reference,tier\nR1,[red]\n")
     (home / "sightings.csv").write_text("serial,seen_at,status\n77,soon,suspected\n")

@@ -1,7 +1,7 @@
 """The desk as an ASGI application: which address is which page.
 
-Invariant: an address that is not in `PAGES` does not exist, and one that is there is reached by
-`guard.enter` only.
+Invariant: an address that is not in `PAGES` does not exist, but for two files and an empty page;
+and one that is there is reached by `guard.enter` only.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from starlette.routing import Route
 from typing_extensions import override
 
 from outlet_client.desk.web import allocations, look_ups, privacy_pages, report, sightings, sign_in
-from outlet_client.desk.web.guard import Passwords, enter, own_origin, sealed
+from outlet_client.desk.web.guard import LEFT, Passwords, enter, left, own_origin, sealed
 from outlet_client.desk.web.site import (
     EVERYBODY,
     LOOKERS,
@@ -113,7 +113,7 @@ def _route(site: Site, page: Page, passwords: Passwords) -> Route:
 
 
 def _files(site: Site) -> list[Route]:
-    """What pages load: one style sheet and one script."""
+    """What pages load, one style sheet and one script; and what they become when left alone."""
 
     def route(path: str, data: bytes, kind: str) -> Route:
         async def answer(request: Request) -> Response:
@@ -125,7 +125,11 @@ def _files(site: Site) -> list[Route]:
 
         return Route(path, answer)
 
+    async def empty(request: Request) -> Response:
+        return await left(site, request)
+
     return [
+        Route(LEFT, empty),
         route("/desk.css", style()[0], "text/css; charset=utf-8"),
         route("/passkeys.js", script(), "text/javascript; charset=utf-8"),
     ]

@@ -49,6 +49,8 @@ MOST_BYTES = 64 * 1024
 MOST_WAITING = 16
 """Forms with a password that wait until it is checked; one more is turned away."""
 
+LEFT = "/left"
+
 _MOST_FIELDS = 200
 _ENCODED = "application/x-www-form-urlencoded"
 _MARK = re.compile(r"[A-Za-z0-9_-]{43}")
@@ -136,6 +138,19 @@ def sealed(site: Site, answer: Response) -> Response:
     return answer
 
 
+async def left(site: Site, request: Request) -> Response:
+    """What a page becomes that was left alone for as long as a session lasts without use.
+
+    It is no use of a session, so that no page keeps one open.
+    """
+    origin = own_origin(site, request)
+    if origin is None:
+        return sealed(site, PlainTextResponse("No.", HTTPStatus.MISDIRECTED_REQUEST))
+    visit = Visit(site.clock(), {}, {}, {}, None, None, origin)
+    line = "This page was left alone for a while, so it shows nothing any more."
+    return sealed(site, message(site, visit, HTTPStatus.OK, "Put down", line, back=HOME))
+
+
 def own_origin(site: Site, request: Request) -> str | None:
     """Which of the desk's addresses a request was made to; None where it is none of them."""
     host = request.headers.get("host", "").lower()
@@ -177,6 +192,10 @@ def _entered(site: Site, page: Page, request: Request, form: Mapping[str, str]) 
             "What you asked for may not have been done. Tell whoever runs this program.",
         )
         answer = message(site, visit, HTTPStatus.INTERNAL_SERVER_ERROR, "A mistake", *lines)
+    if visit.account is not None and answer.media_type == "text/html":
+        # Whoever takes up a tablet that was put down finds nothing on it.
+        seconds = round(60 * site.desk.settings.desk.idle_minutes)
+        answer.headers["Refresh"] = f"{seconds}; url={LEFT}"
     return sealed(site, answer)
 
 
