@@ -26,6 +26,8 @@ _EDGE = 12
 _DECEMBER = 12
 _NARROWEST = 5
 _ROOM_FOR_A_YEAR = 30
+_DIGIT = 7.1
+"""How wide a digit of size 11 may be."""
 
 
 @dataclass(slots=True)
@@ -122,10 +124,11 @@ def plot_months(months: Sequence[Month], at: dt.date) -> str:
         months: From the first to the last, at least one.
         at: Today.
     """
-    left, floor, top = 46, 156, 26
+    floor, top = 156, 26
     highest = max(month.rows for month in months)
     step = _round_step(highest / 2)
     ceiling = step * max(math.ceil(highest / step), 1)
+    left = max(46.0, 10 + _DIGIT * len(f"{ceiling:,}"))
     wide = (WIDTH - _EDGE - left) / max(len(months), 12)
     canvas = _Canvas(190)
     canvas.text(2, 11, "rows used, by month", size=11)

@@ -24,7 +24,10 @@ _AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding=
 _POLICY = "content-security-policy"
 _BAD = ("serious", "critical")
 _RUN = "(only) => axe.run(document, {resultTypes: ['violations'], ...only})"
-_ONLY: dict[str, dict[str, object]] = {"light": {}, "dark": {"runOnly": ["cat.color"]}}
+_ONLY: dict[str, dict[str, object]] = {
+    "light": {},
+    "dark": {"runOnly": {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}},
+}
 """By scheme; nothing but colours differs between them."""
 
 _WIDER = "document.documentElement.scrollWidth - document.documentElement.clientWidth"

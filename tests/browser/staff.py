@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tests.browser.eyes import Eyes
 
 SALE = "Sale in progress"
-PATIENCE = 20_000.0
+PATIENCE = 60_000.0
 """In milliseconds; for machines that do other things as well."""
 
 

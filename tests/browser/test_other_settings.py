@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.browser.counter import ASSOCIATE, OFFICER
-from tests.browser.staff import SALE, agree, answer, at, look_up, press, text, undertake
+from tests.browser.counter import ASSOCIATE, OFFICER, WORDS
+from tests.browser.staff import SALE, agree, answer, at, look_up, press, sign_in, text, undertake
 
 if TYPE_CHECKING:
     from tests.browser.staff import Staff
 
 pytestmark = pytest.mark.browser
 
-IDLE_SECONDS = 6
+IDLE_SECONDS = 10
 NO_NETWORK = "The network cannot be reached just now"
 strict = pytest.mark.parametrize(
     "settings", ['undertaking = "ours.txt"\nlookups_a_day = 3\n'], ids=["strict"]
@@ -77,7 +77,8 @@ def test_who_has_looked_up_as_many_as_one_may_is_told_and_the_privacy_officer_se
 
 @pytest.mark.parametrize("settings", [f"idle_minutes = {IDLE_SECONDS / 60}\n"], ids=["idle"])
 def test_a_session_that_nobody_uses_ends(staff: Staff) -> None:
-    page = staff.signed_in(ASSOCIATE)
+    page = staff.somebody()
+    sign_in(page, ASSOCIATE, WORDS)
     assert at(page) == "/look-up"
     time.sleep(IDLE_SECONDS + 0.5)
     page.get_by_label("Phone").fill("+1 212 999 0000")

@@ -280,7 +280,9 @@ def test_a_correction_reaches_the_next_night_and_the_page(counter: Counter, tmp_
     assert (told["changes"], told["by"], told["struck"]) == ({"price": 900.0}, "noor", False)
     page = tmp_path / "anna.html"
     counter.run("show", "--html", str(page), "--phone", ANNA)
-    assert "Corrected: price 900.00, from the next night on. By noor" in words_of(page)
+    assert re.search(
+        r"Corrected: price 900\.00\. By noor, .{20}; it holds from the night after", words_of(page)
+    )
     [request] = counter.requests("--all")
     assert request["kind"] == "correction"
     assert request["standing"].startswith("answered")

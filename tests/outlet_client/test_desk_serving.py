@@ -220,7 +220,7 @@ def plain(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Desk, i
     port = free_port()
     text = (home / "escapement.toml").read_text()
     (home / "escapement.toml").write_text(text.replace(f":{PORT}", f":{port}"))
-    monkeypatch.setattr(patience, "REQUEST_SECONDS", 0.4)
+    monkeypatch.setattr(patience, "REQUEST_SECONDS", 0.8)
     with opened(home) as made, served(made):
         yield made, port
 
@@ -325,12 +325,12 @@ def test_a_connection_that_is_used_is_kept(plain: tuple[Desk, int]) -> None:
     _, port = plain
     request = f"GET /desk.css HTTP/1.1\r\nHost: localhost:{port}\r\n\r\n".encode()
     with connect(port) as connection:
-        for _ in range(3):
+        for _ in range(2):
             connection.sendall(request)
             assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
             while connection in _readable(connection):
                 connection.recv(65536)
-            time.sleep(0.5)  # longer than its patience
+            time.sleep(1.0)  # longer than its patience
 
 
 def _readable(connection: socket.socket) -> list[socket.socket]:

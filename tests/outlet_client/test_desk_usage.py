@@ -48,6 +48,15 @@ DESK = DeskSettings()
 QUOTA = DESK.lookups_a_day
 
 
+@pytest.fixture(autouse=True, scope="module")
+def greenwich() -> Iterator[None]:
+    """Where this machine is, unless a test says otherwise: the hours are its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        stand(patch, "UTC")
+        yield
+    time.tzset()
+
+
 @pytest.fixture
 def zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     """Lets a test say where this machine is."""

@@ -31,9 +31,10 @@ SALES = sales()
 LEDGER = ("customer_id", "purchased_at", "price", "kind", "is_return", "list_price", "basket_id")
 
 
-def run(*arguments: str, home: Path) -> str:
+def run(*arguments: str, home: Path, typed: str = "") -> str:
     """What `init` prints; it must not fail."""
-    result = CliRunner().invoke(APP, [*arguments, "--home", str(home)], catch_exceptions=False)
+    words = [*arguments, "--home", str(home)]
+    result = CliRunner().invoke(APP, words, input=typed, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result.output
 
@@ -372,12 +373,16 @@ def test_postgresql_gives_ledger_and_client_book_and_keeps_the_password_apart(
         said = run(url, home=tmp_path)
         found = OutletFile.read(tmp_path / "escapement.toml")
         agrees(events_of(tmp_path).sort("row"), SALES)
+        bare, typed = url.replace(f":{PASSWORD}@", "@"), f"{PASSWORD}\n"
+        asked = run(bare, "--ask-password", "--force", home=tmp_path, typed=typed)
         wrong = refused(url.replace(PASSWORD, "not-the-word"), "--force", home=tmp_path)
     assert found.ledger.changed == "geaendert_am"
     assert found.clients is not None
     assert found.clients.columns["customer_id"] == "id"
     text = (tmp_path / "escapement.toml").read_text()
-    assert PASSWORD not in text + said
+    assert PASSWORD not in text + said + asked
+    assert "shell's history" in said
+    assert "shell's history" not in asked
     assert "not-the-word" not in wrong
     kept = tmp_path / "ledger.password"
     assert kept.read_text().strip() == PASSWORD

@@ -708,6 +708,22 @@ def test_a_whisker_reaches_as_far_as_its_interval_says() -> None:
     assert float(mark["x"]) + 6 > plots.WIDTH / 2  # right of no difference: the network's side
 
 
+@pytest.mark.parametrize("rows", [3, 4_321, 99_999, 1_000_000, 123_456_789])
+def test_no_number_beside_the_months_begins_outside_the_picture(rows: int) -> None:
+    drawn = plots.plot_months([Month(dt.date(2026, 1, 1), rows)], dt.date(2026, 4, 20))
+    texts = ET.fromstring(drawn).iter("{http://www.w3.org/2000/svg}text")  # noqa: S314  (our own)
+    ends = [(one.attrib["x"], one.text) for one in texts if one.attrib["text-anchor"] == "end"]
+    assert len(ends) >= 2
+    assert all(float(x) - 7 * len(words or "") >= 0 for x, words in ends)
+
+
+def test_only_a_month_that_is_not_over_is_said_to_be_paler(outlet: Outlet) -> None:
+    running = quality(outlet.facts()).months[-1].first
+    last = dt.datetime.combine(running, dt.time(2), dt.UTC)
+    assert "The paler column" in text_of(render(outlet.facts(at=last + dt.timedelta(days=27))))
+    assert "paler" not in text_of(render(outlet.facts(at=last + dt.timedelta(days=32))))
+
+
 def test_columns_are_as_high_as_their_months_and_silent_months_are_shaded() -> None:
     rows = [10, 40, 0, 20]
     months = [Month(dt.date(2026, 1 + place, 1), count) for place, count in enumerate(rows)]
