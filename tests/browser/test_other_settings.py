@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import re
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.browser.counter import ASSOCIATE, OFFICER, WORDS
-from tests.browser.staff import SALE, agree, answer, at, look_up, press, sign_in, text, undertake
+from tests.browser.staff import (
+    PATIENCE,
+    agree,
+    answer,
+    at,
+    look_up,
+    press,
+    sign_in,
+    text,
+    undertake,
+)
 
 if TYPE_CHECKING:
     from tests.browser.staff import Staff
@@ -17,6 +26,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.browser
 
 IDLE_SECONDS = 10
+LEFT_THERE = "+1 212 999 0000"
 NO_NETWORK = "The network cannot be reached just now"
 strict = pytest.mark.parametrize(
     "settings", ['undertaking = "ours.txt"\nlookups_a_day = 3\n'], ids=["strict"]
@@ -80,8 +90,10 @@ def test_a_session_that_nobody_uses_ends(staff: Staff) -> None:
     page = staff.somebody()
     sign_in(page, ASSOCIATE, WORDS)
     assert at(page) == "/look-up"
-    time.sleep(IDLE_SECONDS + 0.5)
-    page.get_by_label("Phone").fill("+1 212 999 0000")
-    page.get_by_label(SALE).check()
-    press(page, "Look up")
+    page.get_by_label("Phone").fill(LEFT_THERE)
+    page.wait_for_url("**/left", timeout=1000 * IDLE_SECONDS + PATIENCE)
+    assert "shows nothing any more" in text(page)
+    assert LEFT_THERE not in page.content()
+    staff.look(page, "put-down")
+    page.goto(f"{staff.counter.url}/look-up")
     assert at(page) == "/sign-in"

@@ -1,7 +1,7 @@
 """How long a connection may keep the desk waiting, and how many one machine may have.
 
 Invariant: a connection from which no whole request comes in time is ended, however slowly its bytes
-trickle; and no machine can take all connections, or all threads that answer.
+trickle; and no other machine can take all connections, or all threads that answer.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ REQUEST_SECONDS = 20.0
 
 MOST_OF_ONE = 24
 """Connections of one address; fewer than there are threads."""
+
+_HERE = "127.0.0.1"
+"""Browsers on this machine, and what tunnels to it, are not counted."""
 
 
 class Impatient(H11Protocol):
@@ -46,7 +49,7 @@ class Impatient(H11Protocol):
         super().connection_lost(exc)
 
     def _of_this_address(self) -> int:
-        if self.client is None:
+        if self.client is None or self.client[0] == _HERE:
             return 0
         there = [one.client for one in self.connections if isinstance(one, H11Protocol)]
         return sum(one is not None and one[0] == self.client[0] for one in there)
