@@ -14,7 +14,7 @@ from playwright.sync_api import Error, expect
 from outlet_client.desk.web.words import MEANS
 from tests.browser.counter import ASSOCIATE, DIGITS, PHONES, ROLES
 from tests.browser.eyes import DESKTOP
-from tests.browser.staff import SALE, agree, answer, look_up, press
+from tests.browser.staff import SALE, agree, answer, look_up, press, sign_in
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
@@ -166,7 +166,8 @@ def test_the_keyboard_is_enough_and_where_it_is_is_always_seen(staff: Staff) -> 
 
 
 def test_a_phone_is_in_no_address_in_no_history_and_in_nothing_that_is_kept(staff: Staff) -> None:
-    page = staff.signed_in(ASSOCIATE)
+    page = staff.somebody()
+    sign_in(page, ASSOCIATE, staff.counter.passwords[ASSOCIATE])
     look_up(page, "anna")
     page.goto("/sightings")
     history = page.context.new_cdp_session(page).send("Page.getNavigationHistory")
