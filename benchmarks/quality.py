@@ -1,6 +1,12 @@
-"""How well a network's scorecard ranks two real ledgers: the tables of docs/benchmarks.md.
+"""How well a network's scorecards rank customers, by where they are looked up: docs/benchmarks.md.
 
-python -m benchmarks.quality ../shared/data [--repeats 3] [--plot FOLDER]
+python -m benchmarks.quality ../shared/data [--tables real later market small epsilon]
+    [--repeats 3] [--plot FOLDER]
+
+Each row is a ledger and an outcome: AUC of the network's clear sum and of an outlet's own view, at
+a customer's main outlet and at others that have met them, beside what one outlet can do with its
+own data, and what can be done with all records in one place. `make peers` makes the environment of
+the last two columns; without it they are dashes.
 """
 
 from __future__ import annotations
@@ -8,58 +14,128 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from features.snapshot import CutOff
-from sandbox.replay import CONTENDERS, ReplayReport, TrainOn, World, replay
+import numpy as np
+
+from benchmarks.ledgers import (
+    Case,
+    later_cases,
+    market_case,
+    real_cases,
+    small_cases,
+)
+from benchmarks.peers import Judged, Peer, environment_ready, peer_scores
+from sandbox.baselines import auc, linked_features
+from sandbox.replay import CONTENDERS, ReplayReport, replay
 from sandbox.show import plot_auc_by_epsilon
 
-LEDGERS = (("or", "2011-08-31"), ("cdnow", "1997-09-30"))
-TARGETS = ("y_loyal", "y_lapsed")
-RUNS: tuple[tuple[float | None, TrainOn], ...] = (
-    (1.0, TrainOn.GIVEN),
-    (1.0, TrainOn.HOME),
-    (None, TrainOn.GIVEN),
-    (0.5, TrainOn.GIVEN),
-    (4.0, TrainOn.GIVEN),
-)
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+EPSILONS = (0.5, 1.0, 4.0, None)
+TABLES = ("real", "later", "market", "small", "epsilon")
+_TITLES = {
+    "real": "Trained and judged at one cut-off, customers in folds",
+    "later": "Trained at an earlier cut-off, judged at a later one on customers of other folds",
+    "market": "A simulated market, trained on what homes see",
+    "small": "Stand-ins for a small network: 2,000 customers, each outlet split in thirty",
+    "epsilon": "The network by epsilon of one training: main, other",
+}
 
 
 def main() -> None:
-    """Prints one Markdown row a replay, as soon as it is measured."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Prints Markdown tables, a row as soon as it is measured."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("data", type=Path, help="folder of the real ledgers")
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--tables", nargs="+", choices=TABLES, default=TABLES)
+    parser.add_argument("--repeats", type=int, default=3, help="trainings a fold")
     parser.add_argument("--plot", type=Path, help="folder for PNGs of AUC by epsilon")
     options = parser.parse_args()
-    _print("ledger", "target", "epsilon", "outcomes", *CONTENDERS, "seconds", "peak MiB")
-    _print(*["---"] * (6 + len(CONTENDERS)))
-    for name, cut_off in LEDGERS:
-        for target in TARGETS:
-            world, _ = World.load(
-                options.data / f"{name}_ledger.parquet",
-                options.data / f"{name}_labels.csv.gz",
-                CutOff.parse(cut_off),
-                target,
-            )
-            reports = []
-            for epsilon, train_on in RUNS:
-                repeats = 1 if epsilon is None else options.repeats
-                [found] = replay(
-                    world, targets=(target,), epsilon=epsilon, repeats=repeats, train_on=train_on
-                )
-                _row(name, found)
-                if train_on is TrainOn.GIVEN:
-                    reports.append(found)
-            if options.plot is not None:
-                reports.sort(key=lambda report: report.epsilon or float("inf"))
-                plot_auc_by_epsilon(reports, options.plot / f"auc-{name}-{target}.png")
+    for table in options.tables:
+        sys.stdout.write(f"\n{_TITLES[table]}\n\n")
+        if table == "epsilon":
+            _by_epsilon(options.data, options.repeats, options.plot)
+            continue
+        _print("ledger", "outcome", "true for", "epsilon", *CONTENDERS, *Peer, "s")
+        _print(*["---"] * (5 + len(CONTENDERS) + len(Peer)))
+        for case in _cases(table, options.data):
+            for found in _replayed(case, case.epsilon, options.repeats):
+                _row(case, found, options.repeats)
 
 
-def _row(name: str, found: ReplayReport) -> None:
-    figures = [f"{found.auc[one].mean:.4f} ± {found.auc[one].sd:.4f}" for one in CONTENDERS]
-    epsilon = "none" if found.epsilon is None else f"{found.epsilon:g}"
-    place = (name, found.target, epsilon, found.train_on)
-    _print(*place, *figures, f"{found.seconds:.0f}", f"{found.peak_mib:.0f}")
+def _cases(table: str, data: Path) -> Iterator[Case]:
+    if table == "market":
+        return iter([market_case(), market_case(20, 20_000, 12)])
+    cases = {"real": real_cases, "later": later_cases, "small": small_cases}
+    return cases[table](data)
+
+
+def _replayed(case: Case, epsilon: float | None, repeats: int) -> list[ReplayReport]:
+    return replay(
+        case.world, targets=case.targets, epsilon=epsilon, starting=case.starting,
+        repeats=1 if epsilon is None else repeats, train_on=case.train_on, later=case.later,
+    )  # fmt: skip
+
+
+def _row(case: Case, found: ReplayReport, repeats: int) -> None:
+    judged = case.later or case.world
+    true_for = f"{judged.given[found.target].mean():.1%}"
+    figures = [_figure(found, name) for name in CONTENDERS]
+    peers = [_peer(case, found.target, peer, repeats) for peer in Peer]
+    place = (case.name, found.target, true_for, f"{case.epsilon:g}")
+    _print(*place, *figures, *peers, f"{found.seconds:.0f}")
+
+
+def _figure(found: ReplayReport, name: str) -> str:
+    """A contender's AUC; a dash where there is none."""
+    return f"{found.auc[name].mean:.4f}" if name in found.auc else "-"
+
+
+def _peer(case: Case, target: str, peer: Peer, repeats: int) -> str:
+    """A peer's AUC over folds and repeats; a dash where it cannot be had."""
+    if not environment_ready() or case.name == "punks":  # a wallet's cases are no customers
+        return "-"
+    world, judged = case.world, case.later or case.world
+    private = peer is Peer.DP_EBM
+    scores = peer_scores(
+        linked_features(world.snapshot, world.customers),
+        world.given[target],
+        world.fold,
+        model=peer,
+        epsilon=case.epsilon if private else None,
+        repeats=repeats if private else 1,
+        judged=Judged(linked_features(judged.snapshot, judged.customers), judged.fold),
+    )
+    figures = [
+        auc(judged.given[target][test], score[test])
+        for score in scores
+        for fold in np.unique(judged.fold)
+        for test in [judged.fold == fold]
+    ]
+    return f"{np.mean([figure for figure in figures if figure is not None]):.4f}"
+
+
+def _by_epsilon(data: Path, repeats: int, plot: Path | None) -> None:
+    names = ["no noise" if epsilon is None else f"{epsilon:g}" for epsilon in EPSILONS]
+    _print("ledger", "outcome", *names)
+    _print(*["---"] * (2 + len(names)))
+    for case in (*real_cases(data), market_case()):
+        by_target: dict[str, list[ReplayReport]] = {target: [] for target in case.targets}
+        for epsilon in EPSILONS:
+            for found in _replayed(case, epsilon, repeats):
+                by_target[found.target].append(found)
+        for target, reports in by_target.items():
+            cells = [
+                ", ".join(_figure(found, name) for name in ("network", "network_other"))
+                for found in reports
+            ]
+            _print(case.name, target, *cells)
+            if plot is not None:
+                name = f"auc-{case.name.partition(',')[0]}-{target}.png"
+                plot_auc_by_epsilon(reports, plot / name)
 
 
 def _print(*cells: str) -> None:

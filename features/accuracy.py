@@ -1,5 +1,10 @@
 """Accuracy: how right bands were, and whom they judged wrongly, from private counts alone.
 
+A cut falls inside a bin, and divides it as if c were spread like a standard normal variable around
+0 for customers without the outcome and around 1 for those with it, which is what slope 1 says of a
+rare one. On simulated markets numbers and shares in a band are then right on average, and mostly
+within a tenth; spread evenly, up to a quarter too many would be named wrongly.
+
 Every figure comes with the standard deviation that the release's noise gives it, by the delta
 method; that of sampling is not in it. Where noise covers the customers whom a figure is about,
 there is no figure. Bands are those of scores and cuts: without hysteresis, and who would read "new"
@@ -11,24 +16,36 @@ Judged on the counts that its cuts were made of, a scorecard looks better than i
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
+from scipy.special import expit, ndtr
 
 from features.calibration import (
-    FINE_CENTRES,
-    LEAST_SIGNAL,
+    CALIBRATION_BINS,
+    CALIBRATION_EDGES,
+    CALIBRATION_ENDS,
     Calibration,
     Counts,
-    least_customers,
+    compressed,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import numpy.typing as npt
-
     from features.events import Vector
+
+LEAST_CUSTOMERS = 20.0
+"""A figure is about so many customers at least,"""
+LEAST_SIGNAL = 5.0
+"""and so many standard deviations of the noise in their number."""
+
+_LOWS, _HIGHS = np.array([-np.inf, *CALIBRATION_EDGES]), np.array([*CALIBRATION_EDGES, np.inf])
+_MIDDLES = (0.0, 1.0)
+"""Of c without the outcome and with it; measured .1 and 1.2, with standard deviations .6 to 1.2."""
+_HAVING: Vector = np.repeat([0.0, 1.0], CALIBRATION_BINS)
+"""Cells of customers with the outcome."""
 
 
 class Estimate(NamedTuple):
@@ -127,61 +144,70 @@ def reliability(
 ) -> list[ReliabilityRow]:
     """What each band promised and what came true.
 
-    A bin counts for the band that its middle is in.
-
     Args:
         calibration: What was promised.
         cuts: Ascending, in points.
-        judged_on: The counts to take, such as one group's, or a later night's.
+        judged_on: The counts to take, such as a later night's.
 
     Returns:
         One row a band, lowest first.
     """
-    band_of_bin = np.searchsorted(np.asarray(cuts), FINE_CENTRES, side="right")
+    ends = [-math.inf, *cuts, math.inf]
     return [
-        _reliability_row(band, band_of_bin == band, calibration.probabilities, judged_on)
-        for band in range(len(cuts) + 1)
+        _reliability_row(band, low, high, calibration, judged_on)
+        for band, (low, high) in enumerate(pairwise(ends), 1)
     ]
 
 
 def accuracy(counts: Counts, cut: float) -> Accuracy:
     """How right the band above a cut was.
 
-    A bin is in the band when its middle is not below the cut.
-
     Args:
-        counts: A group's.
-        cut: Where the band begins, in points; infinite where nobody reaches it.
+        counts: Of one score.
+        cut: Where the band begins, in points.
     """
-    inside = cut <= FINE_CENTRES
-    without, having = counts.outcomes[:, inside]
-    others_without, others_having = counts.outcomes[:, ~inside]
+    inside = _above(cut, counts.centre)
     return Accuracy(
-        float(without.sum() + having.sum()),
-        precision=_share(having, without, counts.noise_sd),
-        recall=_share(having, others_having, counts.noise_sd),
-        false_alarms=_share(without, others_without, counts.noise_sd),
+        float(counts.values @ inside),
+        precision=_share(counts, inside * _HAVING, inside),
+        recall=_share(counts, inside * _HAVING, _HAVING),
+        false_alarms=_share(counts, inside * (1 - _HAVING), 1 - _HAVING),
     )
 
 
-def _share(part: Vector, rest: Vector, noise_sd: float) -> Estimate | None:
-    """The share of a part in part and rest; None where noise covers both together."""
-    whole = float(part.sum() + rest.sum())
-    if whole < least_customers(len(part) + len(rest), noise_sd):
+def _above(cut: float, centre: float) -> Vector:
+    """The share of each cell that is not below a cut, float64[CELLS_A_SCORE]."""
+    c = np.clip(compressed(np.array([cut]), centre), _LOWS, _HIGHS)
+    shares = [
+        (ndtr(_HIGHS - middle) - ndtr(c - middle)) / (ndtr(_HIGHS - middle) - ndtr(_LOWS - middle))
+        for middle in _MIDDLES
+    ]
+    return np.concatenate(shares)
+
+
+def _share(counts: Counts, part: Vector, whole: Vector) -> Estimate | None:
+    """The share of a part in a whole, both weights of cells; None where noise covers the whole."""
+    customers = float(counts.values @ whole)
+    noise = counts.noise_sd * float(np.linalg.norm(whole))
+    if customers < max(LEAST_CUSTOMERS, LEAST_SIGNAL * noise):
         return None
-    share = min(max(float(part.sum()) / whole, 0.0), 1.0)
-    spread = math.hypot(math.sqrt(len(part)) * (1 - share), math.sqrt(len(rest)) * share)
-    return Estimate(share, noise_sd * spread / whole)
+    share = min(max(float(counts.values @ part) / customers, 0.0), 1.0)
+    spread = float(np.linalg.norm(part - share * whole))
+    return Estimate(share, counts.noise_sd * spread / customers)
 
 
 def _reliability_row(
-    band: int, bins: npt.NDArray[np.bool_], probabilities: Vector, counted: Counts
+    band: int, low: float, high: float, calibration: Calibration, counted: Counts
 ) -> ReliabilityRow:
-    without, having = counted.outcomes[:, bins]
-    customers = float((without + having).sum())
-    found = _share(having, without, counted.noise_sd)
+    inside = _above(low, counted.centre) - _above(high, counted.centre)
+    customers = float(counted.values @ inside)
+    found = _share(counted, inside * _HAVING, inside)
     if found is None:
-        return ReliabilityRow(band + 1, customers, None, None, None)
-    within = probabilities[bins]
-    predicted = float(np.clip((without + having) @ within / customers, within[0], within[-1]))
-    return ReliabilityRow(band + 1, customers, predicted, found.value, found.noise_sd)
+        return ReliabilityRow(band, customers, None, None, None)
+    ends = compressed(np.array([low, high]), counted.centre)
+    parts = np.clip([CALIBRATION_ENDS[:-1], CALIBRATION_ENDS[1:]], *ends)  # of bins, in the band
+    promised = expit(calibration.log_odds(parts.mean(axis=0)))
+    held = (counted.values * inside).reshape(2, CALIBRATION_BINS).sum(axis=0)
+    among = promised[inside[:CALIBRATION_BINS] > 0]
+    predicted = float(np.clip(held @ promised / customers, among[0], among[-1]))
+    return ReliabilityRow(band, customers, predicted, found.value, found.noise_sd)

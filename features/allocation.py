@@ -1,8 +1,10 @@
 """The allocation policy: from a customer's bands and a reference's tier to what staff may offer.
 
 Invariant: every policy decides every cell of eligibility x flipper risk x tier, by the first of its
-rules that covers the cell, and keeps the laws: a person decides about "review"; "elevated" alone
-and "new" are never a refusal; and no sentence is kept for "review" alone, which would tell.
+rules that covers the cell, and keeps the laws: a person decides about "review"; risk gates
+eligibility, so that nobody who is "elevated" is offered a scarce piece before a person looked, in
+whatever band of eligibility; "elevated" alone and "new" are never a refusal; and no sentence is
+kept for a doubt alone, which would tell.
 """
 
 from __future__ import annotations
@@ -22,6 +24,9 @@ from features.outcomes import Outcome
 ELIGIBILITY = SCHEMES[Outcome.LOYAL].bands
 FLIPPER_RISK = SCHEMES[Outcome.FLIPPED].bands
 _, LOW, ELEVATED, REVIEW = FLIPPER_RISK
+DOUBTS = (ELEVATED, REVIEW)
+SCARCE = (Tier.LIMITED, Tier.ALLOCATION)
+"""Tiers in which an offer to one customer is none to another."""
 
 
 class Decision(StrEnum):
@@ -129,7 +134,10 @@ class AllocationPolicy:
     text: str = field(repr=False)
 
     def __post_init__(self) -> None:
-        checks = (self._check_whole, self._check_review, self._check_new, self._check_elevated)
+        checks = (
+            self._check_whole, self._check_review, self._check_new, self._check_elevated,
+            self._check_sentences,
+        )  # fmt: skip
         for check in checks:
             check()
 
@@ -194,7 +202,7 @@ class AllocationPolicy:
                 )  # fmt: skip
 
     def _check_review(self) -> None:
-        """A person decides about "review", and says nothing that is said of "review" only."""
+        """A person decides about "review"."""
         for cell in CELLS:
             if cell.flipper_risk != REVIEW:
                 continue
@@ -205,13 +213,6 @@ class AllocationPolicy:
                     f"decides '{ruling.decision}' for {_words(cell)}, expected "
                     f"'{Decision.MANAGER}': a person decides about '{REVIEW}'; add a rule for it "
                     "before this one",
-                )  # fmt: skip
-            others = (one for one in CELLS if one.tier == cell.tier and one.flipper_risk != REVIEW)
-            if ruling.say not in {self._ruling(other).say for other in others}:
-                raise PolicyRefused(
-                    self.source, ruling.rule,
-                    f"in tier {cell.tier} its sentence is said for '{REVIEW}' only, so that who "
-                    "hears it is told; use the words of another rule of that tier",
                 )  # fmt: skip
 
     def _check_new(self) -> None:
@@ -236,13 +237,22 @@ class AllocationPolicy:
                 )  # fmt: skip
 
     def _check_elevated(self) -> None:
-        """The lesser doubt may bring a person in, and refuses nobody by itself."""
+        """The lesser doubt brings a person in for scarce pieces, and refuses nobody by itself."""
         for cell in CELLS:
-            ruling = self._ruling(cell)
-            if cell.flipper_risk != ELEVATED or ruling.decision is not Decision.NOT_YET:
+            if cell.flipper_risk != ELEVATED:
                 continue
+            ruling = self._ruling(cell)
+            if cell.tier in SCARCE and ruling.decision is Decision.OFFER:
+                raise PolicyRefused(
+                    self.source, ruling.rule,
+                    f"decides '{ruling.decision}' for {_words(cell)}, expected "
+                    f"'{Decision.MANAGER}': whatever the eligibility, a person looks at "
+                    f"'{ELEVATED}' before a scarce piece is offered; add a rule for it before "
+                    "this one",
+                )  # fmt: skip
             known = self._ruling(cell._replace(flipper_risk=LOW))
-            if known.decision is not Decision.NOT_YET:
+            refused = ruling.decision is Decision.NOT_YET
+            if refused and known.decision is not Decision.NOT_YET:
                 raise PolicyRefused(
                     self.source, ruling.rule,
                     f"decides '{ruling.decision}' for {_words(cell)}, expected "
@@ -250,6 +260,26 @@ class AllocationPolicy:
                     f"refuse flipper risk {LOW}: a doubt alone refuses nobody; add a rule for it "
                     "before this one",
                 )  # fmt: skip
+
+    def _check_sentences(self) -> None:
+        """What is said for a doubt is said of others in that tier too, about whom there is none."""
+        for tier in Tier:
+            known = {self._ruling(one).say for one in CELLS if _doubtless(one, tier)}
+            for cell in CELLS:
+                if cell.tier != tier or cell.flipper_risk not in DOUBTS:
+                    continue
+                ruling = self._ruling(cell)
+                if ruling.say not in known:
+                    raise PolicyRefused(
+                        self.source, ruling.rule,
+                        f"in tier {tier} its sentence is said for '{cell.flipper_risk}' and for "
+                        "nobody without a doubt, so that who hears it is told; use the words of "
+                        "another rule of that tier",
+                    )  # fmt: skip
+
+
+def _doubtless(cell: Cell, tier: Tier) -> bool:
+    return cell.tier == tier and cell.flipper_risk not in DOUBTS
 
 
 def _rule(source: str, number: int, entry: object) -> Rule:

@@ -1,170 +1,201 @@
-"""Calibration: what a score turned out to mean, from private counts alone.
+"""Calibration: what a score turned out to mean, by three numbers fitted to private counts alone.
 
-Home outlets count their customers by (newcomer or regular, outcome, fine score bin); the noisy sum
-of those counts is all that is read here. Both groups together give a calibrated probability a bin
-and cuts in points; `features.accuracy` tells how right those are, for each group too. Reading a
-release costs no privacy, so that everything here may be done twice.
+Home outlets count their customers by (outcome, bin of the score); the noisy sum of those counts is
+all that is read here. Bins are even in c, the score's distance from the mean score on a scale that
+is straight near the mean and logarithmic far from it:
 
-Where noise covers the counts, the answer is the cautious one: no bin reaches any probability, and
-no customer gets a band above the lowest.
+    c = asinh((score - centre) / POINTS_PER_LOGIT)
+    log odds = centre / POINTS_PER_LOGIT + intercept + slope c + bend c^2
+
+The training itself says intercept 0, slope 1 and bend 0 near the mean. That is the prior, so that
+few customers or much noise leave a scorecard as it was trained, and many customers correct it.
+
+Invariant: whatever noise made of the counts, the probability ascends with the score, and every
+probability has a finite cut. Reading a release costs no privacy, so that everything here may be
+done twice.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from enum import StrEnum
+from itertools import pairwise
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import numpy.typing as npt
+from scipy.optimize import minimize
+from scipy.special import expit
 
 from features.errors import CatalogueError
-from features.events import COUNT_SCALE
 from features.scorecard import POINTS_PER_LOGIT
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from features.events import Matrix, Vector
 
 Bins = npt.NDArray[np.uint8]
 
-_UPPER_LOGITS = (0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0)
+CALIBRATION_EDGES: Vector = np.array([-1.0, -0.4, 0.0, 0.4, 0.9, 1.5, 2.2])
+"""Fixed, public edges of the bins in c: near even, few because every cell carries noise."""
+CALIBRATION_EDGES.flags.writeable = False
 
-FINE_EDGES: Vector = POINTS_PER_LOGIT * np.array(
-    [*(-logit for logit in reversed(_UPPER_LOGITS)), 0.0, *_UPPER_LOGITS]
+CALIBRATION_BINS = len(CALIBRATION_EDGES) + 1
+
+CELLS_A_SCORE = 2 * CALIBRATION_BINS
+"""Cells (outcome, bin) of one score, bins innermost; outcome 0 first."""
+
+_WIDTHS = np.diff(CALIBRATION_EDGES)
+CALIBRATION_ENDS: Vector = np.array(
+    [CALIBRATION_EDGES[0] - _WIDTHS[0], *CALIBRATION_EDGES, CALIBRATION_EDGES[-1] + _WIDTHS[-1]]
 )
-"""Fixed, public edges of the fine bins, in points: -6 to 6 in log odds, denser in the middle."""
-FINE_EDGES.flags.writeable = False
+"""Edges and both ends in c: the two open bins count as wide as their neighbours."""
+CALIBRATION_ENDS.flags.writeable = False
 
-FINE_BINS = len(FINE_EDGES) + 1
+CALIBRATION_MIDDLES: Vector = (CALIBRATION_ENDS[:-1] + CALIBRATION_ENDS[1:]) / 2
+"""Middles of the bins in c."""
+CALIBRATION_MIDDLES.flags.writeable = False
 
-NEWCOMER_EVENTS = 3
-"""Who has fewer events than this at the home outlet, as of the cut-off, is a newcomer."""
+PRIOR_MEAN: Vector = np.array([0.0, 1.0, 0.0])
+"""Intercept, slope and bend that the training itself promises."""
+PRIOR_MEAN.flags.writeable = False
 
-CALIBRATION_DIMENSION = 2 * 2 * FINE_BINS
-"""Cells (group, outcome, fine bin), bins innermost; newcomers and outcome 0 first."""
+PRIOR_SD: Vector = np.array([0.7, 0.35, 0.15])
+"""How far they are expected to be off; chosen on a simulated market (decision 17)."""
+PRIOR_SD.flags.writeable = False
 
-LEAST_CUSTOMERS = 20.0
-"""Bins are read together until they hold so many customers,"""
-LEAST_SIGNAL = 5.0
-"""and so many standard deviations of the noise in their number."""
+LEAST_SLOPE = 0.1
+"""The least rise of log odds by c. The prior gives one slope in 200 a smaller one, and with it odds
+differ by less than 40 % from the lowest edge to the highest: such a scorecard tells nothing.
+Where the parabola would rise less, or turn, it goes on straight with this slope: what noise bends
+down decides nothing, and a probability beyond the turn has a cut so far off that hardly anybody
+reaches it."""
 
-_OUTER = np.diff(FINE_EDGES)[[0, -1]] * (-1, 1)
-_ENDS = np.concatenate([FINE_EDGES[:1] + _OUTER[:1], FINE_EDGES, FINE_EDGES[-1:] + _OUTER[1:]])
-FINE_CENTRES: Vector = (_ENDS[:-1] + _ENDS[1:]) / 2
-"""Middles of the bins, in points; the two open ones count as wide as their neighbours."""
-FINE_CENTRES.flags.writeable = False
+LEAST_SD = 0.5
+"""Counts without noise are read as if with this: else an empty bin would be proof."""
+
+HALF_TRUSTED = 3.0
+"""A bin whose customers are so many standard deviations of the noise in their number counts half,
+one of twice as many four fifths: else noise in empty bins would read as customers, and since little
+can be less than rare, it would always name more people."""
+
+LARGEST_CUT = 1000
+"""In points, 100 in log odds: a cut there is beyond everybody's score, and is held there."""
+
+CUT_STEP = 2
+"""Cuts of bands are multiples of so many points,"""
+LEAST_GAP = 4
+"""and so many points apart at least."""
+
+_BOUNDS = ((-10.0, 10.0), (LEAST_SLOPE, 4.0), (-1.0, 1.0))
+"""Far beyond what the prior believes: they keep the search off overflow."""
+_STRAIGHT = 1e-9
+"""A bend smaller than this is none."""
+_MOST_COUNT = 1e12
+"""Counts beyond are read as this: the search squares them."""
+_FAR = 700.0
+"""In c, further than any score: asinh of the largest float is 710."""
 
 
-class Group(StrEnum):
-    """Whom a figure is about."""
-
-    EVERYBODY = "everybody"
-    NEWCOMERS = "newcomers"
-    REGULARS = "regulars"
+def calibration_dimension(scores: int) -> int:
+    """The length of a joint calibration row for so many scores."""
+    return CELLS_A_SCORE * scores
 
 
-def fine_bins(scores: Vector) -> Bins:
+def calibration_norm(scores: int) -> float:
+    """The norm of a joint calibration row for so many scores: one cell each."""
+    return math.sqrt(scores)
+
+
+def compressed(scores: Vector, centre: float) -> Vector:
+    """The scale c of the bins, float64[n], ascending with the score and finite.
+
+    Args:
+        scores: float64[n], in points. A score that is not a number counts as the lowest.
+        centre: The mean score, in points.
+    """
+    c = np.arcsinh((scores - centre) / POINTS_PER_LOGIT)
+    return np.clip(np.where(np.isnan(c), -np.inf, c), -_FAR, _FAR)
+
+
+def fine_bins(scores: Vector, centre: float) -> Bins:
     """The bin of each score: a fine book's entries, at HQ.
 
     Args:
-        scores: float64[n], of `PointsCode.scores_alone`.
+        scores: float64[n], in points.
+        centre: The mean score in points, as the moments tell it.
 
     Returns:
-        uint8[n], 0 to FINE_BINS - 1. An edge belongs to the bin above it; a score that is not a
-        number counts as the lowest.
+        uint8[n], 0 to CALIBRATION_BINS - 1. An edge belongs to the bin above it; a score that is
+        not a number counts as the lowest.
     """
-    ordered = np.where(np.isnan(scores), -np.inf, scores)
-    return np.searchsorted(FINE_EDGES, ordered, side="right").astype(np.uint8)
+    c = compressed(scores, centre)
+    return np.searchsorted(CALIBRATION_EDGES, c, side="right").astype(np.uint8)
 
 
-def is_regular(x: Matrix) -> npt.NDArray[np.bool_]:
-    """Who is no newcomer, bool[n], from vectors that a home outlet made of its own events alone.
+def calibration_rows(bins: Bins, y: Matrix) -> Matrix:
+    """Rows of the joint calibration counts: one cell (outcome, bin) a score, at home.
+
+    Norm sqrt(k), for k scores. A bin that is none, from an entry read with a wrong key, makes zeros
+    for its score: an outlet never refuses because of a value.
 
     Args:
-        x: float64[n, DIMENSION], as `customer_features` makes them: the events' log stands last.
-    """
-    return np.asarray(np.rint(np.expm1(x[:, -1] / COUNT_SCALE)) >= NEWCOMER_EVENTS)
-
-
-def calibration_rows(bins: Bins, y: Vector, regular: npt.NDArray[np.bool_]) -> Matrix:
-    """Rows of the calibration counts: one cell of (group, outcome, bin) a customer, at home.
-
-    Norm 1. A bin that is none, from an entry read with a wrong key, makes a row of zeros: an
-    outlet never refuses because of a value.
-
-    Args:
-        bins: uint8[n].
-        y: float64[n] of 0 and 1.
-        regular: bool[n], from `is_regular`.
+        bins: uint8[n, k].
+        y: float64[n, k] of 0 and 1, the outcome of each score.
 
     Returns:
-        float64[n, CALIBRATION_DIMENSION].
+        float64[n, calibration_dimension(k)]; a score's cells together, outcome 0 first.
     """
-    rows = np.zeros((len(bins), CALIBRATION_DIMENSION))
-    valid = bins < FINE_BINS
-    cells = bins.astype(np.int64) + FINE_BINS * ((y > 0) + 2 * regular.astype(np.int64))
-    rows[np.flatnonzero(valid), cells[valid]] = 1.0
-    return rows
-
-
-def isotonic(values: Vector, weights: Vector) -> Vector:
-    """The closest ascending values in weighted squares, by pooling adjacent violators.
-
-    Args:
-        values: float64[n].
-        weights: float64[n], above 0.
-
-    Returns:
-        float64[n], ascending.
-    """
-    pools: list[tuple[float, float, int]] = []
-    for value, weight in zip(values.tolist(), weights.tolist(), strict=True):
-        pool = (value, weight, 1)
-        while pools and pools[-1][0] >= pool[0]:
-            before, heavy, members = pools.pop()
-            total = heavy + pool[1]
-            mean = (before * heavy + pool[0] * pool[1]) / total
-            pool = (mean, total, members + pool[2])
-        pools.append(pool)
-    return np.repeat([mean for mean, _, _ in pools], [members for _, _, members in pools])
+    customers, scores = bins.shape
+    rows = np.zeros((customers, scores, 2, CALIBRATION_BINS))
+    whose, score = np.nonzero(bins < CALIBRATION_BINS)
+    came_true = (y[whose, score] > 0).astype(np.int64)
+    rows[whose, score, came_true, bins[whose, score]] = 1.0
+    return rows.reshape(customers, calibration_dimension(scores))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Counts:
-    """Noisy counts of a group's customers.
+    """Noisy counts of customers by one score.
 
     Attributes:
-        values: float64[2 FINE_BINS], by (outcome, fine bin), outcome 0 first.
+        values: float64[CELLS_A_SCORE], by (outcome, bin), outcome 0 first.
         noise_sd: Standard deviation of the noise in each.
+        centre: The mean score that the bins are around, in points.
     """
 
     values: Vector = field(repr=False)
     noise_sd: float
+    centre: float
 
     @classmethod
-    def of(cls, values: Vector, noise_sd: float, group: Group = Group.EVERYBODY) -> Self:
-        """Reads a calibration release; everybody is both groups, with the noise of both.
+    def of(cls, values: Vector, noise_sd: float, place: int, centre: float) -> Self:
+        """Reads one score's counts from a joint calibration release.
 
         Args:
-            values: float64[CALIBRATION_DIMENSION].
+            values: float64[calibration_dimension(k)], of k scores.
             noise_sd: Standard deviation of the noise in each value.
-            group: Whose counts.
+            place: Which score, counted from 0.
+            centre: The mean score that its bins were made around, in points.
 
         Raises:
             CatalogueError: If the values are of another layout or not finite.
         """
-        if values.shape != (CALIBRATION_DIMENSION,) or not np.isfinite(values).all():
+        scores, rest = divmod(values.size, CELLS_A_SCORE)
+        if values.ndim != 1 or rest or not scores or not np.isfinite(values).all():
             raise CatalogueError(
                 f"calibration: got shape {values.shape}, "
-                f"expected {CALIBRATION_DIMENSION} finite numbers"
+                f"expected {CELLS_A_SCORE} finite numbers a score"
             )
-        if not 0 <= noise_sd < math.inf:
-            raise CatalogueError(f"calibration: got noise {noise_sd}, expected 0 or more")
-        newcomers, regulars = values.reshape(2, -1)
-        if group is Group.EVERYBODY:
-            return cls(newcomers + regulars, math.sqrt(2) * noise_sd)
-        return cls(newcomers if group is Group.NEWCOMERS else regulars, noise_sd)
+        if not 0 <= place < scores:
+            raise CatalogueError(f"calibration: got score {place}, expected one of {scores}")
+        if not (0 <= noise_sd < math.inf and math.isfinite(centre)):
+            raise CatalogueError(
+                f"calibration: got noise {noise_sd} around {centre}, expected noise of 0 or more "
+                "and a finite centre"
+            )
+        return cls(values.reshape(scores, -1)[place], noise_sd, centre)
 
     @property
     def customers(self) -> float:
@@ -173,104 +204,141 @@ class Counts:
 
     @property
     def outcomes(self) -> Matrix:
-        """float64[2, FINE_BINS], a row for customers without and one for those with the outcome."""
-        return self.values.reshape(2, FINE_BINS)
-
-    def pool_edges(self) -> tuple[float, ...]:
-        """Points at which the smallest ranges meet whose customers noise does not cover."""
-        starts = _pools(self.outcomes.sum(axis=0), self.noise_sd)[1:-1]
-        return tuple(float(FINE_EDGES[start - 1]) for start in starts)
+        """float64[2, CALIBRATION_BINS], a row for customers without and one for those with it."""
+        return self.values.reshape(2, CALIBRATION_BINS)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Calibration:
-    """What scores in each fine bin stand for.
+    """What scores stand for.
 
     Attributes:
-        counts: Everybody's, of which it is made.
-        probabilities: float64[FINE_BINS], ascending within [0, 1]; all 0 where noise covers the
-            counts.
+        centre: The mean score, in points.
+        intercept: By how much log odds at the mean score differ from the training's own.
+        slope: Rise of log odds by c at the mean score, LEAST_SLOPE or more.
+        bend: Of log odds, by c squared.
     """
 
-    counts: Counts
-    probabilities: Vector
+    centre: float
+    intercept: float
+    slope: float
+    bend: float
 
     @classmethod
     def of(cls, counts: Counts) -> Self:
-        """Finds out what scores stand for.
+        """Finds out what scores stand for: the three numbers by penalised weighted least squares.
 
-        Neighbouring bins are pooled until they hold LEAST_CUSTOMERS, and LEAST_SIGNAL times the
-        noise in their number. The pools' shares, weighted by their customers, are made ascending;
-        between the pools' mean scores bins are interpolated, beyond them they continue flat. So an
-        empty bin, whose share is noise over noise, decides nothing.
+        A bin's residual is weighted by the release's noise and by sampling; what noise covers says
+        next to nothing, and the prior decides. The search is deterministic, begins at the prior,
+        and ends there where it finds nothing better.
 
         Args:
-            counts: Everybody's.
+            counts: Of one score.
         """
-        without, having = counts.outcomes
-        totals = without + having
-        *starts, stop = _pools(totals, counts.noise_sd)
-        if not starts:
-            return cls(counts, np.zeros(FINE_BINS))
-        customers = np.add.reduceat(totals[:stop], starts)
-        shares = np.clip(np.add.reduceat(having[:stop], starts) / customers, 0.0, 1.0)
-        middles = np.add.reduceat((totals * FINE_CENTRES)[:stop], starts) / customers
-        lasts = np.array([*starts[1:], stop]) - 1
-        middles = np.clip(middles, FINE_CENTRES[starts], FINE_CENTRES[lasts])
-        smooth = np.interp(FINE_CENTRES, middles, isotonic(shares, customers))
-        return cls(counts, np.clip(np.maximum.accumulate(smooth), 0.0, 1.0))
+        start = _loss(PRIOR_MEAN, counts)[0]
+        found = minimize(
+            _loss, PRIOR_MEAN, args=(counts,), jac=True, method="L-BFGS-B", bounds=_BOUNDS
+        )
+        better = np.isfinite(found.x).all() and found.fun <= start
+        return cls(counts.centre, *(found.x if better else PRIOR_MEAN).tolist())
 
-    @property
-    def usable(self) -> bool:
-        """Whether any score reaches any probability; False where noise covers the counts."""
-        return bool(self.probabilities[-1] > 0)
+    def log_odds(self, c: Vector) -> Vector:
+        """Calibrated log odds on the bins' scale, float64[n].
+
+        Args:
+            c: float64[n], finite; of `compressed`.
+        """
+        near = _near(c, self.slope, self.bend)
+        bent = self.slope * near + self.bend * near**2 + LEAST_SLOPE * (c - near)
+        return self.centre / POINTS_PER_LOGIT + self.intercept + bent
+
+    def probability(self, scores: Vector) -> Vector:
+        """The calibrated probability of each score, float64[n], ascending with it.
+
+        Args:
+            scores: float64[n], in points.
+        """
+        return np.asarray(expit(self.log_odds(compressed(scores, self.centre))))
 
     def cut(self, probability: float) -> float:
-        """The least score that stands for a probability.
+        """The score that stands for a probability, in points, within +-LARGEST_CUT.
 
         Args:
-            probability: Above 0, up to 1.
-
-        Returns:
-            Points, interpolated between the middles of bins. Infinity when no bin reaches the
-            probability: nobody does. Minus infinity when every bin does.
+            probability: Between 0 and 1, both excluded.
 
         Raises:
             CatalogueError: If the probability is outside its domain.
         """
-        if not 0 < probability <= 1:
-            raise CatalogueError(
-                f"cut: got probability {probability}, expected above 0 and at most 1"
-            )
-        reached = int(np.searchsorted(self.probabilities, probability))
-        if reached == FINE_BINS:
-            return math.inf
-        if reached == 0:
-            return -math.inf
-        low, high = self.probabilities[reached - 1 : reached + 1]
-        left, right = FINE_CENTRES[reached - 1 : reached + 1]
-        return float(left + (right - left) * (probability - low) / (high - low))
+        if not 0 < probability < 1:
+            raise CatalogueError(f"cut: got probability {probability}, expected between 0 and 1")
+        wanted = math.log(probability / (1 - probability))
+        c = self._where(wanted - self.centre / POINTS_PER_LOGIT - self.intercept)
+        reach = math.asinh(2 * (LARGEST_CUT + abs(self.centre)) / POINTS_PER_LOGIT)
+        points = self.centre + POINTS_PER_LOGIT * math.sinh(min(max(c, -reach), reach))
+        return min(max(points, -float(LARGEST_CUT)), float(LARGEST_CUT))
+
+    def cuts(self, thresholds: Sequence[float]) -> tuple[int, ...]:
+        """Where bands begin: whole points, multiples of CUT_STEP and LEAST_GAP or more apart.
+
+        Where two thresholds' cuts are nearer, the upper moves up.
+
+        Args:
+            thresholds: Probabilities between 0 and 1, ascending.
+
+        Raises:
+            CatalogueError: If they are not.
+        """
+        if not all(low < high for low, high in pairwise(thresholds)):
+            raise CatalogueError(f"cuts: got thresholds {tuple(thresholds)}, expected ascending")
+        found: list[int] = []
+        for threshold in thresholds:
+            cut = CUT_STEP * round(self.cut(threshold) / CUT_STEP)
+            found.append(max(cut, found[-1] + LEAST_GAP) if found else cut)
+        return tuple(found)
+
+    def _where(self, rise: float) -> float:
+        """Where log odds have risen by so much from those at the centre, in c."""
+        turn = _turn(self.slope, self.bend)
+        if math.isfinite(turn):
+            there = self.slope * turn + self.bend * turn**2
+            if (rise > there) if self.bend < 0 else (rise < there):
+                return turn + (rise - there) / LEAST_SLOPE
+        root = math.sqrt(max(self.slope**2 + 4 * self.bend * rise, 0.0))
+        return 2 * rise / (self.slope + root)
 
 
-def least_customers(cells: int, noise_sd: float) -> float:
-    """From how many customers on `cells` cells together say something."""
-    return max(LEAST_CUSTOMERS, LEAST_SIGNAL * noise_sd * math.sqrt(cells))
+def _turn(slope: float, bend: float) -> float:
+    """Where the parabola rises by LEAST_SLOPE only, in c; infinite where it is straight."""
+    if abs(bend) < _STRAIGHT:
+        return math.copysign(math.inf, -bend)
+    return (LEAST_SLOPE - slope) / (2 * bend)
 
 
-def _least(bins: int, noise_sd: float) -> float:
-    return least_customers(2 * bins, noise_sd)
+def _near(c: Vector, slope: float, bend: float) -> Vector:
+    """The part of c that is on the parabola: up to its turn where it bends down, else from it."""
+    turn = _turn(slope, bend)
+    return np.minimum(c, turn) if turn > 0 or bend < 0 else np.maximum(c, turn)
 
 
-def _pools(totals: Vector, noise_sd: float) -> list[int]:
-    """Where pools begin, lowest first, and where the last ends; only 0 where noise covers all."""
-    edges, held = [0], 0.0
-    for place, total in enumerate(totals.tolist(), start=1):
-        held += total
-        if held >= _least(place - edges[-1], noise_sd):
-            edges.append(place)
-            held = 0.0
-    # The few left over at the top join the last pool, unless noise in empty bins would cover it.
-    last = edges[-2:][0]
-    if len(edges) > 1 and totals[last:].sum() >= _least(FINE_BINS - last, noise_sd):
-        edges[-1] = FINE_BINS
-    return edges
+def _loss(parameters: Vector, counts: Counts) -> tuple[float, Vector]:
+    """Twice the penalised negative log likelihood, and its gradient, float64[3].
+
+    Of what k customers with and m without the outcome say of its probability q, whatever their
+    number: r = (1 - q) k - q m, over the root of (1 - q)^2 + q^2, which r owes to noise.
+    """
+    curve = Calibration(counts.centre, *parameters.tolist())
+    near = _near(CALIBRATION_MIDDLES, curve.slope, curve.bend)
+    q = expit(curve.log_odds(CALIBRATION_MIDDLES))
+    without, having = np.clip(counts.outcomes, -_MOST_COUNT, _MOST_COUNT)
+    customers, noise = np.maximum(without + having, 0.0), max(counts.noise_sd, LEAST_SD) ** 2
+    trust = customers**2 / (customers**2 + 2 * HALF_TRUSTED**2 * noise)
+    residual, spread = (1 - q) * having - q * without, (1 - q) ** 2 + q**2
+    variance = noise * spread + customers * q * (1 - q)
+    surprise = residual / variance
+    off = (parameters - PRIOR_MEAN) / PRIOR_SD
+    loss = float(trust @ (residual * surprise + np.log(variance / spread)) + off @ off)
+    by_variance = (1 / variance - surprise**2) * (2 * noise * (2 * q - 1) + customers * (1 - 2 * q))
+    by_q = by_variance - 2 * surprise * (having + without) - 2 * (2 * q - 1) / spread
+    # Where the parabola ends its slope is LEAST_SLOPE, so that the end's own move adds nothing.
+    gradient = np.array([np.ones_like(near), near, near**2]) @ (trust * q * (1 - q) * by_q)
+    return loss, gradient + 2 * off / PRIOR_SD

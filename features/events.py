@@ -2,22 +2,25 @@
 
 An **event** is one piece at one outlet with everything attached to its serial: bought, brought
 back, serviced, seen for sale. Without a serial it is what one customer bought, or brought back, in
-one basket; an interest is an event with the answers to its offers. A feature vector has a block of
-*point* features (how much: they add up) and a block of *rate* features (what kind: their sum is
-divided by n0 plus the number of events). Both add up over events and outlets, so the vector of a
-customer is
+one basket; an interest is an event with the answers to its offers. An event has *point* features
+(how much of something it is) and *rate* features (what kind it is, held against the usual event).
+What one outlet knows of a customer is the vector
 
-    x = [1,  sum of point features,  sum of rate features / (n0 + events),  log(1 + events) / 2]
+    x = [1,  sum of points,  (sum of rates - n usual rates) / 4,  .8 log(1 + n / 2)]
+
+of the customer's n events there. All of it but the last number is a plain sum over events. A score
+adds x . w up over *outlets*, so the vector that is trained is the very one an outlet sends points
+of; which other forms were tried is in docs/decisions/0018.
 
 Every bound, half-life and scale below is a constant of the catalogue. None was fitted to a
-network's data, so none has to be paid for. Each value stays within [0, bound].
+network's data, so none has to be paid for. Each value of an event stays within [0, bound].
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -31,11 +34,11 @@ if TYPE_CHECKING:
 Matrix = npt.NDArray[np.float64]
 Vector = npt.NDArray[np.float64]
 
-CATALOGUE = "escapement/v2/watches"
+CATALOGUE = "escapement/v3/watches"
 """The catalogue's name; part of every scorecard's digest. A changed constant needs a new name."""
 
-N0 = 2.0
-"""Events' worth of doubt in a rate: a share seen once in one event counts for a third."""
+RATE_SCALE = 0.25
+"""Of a customer's summed rates beyond the usual event's."""
 
 FAST_DAYS, SLOW_DAYS = 90.0, 360.0
 """Half-lives of an event's age, in days."""
@@ -49,9 +52,12 @@ SPEND_HIGH = 1_000.0
 QUICK_DAYS = 60.0
 """A resale so many days after the purchase counts half as quick as one on the day."""
 
-COUNT_SCALE = 0.5
-"""Of log(1 + events). Like all constant factors here, it brings a column's usual size near 1, so
-that no column crowds the others out of a clipped row."""
+USUAL_COUNT = 2.0
+"""Events of a usual customer at an outlet: from about there on, each further one says less."""
+
+COUNT_SCALE = 0.8
+"""Of log(1 + events / USUAL_COUNT). Like all constant factors here, it brings a column's usual size
+near 1, so that no column crowds the others out of a clipped row."""
 
 SUSPICION = 0.4
 """What a suspected sighting counts, where a confirmed one counts 1."""
@@ -150,14 +156,17 @@ RATE_FEATURES = (
 )  # fmt: skip
 POINT_BOUNDS = np.array([0.125, 0.6, 1.0])
 RATE_BOUNDS = np.array([3.0, 1.0, 1.0, 4.0, 4.0, 4.0, 4.0, 4.0])
+POINTS, RATES = len(POINT_FEATURES), len(RATE_FEATURES)
 FEATURE_NAMES = (
     "intercept",
     *(f"points: {feature.__name__}" for feature in POINT_FEATURES),
     *(f"rate: {feature.__name__}" for feature in RATE_FEATURES),
     "log events",
 )
+POINT_COLUMNS, RATE_COLUMNS = slice(1, 1 + POINTS), slice(1 + POINTS, 1 + POINTS + RATES)
+"""Where a vector has its point features, and its rate features."""
 DIMENSION = len(FEATURE_NAMES)
-"""d, the length of a customer's vector."""
+"""d, the length of a vector."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -177,6 +186,15 @@ class EventFeatures:
     def customers(self) -> pl.Series:
         """The customers who have events, in order."""
         return self.keys["customer"].unique().sort()
+
+    def each(self) -> CustomerSums:
+        """Every event by itself, a row an event."""
+        return CustomerSums(self.points, self.rates, np.ones(len(self.keys)))
+
+    def total(self) -> CustomerSums:
+        """All events together, one row."""
+        points, rates = self.points.sum(axis=0)[None, :], self.rates.sum(axis=0)[None, :]
+        return CustomerSums(points, rates, np.array([float(len(self.keys))]))
 
 
 def pieces(snapshot: Snapshot) -> pl.DataFrame:
@@ -256,35 +274,73 @@ def event_features(snapshot: Snapshot) -> EventFeatures:
     )
 
 
-def customer_features(events: EventFeatures, customers: pl.Series) -> Matrix:
-    """Adds events up into one vector a customer.
+@dataclass(frozen=True, slots=True, repr=False)
+class CustomerSums:
+    """What an outlet's events add up to, a row a customer.
 
-    Args:
-        events: From `event_features`; events of other customers are left aside.
-        customers: String[n], no duplicates.
-
-    Returns:
-        float64[n, DIMENSION], in the order of `customers`; a customer without events has
-        [1, 0, ..., 0].
+    Attributes:
+        points: float64[n, p], sums of the point features.
+        rates: float64[n, r], sums of the rate features.
+        counts: float64[n], numbers of events.
     """
-    index = positions(events.keys["customer"], customers)
-    known = index >= 0
-    index = index[known]
 
-    def total(values: Matrix) -> Matrix:
-        return np.stack(
-            [np.bincount(index, column[known], len(customers)) for column in values.T], axis=1
-        )
+    points: Matrix
+    rates: Matrix
+    counts: Vector
 
-    count = np.bincount(index, minlength=len(customers)).astype(np.float64)[:, None]
-    return np.hstack(
-        [
-            np.ones_like(count),
-            total(events.points),
-            total(events.rates) / (N0 + count),
-            COUNT_SCALE * np.log1p(count),
-        ]
-    )
+    @classmethod
+    def of(cls, events: EventFeatures, customers: pl.Series) -> Self:
+        """Adds events up.
+
+        Args:
+            events: From `event_features`; events of other customers are left aside.
+            customers: String[n], no duplicates; one without events has zeros.
+        """
+        return cls.at(events, positions(events.keys["customer"], customers), len(customers))
+
+    @classmethod
+    def at(cls, events: EventFeatures, places: npt.NDArray[np.int64], rows: int) -> Self:
+        """Adds events up at given rows.
+
+        Args:
+            events: From `event_features`.
+            places: int64[events], the row of each event; below 0 where it has none.
+            rows: How many rows there are.
+        """
+        known = places >= 0
+        index = places[known]
+
+        def total(values: Matrix) -> Matrix:
+            columns = [np.bincount(index, column[known], rows) for column in values.T]
+            return np.stack(columns, axis=1)
+
+        counts = np.bincount(index, minlength=rows).astype(np.float64)
+        return cls(total(events.points), total(events.rates), counts)
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    def where(self, chosen: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> Self:
+        """Some of the rows."""
+        return type(self)(self.points[chosen], self.rates[chosen], self.counts[chosen])
+
+    def vectors(self, usual: Vector) -> Matrix:
+        """The customers' vectors at this outlet, float64[n, DIMENSION].
+
+        A customer without events has [1, 0, ..., 0].
+
+        Args:
+            usual: float64[r], rates of the usual event.
+        """
+        beyond = self.rates - self.counts[:, None] * usual
+        ones = np.ones((len(self), 1))
+        counted = count_feature(self.counts)[:, None]
+        return np.hstack([ones, self.points, RATE_SCALE * beyond, counted])
+
+
+def count_feature(counts: Vector) -> Vector:
+    """What a number of events at one outlet says: .8 log(1 + n / 2), float64[n]."""
+    return np.asarray(COUNT_SCALE * np.log1p(counts / USUAL_COUNT))
 
 
 def positions(keys: pl.Series, among: pl.Series) -> npt.NDArray[np.int64]:

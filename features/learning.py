@@ -1,46 +1,80 @@
-"""What a customer adds to each sum that trains or judges a scorecard, and how the sums are read.
+"""What a customer adds to each sum that trains or judges scorecards, and how the sums are read.
 
 Outlets make the rows, HQ reads the sums; both sides of each layout stand side by side here. A row
-is the *whole* of what a customer adds, so the clipping norm of a release bounds everything.
+is the *whole* of what a customer adds, for all k scorecards that are trained together, so the
+clipping norm of a release bounds everything.
 
-    moments      upper triangle of x x', off-diagonals times sqrt 2     norm ROW_CLIP^2
-    gradient     clipped gradient in preconditioned space, and a flag   norm GRADIENT_CLIP
-    counts       one cell of (score bin, outcome)                       norm 1
+    usual        number of events and rates, over 2 + events          norm USUAL_CLIP
+    moments      upper triangle of x x', off-diagonals times sqrt 2   norm ROW_CLIP^2
+    gradient     k gradients in whitened space, and a flag            norm of the moments, sqrt k
+    counts       k cells of (score bin, outcome)                      norm sqrt k
+
+Moments and gradients see the same *short* vectors, so that the moments describe the very rows that
+train: the features are scaled down, the intercept never is. A gradient's row is scaled by its
+vector alone, never by its outcome: else mostly those would be cut for whom a rare outcome came
+true, and it would rank below chance (docs/decisions/0019).
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from features.errors import CatalogueError
-from features.events import DIMENSION, Matrix, Vector
+from features.events import DIMENSION, RATE_BOUNDS, RATES, Matrix, Vector
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from features.events import CustomerSums
+    from features.scorecard import Scorecard
+
+USUAL_CLIP = 1.5
+"""Longest row that counts in full in what the usual event is."""
 
 ROW_CLIP = 2.5
-"""Longest x that counts in full in the moments; longer ones are scaled down."""
-
-GRADIENT_CLIP = 2.0
-"""Longest gradient row, in preconditioned space."""
+"""Longest vector that counts in full, intercept included."""
 
 FLAG_SHARE = 0.1
-"""Part of the gradient's clip that carries 'this row was clipped'."""
+"""Part of a gradient row's norm that carries 'this row was scaled down'."""
 
 LARGEST_ENTRY = 1e6
-"""Public bound on a preconditioner's entries."""
+"""Public bound on a whitening's entries."""
 
+MEAN_SHARE = 1 / 3
+"""Part of the squared mean that stays in what is whitened: 0 is a covariance, 1 a plain second
+moment. At 0 rare outcomes rank .03 to .05 better and loyal ones .004 worse, at 1 they rank below
+chance; chosen with real ledgers in view (docs/decisions/0019)."""
+
+NOISE_EDGE, LEAST_SHARE = 0.5, 0.1
+"""Least variance of a direction: in norms of the noise's matrix, and in parts of all variance."""
+
+USUAL_DIMENSION = 1 + RATES
 MOMENTS_DIMENSION = DIMENSION * (DIMENSION + 1) // 2
-GRADIENT_DIMENSION = DIMENSION + 1
 
 BIN_EDGES = np.array([-2.5, -1.5, -0.75, 0.0, 0.75, 1.5, 2.5])
 """Fixed, public score bins, in log odds: coarse, because every cell carries noise."""
 BINS = len(BIN_EDGES) + 1
-COUNTS_DIMENSION = 2 * BINS
 
+_NOTHING = 1e-9
+_DOUBT = 2.0
+"""Events' worth: a customer of one event counts a third in the usual event, of many nearly 1."""
 _UPPER = np.triu_indices(DIMENSION)
 _WEIGHT = np.where(_UPPER[0] == _UPPER[1], 1.0, math.sqrt(2))
+
+
+def gradient_dimension(scores: int) -> int:
+    """Numbers of a gradient row of so many scorecards."""
+    return scores * DIMENSION + 1
+
+
+def counts_dimension(scores: int) -> int:
+    """Numbers of a row of evaluation counts."""
+    return scores * 2 * BINS
 
 
 def shorten(rows: Matrix, norm: float) -> tuple[Matrix, Vector]:
@@ -56,8 +90,45 @@ def shorten(rows: Matrix, norm: float) -> tuple[Matrix, Vector]:
     return rows * factor[:, None], (lengths > norm).astype(np.float64)
 
 
+def usual_rows(sums: CustomerSums) -> Matrix:
+    """Rows of the sum that tells the usual event: [n, rates] / (2 + n) of a home customer.
+
+    Returns:
+        float64[n, USUAL_DIMENSION], none longer than USUAL_CLIP.
+    """
+    rows = np.hstack([sums.counts[:, None], sums.rates]) / (_DOUBT + sums.counts)[:, None]
+    return shorten(rows, USUAL_CLIP)[0]
+
+
+def read_usual(values: Vector, noise_sd: float) -> Vector:
+    """Reads the usual event's rates, float64[r] within their bounds.
+
+    Zeros where noise covers the number of events: rates are then counted as they are.
+
+    Args:
+        values: float64[USUAL_DIMENSION], a release.
+        noise_sd: Standard deviation of the noise in each.
+    """
+    if values[0] <= 4 * noise_sd:
+        return np.zeros(RATES)
+    return np.asarray(np.clip(values[1:] / values[0], 0.0, RATE_BOUNDS))
+
+
+def short_vectors(x: Matrix) -> Matrix:
+    """Vectors whose features are scaled down to ROW_CLIP, the intercept left at 1.
+
+    Args:
+        x: float64[n, DIMENSION].
+
+    Returns:
+        float64[n, DIMENSION], none longer than ROW_CLIP.
+    """
+    features, _ = shorten(x[:, 1:], math.sqrt(ROW_CLIP**2 - 1))
+    return np.hstack([x[:, :1], features])
+
+
 def moments_rows(x: Matrix) -> Matrix:
-    """Rows of the moments sum.
+    """Rows of the moments sum, of short vectors.
 
     With the off-diagonals times sqrt 2, the norm of a row is |x|^2, at most ROW_CLIP^2.
 
@@ -67,7 +138,7 @@ def moments_rows(x: Matrix) -> Matrix:
     Returns:
         float64[n, MOMENTS_DIMENSION].
     """
-    short, _ = shorten(x, ROW_CLIP)
+    short = short_vectors(x)
     return short[:, _UPPER[0]] * short[:, _UPPER[1]] * _WEIGHT
 
 
@@ -93,25 +164,29 @@ def by_owner(rows: Matrix, owners: npt.NDArray[np.int64]) -> Matrix:
 
 
 @dataclass(frozen=True, slots=True)
-class Preconditioner:
-    """A whitening map, from noisy second moments.
+class Whitening:
+    """A map to a space of centred features of about unit variance, from noisy second moments.
 
     Attributes:
-        matrix: float64[DIMENSION, DIMENSION]; z = x @ matrix has about unit second moments.
-        customers: About how many customers the moments stand for; long rows count less.
-        second: float64[DIMENSION, DIMENSION], the noisy second moments of an average customer.
+        matrix: float64[DIMENSION, DIMENSION]; z = x @ matrix = [1, whitened features].
+        variances: float64[DIMENSION - 1], what is left of unit variance in each whitened feature:
+            less where there is less variance, or no more than noise.
+        customers: About how many customers the moments stand for.
+        second: float64[DIMENSION, DIMENSION], the noisy second moments of an average short vector.
     """
 
     matrix: Matrix
+    variances: Vector
     customers: float
     second: Matrix
 
     @classmethod
-    def of(cls, moments: Vector, noise_sd: float) -> Preconditioner:
+    def of(cls, moments: Vector, noise_sd: float) -> Whitening:
         """Reads a moments release.
 
-        Directions in which there is less than noise, or less than a tenth of the average customer,
-        are not blown up: eigenvalues are floored at max(4 sd sqrt(d), n / 10).
+        Directions in which there is less than noise, or less than LEAST_SHARE of all variance, are
+        not blown up. What is below noise has one common variance: single eigenvalues are noise
+        there.
 
         Args:
             moments: float64[MOMENTS_DIMENSION].
@@ -121,10 +196,30 @@ class Preconditioner:
         second[_UPPER] = moments / _WEIGHT
         second = second + np.triu(second, 1).T
         customers = max(float(second[0, 0]), 4 * noise_sd, 1.0)
-        values, vectors = np.linalg.eigh(second)
-        floor = max(4 * noise_sd * math.sqrt(DIMENSION), 0.1 * customers)
-        matrix = vectors * np.sqrt(customers / np.maximum(values, floor))
-        return cls(matrix, customers, second / customers)
+        second = second / customers
+        features, error = DIMENSION - 1, noise_sd / customers
+        mean = second[0, 1:]
+        about = second[1:, 1:] - (1 - MEAN_SHARE) * np.outer(mean, mean)
+        values, axes = np.linalg.eigh(about)
+        total = float(np.trace(second[1:, 1:]) - mean @ mean)
+        noise = NOISE_EDGE * math.sqrt(2 * features) * error
+        least = max(noise, LEAST_SHARE * max(total, error * math.sqrt(features)), _NOTHING)
+        floored = np.maximum(values, least)
+        variances = (np.maximum(values, 0.0) - MEAN_SHARE * (mean @ axes) ** 2) / floored
+        covered = values < noise
+        if covered.any():
+            common = max(float(values[covered].mean()), error / math.sqrt(features))
+            variances[covered] = common / floored[covered]
+        matrix = np.zeros((DIMENSION, DIMENSION))
+        matrix[0, 0] = 1.0
+        matrix[1:, 1:] = axes / np.sqrt(floored)
+        matrix[0, 1:] = -mean @ matrix[1:, 1:]
+        return cls(matrix, np.clip(variances, 0.0, 1.0), customers, second)
+
+    @property
+    def length(self) -> float:
+        """The usual length of a whitened vector: the clipping norm of one outcome's gradient."""
+        return math.sqrt(1 + float(self.variances.sum()))
 
     def encode(self) -> bytes:
         """The bytes whose digest names the map in plans."""
@@ -139,61 +234,70 @@ class Preconditioner:
                 entries within the public bound.
         """
         if len(data) != 8 * DIMENSION**2:
-            raise CatalogueError(f"preconditioner: expected {DIMENSION} x {DIMENSION} numbers")
+            raise CatalogueError(f"whitening: expected {DIMENSION} x {DIMENSION} numbers")
         matrix = np.frombuffer(data, dtype="<f8").reshape(DIMENSION, DIMENSION)
         if not (np.abs(matrix) <= LARGEST_ENTRY).all():
-            raise CatalogueError(f"preconditioner: expected numbers within +-{LARGEST_ENTRY:g}")
+            raise CatalogueError(f"whitening: expected numbers within +-{LARGEST_ENTRY:g}")
         return matrix
 
 
-def gradient_rows(x: Matrix, y: Vector, weights: Vector, matrix: Matrix) -> Matrix:
-    """Rows of the logistic gradient's sum, in preconditioned space.
+def gradient_rows(
+    sums: CustomerSums,
+    y: Sequence[Vector],
+    cards: Sequence[Scorecard],
+    matrix: Matrix,
+    norm: float,
+) -> Matrix:
+    """Rows of the sum of k logistic gradients, in whitened space.
 
     Args:
-        x: float64[n, DIMENSION].
-        y: float64[n] of 0 and 1.
-        weights: float64[DIMENSION], in log odds.
-        matrix: The preconditioner's.
+        sums: What the customers' events at home add up to.
+        y: float64[n] of 0 and 1 a scorecard.
+        cards: At which the gradients are taken.
+        matrix: The whitening's.
+        norm: The clipping norm of a row.
 
     Returns:
-        float64[n, GRADIENT_DIMENSION]: the gradient, shortened so that flag and gradient together
-        stay within GRADIENT_CLIP, and the flag, FLAG_SHARE * GRADIENT_CLIP where it was shortened.
+        float64[n, gradient_dimension(k)]: the gradients side by side, each scaled by the length of
+        its whitened vector so that all of them and the flag together stay within the norm; and the
+        flag, FLAG_SHARE of the norm where they were scaled down.
     """
-    residual = 1 / (1 + np.exp(-np.clip(x @ weights, -30, 30))) - y
-    room = GRADIENT_CLIP * math.sqrt(1 - FLAG_SHARE**2)
-    gradient, shortened = shorten((x @ matrix) * residual[:, None], room)
-    return np.hstack([gradient, shortened[:, None] * (FLAG_SHARE * GRADIENT_CLIP)])
+    room = norm * math.sqrt((1 - FLAG_SHARE**2) / len(cards))
+    gradients, scaled = [], np.zeros(len(sums), dtype=bool)
+    for outcome, card in zip(y, cards, strict=True):
+        x = short_vectors(card.vectors(sums))
+        odds = np.clip(x @ np.asarray(card.weights), -30, 30)
+        z, longer = shorten(x @ matrix, room)
+        gradients.append(z * (1 / (1 + np.exp(-odds)) - outcome)[:, None])
+        scaled |= longer > 0
+    return np.hstack([*gradients, scaled[:, None] * (FLAG_SHARE * norm)])
 
 
-def read_gradient(values: Vector, customers: float) -> tuple[Vector, float]:
+def read_gradients(
+    values: Vector, customers: float, scores: int, norm: float
+) -> tuple[Matrix, float]:
     """Reads a gradient release.
 
     Returns:
-        float64[DIMENSION], the mean gradient, and the share of rows that were shortened.
+        float64[scores, DIMENSION], the sums of gradients, and the share of rows that were scaled
+        down.
     """
-    share = float(values[-1]) / (FLAG_SHARE * GRADIENT_CLIP * customers)
-    return values[:-1] / customers, share
+    share = float(values[-1]) / (FLAG_SHARE * norm * customers)
+    return values[:-1].reshape(scores, DIMENSION), share
 
 
-def counts_rows(x: Matrix, y: Vector, weights: Vector) -> Matrix:
-    """Rows of the evaluation counts: one cell of (score bin, outcome) a customer.
+def counts_rows(sums: CustomerSums, y: Sequence[Vector], cards: Sequence[Scorecard]) -> Matrix:
+    """Rows of the evaluation counts: one cell of (score bin, outcome) a customer and scorecard.
 
     Returns:
-        float64[n, COUNTS_DIMENSION]; cells of outcome 0 first.
+        float64[n, counts_dimension(k)], scorecards side by side; of each, outcome 0 first.
     """
-    cell = np.searchsorted(BIN_EDGES, x @ weights) + BINS * (y > 0)
-    return np.eye(COUNTS_DIMENSION)[cell.astype(np.int64)]
-
-
-def auc_of_counts(values: Vector) -> float | None:
-    """The AUC that binned counts stand for, ties counted half; None without both outcomes.
-
-    Args:
-        values: float64[COUNTS_DIMENSION]; negative counts, which only noise makes, count as 0.
-    """
-    without, having = np.maximum(values, 0).reshape(2, BINS)
-    pairs = without.sum() * having.sum()
-    if pairs <= 0:
-        return None
-    below = np.cumsum(without) - without
-    return float((having * (below + without / 2)).sum() / pairs)
+    return np.hstack(
+        [
+            np.eye(2 * BINS)[
+                np.searchsorted(BIN_EDGES, card.vectors(sums) @ np.asarray(card.weights))
+                + BINS * (outcome > 0)
+            ]
+            for outcome, card in zip(y, cards, strict=True)
+        ]
+    )

@@ -6,10 +6,10 @@ import hashlib
 import json
 from importlib.metadata import version
 
-from features.calibration import FINE_EDGES, NEWCOMER_EVENTS
+from features.calibration import CALIBRATION_EDGES
 from features.events import CATALOGUE, FEATURE_NAMES
-from features.learning import BIN_EDGES, GRADIENT_CLIP, ROW_CLIP
-from features.points import COUNT_SHARE
+from features.learning import BIN_EDGES, FLAG_SHARE, ROW_CLIP, USUAL_CLIP
+from features.noisy_points import COUNT_SHARE
 
 
 def app_digest() -> str:
@@ -19,7 +19,7 @@ def app_digest() -> str:
     code travels, so it says which release is installed, not that nobody changed it.
     """
     agreed = [
-        version("escapement"), CATALOGUE, FEATURE_NAMES, ROW_CLIP, GRADIENT_CLIP,
-        BIN_EDGES.tolist(), FINE_EDGES.tolist(), COUNT_SHARE, NEWCOMER_EVENTS,
+        version("escapement"), CATALOGUE, FEATURE_NAMES, USUAL_CLIP, ROW_CLIP, FLAG_SHARE,
+        BIN_EDGES.tolist(), CALIBRATION_EDGES.tolist(), COUNT_SHARE,
     ]  # fmt: skip
     return hashlib.sha256(json.dumps(agreed).encode()).hexdigest()

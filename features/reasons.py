@@ -1,11 +1,12 @@
 """Reasons: how many points each event gives its customer, as one outlet's own ledger shows it.
 
-Invariant: base, the number of events and all reasons add up to the score of the same events.
+Invariant: the lines are whole points and add up to what the outlet sends of the customer, if it is
+the customer's home.
 
-    score = base + b log(1 + n) / 2 + sum over events of (points + rate points / (n0 + n))
+    sent = sum over events of event points + points of their number + what is over the bound
 
-Here n counts the events of one outlet. A network's n is larger, so an event may count less there;
-nothing of this module knows by how much.
+At an outlet that is not the home the points of the number are halved. Which of the two an outlet is
+would tell that somebody met the customer before, and is not said; nothing of this module knows.
 """
 
 from __future__ import annotations
@@ -16,14 +17,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from features.events import COUNT_SCALE, N0, POINT_FEATURES, event_features, pieces
+from features.events import event_features, pieces
 from features.ledger import Kind, Tier
-from features.scorecard import POINTS_PER_LOGIT
+from features.points import count_points, event_points, evidence, nearest, part_points, whole_points
 
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Iterator, Mapping
 
+    import numpy.typing as npt
+
+    from features.events import Vector
     from features.scorecard import Scorecard
     from features.snapshot import Snapshot
 
@@ -46,54 +50,76 @@ class Reason:
 
     Attributes:
         text: The event in plain words, such as "LIMITED reference, March 2024, serviced".
-        points: What it adds to the score.
+        points: What it adds to the sum.
         date: Of the purchase, else of its first row.
     """
 
     text: str
-    points: float
+    points: int
     date: dt.date
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Reasons:
-    """A customer's score by the events of one outlet, taken apart.
+    """What an outlet sends of a customer, taken apart.
 
     Attributes:
-        base: Points of everybody.
+        sent: The whole points that a home sends.
         count: Points of the number of events.
+        over: What is over the bound and not sent, with its sign turned; 0 as a rule.
+        evidence: The number of events, as far as it is told.
         events: One an event, the largest first; of equals the latest.
     """
 
-    base: float
-    count: float
+    sent: int
+    count: int
+    over: int
+    evidence: int
     events: tuple[Reason, ...]
 
 
 def reasons(snapshot: Snapshot, customer: str, card: Scorecard) -> Reasons:
-    """Takes a customer's score apart into base, number of events and events.
+    """Takes what an outlet sends of a customer apart into its events and their number.
 
     Args:
         snapshot: One outlet's, as of a cut-off.
-        customer: Whose events count; without any there are no reasons, and the base alone.
+        customer: Whose events count; without any there are no reasons, and 0 is sent.
         card: What gives points.
 
     Returns:
-        What adds up to `card.score` of the customer's vector of these events, before rounding.
+        Whole points that add up to what `outlet_parts` gives a home.
     """
     own = replace(snapshot, history=snapshot.history.filter(pl.col("customer") == customer))
     events, numbers = pieces(own), event_features(own)  # in the same order
-    weights = np.asarray(card.weights) * POINTS_PER_LOGIT
-    rates = 1 + len(POINT_FEATURES)
-    points = numbers.points @ weights[1:rates]
-    points = points + numbers.rates @ weights[rates:-1] / (N0 + len(events))
+    sums, at_home = numbers.total(), np.array([True])
+    exact = [*event_points(card, numbers.each()), *count_points(card, sums.counts, at_home)]
+    part = part_points(card, sums, at_home)
+    total, sent = int(nearest(part)[0]), int(whole_points(part)[0])
+    *points, counted = rounded_together(np.array(exact), total).tolist()
     found = [
         Reason(_words(event), point, event["date"])
-        for event, point in zip(events.iter_rows(named=True), points.tolist(), strict=True)
+        for event, point in zip(events.iter_rows(named=True), points, strict=True)
     ]
     found.sort(key=lambda one: (-abs(one.points), -one.date.toordinal()))
-    count = weights[-1] * COUNT_SCALE * np.log1p(len(events))
-    return Reasons(float(weights[0]), float(count), tuple(found))
+    return Reasons(sent, counted, sent - total, int(evidence(sums.counts)[0]), tuple(found))
+
+
+def rounded_together(exact: Vector, total: int) -> npt.NDArray[np.int64]:
+    """Rounds numbers so that they add up to their rounded sum: by largest remainders.
+
+    Args:
+        exact: float64[n], n at least 1.
+        total: Their sum, rounded.
+
+    Returns:
+        int64[n], each less than 1 from what it was, but for ties of the last bit.
+    """
+    whole = np.floor(exact)
+    missing = total - int(whole.sum())
+    order = np.argsort(whole - exact, kind="stable")
+    whole[order[: max(missing, 0)]] += 1
+    whole[order[len(order) + min(missing, 0) :]] -= 1
+    return whole.astype(np.int64)
 
 
 def _words(event: Mapping[str, Any]) -> str:

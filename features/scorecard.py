@@ -1,28 +1,38 @@
 """Scorecard: the weights of a customer's vector, and what a point is.
 
-    score = base + sum of points + (sum of rate points) / (n0 + events) + b log(1 + events) / 2
+    score = base + the sum over outlets of what each one's events give
 
-Scores are in points; 20 points double the odds, as is usual for scorecards [Sid06, ch. 6]. How
-events become numbers that add up over outlets is `points.py`'s.
+A point is a tenth of log odds, so that seven points double the odds [Sid06, ch. 6]. How many points
+an outlet gives is `points.py`'s.
 """
 
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
-from typing import Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from features.errors import CatalogueError
-from features.events import CATALOGUE, DIMENSION, Matrix, Vector
+from features.events import CATALOGUE, DIMENSION, RATE_BOUNDS, RATES, Matrix, Vector
 
-POINTS_PER_LOGIT = 20 / math.log(2)
-"""Points per unit of log odds: 20 points double the odds."""
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from features.events import CustomerSums
+
+POINTS_PER_LOGIT = 10.0
+"""Points per unit of log odds: one point is a tenth of it, seven double the odds."""
 
 LARGEST_WEIGHT = 1e6
 """Public bound: with it, no arithmetic on a customer's finite numbers can overflow."""
+
+MOST_SCORES = 4
+"""As many scorecards are trained, and carried in one question, at most."""
+
+_MOST_BYTES = 2**16
+_NO_EVENT = (0.0,) * RATES
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +42,12 @@ class Scorecard:
     Attributes:
         outcome: What it predicts.
         weights: float64[DIMENSION] in log odds, in the order of `events.FEATURE_NAMES`.
+        usual: float64[r], rates of the network's usual event; 0 where nothing is known of it.
     """
 
     outcome: str
     weights: tuple[float, ...]
+    usual: tuple[float, ...] = _NO_EVENT
 
     def __post_init__(self) -> None:
         small = all(abs(weight) <= LARGEST_WEIGHT for weight in self.weights)
@@ -43,24 +55,38 @@ class Scorecard:
             raise CatalogueError(
                 f"scorecard: expected {DIMENSION} weights within +-{LARGEST_WEIGHT:g}"
             )
+        bounded = len(self.usual) == RATES and all(
+            0 <= rate <= most for rate, most in zip(self.usual, RATE_BOUNDS, strict=True)
+        )
+        if not bounded:
+            raise CatalogueError(f"scorecard: expected {RATES} usual rates within their bounds")
 
     @classmethod
-    def of(cls, outcome: str, weights: Vector) -> Self:
-        """A scorecard of an array of weights, float64[DIMENSION]."""
-        return cls(outcome, tuple(np.asarray(weights, dtype=np.float64).tolist()))
+    def of(cls, outcome: str, weights: Vector, usual: Vector | None = None) -> Self:
+        """A scorecard of arrays: weights float64[DIMENSION], usual float64[r] or nothing known."""
+        rates = _NO_EVENT if usual is None else tuple(np.asarray(usual, dtype=np.float64).tolist())
+        return cls(outcome, tuple(np.asarray(weights, dtype=np.float64).tolist()), rates)
 
-    def score(self, x: Matrix) -> Vector:
-        """Scores customers whose whole vector is known, float64[n], in points.
+    def vectors(self, sums: CustomerSums) -> Matrix:
+        """The vectors that this scorecard weighs, float64[n, DIMENSION]."""
+        return sums.vectors(np.asarray(self.usual))
+
+    def score(self, sums: CustomerSums) -> Vector:
+        """Scores customers by one outlet's events alone, as at home: float64[n], in points."""
+        return np.asarray(self.vectors(sums) @ np.asarray(self.weights)) * POINTS_PER_LOGIT
+
+    def centre(self, second: Matrix) -> float:
+        """The mean score of customers at home, in points.
 
         Args:
-            x: float64[n, DIMENSION].
+            second: float64[DIMENSION, DIMENSION], noisy second moments of a home customer's vector;
+                the first row is their mean vector.
         """
-        return np.asarray(x @ np.asarray(self.weights)) * POINTS_PER_LOGIT
+        return float(second[0] @ np.asarray(self.weights)) * POINTS_PER_LOGIT
 
     def encode(self) -> bytes:
-        """Canonical bytes; their digest names the scorecard, catalogue included, in plans."""
-        body = {"catalogue": CATALOGUE, "outcome": self.outcome, "weights": self.weights}
-        return json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
+        """Canonical bytes, catalogue included."""
+        return _canonical(self._body())
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
@@ -69,18 +95,60 @@ class Scorecard:
         Raises:
             CatalogueError: If they are of another catalogue or not a scorecard.
         """
+        return cls._read(_parsed(data))
+
+    def _body(self) -> dict[str, Any]:
+        return {
+            "catalogue": CATALOGUE, "outcome": self.outcome,
+            "weights": self.weights, "usual": self.usual,
+        }  # fmt: skip
+
+    @classmethod
+    def _read(cls, raw: Any) -> Self:
         try:
-            raw = json.loads(data)
-            catalogue = raw["catalogue"]
+            catalogue, outcome = raw["catalogue"], str(raw["outcome"])
+            if catalogue != CATALOGUE:
+                raise CatalogueError(f"scorecard: of another catalogue, expected {CATALOGUE}")
             weights = tuple(float(w) for w in raw["weights"])
-            card = cls(str(raw["outcome"]), weights)
-        except (KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
+            return cls(outcome, weights, tuple(float(u) for u in raw["usual"]))
+        except (KeyError, OverflowError, TypeError, ValueError) as error:
             raise CatalogueError("scorecard: malformed") from error
-        if catalogue != CATALOGUE:
-            raise CatalogueError(f"scorecard: of another catalogue, expected {CATALOGUE}")
-        return card
+
+
+def encode_scorecards(cards: Sequence[Scorecard]) -> bytes:
+    """Canonical bytes of several scorecards; their digest names them in plans."""
+    return _canonical([card._body() for card in cards])  # noqa: SLF001  (of this module)
+
+
+def decode_scorecards(data: bytes) -> tuple[Scorecard, ...]:
+    """Reads `encode_scorecards`' bytes.
+
+    Raises:
+        CatalogueError: If they are not 1 to MOST_SCORES scorecards of this catalogue, each of
+            another outcome.
+    """
+    raw = _parsed(data)
+    if not isinstance(raw, list) or not 1 <= len(raw) <= MOST_SCORES:
+        raise CatalogueError(f"scorecards: expected a list of 1 to {MOST_SCORES}")
+    cards = tuple(Scorecard._read(one) for one in raw)  # noqa: SLF001  (of this module)
+    if len({card.outcome for card in cards}) != len(cards):
+        raise CatalogueError("scorecards: expected each outcome once")
+    return cards
 
 
 def probability(score: Vector) -> Vector:
     """The probability that a score in points stands for, before calibration. float64[n]."""
     return np.asarray(1 / (1 + np.exp(-np.clip(score / POINTS_PER_LOGIT, -50, 50))))
+
+
+def _canonical(body: object) -> bytes:
+    return json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _parsed(data: bytes) -> Any:
+    if len(data) > _MOST_BYTES:
+        raise CatalogueError(f"scorecard: got {len(data)} bytes, expected at most {_MOST_BYTES}")
+    try:
+        return json.loads(data)
+    except (RecursionError, ValueError) as error:
+        raise CatalogueError("scorecard: malformed") from error

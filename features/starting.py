@@ -1,7 +1,7 @@
 """Starting scorecards: what experts would say before any data, published, one an outcome.
 
 A network's first training begins here, and leaves a starting scorecard only as far as private data
-supports (`server.hq.training`). The points are rules of thumb of the trade, rounded; 20 double the
+supports (`server.hq.training`). The points are rules of thumb of the trade, rounded; 7 double the
 odds. They were never fitted to a customer; how they rank simulated and real ledgers by themselves
 is in docs/benchmarks.md.
 """
@@ -21,27 +21,29 @@ from features.scorecard import POINTS_PER_LOGIT, Scorecard
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from features.events import Vector
+
 STARTING_POINTS: Mapping[Outcome, Mapping[str, float]] = MappingProxyType(
     {
         Outcome.LOYAL: MappingProxyType(
             {
-                "intercept": -90.0,
-                "points: recent_purchase": 40.0,
-                "points: recent_spend": 10.0,
-                "rate: active": 60.0,
-                "rate: resold": -300.0,
-                "rate: waiting": 20.0,
-                "log events": 20.0,
+                "intercept": -31.0,
+                "points: recent_purchase": 14.0,
+                "points: recent_spend": 4.0,
+                "rate: active": 20.0,
+                "rate: resold": -100.0,
+                "rate: waiting": 7.0,
+                "log events": 7.0,
             }
         ),
         Outcome.FLIPPED: MappingProxyType(
             {
-                "intercept": -150.0,
-                "points: recent_scarce": 30.0,
-                "rate: discount": 10.0,
-                "rate: resold": 30.0,
-                "rate: suspected": 40.0,
-                "log events": 40.0,
+                "intercept": -52.0,
+                "points: recent_scarce": 10.0,
+                "rate: discount": 3.0,
+                "rate: resold": 10.0,
+                "rate: suspected": 14.0,
+                "log events": 14.0,
             }
         ),
     }
@@ -49,8 +51,12 @@ STARTING_POINTS: Mapping[Outcome, Mapping[str, float]] = MappingProxyType(
 """Points of each number of a customer's vector; what is not named has none."""
 
 
-def starting_scorecard(outcome: Outcome) -> Scorecard:
+def starting_scorecard(outcome: Outcome, usual: Vector | None = None) -> Scorecard:
     """The published scorecard of an outcome.
+
+    Args:
+        outcome: What it predicts.
+        usual: float64[r], rates of the network's usual event; nothing known of it where None.
 
     Raises:
         CatalogueError: If experts have said nothing of it.
@@ -60,4 +66,4 @@ def starting_scorecard(outcome: Outcome) -> Scorecard:
         raise CatalogueError(f"starting scorecard: got '{outcome}', published are {known}")
     points = STARTING_POINTS[outcome]
     weights = np.array([points.get(name, 0.0) for name in FEATURE_NAMES])
-    return Scorecard.of(outcome, weights / POINTS_PER_LOGIT)
+    return Scorecard.of(outcome, weights / POINTS_PER_LOGIT, usual)

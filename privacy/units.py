@@ -25,6 +25,7 @@ class Unit(StrEnum):
 class Purpose(StrEnum):
     """What a release is for. The policy divides a year's rho over these."""
 
+    USUAL = "usual"
     MOMENTS = "moments"
     TRAINING = "training"
     EVALUATION = "evaluation"

@@ -26,7 +26,7 @@ from sandbox.market_plots import plot_marginals
 from sandbox.network import Settings
 from sandbox.one_night import one_night
 from sandbox.processes import ProcessFailed
-from sandbox.replay import ReplayFailed, ReplayReport, TrainOn, World, replay
+from sandbox.replay import ReplayFailed, ReplayReport, replay
 from sandbox.show import (
     auc_table,
     lookups_table,
@@ -35,6 +35,7 @@ from sandbox.show import (
     review_table,
     steps_table,
 )
+from sandbox.world import TrainOn, World
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -100,9 +101,10 @@ def replay_command(  # noqa: PLR0913, PLR0917  (an argument is an option)
         Outcome | None,
         typer.Option("--starting-scorecard", help="Begin at this outcome's published scorecard."),
     ] = None,
-    band_noise: Annotated[
-        float, typer.Option(min=0.0, help="Noise of points / an event's longest row; 0 is none.")
-    ] = 0.0,
+    judged_at: Annotated[
+        str | None,
+        typer.Option(help="A later cut-off to judge at, as production does; the same where none."),
+    ] = None,
     plot: Annotated[Path | None, typer.Option(help="PNG of AUC by epsilon; takes longer.")] = None,
 ) -> None:
     """Replays a real ledger as a network of its outlets and measures how its scores rank."""
@@ -111,6 +113,8 @@ def replay_command(  # noqa: PLR0913, PLR0917  (an argument is an option)
         raise typer.BadParameter("got both or neither of --cutoff and --per-purchase, expected one")
     if per_purchase and processes:
         raise typer.BadParameter("--processes: a purchase is no customer there; leave one out")
+    if per_purchase and judged_at is not None:
+        raise typer.BadParameter("--judged-at: purchases have their own days; leave one out")
     try:
         world, quality = World.load(
             ledger,
@@ -121,11 +125,17 @@ def replay_command(  # noqa: PLR0913, PLR0917  (an argument is an option)
             region=region,
             per_purchase=per_purchase,
         )
+        later = None
+        if judged_at is not None:
+            later, _ = World.load(
+                ledger, labels, CutOff.parse(judged_at), target, registrations=registrations,
+                region=region,
+            )  # fmt: skip
         replayed = partial(
             _replay,
             world,
             target,
-            band_noise=band_noise,
+            later=later,
             linkage=quality,
             starting={} if starting is None else {target: starting},
         )
@@ -160,14 +170,14 @@ def _replay(
     repeats: int,
     train_on: TrainOn,
     *,
-    band_noise: float,
+    later: World | None,
     linkage: Quality,
     starting: Mapping[str, Outcome],
     processes: bool = False,
 ) -> ReplayReport:
     """Runs a replay behind a progress bar; without noise, once is enough."""
     repeats = 1 if epsilon is None else repeats
-    releases = Settings.one_training(epsilon, 1e-6).hq.rounds + 3
+    releases = Settings.one_training(epsilon, 1e-6).hq.releases
     total = len(np.unique(world.fold)) * repeats * releases
     name = "without noise" if epsilon is None else f"epsilon {epsilon:g}"
     with _progress() as progress:
@@ -179,7 +189,7 @@ def _replay(
             repeats=repeats,
             train_on=train_on,
             processes=processes,
-            band_noise=band_noise,
+            later=later,
             starting=starting,
             on_step=lambda _step: progress.advance(task),
         )
@@ -203,7 +213,7 @@ def night(
     market = simulated_market(random, outlets=outlets, customers=customers)
     world = World.of_market(market, random)
     with _progress() as progress:
-        task = progress.add_task("night", total=2 * Settings.of_a_year().hq.rounds + 7)
+        task = progress.add_task("night", total=Settings.of_a_year().hq.releases + 3)
         found = one_night(
             market, world, folder, on_release=lambda done: progress.update(task, completed=done)
         )
@@ -216,8 +226,8 @@ def night(
         _out.print(steps_table(found.night.steps, found.rho_before))
         if found.auc:
             _out.print(auc_table(found.auc))
-        if found.verdicts:
-            _out.print(review_table(found.verdicts))
+        if found.judged is not None:
+            _out.print(review_table(found.judged.verdicts))
         if found.lookups:
             _out.print(lookups_table(found.lookups))
         for line in (*found.sentences(), f"Report: {folder / 'report.json'}", *pictures):
@@ -230,8 +240,8 @@ def _pictures(market: Market, found: OneNight, folder: Path) -> list[str]:
     """Draws the market and the flipper scores; says where."""
     plot_marginals(market, folder / "market.png")
     said = [f"The market: {folder / 'market.png'}"]
-    if found.plotted is not None:
-        plot_flipper_scores(*found.plotted, folder / "flipper_risk.png")
+    if found.judged is not None:
+        plot_flipper_scores(found.judged, folder / "flipper_risk.png")
         said.append(f"Scores against the truth: {folder / 'flipper_risk.png'}")
         said.append(f"What HQ may know of it: escapement-hq report --home {folder / 'hq'}")
     return said

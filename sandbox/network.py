@@ -48,8 +48,9 @@ FIRST_NODE = 1000
 """Flower node of the first outlet."""
 
 ONE_TRAINING_SHARES: dict[Purpose, Fraction] = {
-    Purpose.MOMENTS: Fraction("0.15"),
-    Purpose.TRAINING: Fraction("0.80"),
+    Purpose.USUAL: Fraction("0.02"),
+    Purpose.MOMENTS: Fraction("0.22"),
+    Purpose.TRAINING: Fraction("0.71"),
     Purpose.EVALUATION: Fraction("0.05"),
     Purpose.CALIBRATION: Fraction(0),
     Purpose.POINTS: Fraction(1),
@@ -235,13 +236,12 @@ class Network:
         name: str,
         cut_off: str,
         *outcomes: str,
-        points: bool,
         bands: bool = False,
         policy: BandPolicy | None = None,
         on_step: Callable[[Step], None] = lambda _step: None,
     ) -> NightReport:
-        """Runs one night of HQ; with `bands` it calibrates and publishes a book on the shelf."""
-        slots = len(self.directory) if points else 0
+        """Runs one night of HQ; with `bands` it releases points and publishes a book."""
+        slots = len(self.directory) if bands else 0
         banding = Banding(
             slot_keys(self.directory),
             self.shelf,

@@ -1,7 +1,9 @@
 """A night of a small watch network of real processes, look-ups, and a withdrawal by the next night.
 
-Trained on home outcomes as a year's policy pays for it; the bands are as of the market's last day.
-The market's truth is used to choose whom to look up and to judge the bands, and nowhere else.
+Trained on home outcomes as a year's policy pays for it. Figures are of the clear sum
+(`sandbox.clear`), which only the sandbox can make: AUC as of the cut-off, `review` as of the
+market's last day. Look-ups are of the book that the night published. The market's truth is used to
+choose whom to look up and to judge, and nowhere else.
 """
 
 from __future__ import annotations
@@ -11,25 +13,23 @@ import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
 import polars as pl
 
-from features.bands import BandPolicy, scheme_of
-from features.calibration import NEWCOMER_EVENTS
 from features.events import pieces
 from features.ledger import Tier
-from features.outcomes import Outcome
-from features.snapshot import Snapshot
 from privacy.units import Purpose, Unit
 from sandbox.baselines import auc
 from sandbox.network import Settings
 from sandbox.processes import Processes, address_of
-from sandbox.replay import Spread, TrainOn, World, baselines
+from sandbox.replay import Spread, baselines, figures
+from sandbox.verdicts import OUTCOMES, Judged
+from sandbox.world import TrainOn, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    import numpy as np
     import numpy.typing as npt
 
     from features.events import Vector
@@ -38,54 +38,14 @@ if TYPE_CHECKING:
     from server.hq.report import NightReport
 
 NEWCOMER = "newcomer"
-OUTCOMES = (Outcome.LOYAL.value, Outcome.FLIPPED.value)
 HELD_OUT = 0
 """The fold that is in no training sum."""
 
 TRAININGS_A_YEAR = 4
 """Quarterly: a network this small cannot tell a rare outcome apart from a month's noise."""
 
-REVIEW = "review"
 MET_AT = 2
 """Outlets at which the collector who is looked up has bought."""
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """How right `review` was of some customers, by the market's truth: who resells for profit.
-
-    Attributes:
-        customers: How many they are.
-        flippers: How many of them resell for profit.
-        review: How many are in the band.
-        precision: Share of the band that does resell for profit; None of an empty band.
-        recall: Share of those who do that is in the band; None where nobody does.
-        falsely_accused: Share of those who do not that is in the band; None likewise.
-    """
-
-    customers: int
-    flippers: int
-    review: int
-    precision: float | None
-    recall: float | None
-    falsely_accused: float | None
-
-    @classmethod
-    def of(cls, review: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_]) -> Self:
-        """Counts.
-
-        Args:
-            review: bool[n], who is in the band.
-            truth: bool[n], who resells for profit.
-        """
-
-        def share(part: npt.NDArray[np.bool_], whole: npt.NDArray[np.bool_]) -> float | None:
-            return float(part[whole].mean()) if whole.any() else None
-
-        return cls(
-            len(truth), int(truth.sum()), int(review.sum()),
-            share(truth, review), share(review, truth), share(review, ~truth),
-        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +94,7 @@ class OneNight:
         ledger: The office's ledger afterwards.
         at: When, in Unix seconds.
         auc: By outcome, against what all outlets saw; empty where the night did not end.
-        verdicts: How right `review` was: everybody, newcomers, regulars.
-        plotted: Of flipper risk, for a plot: scores as of the cut-off, float64[n]; who resells for
-            profit, bool[n]; where bands begin.
+        judged: What the clear sum says; None where the night did not calibrate.
         world: What it ran on.
         lookups: What staff were told, one a case.
         seconds: How long it took.
@@ -146,8 +104,7 @@ class OneNight:
     ledger: Ledger
     at: int
     auc: dict[str, dict[str, Spread]]
-    verdicts: dict[str, Verdict]
-    plotted: tuple[Vector, npt.NDArray[np.bool_], tuple[float, ...]] | None
+    judged: Judged | None
     world: World
     lookups: list[Lookup]
     seconds: float
@@ -162,12 +119,6 @@ class OneNight:
         lines = []
         if self.night.ended != "complete":
             lines.append(f"The night ended early. {self.night.ended}")
-        for outcome, judged in self.night.calibrations.items():
-            if judged.cuts[0] == np.inf:
-                lines.append(
-                    f"Too few customers for this noise: no band of {outcome} can be told, so all "
-                    "read 'new'."
-                )
         guarantee = self.ledger.policy.guarantee(Unit.CUSTOMER)
         spent = self.ledger.epsilon(Unit.CUSTOMER, self.at)
         rho = float(self.ledger.spent_in_unit(Unit.CUSTOMER, self.at))
@@ -209,7 +160,7 @@ class OneNight:
                 if purpose.unit is Unit.CUSTOMER
             },
             "lookups": [asdict(found) for found in self.lookups],
-            "review": {group: asdict(found) for group, found in self.verdicts.items()},
+            "review": {} if self.judged is None else self.judged.review_as_json(),
             "auc": {
                 outcome: {name: asdict(spread) for name, spread in figures.items()}
                 for outcome, figures in self.auc.items()
@@ -241,23 +192,22 @@ def one_night(
     try:
         network.add_newcomer(NEWCOMER)
         night = network.night(f"night-{cut_off}", cut_off, as_of, on_release)
-        verdicts = _verdicts(network, market, world)
         lookups = _look_up(network, market, world) if night.book is not None else []
     finally:
         network.stop()
-    scores = _scores(network, world, night)
-    model = network.standing(Outcome.FLIPPED)
-    cuts = None if model is None else model.cuts
-    flipper = scores[OUTCOMES.index(Outcome.FLIPPED)] if scores else None
+    models = [network.standing(outcome) for outcome in OUTCOMES]
+    judged = None
+    if night.calibrations and None not in models:
+        second = next(model.second for model in models if model is not None)
+        cost = Settings.of_a_year(TRAININGS_A_YEAR).hq.costs()[Purpose.CALIBRATION]
+        cards = [night.scorecards[outcome] for outcome in OUTCOMES]
+        judged = Judged.of(cards, second, cost, world, market, y, ~test)
     return OneNight(
         night,
         network.ledger(),
         int(time.time()),
-        _figures(world, night, scores, y, test),
-        verdicts,
-        None
-        if flipper is None or cuts is None
-        else (flipper, _flips(market, world.customers), cuts),
+        _figures(world, night, y, test),
+        judged,
         world,
         lookups,
         round(time.monotonic() - began, 2),
@@ -309,71 +259,19 @@ def _look_up(network: Processes, market: Market, world: World) -> list[Lookup]:
     return found
 
 
-def _today(world: World) -> pl.DataFrame:
-    """All outlets' pieces as of the market's last day."""
-    last = world.snapshot.horizon_end
-    whole = pl.concat([world.snapshot.history, world.snapshot.future])
-    return pieces(Snapshot.take(whole, type(world.snapshot.cut_off)(last), last))
-
-
-def _flips(market: Market, customers: pl.Series) -> npt.NDArray[np.bool_]:
-    """Who resells for profit, bool[n]: the market's truth."""
-    truth = market.people.filter("flips")["customer_id"]
-    return customers.is_in(truth.implode()).to_numpy()
-
-
-def _verdicts(network: Processes, market: Market, world: World) -> dict[str, Verdict]:
-    """How right the published bands are; by groups of who has been seen how often, anywhere."""
-    everybody = pl.concat([world.snapshot.history, world.snapshot.future])["customer"].unique()
-    customers = everybody.sort()
-    slots, model = network.slots(customers), network.standing(Outcome.FLIPPED)
-    if model is None or model.bands is None:
-        return {}
-    bands = model.bands
-    listed = (slots >= 0) & (slots < len(bands))
-    review = bands[slots[listed]] == scheme_of(Outcome.FLIPPED, BandPolicy()).bands.index(REVIEW)
-    truth = _flips(market, customers.filter(listed))
-    seen = _today(world).group_by("customer").len()
-    count = customers.filter(listed).alias("customer").to_frame()
-    count = count.join(seen, on="customer", how="left", maintain_order="left").fill_null(0)
-    regular = (count["len"] >= NEWCOMER_EVENTS).to_numpy()
-    return {
-        "everybody": Verdict.of(review, truth),
-        "newcomers": Verdict.of(review[~regular], truth[~regular]),
-        "regulars": Verdict.of(review[regular], truth[regular]),
-    }
-
-
-def _scores(network: Processes, world: World, night: NightReport) -> list[Vector]:
-    """The network's scores as of the cut-off, float64[n] an outcome; none if it ended early."""
-    if night.code is None or night.points is None:
-        return []
-    estimate = night.code.estimate(night.points.values, night.points.noise_sd)
-    slots = network.slots(world.customers)
-    return [np.where(slots >= 0, score[slots], 0.0) for score in night.code.scores(estimate)]
-
-
 def _figures(
-    world: World,
-    night: NightReport,
-    scores: list[Vector],
-    y: Mapping[str, Vector],
-    test: npt.NDArray[np.bool_],
+    world: World, night: NightReport, y: Mapping[str, Vector], test: npt.NDArray[np.bool_]
 ) -> dict[str, dict[str, Spread]]:
-    """AUC of the network's scores, as of the cut-off, and of what they are held against."""
-    if night.code is None or not scores:
+    """AUC by place, as of the cut-off, of the clear sum and of what it is held against."""
+    if night.ended != "complete" or not night.scorecards:
         return {}
-    home_x = world.home_features()
-    found: dict[str, dict[str, Spread]] = {}
-    for outcome, score, card in zip(OUTCOMES, scores, night.code.cards, strict=True):
-        values = {
-            "network": score,
-            "shared_model_home_events": card.score(home_x),
-            **baselines(world, outcome, home_x, y[outcome], test),
-        }
-        truth = world.given[outcome][test]
-        figures = {name: auc(truth, value[test]) for name, value in values.items()}
-        found[outcome] = {
-            name: Spread.over([figure]) for name, figure in figures.items() if figure is not None
-        }
+    found: dict[str, dict[str, Spread]] = {outcome: {} for outcome in night.scorecards}
+    for outcome, name, figure in figures(night, world, test):
+        found[outcome][name] = Spread.over([figure])
+    for outcome in found:
+        scores = baselines(world, outcome, y[outcome], ~test, world)
+        for name, score in scores.items():
+            ranked = auc(world.given[outcome][test], score[test])
+            if ranked is not None:
+                found[outcome][name] = Spread.over([ranked])
     return found

@@ -32,13 +32,10 @@ from outlet_client.people.people import People
 from privacy.identity import Card, Kind
 from privacy.keyring import Keyring
 from privacy.loss import Rho
-from privacy.plans import ReleasePlan
 from privacy.tokens import token
-from privacy.two_key_sum import ScoreTable
 from privacy.units import Purpose
 from server.hq.banding import Judgement
 from server.hq.directory import Registry
-from server.hq.night import points_code
 from server.hq.report import NightReport, Step
 from server.hq.store import HqStore, Model
 from server.hq.training import Evaluation
@@ -53,7 +50,7 @@ if TYPE_CHECKING:
     from features.snapshot import Snapshot
     from privacy.budget import Ledger
     from sandbox.network import Settings
-    from sandbox.replay import World
+    from sandbox.world import World
 
 JOIN_SECONDS = 60.0
 KEEP_DAYS = 36_500  # replays of old ledgers are about the past
@@ -325,7 +322,7 @@ class Processes:
             return 0
 
     def read_night(self, name: str) -> NightReport:
-        """Reads a night from HQ's folder, the score table included.
+        """Reads a night from HQ's folder, with the scorecards that stand after it.
 
         Raises:
             ProcessFailed: If HQ left no record of it.
@@ -362,13 +359,6 @@ class Processes:
         models = [store.model(outcome) for outcome in raw["outcomes"]]
         found = [model for model in models if model is not None]
         report.scorecards = {model.outcome: Scorecard.decode(model.scorecard) for model in found}
-        if found:
-            report.code = points_code(found, self.settings.hq.band_noise)
-        of_points = [step for step in steps if step.purpose is Purpose.POINTS]
-        known = store.checkpoint(of_points[0].release) if of_points else None
-        if known is not None and known.values is not None:
-            plan = ReleasePlan.decode(known.signed.payload)
-            report.points = ScoreTable(plan, known.outlets, known.values)
         store.close()
         return report
 

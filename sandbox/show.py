@@ -10,21 +10,22 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from privacy.units import Unit
-from sandbox.one_night import REVIEW
+from sandbox.verdicts import FLIPPED, REVIEW
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    import numpy.typing as npt
-
-    from features.events import Vector
-    from sandbox.one_night import Lookup, Verdict
+    from sandbox.one_night import Lookup
     from sandbox.replay import ReplayReport, Spread
+    from sandbox.verdicts import Judged, Verdict
     from server.hq.report import Step
 
 NAMES = {
-    "network": "network: summed over all outlets",
+    "network": "network, at the main outlet",
+    "own_view": "  own view there: same scorecard, its events alone",
+    "network_other": "network, at another outlet that has met them",
+    "own_view_other": "  own view there",
     "shared_model_home_events": "same scorecard, home outlet's events alone",
     "local_model": "local models, home outlet's own data",
     "spend_rank": "rank by past spend, all outlets",
@@ -40,12 +41,15 @@ def auc_table(auc: Mapping[str, Mapping[str, Spread]]) -> Table:
     for target in auc:
         table.add_column(target, justify="right")
     for name, label in NAMES.items():
-        cells = [figures[name] for figures in auc.values()]
-        table.add_row(
-            label,
-            *(f"{one.mean:.3f}" + (f" sd {one.sd:.3f}" if one.sd else "") for one in cells),
-        )
+        cells = [figures.get(name) for figures in auc.values()]
+        table.add_row(label, *(_figure(cell) for cell in cells))
     return table
+
+
+def _figure(spread: Spread | None) -> str:
+    if spread is None:
+        return "-"
+    return f"{spread.mean:.3f}" + (f" sd {spread.sd:.3f}" if spread.sd else "")
 
 
 def steps_table(steps: Sequence[Step], remaining: float) -> Table:
@@ -115,19 +119,16 @@ def review_table(verdicts: Mapping[str, Verdict]) -> Table:
     return table
 
 
-def plot_flipper_scores(
-    scores: Vector, flips: npt.NDArray[np.bool_], cuts: Sequence[float], path: Path
-) -> None:
+def plot_flipper_scores(judged: Judged, path: Path) -> None:
     """Draws the flipper-risk score of those who resell for profit and of the others.
 
     Args:
-        scores: float64[n], in points.
-        flips: bool[n], the market's truth.
-        cuts: Where bands begin, in points; infinite where nobody reaches one.
+        judged: The clear sum and the market's truth.
         path: A PNG file.
     """
     from matplotlib.figure import Figure
 
+    scores, flips, cuts = judged.clear.scores[FLIPPED], judged.flips, judged.cuts
     figure = Figure(figsize=(11, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.4, 1))
     low, high = np.quantile(scores, [0.0005, 0.9995])
@@ -140,9 +141,8 @@ def plot_flipper_scores(
     for (name, side), cut in zip(
         (("elevated ", "right"), (f" {REVIEW}", "left")), cuts, strict=True
     ):
-        if np.isfinite(cut):
-            left.axvline(cut, color="#222222", linewidth=1)
-            left.annotate(name, (cut, 1), xycoords=("data", "axes fraction"), va="top", ha=side)
+        left.axvline(cut, color="#222222", linewidth=1)
+        left.annotate(name, (cut, 1), xycoords=("data", "axes fraction"), va="top", ha=side)
     left.set_xlabel("flipper-risk score in points, as of the cut-off")
     left.set_ylabel("share of the group, a bin")
     left.legend(frameon=False, loc="upper right", bbox_to_anchor=(1, 0.95))

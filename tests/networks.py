@@ -18,7 +18,7 @@ from features.snapshot import CutOff, Snapshot
 from privacy.units import Purpose
 from sandbox.market import DAYS, FIRST_DAY, simulated_market
 from sandbox.network import ONE_TRAINING_SHARES, Network, Settings
-from sandbox.replay import FOLDS, HORIZON_DAYS, World, market_events
+from sandbox.world import FOLDS, HORIZON_DAYS, World, market_events
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -70,7 +70,7 @@ def banded_settings(epsilon: float | None, rounds: int = 2, band_noise: float = 
     made = Settings.one_training(epsilon, 1e-6, rounds, band_noise)
     shares = {
         **ONE_TRAINING_SHARES,
-        Purpose.TRAINING: Fraction("0.7"),
+        Purpose.TRAINING: Fraction("0.61"),
         Purpose.CALIBRATION: Fraction("0.1"),
     }
     return replace(

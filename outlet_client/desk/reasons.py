@@ -15,7 +15,8 @@ import polars as pl
 import typer
 from rich.markup import escape
 
-from features.bands import SCHEMES
+from features.bands import LEAST_EVIDENCE, SCHEMES
+from features.points import PART_BOUND
 from features.reasons import Reasons
 from features.reasons import reasons as reasons_of
 from features.snapshot import CutOff, Snapshot
@@ -39,7 +40,12 @@ if TYPE_CHECKING:
     from outlet_client.people.people import People
     from outlet_client.settings import OutletFile
 
-NOTE = f"{WHOSE_BAND} Points here are of this outlet's own events alone; 20 double the odds."
+NOTE = (
+    f"{WHOSE_BAND} Points here are of this outlet's own events alone; 7 double the odds. An event "
+    "as most are counts 0 by what kind it is. Other outlets add what they know: nobody is shown "
+    "the sum. Where a customer came first, the number of events counts in full, elsewhere half; "
+    "it is shown in full here wherever that was."
+)
 
 _NAMES = {outcome.value: scheme.name for outcome, scheme in SCHEMES.items()}
 
@@ -140,9 +146,11 @@ def _as_dict(found: Explained, most: int) -> dict[str, Any]:
         "as_of": found.as_of,
         "scorecard_as_of": found.scorecard_as_of,
         "scores": {
-            name: [{"text": text, "points": round(points)} for text, points in _lines(one, most)]
+            name: [{"text": text, "points": points} for text, points in lines(one, most)]
             for name, one in found.scores.items()
         },
+        "sent": {name: one.sent for name, one in found.scores.items()},
+        "evidence": _evidence(found),
         "note": NOTE,
     }
 
@@ -150,20 +158,35 @@ def _as_dict(found: Explained, most: int) -> dict[str, Any]:
 def _print(found: Explained, most: int) -> None:
     _say(f"Events here as of {found.as_of}; scorecards of the points as of {found.scorecard_as_of}")
     for name, one in found.scores.items():
-        _say(f"{name}:")
-        for text, points in _lines(one, most):
-            _say(f"  {text}: {round(points):+d}")
+        _say(f"{name}: this outlet gives {one.sent:+d}")
+        for text, points in lines(one, most):
+            _say(f"  {text}: {points:+d}")
+    _say(
+        f"evidence: {_evidence(found)} events here; with fewer than {LEAST_EVIDENCE} at all "
+        "outlets together both bands read 'new'"
+    )
     _say(NOTE)
 
 
-def _lines(found: Reasons, most: int) -> Iterator[tuple[str, float]]:
-    """The largest events, and what is left of the score, so that all of it is there."""
+def _evidence(found: Explained) -> int:
+    """The number of events here, as far as it is told; the same for every score."""
+    return max((one.evidence for one in found.scores.values()), default=0)
+
+
+def lines(found: Reasons, most: int) -> Iterator[tuple[str, int]]:
+    """The largest events, and what is left: text and points, which add up to what is sent.
+
+    Args:
+        found: One score's reasons.
+        most: How many events have a line of their own.
+    """
     for one in found.events[:most]:
         yield one.text, one.points
     if others := found.events[most:]:
         yield f"other events here ({len(others)})", sum(one.points for one in others)
     yield f"number of events here ({len(found.events)})", found.count
-    yield "base", found.base
+    if found.over:
+        yield f"one outlet gives {PART_BOUND} at most", found.over
 
 
 def _say(text: str) -> None:

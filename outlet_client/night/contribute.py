@@ -12,20 +12,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from features.calibration import CALIBRATION_DIMENSION, calibration_rows, is_regular
-from features.events import EventFeatures, Matrix, Vector, customer_features
+from features.calibration import calibration_dimension, calibration_rows
+from features.events import CustomerSums, EventFeatures, Matrix, Vector
 from features.learning import (
-    COUNTS_DIMENSION,
-    GRADIENT_DIMENSION,
     MOMENTS_DIMENSION,
-    Preconditioner,
+    USUAL_DIMENSION,
+    Whitening,
     by_owner,
+    counts_dimension,
     counts_rows,
+    gradient_dimension,
     gradient_rows,
     moments_rows,
+    usual_rows,
 )
-from features.points import PointsCode
-from features.scorecard import Scorecard
+from features.noisy_points import MOST_EVENTS, RING_BITS, SCALE, PointsCode
+from features.scorecard import decode_scorecards
 from outlet_client.errors import OutletError, QuestionRefused
 from outlet_client.night.scorecards import KeptScorecards, keep
 from privacy.books import Book, read_entry
@@ -46,13 +48,22 @@ if TYPE_CHECKING:
     from outlet_client.settings import OutletSettings
     from privacy.plans import NightPlan
 
-DIMENSIONS: dict[Purpose, int] = {
-    Purpose.MOMENTS: MOMENTS_DIMENSION,
-    Purpose.TRAINING: GRADIENT_DIMENSION,
-    Purpose.EVALUATION: COUNTS_DIMENSION,
-    Purpose.CALIBRATION: CALIBRATION_DIMENSION,
-}
-"""The public layout of each customer sum that an outlet contributes to."""
+
+def dimension(purpose: Purpose, scores: int) -> int | None:
+    """The public layout of a customer sum that an outlet contributes to, by its dimension.
+
+    Args:
+        purpose: What a sum is for; None for one that outlets do not know.
+        scores: How many scorecards it is of.
+    """
+    known = {
+        Purpose.USUAL: USUAL_DIMENSION,
+        Purpose.MOMENTS: MOMENTS_DIMENSION,
+        Purpose.TRAINING: gradient_dimension(scores),
+        Purpose.EVALUATION: counts_dimension(scores),
+        Purpose.CALIBRATION: calibration_dimension(scores),
+    }
+    return known.get(purpose)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -60,14 +71,14 @@ class HomeCustomers:
     """The customers whose home is this outlet, one row each.
 
     Attributes:
-        x: float64[n, DIMENSION], from this outlet's own events.
+        sums: What this outlet's own events add up to.
         y: By outcome, float64[n] of 0 and 1 as this outlet sees it.
         slots: int64[n], their slots in tonight's directory.
         owners: int64[n], whose row each is: one row a person but in a replay by purchase.
         keys: n keys that read their entries of a fine book.
     """
 
-    x: Matrix
+    sums: CustomerSums
     y: Mapping[str, Vector]
     slots: npt.NDArray[np.int64]
     owners: npt.NDArray[np.int64]
@@ -97,7 +108,7 @@ class HomeCustomers:
         known = customers.is_in(events.keys["customer"].implode()).to_numpy()
         kept = tuple(key for key, here in zip(keys, known, strict=True) if here)
         return cls(
-            customer_features(events, customers.filter(known)),
+            CustomerSums.of(events, customers.filter(known)),
             {outcome: values[known] for outcome, values in y.items()},
             slots[known],
             (slots if owners is None else owners)[known],
@@ -210,24 +221,24 @@ class Outlet:
                 f"release {plan.release}: asks for points as of {plan.as_of}, "
                 f"this outlet is ready for {', '.join(self.views)}"
             )
-        norm = clipping_units(code.norm, code.scale)
-        expected = (code.width * self.slots, code.ring_bits, code.scale, norm)
-        got = (plan.dimension, plan.ring_bits, plan.scale, plan.norm)
-        if got != expected or plan.outlet_bound != norm * code.most_events:
+        norm = clipping_units(1.0, SCALE)
+        expected = (code.width * self.slots, RING_BITS, SCALE, norm, norm * MOST_EVENTS)
+        got = (plan.dimension, plan.ring_bits, plan.scale, plan.norm, plan.outlet_bound)
+        if got != expected:
             raise QuestionRefused(f"release {plan.release}: no points of this layout")
 
     def _check_sum(
         self, plan: ReleasePlan, night: NightPlan, question: Mapping[str, bytes]
     ) -> None:
         """Refuses a customer sum at another day, outcome or layout than tonight's."""
-        outcome = Scorecard.decode(question["scorecard"]).outcome
+        asked = [card.outcome for card in decode_scorecards(question["scorecard"])]
         fits = (night.cut_off, plan.as_of) == (self.cut_off, self.cut_off)
-        if not fits or outcome not in self.home.y:
+        if not fits or not set(asked) <= set(self.home.y):
             raise QuestionRefused(
-                f"release {plan.release}: asks for {outcome} as of {plan.as_of}, "
+                f"release {plan.release}: asks for {', '.join(asked)} as of {plan.as_of}, "
                 f"this outlet is ready for {', '.join(self.home.y)} as of {self.cut_off}"
             )
-        if plan.dimension != DIMENSIONS.get(plan.purpose):
+        if plan.dimension != dimension(plan.purpose, len(asked)):
             raise QuestionRefused(f"release {plan.release}: no {plan.purpose} of this dimension")
 
     def _check_floors(self, plan: ReleasePlan, answers: Answers, at: int) -> None:
@@ -260,18 +271,21 @@ class Outlet:
 
     def _contribution(self, plan: ReleasePlan, question: Mapping[str, bytes]) -> Contribution:
         """One row a unit, for what the plan's purpose asks."""
-        if plan.purpose is Purpose.MOMENTS:
-            return self._people(moments_rows(self.home.x))
         if plan.purpose is Purpose.POINTS:
             return self._points(plan, PointsCode.decode(question["scorecard"]))
-        card = Scorecard.decode(question["scorecard"])
-        weights, y = np.asarray(card.weights), self.home.y[card.outcome]
+        cards, sums = decode_scorecards(question["scorecard"]), self.home.sums
+        y = [self.home.y[card.outcome] for card in cards]
+        if plan.purpose is Purpose.USUAL:
+            return self._people(usual_rows(sums))
+        if plan.purpose is Purpose.MOMENTS:
+            return self._people(moments_rows(cards[0].vectors(sums)))
         if plan.purpose is Purpose.TRAINING:
-            matrix = Preconditioner.decode_matrix(question["attachment"])
-            return self._people(gradient_rows(self.home.x, y, weights, matrix))
+            matrix = Whitening.decode_matrix(question["attachment"])
+            norm = plan.norm / plan.scale
+            return self._people(gradient_rows(sums, y, cards, matrix, norm))
         if plan.purpose is Purpose.EVALUATION:
-            return self._people(counts_rows(self.home.x, y, weights))
-        return self._calibration(card.outcome, Book.decode(question["attachment"]))
+            return self._people(counts_rows(sums, y, cards))
+        return self._calibration(y, Book.decode(question["attachment"]))
 
     def _points(self, plan: ReleasePlan, code: PointsCode) -> Contribution:
         """One row an event, at its customer's slot."""
@@ -279,21 +293,19 @@ class Outlet:
         listed = view.slots >= 0
         return Contribution(code.rows(view.events)[listed], view.slots[listed] * code.width)
 
-    def _calibration(self, outcome: str, book: Book) -> Contribution:
-        """One cell of (group, outcome, fine bin) a home customer, its bin from the fine book.
+    def _calibration(self, y: Sequence[Vector], book: Book) -> Contribution:
+        """A cell of (outcome, fine bin) a score and home customer, the bins from the fine book.
 
-        An entry that reads as no bin, whatever HQ put there, makes a row of zeros.
+        An entry that reads as no bin, whatever HQ put there, adds nothing of that score.
         """
-        if (book.kind, book.slots) != (BookKind.FINE, self.slots) or book.width != len(self.home.y):
+        if (book.kind, book.slots, book.width) != (BookKind.FINE, self.slots, len(y)):
             raise QuestionRefused(f"release {book.release}: no fine book of tonight's directory")
-        place = list(self.home.y).index(outcome)
         entries = [
-            read_entry(book, slot, key)[place]
+            list(read_entry(book, slot, key))
             for slot, key in zip(self.home.slots.tolist(), self.home.keys, strict=True)
         ]
-        bins = np.array(entries, dtype=np.uint8)
-        regular = is_regular(self.home.x)
-        return self._people(calibration_rows(bins, self.home.y[outcome], regular))
+        bins = np.array(entries, dtype=np.uint8).reshape(-1, len(y))
+        return self._people(calibration_rows(bins, np.stack(y, axis=1)))
 
     def _people(self, rows: Matrix) -> Contribution:
         """One row a person of the home customers."""

@@ -26,7 +26,7 @@ from outlet_client.report.local_model import folds_of, held_out
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from features.events import Matrix, Vector
+    from features.events import CustomerSums, Vector
     from features.scorecard import Scorecard
     from outlet_client.night.contribute import HomeCustomers
 
@@ -113,18 +113,18 @@ def measure(home: HomeCustomers, cards: Sequence[Scorecard]) -> list[Measured]:
     """
     known = {card.outcome: card for card in cards}
     _, first = np.unique(home.owners, return_index=True)
-    x = home.x[first]
+    sums = home.sums.where(first)
     return [
-        NoScorecard(outcome) if outcome not in known else compare(x, y[first], known[outcome])
+        NoScorecard(outcome) if outcome not in known else compare(sums, y[first], known[outcome])
         for outcome, y in home.y.items()
     ]
 
 
-def compare(x: Matrix, y: Vector, card: Scorecard) -> Compared | TooFew:
+def compare(sums: CustomerSums, y: Vector, card: Scorecard) -> Compared | TooFew:
     """Compares one scorecard with a model fitted on the other folds.
 
     Args:
-        x: float64[n, DIMENSION], one row a customer.
+        sums: What the outlet's own events add up to, one row a customer.
         y: float64[n] of 0 and 1.
         card: The network's.
     """
@@ -132,7 +132,8 @@ def compare(x: Matrix, y: Vector, card: Scorecard) -> Compared | TooFew:
     if min(came_true, customers - came_true) < LEAST:
         return TooFew(card.outcome, customers, came_true)
     folds = folds_of(y, np.random.default_rng(0))
-    scores = np.stack([card.score(x), held_out(x, y, folds)], axis=1)
+    fitted = held_out(card.vectors(sums), y, folds)
+    scores = np.stack([card.score(sums), fitted], axis=1)
     found = delong(y, scores, folds)
     reach = float(stdtrit(found.freedom, (1 + CONFIDENCE) / 2))
     contrast = np.array([1.0, -1.0])

@@ -99,13 +99,17 @@ def figures(found: Measured) -> str:
 
 
 SENTENCES = {
+    Purpose.USUAL: (
+        "The usual event",
+        "Sums over your home customers of what kind their events are.",
+    ),
     Purpose.MOMENTS: (
         "Preparing a training",
         "Sums over your home customers of how the numbers of a customer go together.",
     ),
     Purpose.TRAINING: (
         "Training",
-        "Sums over your home customers of how the scorecard should change to fit them better.",
+        "Sums over your home customers of how the scorecards should change to fit them better.",
     ),
     Purpose.EVALUATION: (
         "Testing a scorecard",
@@ -113,7 +117,7 @@ SENTENCES = {
     ),
     Purpose.CALIBRATION: (
         "Setting where bands begin",
-        "Numbers of your home customers by score, by what came true, and by newcomer or regular.",
+        "Numbers of your home customers by score and by what came true.",
     ),
     Purpose.DEMAND: (
         "Demand",

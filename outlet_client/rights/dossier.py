@@ -19,7 +19,7 @@ from features.ledger import SIGHTINGS
 from outlet_client.allocation.allocation_store import AllocationStore
 from outlet_client.allocation.review import veiled
 from outlet_client.desk.lookup import Status
-from outlet_client.desk.reasons import NOTE, explain
+from outlet_client.desk.reasons import NOTE, explain, lines
 from outlet_client.errors import BookMissing
 from outlet_client.events.corrections import (
     CELLS,
@@ -207,11 +207,7 @@ def _reasons(desk: Desk, who: Whose, events: pl.DataFrame) -> dict[str, Any]:
     if isinstance(found, Status):
         return {**none, "why": words.WHY.get(found, found.value), "scores": {}}
     scores = {
-        name: [
-            *({"text": event.text, "points": round(event.points)} for event in one.events),
-            {"text": f"number of events here ({len(one.events)})", "points": round(one.count)},
-            {"text": "base, the same for everybody", "points": round(one.base)},
-        ]
+        name: [{"text": text, "points": points} for text, points in lines(one, len(one.events))]
         for name, one in found.scores.items()
     }
     told = {"as_of": found.as_of, "scorecard_as_of": found.scorecard_as_of, "scores": scores}

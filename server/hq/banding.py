@@ -6,7 +6,6 @@ What people see is a `Judgement`, made of a `CustomerRelease`.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
@@ -14,7 +13,7 @@ import numpy as np
 
 from features.accuracy import Accuracy, ReliabilityRow, accuracy, auc_of_cells, reliability
 from features.bands import UNKNOWN, BandPolicy, assign, pack, scheme_of
-from features.calibration import Calibration, Counts, Group, fine_bins
+from features.calibration import Calibration, Counts, fine_bins
 from privacy.books import Book, Kind, fine_key, sign_book
 
 if TYPE_CHECKING:
@@ -48,75 +47,89 @@ class Judgement:
     Attributes:
         auc: Of the network's scores; None where noise covers the counts.
         auc_noise_sd: How far noise alone may have moved it.
-        cuts: Standard scores at which bands begin (`PointsCode.scores_alone`); infinite where
-            nobody reaches one.
+        place: Which of the release's scores it is, counted from 0.
+        centre: The mean score that the bins were made around, in points.
+        cuts: Points at which bands begin, ascending.
         bands: One row a band, lowest first.
-        accuracy: How right the highest band is, by group. Judged on the counts that its cut was
-            made of, so it looks better than it is.
+        accuracy: How right the highest band is. Judged on the counts that its cut was made of, so
+            it looks better than it is.
         standing: The same with the cuts that stood until now, which these counts had no part in;
-            empty where none stood.
+            None where none stood.
     """
 
     auc: float | None
     auc_noise_sd: float | None
-    cuts: tuple[float, ...]
+    place: int
+    centre: float
+    cuts: tuple[int, ...]
     bands: tuple[ReliabilityRow, ...]
-    accuracy: Mapping[Group, Accuracy]
-    standing: Mapping[Group, Accuracy]
+    accuracy: Accuracy
+    standing: Accuracy | None
 
     @classmethod
     def of(
         cls,
         release: CustomerRelease,
+        place: int,
+        centre: float,
         thresholds: Sequence[float],
         standing: Sequence[float] | None = None,
     ) -> Self:
-        """Reads a calibration release.
+        """Reads one score's part of a calibration release.
 
         Args:
             release: The release; a score table is none.
+            place: Which of its scores, counted from 0.
+            centre: The mean score that its bins were made around, in points.
             thresholds: Calibrated probabilities at which bands begin.
             standing: The cuts that stood until now, as `cuts`; None where none did.
         """
-        groups = {group: Counts.of(release.values, release.noise_sd, group) for group in Group}
-        everybody = groups[Group.EVERYBODY]
-        found = Calibration.of(everybody)
-        cuts = tuple(found.cut(threshold) for threshold in thresholds)
-        auc = auc_of_cells(everybody.values, everybody.noise_sd)
-
-        def judged(top: float) -> dict[Group, Accuracy]:
-            return {group: accuracy(counts, top) for group, counts in groups.items()}
-
+        counts = Counts.of(release.values, release.noise_sd, place, centre)
+        found = Calibration.of(counts)
+        cuts = found.cuts(thresholds)
+        auc = auc_of_cells(counts.values, counts.noise_sd)
         return cls(
             None if auc is None else auc.value,
             None if auc is None else auc.noise_sd,
+            place,
+            centre,
             cuts,
-            tuple(reliability(found, cuts, everybody)),
-            judged(cuts[-1]),
-            {} if standing is None else judged(standing[-1]),
+            tuple(reliability(found, cuts, counts)),
+            accuracy(counts, cuts[-1]),
+            None if standing is None else accuracy(counts, standing[-1]),
         )
+
+    def counts(self, release: CustomerRelease) -> Counts:
+        """The score's counts in the release that was judged."""
+        return Counts.of(release.values, release.noise_sd, self.place, self.centre)
 
     def as_json(self) -> dict[str, object]:
         """Plain values, for `json.dumps`."""
         return {
             "auc": self.auc,
             "auc_noise_sd": self.auc_noise_sd,
-            "cuts": [cut if math.isfinite(cut) else str(cut) for cut in self.cuts],
+            "place": self.place,
+            "centre": self.centre,
+            "cuts": list(self.cuts),
             "bands": [row._asdict() for row in self.bands],
-            "accuracy": {group: found.as_json() for group, found in self.accuracy.items()},
-            "standing": {group: found.as_json() for group, found in self.standing.items()},
+            "accuracy": self.accuracy.as_json(),
+            "standing": None if self.standing is None else self.standing.as_json(),
         }
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> Self:
         """Reads what `as_json` gave."""
-        accuracies = (
-            {Group(group): Accuracy.from_json(found) for group, found in raw[name].items()}
-            for name in ("accuracy", "standing")
+        standing = raw["standing"]
+        return cls(
+            raw["auc"],
+            raw["auc_noise_sd"],
+            raw["place"],
+            raw["centre"],
+            tuple(raw["cuts"]),
+            tuple(ReliabilityRow(**row) for row in raw["bands"]),
+            Accuracy.from_json(raw["accuracy"]),
+            None if standing is None else Accuracy.from_json(standing),
         )
-        bands = tuple(ReliabilityRow(**row) for row in raw["bands"])
-        cuts = tuple(map(float, raw["cuts"]))
-        return cls(raw["auc"], raw["auc_noise_sd"], cuts, bands, *accuracies)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,17 +154,24 @@ class Banding:
         """Calibrated probabilities at which an outcome's bands begin."""
         return scheme_of(outcome, self.policy).thresholds
 
-    def fine_book(self, table: ScoreTable, scores: Sequence[Vector], tonight: Tonight) -> bytes:
+    def fine_book(
+        self,
+        table: ScoreTable,
+        scores: Sequence[Vector],
+        centres: Sequence[float],
+        tonight: Tonight,
+    ) -> bytes:
         """Each slot's scores in fixed bins, one byte a score, for its home outlet alone.
 
         Args:
             table: What the scores are made of.
-            scores: float64[slots] a score.
+            scores: float64[slots] a score, each slot's of its own sums alone.
+            centres: The mean of each score, in points.
             tonight: The night.
         """
         keys = [None if key is None else fine_key(key.token, key.home_nonce) for key in self.keys]
         return Book.masked(
-            np.stack([fine_bins(score) for score in scores], axis=1),
+            np.stack([fine_bins(*each) for each in zip(scores, centres, strict=True)], axis=1),
             keys,
             kind=Kind.FINE,
             release=table.plan.release,
@@ -166,21 +186,21 @@ class Banding:
         """Cuts of scores made of each slot alone, for scores made in the light of all slots.
 
         As many slots are above a cut as were: so a book's bands begin where the counts said. Where
-        none was, none is.
+        none was, none is, and the cut stays as far above the highest.
 
         Args:
-            cuts: Of `PointsCode.scores_alone`.
-            alone: float64[slots], those scores.
+            cuts: Of each slot's own sums.
+            alone: float64[slots], scores of those sums.
             estimated: float64[slots], the other ones, of the same sums.
         """
         if not len(alone):
             return tuple(cuts)
 
         def translate(cut: float) -> float:
-            if not math.isfinite(cut):
-                return cut
             below = float((alone < cut).mean())
-            return float(np.quantile(estimated, below)) if below < 1 else math.inf
+            if below < 1:
+                return float(np.quantile(estimated, below))
+            return float(estimated.max() + (cut - alone.max()))
 
         return tuple(translate(cut) for cut in cuts)
 
@@ -189,8 +209,8 @@ class Banding:
     ) -> list[Bands]:
         """The bands of every slot, uint8[slots] a score, with hysteresis.
 
-        Where no calibration found a first cut, everybody is "new": the lowest band would tell
-        customers apart from newcomers by nothing, and a policy may refuse it.
+        Before the first calibration everybody is "new": the lowest band would tell customers apart
+        from newcomers by nothing, and a policy may refuse it.
 
         Args:
             models: Cuts and latest bands of each outcome.
@@ -200,11 +220,11 @@ class Banding:
         found = []
         for model, score in zip(models, scores, strict=True):
             before = _extended(model.bands, len(score), UNKNOWN)
-            cuts, policy = model.cuts, self.policy
-            if cuts is None or cuts[0] == np.inf:  # noise covered everything: nobody is known
+            if model.cuts is None:
                 found.append(np.zeros(len(score), dtype=np.uint8))
                 continue
-            found.append(assign(score, counts, cuts, before, policy.margin, policy.least_events))
+            margin, least = self.policy.margin, self.policy.least_events
+            found.append(assign(score, counts, model.cuts, before, margin, least))
         return found
 
     def publish(self, models: Sequence[Model], tonight: Tonight) -> int:

@@ -117,17 +117,16 @@ class Due:
 
     def _lines(self, *, trains: bool, bands: bool) -> list[PlannedReleases]:
         """What the night plan holds."""
-        outcomes = len(self.tonight.outcomes)
         lines: list[PlannedReleases] = []
         if trains:
-            costs = self.settings.costs(outcomes)
+            costs = self.settings.costs()
             lines += [
                 PlannedReleases(purpose, count, costs[purpose])
-                for purpose, count in self.settings.counts(outcomes).items()
-                if purpose is not Purpose.CALIBRATION or (bands and self.calibrates)
+                for purpose, count in self.settings.counts().items()
+                if purpose is not Purpose.CALIBRATION or bands
             ]
         if bands:
-            count = 2 if trains and self.calibrates else 1
+            count = 2 if trains else 1
             lines.append(PlannedReleases(Purpose.POINTS, count, self.settings.points_cost()))
         return lines
 
@@ -143,10 +142,10 @@ class Due:
         return True
 
     def _bands(self, skipped: list[str], *, trains: bool) -> bool:
-        if not self.tonight.slots:
+        if not self.calibrates or not self.tonight.slots:
             skipped.append("points: nobody is in the directory, or switched off in hq.toml")
             return False
-        if trains or not self.calibrates:
+        if trains:
             return True
         if not self.store.models(self.tonight.outcomes):
             skipped.append("bands: there is no scorecard yet")

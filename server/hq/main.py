@@ -263,7 +263,7 @@ def report_command(
         Path | None, typer.Option(help="Folder of plots and JSON; report/ in --home if not given.")
     ] = None,
 ) -> None:
-    """Says how right each scorecard's bands are, for newcomers too; writes plots and JSON.
+    """Says how right each scorecard's bands are; writes plots and JSON.
 
     From the noisy counts of the latest calibration alone: looking costs no privacy.
     """

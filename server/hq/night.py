@@ -1,6 +1,6 @@
 """A night, top to bottom, written once against Flower's Grid.
 
-    roll call -> night plan -> [moments -> training rounds -> evaluation]
+    roll call -> night plan -> [usual event -> moments -> training rounds -> evaluation]
     -> [points as of the cut-off -> fine book -> calibration] -> [points as of today -> bands]
     -> band book -> goodnight
 
@@ -11,30 +11,35 @@ from the store, an unfinished one is taken up where it stood.
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from features.calibration import CALIBRATION_DIMENSION
+from features.calibration import calibration_dimension, calibration_norm
 from features.errors import FeatureError
 from features.events import DIMENSION
 from features.learning import (
-    COUNTS_DIMENSION,
-    GRADIENT_CLIP,
-    GRADIENT_DIMENSION,
     MOMENTS_DIMENSION,
     ROW_CLIP,
+    USUAL_CLIP,
+    USUAL_DIMENSION,
+    Whitening,
+    counts_dimension,
+    gradient_dimension,
+    read_gradients,
+    read_usual,
 )
-from features.points import PointsCode
-from features.scorecard import Scorecard
+from features.noisy_points import MOST_EVENTS, RING_BITS, SCALE, PointsCode
+from features.scorecard import Scorecard, encode_scorecards
 from privacy.errors import PrivacyError
 from privacy.plans import NightPlan
 from privacy.two_key_sum import CustomerRelease
 from privacy.units import Purpose
 from server.hq.banding import Judgement
-from server.hq.combine import Ask, Combiner, PrivacyOffice
+from server.hq.combine import Ask, Combiner, Made, PrivacyOffice
 from server.hq.due import Due, Tonight
 from server.hq.errors import HqError, OfficeUnreachable, QuorumNotMet
 from server.hq.report import NightReport, Step
@@ -135,62 +140,79 @@ class Night:
         if Purpose.TRAINING in planned:
             self._train(combiner, report)
         models = self.store.models(self.tonight.outcomes)
-        if Purpose.POINTS in planned and models:
-            code = report.code = points_code(models, self.settings.band_noise)
-            if Purpose.TRAINING in planned:
-                report.points = self._points(combiner, report, code, self.tonight.cut_off)
-            if Purpose.CALIBRATION in planned and report.points is not None:
-                self._calibrate(combiner, report, code, report.points)
-            if self.banding is not None:
-                self._bands(combiner, code, report, self.banding)
+        if Purpose.POINTS not in planned or not models or self.banding is None:
+            return
+        code = points_code(models)
+        as_of_cut = None
+        if Purpose.TRAINING in planned:
+            as_of_cut = self._points(combiner, report, code, self.tonight.cut_off)
+        if Purpose.CALIBRATION in planned and as_of_cut is not None:
+            self._calibrate(combiner, report, code, as_of_cut, self.banding)
+        self._bands(combiner, code, report, as_of_cut, self.banding)
 
     # --- training -----------------------------------------------------------------------------
 
     def _train(self, combiner: Combiner, report: NightReport) -> None:
-        """One moments release for all outcomes, then rounds and counts for each."""
-        at = Scorecard.of(self.tonight.outcomes[0], np.zeros(DIMENSION))
-        ask = self._ask(Purpose.MOMENTS, MOMENTS_DIMENSION, ROW_CLIP**2, at)
-        moments = combiner.customer_release(ask)
-        self._note(report, combiner, moments)
-        for outcome in self.tonight.outcomes:
-            training = Training.begin(
-                moments, self.settings.starting_scorecard(outcome), self.settings.rounds
-            )
-            for _ in range(self.settings.rounds):
-                training = self._round(combiner, report, outcome, training)
-            card = Scorecard.of(outcome, training.averaged)
-            report.scorecards[outcome] = card
-            report.evaluations[outcome] = self._evaluate(combiner, report, card)
-            self._stands(card, training)
+        """The usual event, moments, rounds and counts, each one release for all outcomes."""
+        outcomes = self.tonight.outcomes
+        nothing = [Scorecard.of(outcome, np.zeros(DIMENSION)) for outcome in outcomes]
+        ask = self._ask(Purpose.USUAL, USUAL_DIMENSION, USUAL_CLIP, nothing)
+        released = self._noted(report, combiner, combiner.customer_release(ask))
+        usual = read_usual(released.values, released.noise_sd)
+        nothing = [Scorecard.of(outcome, np.zeros(DIMENSION), usual) for outcome in outcomes]
+        ask = self._ask(Purpose.MOMENTS, MOMENTS_DIMENSION, ROW_CLIP**2, nothing)
+        moments = self._noted(report, combiner, combiner.customer_release(ask))
+        space = Whitening.of(moments.values, moments.noise_sd)
+        trainings = [
+            Training.begin(outcome, usual, space, self.settings.starting_scorecard(outcome, usual))
+            for outcome in outcomes
+        ]
+        for _ in range(self.settings.rounds):
+            trainings = self._round(combiner, report, trainings)
+        cards = [training.card for training in trainings]
+        report.scorecards |= {card.outcome: card for card in cards}
+        evaluations = self._evaluate(combiner, report, cards)
+        report.evaluations |= dict(zip(outcomes, evaluations, strict=True))
+        for card in cards:
+            self._stands(card, space.second)
 
     def _round(
-        self, combiner: Combiner, report: NightReport, outcome: str, training: Training
-    ) -> Training:
-        """One gradient step; the scorecard is stored after it."""
-        at = Scorecard.of(outcome, training.weights)
-        attachment = training.preconditioner.encode()
-        ask = self._ask(Purpose.TRAINING, GRADIENT_DIMENSION, GRADIENT_CLIP, at, attachment)
-        gradient = combiner.customer_release(ask)
-        training = training.after_round(gradient, self.settings.step)
-        self._note(report, combiner, gradient, training.clipped[-1])
-        card = Scorecard.of(outcome, training.averaged)
-        self.store.save_scorecard(self.tonight.name, outcome, card.encode())
-        return training
+        self, combiner: Combiner, report: NightReport, trainings: Sequence[Training]
+    ) -> list[Training]:
+        """One gradient step of every outcome's training; the scorecards are stored after it."""
+        scores, space = len(trainings), trainings[0].space
+        norm = space.length * math.sqrt(scores)
+        ask = self._ask(
+            Purpose.TRAINING, gradient_dimension(scores), norm,
+            [training.card for training in trainings], space.encode(),
+        )  # fmt: skip
+        released = combiner.customer_release(ask)
+        gradients, scaled = read_gradients(released.values, space.customers, scores, norm)
+        self._noted(report, combiner, released, scaled)
+        moved = [
+            training.after_round(gradient, released.noise_sd)
+            for training, gradient in zip(trainings, gradients, strict=True)
+        ]
+        for training in moved:
+            encoded = training.card.encode()
+            self.store.save_scorecard(self.tonight.name, training.outcome, encoded)
+        return moved
 
-    def _evaluate(self, combiner: Combiner, report: NightReport, card: Scorecard) -> Evaluation:
-        ask = self._ask(Purpose.EVALUATION, COUNTS_DIMENSION, 1.0, card)
-        counts = combiner.customer_release(ask)
-        self._note(report, combiner, counts)
-        return Evaluation.of(counts)
+    def _evaluate(
+        self, combiner: Combiner, report: NightReport, cards: Sequence[Scorecard]
+    ) -> list[Evaluation]:
+        norm = math.sqrt(len(cards))
+        ask = self._ask(Purpose.EVALUATION, counts_dimension(len(cards)), norm, cards)
+        counts = self._noted(report, combiner, combiner.customer_release(ask))
+        return Evaluation.of(counts, len(cards))
 
-    def _stands(self, card: Scorecard, training: Training) -> None:
+    def _stands(self, card: Scorecard, second: Matrix) -> None:
         """Lets a new scorecard stand; bands keep their history, cuts wait for its calibration."""
         before = self.store.model(card.outcome)
         if before is not None and before.night == self.tonight.name:
             return
         made = Model(
-            card.outcome, self.tonight.name, int(self.clock()), card.encode(),
-            training.preconditioner.second, None, None,
+            card.outcome, self.tonight.name, int(self.clock()), card.encode(), second, None, None,
         )  # fmt: skip
         if before is not None:
             made = replace(
@@ -208,48 +230,54 @@ class Night:
             Ask(
                 Purpose.POINTS,
                 code.width * self.tonight.slots,
-                code.norm,
-                code.scale,
-                code.most_events,
+                1.0,
+                SCALE,
+                MOST_EVENTS,
                 self.settings.points_cost(),
                 code.encode(),
                 as_of,
-                ring_bits=code.ring_bits,
+                ring_bits=RING_BITS,
             )
         )
-        self._note(report, combiner, table)
-        return table
+        return self._noted(report, combiner, table)
 
     def _calibrate(
-        self, combiner: Combiner, report: NightReport, code: PointsCode, table: ScoreTable
+        self,
+        combiner: Combiner,
+        report: NightReport,
+        code: PointsCode,
+        table: ScoreTable,
+        banding: Banding,
     ) -> None:
         """Scores go out in fine bins, for homes only; private counts of outcomes come back."""
-        if self.banding is None:
-            return
         models = self.store.models(self.tonight.outcomes)
-        alone = code.scores_alone(table.values, table.noise_sd, models[0].second)
+        cards = [Scorecard.decode(model.scorecard) for model in models]
+        centres = [card.centre(model.second) for card, model in zip(cards, models, strict=True)]
+        alone = code.scores(table.values.reshape(-1, code.width))  # each of its own slot's sums
         book = self.store.fine_book(self.tonight.name)
         if book is None:
-            book = self.banding.fine_book(table, alone, self.tonight)
+            book = banding.fine_book(table, alone, centres, self.tonight)
             self.store.save_fine_book(self.tonight.name, book)
+        scores = len(cards)
+        ask = self._ask(
+            Purpose.CALIBRATION, calibration_dimension(scores), calibration_norm(scores), cards,
+            book,
+        )  # fmt: skip
+        counts = self._noted(report, combiner, combiner.customer_release(ask))
         estimated = code.scores(code.estimate(table.values, table.noise_sd))
-        for model, own, whole in zip(models, alone, estimated, strict=True):
-            card = Scorecard.decode(model.scorecard)
-            ask = self._ask(Purpose.CALIBRATION, CALIBRATION_DIMENSION, 1.0, card, book)
-            counts = combiner.customer_release(ask)
-            self._note(report, combiner, counts)
-            judged = self._judge(counts, card.outcome, self.banding)
-            cuts = (
-                self.banding.translated(judged.cuts, own, whole) if table.noise_sd else judged.cuts
-            )
+        for place, model in enumerate(models):
+            judged = self._judge(counts, place, centres[place], model.outcome, banding)
+            cuts = banding.translated(judged.cuts, alone[place], estimated[place])
             self.store.save_model(replace(model, cuts=cuts))
-            report.calibrations[card.outcome] = judged
+            report.calibrations[model.outcome] = judged
 
-    def _judge(self, counts: CustomerRelease, outcome: str, banding: Banding) -> Judgement:
+    def _judge(
+        self, counts: CustomerRelease, place: int, centre: float, outcome: str, banding: Banding
+    ) -> Judgement:
         """Judges the cuts that these counts make, and those that stood until now."""
         last = self.store.calibration(outcome, before=self.tonight.name)
         standing = None if last is None else Judgement.from_json(last.judgement).cuts
-        judged = Judgement.of(counts, banding.thresholds(outcome), standing)
+        judged = Judgement.of(counts, place, centre, banding.thresholds(outcome), standing)
         self.store.save_calibration(
             Calibrated(
                 outcome, self.tonight.name, int(self.clock()), counts.plan.release, judged.as_json()
@@ -267,11 +295,16 @@ class Night:
         return code.estimate(table.values, table.noise_sd, before)
 
     def _bands(
-        self, combiner: Combiner, code: PointsCode, report: NightReport, banding: Banding
+        self,
+        combiner: Combiner,
+        code: PointsCode,
+        report: NightReport,
+        as_of_cut: ScoreTable | None,
+        banding: Banding,
     ) -> None:
         """Points as of today become every slot's bands."""
         table = self._points(combiner, report, code, self.tonight.as_of)
-        estimate = self._estimate(code, table, report.points)
+        estimate = self._estimate(code, table, as_of_cut)
         self.store.save_estimate(self.tonight.name, int(self.clock()), estimate)
         models = self.store.models(self.tonight.outcomes)
         bands = banding.assign(models, code.scores(estimate), code.counts(estimate))
@@ -298,7 +331,7 @@ class Night:
         purpose: Purpose,
         dimension: int,
         norm: float,
-        card: Scorecard,
+        cards: Sequence[Scorecard],
         attachment: bytes = b"",
     ) -> Ask:
         return Ask(
@@ -307,37 +340,40 @@ class Night:
             norm,
             CUSTOMER_SCALE,
             MOST_CUSTOMERS,
-            self.settings.costs(len(self.tonight.outcomes))[purpose],
-            card.encode(),
+            self.settings.costs()[purpose],
+            encode_scorecards(cards),
             self.tonight.cut_off,
             attachment,
         )
 
-    def _note(
+    def _noted(
         self,
         report: NightReport,
         combiner: Combiner,
-        release: CustomerRelease | ScoreTable,
+        release: Made,
         clipped: float | None = None,
-    ) -> None:
+    ) -> Made:
         """Notes a release; of a score table nothing that depends on its values."""
         step = Step(
             release.plan.release,
             release.plan.purpose,
             len(release.outlets),
             combiner.failures,
-            release.signal_to_noise if isinstance(release, CustomerRelease) else None,
+            _signal_to_noise(release),
             release.plan.rho(),
             combiner.seconds,
             clipped,
         )
         report.steps.append(step)
         self.on_step(step)
+        return release
 
 
-def points_code(models: Sequence[Model], band_noise: float) -> PointsCode:
-    """How points travel: without loss where there is no noise, else as few numbers as may be."""
+def _signal_to_noise(release: CustomerRelease | ScoreTable) -> float | None:
+    return release.signal_to_noise if isinstance(release, CustomerRelease) else None
+
+
+def points_code(models: Sequence[Model]) -> PointsCode:
+    """How points travel: as few noisy numbers a slot as may be."""
     cards = tuple(Scorecard.decode(model.scorecard) for model in models)
-    if band_noise == 0:
-        return PointsCode.lossless(cards)
-    return PointsCode.tangent(cards, models[0].second)
+    return PointsCode.of(cards, models[0].second)

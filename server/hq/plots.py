@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from features.accuracy import reliability
 from features.bands import BandPolicy, scheme_of
-from features.calibration import FINE_BINS, FINE_CENTRES, FINE_EDGES, Calibration, Counts, Group
+from features.calibration import (
+    CALIBRATION_BINS,
+    CALIBRATION_EDGES,
+    CALIBRATION_ENDS,
+    CALIBRATION_MIDDLES,
+    Calibration,
+    compressed,
+)
+from features.scorecard import POINTS_PER_LOGIT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,21 +24,24 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
+    from features.calibration import Counts
+    from features.events import Vector
     from privacy.two_key_sum import CustomerRelease
     from server.hq.banding import Judgement
 
 SDS = 2.0
 """Error bars and noise bands reach so many standard deviations of the noise to either side."""
 
-_COLORS = {Group.EVERYBODY: "#444444", Group.NEWCOMERS: "#c1121f", Group.REGULARS: "#1b4965"}
-_MARKERS = {Group.EVERYBODY: "s", Group.NEWCOMERS: "^", Group.REGULARS: "o"}
-_WITHOUT, _HAVING = 0, 1
+LEAST_SIGNAL = 5.0
+"""A bin's share is shown when its customers are so many standard deviations of their noise."""
+
+_WITHOUT, _HAVING, _CURVE = "#1b4965", "#c1121f", "#444444"
 
 
 def plot_scorecard(
     outcome: str, night: str, release: CustomerRelease, judged: Judgement, path: Path
 ) -> None:
-    """Writes one scorecard's score distribution and reliability as a PNG.
+    """Writes one scorecard's calibration as a PNG: the curve and what it was fitted to.
 
     Args:
         outcome: What it predicts.
@@ -41,110 +52,96 @@ def plot_scorecard(
     """
     from matplotlib.figure import Figure
 
-    scheme = scheme_of(outcome, BandPolicy())
-    groups = {group: Counts.of(release.values, release.noise_sd, group) for group in Group}
-    figure = Figure(figsize=(13, 6), layout="constrained")
-    grid = figure.add_gridspec(2, 2, width_ratios=(1.25, 1))
-    upper = figure.add_subplot(grid[0, 0])
-    lower = figure.add_subplot(grid[1, 0], sharex=upper)
-    for axes, row in ((upper, _HAVING), (lower, _WITHOUT)):
-        _distribution(axes, groups, row)
-        _cuts(axes, judged.cuts, scheme.bands[1:] if axes is upper else ())
-    upper.set_ylabel(f"customers with\n{outcome}, a bin")
-    upper.tick_params(labelbottom=False)
-    lower.set_ylabel("customers without,\na bin")
-    lower.set_xlabel("standard score, by fine bin")
-    lower.legend(frameon=False, fontsize=9, loc="upper right")
-    _reliability(figure.add_subplot(grid[:, 1]), groups, judged.cuts, scheme.bands[1:])
+    scheme, counts = scheme_of(outcome, BandPolicy()), judged.counts(release)
+    figure = Figure(figsize=(11, 8), layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(1.5, 1))
+    cuts = compressed(np.array(judged.cuts, dtype=np.float64), counts.centre)
+    _curve(upper, counts, cuts)
+    _distribution(lower, counts)
+    ends = float(CALIBRATION_ENDS[0]), float(CALIBRATION_ENDS[-1])
+    for axes in (upper, lower):
+        for cut in cuts[(cuts > ends[0]) & (cuts < ends[1])]:
+            axes.axvline(cut, color="black", linestyle="--", linewidth=1)
+        axes.spines[["top", "right"]].set_visible(False)
+    _names(upper, scheme.bands[1:], np.clip([ends[0], *cuts, ends[1]], *ends))
+    points = counts.centre + POINTS_PER_LOGIT * np.sinh(CALIBRATION_EDGES)
+    lower.set_xticks(CALIBRATION_EDGES, [f"{edge:.0f}" for edge in points])
+    lower.set_xlim(ends)
+    lower.set_xlabel(
+        f"score in points, at the edges of the bins (mean {counts.centre:.0f}; the scale is "
+        "logarithmic far from it)"
+    )
     figure.suptitle(
-        f"{scheme.name}: {groups[Group.EVERYBODY].customers:,.0f} customers of "
-        f"{len(release.outlets)} outlets, counted in {night}, with noise of sd "
-        f"{release.noise_sd:.3g} in each cell",
+        f"{scheme.name}: {counts.customers:,.0f} customers of {len(release.outlets)} outlets, "
+        f"counted in {night}, noise of sd {release.noise_sd:.3g} in each cell",
         x=0.01, ha="left", fontsize=12,
     )  # fmt: skip
     figure.savefig(path, dpi=120)
 
 
-def _distribution(axes: Axes, groups: dict[Group, Counts], row: int) -> None:
-    """Counts of one outcome a fine bin; every bin is drawn equally wide, so noise is too."""
-    edges = np.arange(FINE_BINS + 1) - 0.5
-    noise = SDS * groups[Group.NEWCOMERS].noise_sd
+def _curve(axes: Axes, counts: Counts, cuts: Vector) -> None:
+    """The fitted probability against each bin's observed share, and what it is at the cuts."""
+    calibration = Calibration.of(counts)
+    c = np.linspace(CALIBRATION_ENDS[0], CALIBRATION_ENDS[-1], 400)
+    scores = counts.centre + POINTS_PER_LOGIT * np.sinh(c)
+    curve = calibration.probability(scores)
+    axes.plot(c, curve, color=_CURVE, label="fitted curve of three numbers")
+    plain = Calibration(counts.centre, 0.0, 1.0, 0.0).probability(scores)
+    axes.plot(c, plain, color=_CURVE, linewidth=1, linestyle=":", label="as it was trained")
+    shown, shares, noises = _shares(counts)
+    if shown.any():
+        axes.errorbar(
+            CALIBRATION_MIDDLES[shown], shares, SDS * noises, fmt="o", capsize=4, color=_HAVING,
+            label="share in which it came true, by bin (bars: 2 sd of the noise)",
+        )  # fmt: skip
+    for cut in cuts[(cuts > c[0]) & (cuts < c[-1])]:
+        axes.annotate(
+            f"{np.interp(cut, c, curve):.2f}", (cut, np.interp(cut, c, curve)), (5, -14),
+            textcoords="offset points", fontsize=10,
+        )  # fmt: skip
+    # A bin of few customers has a bar as high as the plot: it is cut off, and shrinks nothing.
+    most = max(0.05, float(curve[-1]), *(shares + np.minimum(SDS * noises, shares)), *plain[-1:])
+    axes.set_ylim(0, min(1.02, 1.15 * most))
+    axes.set_ylabel("probability")
+    axes.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(0, 0.97))
+    if not shown.any():
+        axes.text(0.5, 0.5, "noise covers the counts", transform=axes.transAxes, ha="center")
+
+
+def _shares(counts: Counts) -> tuple[Vector, Vector, Vector]:
+    """Which bins noise does not cover, bool[bins]; their shares, and the noise in those."""
+    without, having = counts.outcomes
+    customers = without + having
+    shown = customers > LEAST_SIGNAL * np.sqrt(2) * counts.noise_sd
+    shown &= customers >= 1
+    totals = customers[shown]
+    shares = np.clip(having[shown] / totals, 0.0, 1.0)
+    return shown, shares, counts.noise_sd * np.hypot(shares, 1 - shares) / totals
+
+
+def _distribution(axes: Axes, counts: Counts) -> None:
+    """Customers with and without the outcome in each bin, on a scale that is straight up to 10."""
+    axes.set_yscale("symlog", linthresh=10)
+    noise = SDS * counts.noise_sd
     if noise > 0:
         axes.axhspan(-noise, noise, color="#dddddd", zorder=0, label="within the noise (2 sd)")
-    for group in (Group.REGULARS, Group.NEWCOMERS):
-        values = groups[group].outcomes[row]
-        axes.stairs(values, edges, fill=True, alpha=0.25, color=_COLORS[group])
-        axes.stairs(values, edges, color=_COLORS[group], linewidth=1.4, label=group.value)
+    labels = ("without the outcome", "with it")
+    for values, color, label in zip(counts.outcomes, (_WITHOUT, _HAVING), labels, strict=True):
+        axes.stairs(values, CALIBRATION_ENDS, fill=True, alpha=0.2, color=color)
+        axes.stairs(values, CALIBRATION_ENDS, color=color, linewidth=1.4, label=label)
     axes.axhline(0, color="#888888", linewidth=0.6)
-    places = np.arange(0, FINE_BINS - 1, 3)
-    axes.set_xticks(places + 0.5, [f"{FINE_EDGES[place]:.0f}" for place in places])
-    axes.set_xlim(edges[0], edges[-1])
-    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_ylabel(f"customers in each\nof {CALIBRATION_BINS} bins")
+    axes.legend(frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(0, 0.98), ncols=3)
 
 
-def _cuts(axes: Axes, cuts: Sequence[float], bands: Sequence[str]) -> None:
-    """Lines where bands begin, and the bands' names between them; none of a band nobody reaches."""
-    ends = np.interp([-np.inf, *cuts, np.inf], FINE_CENTRES, np.arange(FINE_BINS))
-    for cut, place in zip(cuts, ends[1:-1], strict=True):
-        if np.isfinite(cut):
-            axes.axvline(place, color="black", linestyle="--", linewidth=1)
-    for band, left, right in zip(bands, ends[:-1], ends[1:], strict=False):
+def _names(axes: Axes, bands: Sequence[str], ends: Vector) -> None:
+    """The bands' names above the parts of the scale that they cover."""
+    for band, (left, right) in zip(bands, pairwise(ends.tolist()), strict=True):
         if right > left:
             axes.text(
                 (left + right) / 2, 1.02, band, transform=axes.get_xaxis_transform(), ha="center"
             )
-    if bands and cuts[-1] == np.inf:
-        axes.text(
-            0.99, 0.95, f"nobody reaches {bands[-1]}", transform=axes.transAxes, ha="right",
-            va="top",
-        )  # fmt: skip
-
-
-def _reliability(
-    axes: Axes, groups: dict[Group, Counts], cuts: Sequence[float], bands: Sequence[str]
-) -> None:
-    """Promised against observed shares: of bands by group, and of the finest pools of everybody."""
-    everybody = groups[Group.EVERYBODY]
-    calibration = Calibration.of(everybody)
-    highest = [0.05]
-    pools = [
-        (row.predicted, row.observed, row.noise_sd)
-        for row in reliability(calibration, everybody.pool_edges(), everybody)
-        if row.predicted is not None and row.observed is not None and row.noise_sd is not None
-    ]
-    for predicted, observed, noise in pools:
-        highest += [predicted, observed + SDS * noise]
-    if pools:
-        promised, seen, noises = np.array(pools).T
-        axes.errorbar(
-            promised, seen, SDS * noises, fmt=".", color="#aaaaaa", zorder=1,
-            label="everybody, finest pools",
-        )  # fmt: skip
-    for group, counts in groups.items():
-        label = f"{group}, bands"
-        for row in reliability(calibration, cuts, counts):
-            if row.predicted is None or row.observed is None or row.noise_sd is None:
-                continue
-            place = row.predicted
-            axes.errorbar(
-                [place], [row.observed], [SDS * row.noise_sd], fmt=_MARKERS[group], capsize=3,
-                color=_COLORS[group], label=label, zorder=2,
-            )  # fmt: skip
-            label = ""
-            highest += [place, row.observed + SDS * row.noise_sd]
-            if group is Group.EVERYBODY:
-                axes.annotate(
-                    bands[row.band - 1], (place, row.observed), (8, -12), fontsize=10,
-                    textcoords="offset points",
-                )  # fmt: skip
-    most = min(1.0, 1.08 * max(highest))
-    axes.plot([0, most], [0, most], color="#888888", linewidth=0.8, linestyle=":")
-    axes.set_xlim(0, most)
-    axes.set_ylim(0, most)
-    axes.set_xlabel("calibrated probability, judged on the counts that it was made of")
-    axes.set_ylabel("share in which it came true (bars: 2 sd of the noise)")
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(frameon=False, fontsize=9, loc="upper left")
-    else:
-        axes.text(0.5, 0.5, "noise covers the counts", transform=axes.transAxes, ha="center")
-    axes.spines[["top", "right"]].set_visible(False)
+        else:
+            axes.text(
+                0.99, 0.9, f"nobody counted reaches {band}", transform=axes.transAxes, ha="right"
+            )

@@ -12,7 +12,6 @@ import numpy as np
 from rich.table import Table
 
 from features.bands import BandPolicy, scheme_of
-from features.calibration import FINE_BINS, NEWCOMER_EVENTS, Group
 from privacy.plans import ReleasePlan
 from privacy.two_key_sum import CustomerRelease
 from privacy.units import Purpose
@@ -25,23 +24,26 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from features.accuracy import Accuracy, Estimate
-    from features.points import PointsCode
     from features.scorecard import Scorecard
     from privacy.loss import Rho
-    from privacy.two_key_sum import ScoreTable
     from server.hq.store import HqStore
     from server.hq.training import Evaluation
 
-CAVEATS = f"""\
+CAVEATS = """\
 Precision: of those in the band, for how many it came true. Recall: of those for whom it came true,
 how many were in the band. False alarms: of those for whom it did not, how many were in the band.
-Newcomers have fewer than {NEWCOMER_EVENTS} events at home.
+Bands begin where a curve of three numbers, fitted to the counts, reaches their thresholds; where
+noise covers the counts, it is the scorecard's own, and bands begin where its training put them.
 Cuts judged on the counts that they were made of look better than they are. Standing cuts, of the
 calibration before, are judged on counts that they had no part in, with the new scorecard.
 ± is the standard deviation of the noise; chance in who was counted comes on top. A dash: noise
 covers the customers whom the figure is about.
+A cut divides its bin as usual scores are spread: numbers in a band are mostly within a tenth.
 Bands are as the cuts make them: without hysteresis, and who reads "new" counts where the score is.
 """
+
+_NOBODY = 0.5
+"""A band of so few customers is empty: its cut is beyond the last bin's usual scores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +95,6 @@ class NightReport:
         steps: One per release, in order.
         scorecards: By outcome, those trained tonight.
         evaluations: By outcome, what the evaluation counts say.
-        code: How the points of tonight's score tables are read; None without any.
-        points: The score table as of the cut-off, where one was released.
         calibrations: By outcome, what the calibration counts say.
         book: Version of the band book that was published; None if none was.
         skipped: What was not done tonight, and why.
@@ -107,15 +107,13 @@ class NightReport:
     steps: list[Step] = field(default_factory=list)
     scorecards: dict[str, Scorecard] = field(default_factory=dict)
     evaluations: dict[str, Evaluation] = field(default_factory=dict)
-    code: PointsCode | None = None
-    points: ScoreTable | None = None
     calibrations: dict[str, Judgement] = field(default_factory=dict)
     book: int | None = None
     skipped: list[str] = field(default_factory=list)
     ended: str = "not begun"
 
     def as_json(self) -> dict[str, object]:
-        """What may be kept and shown: everything but the score table."""
+        """What may be kept and shown."""
         return {
             "night": self.night,
             "ended": self.ended,
@@ -170,7 +168,7 @@ class JudgedScorecard:
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, counts included, for `json.dumps`."""
-        counts = np.round(self.release.values, 3).reshape(2, 2, FINE_BINS)
+        without, having = np.round(self.judged.counts(self.release).outcomes, 3).tolist()
         return {
             "scheme": self.scheme,
             "night": self.night,
@@ -178,10 +176,7 @@ class JudgedScorecard:
             "outlets": len(self.release.outlets),
             "noise_sd_of_a_cell": self.release.noise_sd,
             **self.judged.as_json(),
-            "counts": {
-                group: {"without": cells[0].tolist(), "with": cells[1].tolist()}
-                for group, cells in zip((Group.NEWCOMERS, Group.REGULARS), counts, strict=True)
-            },
+            "counts": {"without": without, "with": having},
         }
 
     def show(self, console: Console) -> None:
@@ -190,16 +185,16 @@ class JudgedScorecard:
         auc = _figure(judged.auc, judged.auc_noise_sd, percent=False)
         console.print(f"{self.scheme} ({self.outcome}), counted in {self.night}: AUC {auc}")
         table = Table("band", "begins at", "customers", "promised", "came true")
-        begins = ["", *(f"{cut:.0f}" if cut < np.inf else "-" for cut in judged.cuts)]
+        begins = ["", *map(str, judged.cuts)]
         for row, begin in zip(judged.bands, begins, strict=True):
             promised = "-" if row.predicted is None else f"{row.predicted:.1%}"
             came_true = _figure(row.observed, row.noise_sd)
             table.add_row(bands[row.band], begin, f"{row.customers:.0f}", promised, came_true)
         console.print(table)
-        table = Table(f"in {bands[-1]} by", "group", "precision", "recall", "false alarms")
-        for cuts, found in (("new cuts", judged.accuracy), ("standing cuts", judged.standing)):
-            for group, accuracy in found.items():
-                table.add_row(cuts, group.value, *_shares(accuracy))
+        table = Table(f"in {bands[-1]} by", "precision", "recall", "false alarms")
+        table.add_row("new cuts", *_shares(judged.accuracy))
+        if judged.standing is not None:
+            table.add_row("standing cuts", *_shares(judged.standing))
         console.print(table)
 
 
@@ -207,7 +202,7 @@ def _shares(accuracy: Accuracy) -> list[str]:
     def shown(estimate: Estimate | None) -> str:
         return "-" if estimate is None else _figure(*estimate)
 
-    if accuracy.customers == 0:
+    if abs(accuracy.customers) < _NOBODY:
         return ["nobody reaches it"]
     return [shown(estimate) for _, estimate in accuracy.shares()]
 

@@ -28,6 +28,7 @@ from server.hq.errors import NotConfigured
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from features.events import Vector
     from features.scorecard import Scorecard
 
 Share = Annotated[Fraction, BeforeValidator(lambda value: Fraction(str(value)))]
@@ -51,7 +52,6 @@ class HqSettings(BaseModel):
         shares: The office's division of the year's rho; what is asked for stays within it.
         trainings_a_year: Over how many trainings a share is spread.
         rounds: Gradient rounds in a training.
-        step: The part of a Newton step that a round takes.
         starting: The published starting scorecard that an outcome's training begins at; one that is
             not named begins at nothing.
         quorum: The least number of outlets in a sum.
@@ -69,14 +69,14 @@ class HqSettings(BaseModel):
     epsilon: float = Field(4.0, gt=0)
     delta: float = Field(1e-6, gt=0, lt=1)
     shares: dict[Purpose, Share] = {
-        Purpose.MOMENTS: Fraction("0.14"),
-        Purpose.TRAINING: Fraction("0.52"),
+        Purpose.USUAL: Fraction("0.02"),
+        Purpose.MOMENTS: Fraction("0.18"),
+        Purpose.TRAINING: Fraction("0.46"),
         Purpose.EVALUATION: Fraction("0.04"),
         Purpose.CALIBRATION: Fraction("0.26"),
     }
     trainings_a_year: int = Field(12, ge=1)
-    rounds: int = Field(20, ge=1)
-    step: float = Field(0.5, gt=0, le=1)
+    rounds: int = Field(6, ge=1)
     starting: Annotated[dict[str, Outcome], AfterValidator(_published)] = {
         Outcome.LOYAL.value: Outcome.LOYAL,
         Outcome.FLIPPED.value: Outcome.FLIPPED,
@@ -89,27 +89,38 @@ class HqSettings(BaseModel):
     band_noise: float = Field(0.5, ge=0)
     noiseless: bool = False
 
-    def starting_scorecard(self, outcome: str) -> Scorecard | None:
+    def starting_scorecard(self, outcome: str, usual: Vector) -> Scorecard | None:
         """The published scorecard at which the training of an outcome begins, if any.
+
+        Args:
+            outcome: Its name.
+            usual: float64[r], rates of the network's usual event.
 
         Raises:
             CatalogueError: If the one that is named was never published.
         """
         named = self.starting.get(outcome)
-        return None if named is None else starting_scorecard(named)
+        return None if named is None else starting_scorecard(named, usual)
 
-    def counts(self, outcomes: int) -> dict[Purpose, int]:
-        """How many releases a training of some outcomes makes for each purpose."""
+    def counts(self) -> dict[Purpose, int]:
+        """How many releases a training of all outcomes makes for each purpose."""
         return {
+            Purpose.USUAL: 1,
             Purpose.MOMENTS: 1,
-            Purpose.TRAINING: self.rounds * outcomes,
-            Purpose.EVALUATION: outcomes,
-            Purpose.CALIBRATION: outcomes,
+            Purpose.TRAINING: self.rounds,
+            Purpose.EVALUATION: 1,
+            Purpose.CALIBRATION: 1,
         }
 
-    def costs(self, outcomes: int) -> dict[Purpose, Rho | None]:
+    @property
+    def releases(self) -> int:
+        """How many customer sums a training makes, but for those that calibrate."""
+        counts = self.counts()
+        return sum(counts.values()) - counts[Purpose.CALIBRATION]
+
+    def costs(self) -> dict[Purpose, Rho | None]:
         """What one release for each purpose may cost; None without noise."""
-        counts = self.counts(outcomes)
+        counts = self.counts()
         if self.noiseless:
             return dict.fromkeys(counts)
         year = EpsilonDelta(self.epsilon, self.delta).rho()

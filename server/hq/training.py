@@ -1,13 +1,16 @@
-"""Training: from releases to a scorecard, and from nothing but releases.
+"""Training: from releases to scorecards, and from nothing but releases.
 
-Logistic regression by preconditioned gradient descent: the moments release gives a whitening map,
-then each round's release gives one step, and the iterates of the second half are averaged [PJ92].
-All of it is a pure function of releases, so it costs no privacy and is repeated after a kill.
+Logistic regression in a whitened space. A round releases the sum of gradients at the latest
+scorecard. As HQ models customers, whitened features of known variance, a gradient is a noisy
+measurement of one and the same thing: the sum of (outcome - probability at nothing) z, which has no
+round in it. So all rounds are averaged, and the scorecard is the one whose modelled sums are the
+measured ones. Everything is a pure function of releases: it costs no privacy, and is repeated after
+a kill.
 
-It begins at the outcome's starting scorecard, where there is one, and is pulled back to it: the
-answer is the most likely scorecard if experts err by PRIOR_SD in each whitened direction and the
-gradients by their noise and by sampling. With much noise or few customers it hardly moves; with
-many customers the pull vanishes.
+A training begins at the outcome's starting scorecard, where there is one, else at nothing but an
+intercept. It leaves its start only as far as the measurements are not noise [EM73], and from a
+starting scorecard only as far as experts may err: when noise covers the signal, it stays there.
+docs/decisions/0019 has what was tried.
 """
 
 from __future__ import annotations
@@ -18,101 +21,135 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from features.events import DIMENSION, Matrix, Vector
-from features.learning import Preconditioner, auc_of_counts, read_gradient
+from features.accuracy import auc_of_cells
+from features.events import DIMENSION, Vector
+from features.scorecard import Scorecard
 
 if TYPE_CHECKING:
-    from features.scorecard import Scorecard
+    from features.learning import Whitening
     from privacy.two_key_sum import CustomerRelease
 
 PRIOR_SD = 0.1
 """How far experts may err in each whitened direction, in log odds."""
 
-LEAST_CURVATURE = 0.08
-"""Steps are no longer than an outcome of one customer in ten allows: noise grows with them."""
+LARGEST_INTERCEPT, LARGEST_SPREAD = 4.5, 4.0
+"""Bounds in log odds: the intercept of an outcome of one customer in ninety, and how far scores may
+go from the start's, as a standard deviation. Noise without bounds goes no further."""
+
+LEAST_CURVATURE = 0.004
+"""Of an outcome at the largest intercept, halved: a step for a rarer one is no longer."""
+
+_STEPS = 40
+_PLACES, _SHARES = np.polynomial.hermite_e.hermegauss(15)
+_SHARES = _SHARES / _SHARES.sum()
 
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """A training so far.
+    """One outcome's training so far.
 
     Attributes:
-        preconditioner: From the moments.
-        start: float64[DIMENSION], where it begins, in preconditioned space.
-        pulled: Whether it is pulled back there: where experts have said something.
-        rounds: How many there will be.
-        iterates: One point in preconditioned space a round, float64[DIMENSION] each.
-        clipped: Share of rows clipped in each round, as released.
+        outcome: What is learned.
+        usual: float64[r], rates of the usual event.
+        space: From the moments.
+        start: float64[DIMENSION], where it begins, in whitened space.
+        from_card: Whether that is a starting scorecard.
+        at: float64[DIMENSION], where it stands.
+        measured: float64[DIMENSION] a round: sums of (outcome - probability at nothing) z.
     """
 
-    preconditioner: Preconditioner
+    outcome: str
+    usual: Vector
+    space: Whitening
     start: Vector
-    pulled: bool
-    rounds: int
-    iterates: tuple[Vector, ...] = ()
-    clipped: tuple[float, ...] = ()
+    from_card: bool
+    at: Vector
+    measured: tuple[Vector, ...] = ()
 
     @classmethod
-    def begin(cls, moments: CustomerRelease, card: Scorecard | None, rounds: int) -> Training:
-        """Begins at a starting scorecard, in the space that the moments whiten.
+    def begin(
+        cls, outcome: str, usual: Vector, space: Whitening, start: Scorecard | None
+    ) -> Training:
+        """Begins at a starting scorecard.
 
         Args:
-            moments: The release.
-            card: The outcome's; None begins at zero weights and is not pulled back.
-            rounds: How many gradients there will be.
+            outcome: What is learned.
+            usual: float64[r], rates of the usual event.
+            space: From the moments.
+            start: The outcome's; None begins at zero weights.
         """
-        map_ = Preconditioner.of(moments.values, moments.noise_sd)
-        weights = np.zeros(DIMENSION) if card is None else np.asarray(card.weights)
-        return cls(map_, np.linalg.solve(map_.matrix, weights), card is not None, rounds)
+        weights = np.zeros(DIMENSION) if start is None else np.asarray(start.weights)
+        whitened = np.linalg.solve(space.matrix, weights)
+        return cls(outcome, usual, space, whitened, start is not None, whitened)
 
-    def after_round(self, gradient: CustomerRelease, step: float) -> Training:
-        """Takes one step down a released gradient.
+    def after_round(self, gradient: Vector, noise_sd: float) -> Training:
+        """Reads a round and moves to where all rounds so far point.
 
         Args:
-            gradient: The release.
-            step: The part of a Newton step, between 0 and 1.
+            gradient: float64[DIMENSION], the released sum of gradients at `card`.
+            noise_sd: Standard deviation of the noise in each number.
         """
-        customers = self.preconditioner.customers
-        mean, clipped = read_gradient(gradient.values, customers)
-        bend = curvature(self.weights, self.preconditioner.second)
-        averaged = self.rounds / 2  # of the later half, a step's memory apart
-        error = (gradient.noise_sd / customers) ** 2 / averaged + bend / customers
-        pull = error / (bend * PRIOR_SD**2) if self.pulled else 0.0
-        slope = mean + pull * (self._latest - self.start)
-        moved = self._latest - slope / (max(bend, LEAST_CURVATURE) / step + pull)
-        return replace(self, iterates=(*self.iterates, moved), clipped=(*self.clipped, clipped))
+        customers = self.space.customers
+        chance, bend = modelled(self.at[0], self._spread(self.at[1:]))
+        intercept = customers * chance - gradient[0]
+        features = customers * bend * self.at[1:] - gradient[1:]
+        measured = (*self.measured, np.concatenate([[intercept], features]))
+        return replace(self, at=self._answer(measured, noise_sd), measured=measured)
 
     @property
-    def weights(self) -> Vector:
-        """The latest iterate's weights, at which the next gradient is taken. float64[DIMENSION]."""
-        return np.asarray(self.preconditioner.matrix @ self._latest)
+    def card(self) -> Scorecard:
+        """The latest scorecard: where the next gradient is taken, and after the last the answer."""
+        return Scorecard.of(self.outcome, self.space.matrix @ self.at, self.usual)
 
-    @property
-    def averaged(self) -> Vector:
-        """Weights of the mean of the later half of the iterates. float64[DIMENSION]."""
-        later = self.iterates[len(self.iterates) // 2 :]
-        return np.asarray(self.preconditioner.matrix @ np.mean(later, axis=0))
+    def _answer(self, measured: tuple[Vector, ...], noise_sd: float) -> Vector:
+        """The point whose modelled sums are the measured ones, as far as they are believed."""
+        customers, rounds = self.space.customers, np.arange(1.0, len(measured) + 1)
+        table = np.stack(measured)
+        # Later rounds know the spread of scores better, on which the intercept depends.
+        chance = float((rounds / rounds.sum()) @ table[:, 0]) / customers
+        chance = min(max(chance, 1 / customers), 1 - 1 / customers)
+        # The first round from nothing is far from any intercept, and what it says of features is
+        # mostly the mean's noise: it sets the intercept alone.
+        believed = table[:, 1:] if self.from_card else table[1:, 1:]
+        at = self.at.copy()
+        for _ in range(_STEPS):  # the spread and both moves depend on each other
+            probability, bend = modelled(at[0], self._spread(at[1:]))
+            bend = max(bend, LEAST_CURVATURE)
+            move = min(max((chance - probability) / bend, -1.0), 1.0)
+            at[0] = min(max(at[0] + 0.7 * move, -LARGEST_INTERCEPT), LARGEST_INTERCEPT)
+            if len(believed):
+                variance = noise_sd**2 / len(believed)
+                to = self._features(believed.mean(axis=0), variance, customers * bend)
+                at[1:] += 0.5 * (to - at[1:])
+        return at
 
-    @property
-    def _latest(self) -> Vector:
-        return self.iterates[-1] if self.iterates else self.start
+    def _features(self, measured: Vector, variance: float, curvature: float) -> Vector:
+        """Where features go: from the start as far as the measurement is not noise.
+
+        Args:
+            measured: float64[DIMENSION - 1], the mean measurement.
+            variance: Of its noise.
+            curvature: How much a measurement answers a unit of a weight.
+        """
+        start = self.start[1:]
+        news = measured - curvature * start
+        length = max(float(news @ news), np.finfo(np.float64).tiny)
+        kept = max(0.0, 1 - len(start) * variance / length)
+        if self.from_card:
+            experts = (curvature * PRIOR_SD) ** 2
+            kept = min(kept, experts / (variance + curvature + experts))
+        move = kept * news / curvature
+        return np.asarray(start + move * min(1.0, LARGEST_SPREAD / max(self._spread(move), 1e-9)))
+
+    def _spread(self, features: Vector) -> float:
+        """Standard deviation of scores in log odds, as the moments tell it."""
+        return math.sqrt(float(self.space.variances @ features**2))
 
 
-def curvature(weights: Vector, second: Matrix) -> float:
-    """The mean of p (1 - p) over customers whose log odds are taken as normal.
-
-    How steeply a mean gradient answers a step, at most 1/4. Where an outcome is rare it is small,
-    and steps may be longer.
-
-    Args:
-        weights: float64[DIMENSION].
-        second: float64[DIMENSION, DIMENSION], noisy second moments of a customer's vector.
-    """
-    mean = float(second[0] @ weights)
-    spread = math.sqrt(max(float(weights @ second @ weights) - mean**2, 0.0))
-    places, shares = np.polynomial.hermite_e.hermegauss(15)
-    p = 1 / (1 + np.exp(-np.clip(mean + spread * places, -30, 30)))
-    return float(shares @ (p * (1 - p)) / shares.sum())
+def modelled(mean: float, spread: float) -> tuple[float, float]:
+    """Means of p and of p (1 - p) over customers whose log odds are normal."""
+    p = 1 / (1 + np.exp(-np.clip(mean + spread * _PLACES, -30, 30)))
+    return float(_SHARES @ p), float(_SHARES @ (p * (1 - p)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,23 +157,18 @@ class Evaluation:
     """The AUC that released counts stand for, and how far noise alone may have moved it.
 
     Attributes:
-        auc: Area under the ROC curve, from binned counts; None without both outcomes.
-        noise_sd: Its standard deviation from noise, to first order.
+        auc: Area under the ROC curve, from binned counts; None where noise covers them.
+        noise_sd: Its standard deviation from noise, to first order; None likewise.
     """
 
     auc: float | None
     noise_sd: float | None
 
     @classmethod
-    def of(cls, counts: CustomerRelease) -> Evaluation:
-        """Reads an evaluation release; the error is propagated through numeric derivatives."""
-        auc = auc_of_counts(counts.values)
-        if auc is None:
-            return cls(None, None)
-        nudge = max(1.0, counts.noise_sd / 10)
-        slopes = [
-            (auc if moved is None else moved) - auc
-            for unit in np.eye(len(counts.values))
-            for moved in [auc_of_counts(counts.values + nudge * unit)]
+    def of(cls, counts: CustomerRelease, scores: int) -> list[Evaluation]:
+        """Reads an evaluation release, one a scorecard."""
+        return [
+            cls(None, None) if found is None else cls(*found)
+            for values in counts.values.reshape(scores, -1)
+            for found in [auc_of_cells(values, counts.noise_sd)]
         ]
-        return cls(auc, float(np.linalg.norm(slopes) / nudge * counts.noise_sd))

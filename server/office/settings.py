@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 Share = Annotated[Fraction, BeforeValidator(lambda value: Fraction(str(value)))]
 
 DEFAULT_SHARES: dict[Purpose, Fraction] = {
-    Purpose.MOMENTS: Fraction("0.14"),
-    Purpose.TRAINING: Fraction("0.52"),
+    Purpose.USUAL: Fraction("0.02"),
+    Purpose.MOMENTS: Fraction("0.18"),
+    Purpose.TRAINING: Fraction("0.46"),
     Purpose.EVALUATION: Fraction("0.04"),
     Purpose.CALIBRATION: Fraction("0.26"),
     Purpose.DEMAND: Fraction("0.04"),

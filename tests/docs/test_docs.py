@@ -37,8 +37,7 @@ def test_the_privacy_statement_prints_the_programs_defaults() -> None:
     assert f"rho {float(year):.5f}" in page
     uses = re.findall(r"^\| (\w+) \| \d+ % \|", page, re.MULTILINE)
     assert uses == [purpose for purpose in office.shares if purpose.unit is Unit.CUSTOMER]
-    outcomes = len(HqToml().outcomes)
-    counts, costs, month = hq.counts(outcomes), hq.costs(outcomes), Rho(0)
+    counts, costs, month = hq.counts(), hq.costs(), Rho(0)
     for purpose, share in office.shares.items():
         if purpose.unit is Unit.EVENT:
             continue
@@ -66,9 +65,8 @@ def test_the_privacy_statement_prints_what_a_year_of_points_costs_an_event() -> 
 
 def test_hq_asks_within_what_the_office_allows_for_a_year_of_trainings() -> None:
     policy, hq = OfficeSettings().policy(), HqSettings()
-    outcomes = len(HqToml().outcomes)
-    for purpose, count in hq.counts(outcomes).items():
-        cost = hq.costs(outcomes)[purpose]
+    for purpose, count in hq.counts().items():
+        cost = hq.costs()[purpose]
         assert cost is not None
         assert cost * count * hq.trainings_a_year <= policy.limit(purpose)
     assert policy.limit(Purpose.POINTS) > 0

@@ -5,10 +5,12 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import polars as pl
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
-from features.events import customer_features, event_features
+from features.events import POINT_BOUNDS, RATE_BOUNDS, CustomerSums, EventFeatures, event_features
 from features.ledger import KINDS, SIGHTINGS, Kind, Tier, canonical_events
 from features.sightings import attach, canonical_sightings, laid_over
 from features.snapshot import CutOff, Snapshot
@@ -16,13 +18,15 @@ from features.snapshot import CutOff, Snapshot
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
-
 Row = tuple[Any, ...]
 
 CUT = CutOff(dt.date(2026, 1, 31))
 START, END = dt.date(2025, 1, 1), dt.date(2026, 3, 31)
 PEOPLE = pl.Series(["anna", "ben", "cleo"])
+OUTLETS = ("o1", "o2", "o3")
+USUAL = np.linspace(0.1, 0.4, len(RATE_BOUNDS)) * RATE_BOUNDS
+"""The rates of some usual event."""
+
 TIERS = {"open-1": Tier.OPEN, "limited-1": Tier.LIMITED, "scarce-1": Tier.ALLOCATION}
 LEDGER_KINDS = [kind.value for kind in Kind if kind not in SIGHTINGS]
 
@@ -37,7 +41,7 @@ _serials = ["s1", "s2", "s3", "s4"]
 rows = st.lists(
     st.tuples(
         st.sampled_from(PEOPLE.to_list()),
-        st.sampled_from(["o1", "o2", "o3"]),
+        st.sampled_from(OUTLETS),
         st.dates(START, END),
         st.sampled_from(LEDGER_KINDS),
         st.floats(-1e6, 1e6),
@@ -112,8 +116,49 @@ def snapshot_of(events: pl.DataFrame) -> Snapshot:
     return Snapshot.take(events, CUT, END)
 
 
-def features_of(events: pl.DataFrame) -> np.ndarray:
-    return customer_features(event_features(snapshot_of(events)), PEOPLE)
+def sums_of(events: pl.DataFrame) -> CustomerSums:
+    """What the events of each of PEOPLE add up to, as of CUT."""
+    return CustomerSums.of(event_features(snapshot_of(events)), PEOPLE)
+
+
+def features_of(events: pl.DataFrame, usual: np.ndarray = USUAL) -> np.ndarray:
+    """The vectors of PEOPLE."""
+    return sums_of(events).vectors(usual)
+
+
+@st.composite
+def any_events(draw: st.DrawFn, most: int = 30) -> EventFeatures:
+    """Any events that the catalogue allows, of a few people at a few outlets."""
+    number = draw(st.integers(1, most))
+    who = draw(st.lists(st.sampled_from(PEOPLE.to_list()), min_size=number, max_size=number))
+    where = draw(st.lists(st.sampled_from(OUTLETS), min_size=number, max_size=number))
+    unit = st.floats(0, 1)
+    return EventFeatures(
+        pl.DataFrame({"customer": who, "outlet": where}),
+        draw(hnp.arrays(np.float64, (number, len(POINT_BOUNDS)), elements=unit)) * POINT_BOUNDS,
+        draw(hnp.arrays(np.float64, (number, len(RATE_BOUNDS)), elements=unit)) * RATE_BOUNDS,
+    )
+
+
+def sample(number: int = 40, seed: int = 7) -> EventFeatures:
+    """Events of one customer at one outlet, anywhere within the catalogue's bounds."""
+    random = np.random.default_rng(seed)
+    return EventFeatures(
+        pl.DataFrame({"customer": ["anna"] * number, "outlet": ["o1"] * number}),
+        random.random((number, len(POINT_BOUNDS))) * POINT_BOUNDS,
+        random.random((number, len(RATE_BOUNDS))) * RATE_BOUNDS,
+    )
+
+
+def some(events: EventFeatures, chosen: np.ndarray) -> EventFeatures:
+    """Some of the events, by bool or place, in that order."""
+    places = np.flatnonzero(chosen) if chosen.dtype == bool else chosen
+    return EventFeatures(events.keys[places], events.points[places], events.rates[places])
+
+
+def at_outlet(events: EventFeatures, outlet: str) -> EventFeatures:
+    """The events that one outlet has."""
+    return some(events, (events.keys["outlet"] == outlet).to_numpy())
 
 
 def row(customer: str, day: dt.date, kind: str = "purchase", **cells: Any) -> Row:

@@ -14,9 +14,11 @@ from features.allocation import (
     ELIGIBILITY,
     FLIPPER_RISK,
     ORDER,
+    SCARCE,
     AllocationPolicy,
     Decision,
     PolicyRefused,
+    Ruling,
 )
 from features.errors import CatalogueError
 from features.ledger import Tier
@@ -44,6 +46,7 @@ TABLE = {
 SAY = 'say = "Thank you."'
 REVIEW = f'[[rule]]\nflipper_risk = ["review"]\ndecision = "manager decides"\n{SAY}\n'
 OFFER = f'[[rule]]\ndecision = "offer"\n{SAY}\n'
+DOUBTS = f'[[rule]]\nflipper_risk = ["elevated", "review"]\ndecision = "manager decides"\n{SAY}\n'
 MANAGER = f'[[rule]]\ndecision = "manager decides"\n{SAY}\n'
 NOT_YET = f'[[rule]]\ndecision = "not yet"\n{SAY}\n'
 
@@ -93,6 +96,13 @@ def test_the_default_policy_never_treats_a_doubt_better_nor_a_better_customer_wo
         assert chances == sorted(chances, reverse=True)
 
 
+def test_risk_gates_eligibility_nobody_with_a_doubt_is_offered_a_scarce_piece_first() -> None:
+    """Of "priority" almost one in five resells, and about two in five of those with a doubt."""
+    for tier, eligibility, risk in product(SCARCE, ELIGIBILITY, ("elevated", "review")):
+        assert DEFAULT.decide(eligibility, risk, tier).decision is not Decision.OFFER
+    assert DEFAULT.decide("priority", "low", "allocation").decision is Decision.OFFER
+
+
 def test_what_is_said_to_a_customer_is_the_same_for_every_doubt_in_a_tier() -> None:
     for tier, eligibility in product(Tier, ("new", "eligible", "priority")):
         said = {DEFAULT.decide(eligibility, one, tier).say for one in ("elevated", "review")}
@@ -100,7 +110,7 @@ def test_what_is_said_to_a_customer_is_the_same_for_every_doubt_in_a_tier() -> N
 
 
 def test_the_first_rule_that_fits_decides_and_is_named() -> None:
-    policy = parse(REVIEW + rule('tier = ["open"]', "offer") + MANAGER)
+    policy = parse(REVIEW + rule('tier = ["open"]', "offer") + MANAGER)  # elevated: rule 3
     assert policy.decide("new", "new", "open").rule == 2
     assert policy.decide("new", "review", "open").rule == 1
     ruling = policy.decide("priority", "low", Tier.ALLOCATION)
@@ -184,8 +194,27 @@ UNLAWFUL = [
         "rule 2: decides 'not yet' for .* elevated, .* as rule 3 does not refuse flipper risk low",
     ),
     (
-        REVIEW.replace("Thank you.", "We must look closer.") + OFFER,
-        "rule 1: in tier open its sentence is said for 'review' only",
+        REVIEW + OFFER,
+        "rule 2: decides 'offer' for .* flipper risk elevated, tier limited, expected 'manager",
+    ),
+    (
+        REVIEW
+        + rule('flipper_risk = ["elevated"]\ntier = ["open", "limited"]', "manager decides")
+        + OFFER,
+        "rule 3: decides 'offer' for .* flipper risk elevated, tier allocation, expected 'manager",
+    ),
+    (
+        DOUBTS.replace("Thank you.", "We must look closer.") + OFFER,
+        "rule 1: in tier open its sentence is said for '.*' and for nobody without a doubt",
+    ),
+    (
+        REVIEW
+        + rule('flipper_risk = ["elevated"]\ntier = ["limited"]', "manager decides").replace(
+            "Thank you.", "We must look closer."
+        )
+        + rule('tier = ["open", "limited"]', "offer")
+        + MANAGER,
+        "rule 2: in tier limited its sentence is said for 'elevated' and for nobody without",
     ),
 ]
 
@@ -196,8 +225,12 @@ def test_an_unlawful_policy_is_refused(text: str, said: str) -> None:
         parse(text)
 
 
-def test_elevated_may_bring_a_manager_in_and_be_refused_where_low_is_too() -> None:
+def test_elevated_brings_a_manager_in_for_scarce_pieces_and_may_be_refused_where_low_is() -> None:
     parse(REVIEW + rule('flipper_risk = ["elevated"]', "manager decides") + OFFER)
+    scarce = 'flipper_risk = ["elevated"]\ntier = ["limited", "allocation"]'
+    assert parse(REVIEW + rule(scarce, "manager decides") + OFFER).decide(
+        "building", "elevated", "open"
+    ) == (Ruling(Decision.OFFER, "Thank you.", 3))
     both = 'eligibility = ["building"]\nflipper_risk = ["new", "low", "elevated"]'
     parse(REVIEW + rule(both, "not yet") + MANAGER)
 
@@ -252,11 +285,14 @@ def policies(draw: st.DrawFn) -> str:
 
     tiers = tuple(tier.value for tier in Tier)
     lists = {"tier": tiers, "eligibility": ELIGIBILITY, "flipper_risk": FLIPPER_RISK}
+    words = st.sampled_from([SAY, 'say = "A moment, please."'])
     made = [
-        rule("".join(some(*one) for one in lists.items()), draw(st.sampled_from(ORDER)))
+        rule("".join(some(*one) for one in lists.items()), draw(st.sampled_from(ORDER))).replace(
+            SAY, draw(words)
+        )
         for _ in range(draw(st.integers(0, 3)))
     ]
-    first = draw(st.sampled_from(["", REVIEW]))
+    first = draw(st.sampled_from(["", REVIEW, DOUBTS]))
     return first + "".join(made) + draw(st.sampled_from(["", OFFER, MANAGER]))
 
 
@@ -266,18 +302,33 @@ def test_whatever_is_written_a_policy_that_is_taken_keeps_the_laws(text: str) ->
         policy = parse(text)
     except PolicyRefused:
         return
-    reached = set()
     for cell in CELLS:
-        ruling = policy.decide(*cell)
-        reached.add(ruling.rule)
-        if cell.flipper_risk == "review":
-            assert ruling.decision is Decision.MANAGER
-        if cell.eligibility == "new":
-            assert ruling.decision is not Decision.NOT_YET
-        if cell.flipper_risk == "new":
-            low = policy.decide(cell.eligibility, "low", cell.tier)
-            assert ORDER.index(ruling.decision) <= ORDER.index(low.decision)
-        if cell.flipper_risk == "elevated" and ruling.decision is Decision.NOT_YET:
-            low = policy.decide(cell.eligibility, "low", cell.tier)
-            assert low.decision is Decision.NOT_YET
-    assert reached == set(range(1, len(policy.rules) + 1))
+        eligibility, risk, tier = cell
+        decision = policy.decide(*cell).decision
+        low = policy.decide(eligibility, "low", tier).decision
+        if risk == "review":
+            assert decision is Decision.MANAGER
+        if eligibility == "new":
+            assert decision is not Decision.NOT_YET
+        if risk == "new":
+            assert ORDER.index(decision) <= ORDER.index(low)
+        if risk == "elevated" and decision is Decision.NOT_YET:
+            assert low is Decision.NOT_YET
+        if risk == "elevated" and tier in SCARCE:
+            assert decision is not Decision.OFFER
+
+
+@given(policies())
+def test_whatever_is_written_a_policy_that_is_taken_tells_no_doubt_and_has_no_idle_rule(
+    text: str,
+) -> None:
+    try:
+        policy = parse(text)
+    except PolicyRefused:
+        return
+    assert {policy.decide(*cell).rule for cell in CELLS} == set(range(1, len(policy.rules) + 1))
+    for tier in Tier:
+        said = {risk: set[str]() for risk in FLIPPER_RISK}
+        for eligibility, risk in product(ELIGIBILITY, FLIPPER_RISK):
+            said[risk].add(policy.decide(eligibility, risk, tier).say)
+        assert said["elevated"] | said["review"] <= said["new"] | said["low"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from features.bands import (
+    EVIDENCE_CAP,
+    LEAST_EVIDENCE,
     NEW,
     SCHEMES,
     UNKNOWN,
@@ -108,17 +111,12 @@ def test_what_is_not_a_number_is_new() -> None:
     assert band(math.nan) == band(math.inf) == band(50.0, 2, math.nan) == 0
 
 
-def test_an_infinite_cut_is_passed_by_nobody_or_by_all() -> None:
-    nobody, everybody = (0.0, math.inf), (-math.inf, 0.0)
-    assert [band(1e9, previous, cuts=nobody) for previous in (-1, 0, 1, 2, 3)] == [2] * 5
-    assert [band(-1e9, previous, cuts=everybody) for previous in (-1, 0, 1, 2, 3)] == [2] * 5
-
-
 @pytest.mark.parametrize(
     ("cuts", "previous", "margin", "count"),
     [
         ((1.0, 0.0), UNKNOWN, 1.0, 1),
         ((math.nan, 0.0), UNKNOWN, 1.0, 1),
+        ((0.0, math.inf), UNKNOWN, 1.0, 1),
         ((0.0, 1.0, 2.0), UNKNOWN, 1.0, 1),
         (CUTS, 4, 1.0, 1),
         (CUTS, -2, 1.0, 1),
@@ -228,10 +226,28 @@ def test_a_policy_moves_thresholds_and_nothing_else() -> None:
     )
 
 
+def test_the_default_policy_is_the_one_of_which_the_page_for_managers_tells() -> None:
+    policy = BandPolicy()
+    assert (policy.eligible, policy.priority) == (0.2, 0.3)
+    assert (policy.elevated, policy.review) == (0.08, 0.13)
+    page = (Path(__file__).parents[2] / "docs/allocation.md").read_text()
+    for name in ("eligible", "priority", "elevated", "review"):
+        assert f"| {name} | {getattr(policy, name):g} |" in page
+
+
+def test_who_has_less_evidence_than_is_asked_for_is_new_under_the_default_policy() -> None:
+    assert (EVIDENCE_CAP, LEAST_EVIDENCE) == (6, 3)
+    policy = BandPolicy()
+    evidence = np.arange(7.0)
+    before = np.full(7, UNKNOWN, dtype=np.int8)
+    found = assign(np.full(7, 50.0), evidence, CUTS, before, policy.margin, policy.least_events)
+    assert found.tolist() == [0, 0, 0, 3, 3, 3, 3]
+
+
 @pytest.mark.parametrize(
     "changes",
     [
-        {"eligible": 0.6},
+        {"eligible": 0.35},
         {"eligible": 0.0},
         {"priority": 1.0},
         {"review": math.nan},

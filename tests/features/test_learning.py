@@ -5,96 +5,361 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
+import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from features.errors import CatalogueError
-from features.events import DIMENSION
+from features.events import (
+    DIMENSION,
+    POINTS,
+    RATE_BOUNDS,
+    RATES,
+    CustomerSums,
+    EventFeatures,
+    Vector,
+    event_features,
+)
 from features.learning import (
     BINS,
-    GRADIENT_CLIP,
+    FLAG_SHARE,
+    MOMENTS_DIMENSION,
     ROW_CLIP,
-    Preconditioner,
-    auc_of_counts,
+    USUAL_CLIP,
+    USUAL_DIMENSION,
+    Whitening,
     by_owner,
+    counts_dimension,
     counts_rows,
+    gradient_dimension,
     gradient_rows,
     moments_rows,
-    read_gradient,
+    read_gradients,
+    read_usual,
+    short_vectors,
+    usual_rows,
 )
+from features.scorecard import Scorecard
+from privacy.fixed_point import clipping_units, to_integers
 from privacy.plans import ReleasePlan
 from privacy.two_key_sum import Contribution
 from sandbox.baselines import auc
 from tests.builders import Bench
+from tests.features.ledgers import (
+    USUAL,
+    Row,
+    any_events,
+    events_of,
+    rows,
+    sample,
+    sightings,
+    snapshot_of,
+)
 
 RANDOM = np.random.default_rng(5)
-X = np.hstack([np.ones((400, 1)), RANDOM.gamma(1.0, 0.6, (400, DIMENSION - 1))])
-W = RANDOM.normal(size=DIMENSION)
-Y = (RANDOM.random(400) < 1 / (1 + np.exp(-(X @ W)))).astype(float)
+COUNTS = RANDOM.geometric(0.3, 400).astype(float)
+SUMS = CustomerSums(
+    RANDOM.gamma(1.0, 0.3, (400, POINTS)) * COUNTS[:, None] / 2,
+    RANDOM.beta(1.0, 3.0, (400, RATES)) * RATE_BOUNDS * COUNTS[:, None],
+    COUNTS,
+)
+X = SUMS.vectors(USUAL)
+CARD = Scorecard.of("y", RANDOM.normal(size=DIMENSION), USUAL)
+OTHER = Scorecard.of("z", RANDOM.normal(size=DIMENSION) / 2, USUAL / 2)
+CARDS = (CARD, OTHER)
+Y = [
+    (RANDOM.random(400) < 1 / (1 + np.exp(-card.score(SUMS) / 10))).astype(float) for card in CARDS
+]
 
 
-@given(hnp.arrays(np.float64, (5, DIMENSION), elements=st.floats(-1e6, 1e6)))
-def test_no_row_is_longer_than_its_norm(x: np.ndarray) -> None:
-    y = np.array([0.0, 1.0, 0.0, 1.0, 1.0])
+@st.composite
+def any_sums(draw: st.DrawFn) -> CustomerSums:
+    """Sums of five customers, also such as no events add up to."""
+    values = draw(
+        hnp.arrays(np.float64, (5, POINTS + RATES), elements=st.floats(-1e6, 1e6, width=32))
+    )
+    counts = draw(hnp.arrays(np.float64, 5, elements=st.integers(0, 10**6).map(float)))
+    return CustomerSums(values[:, :POINTS], values[:, POINTS:], counts)
+
+
+# --- norms ----------------------------------------------------------------------------------------
+
+GRADIENT_NORM = 2.0
+LAYOUTS = {
+    "usual": (USUAL_DIMENSION, USUAL_CLIP),
+    "moments": (MOMENTS_DIMENSION, ROW_CLIP**2),
+    "gradient of 1": (gradient_dimension(1), GRADIENT_NORM),
+    "gradient of 2": (gradient_dimension(2), GRADIENT_NORM * np.sqrt(2)),
+    "counts of 1": (counts_dimension(1), 1.0),
+    "counts of 2": (counts_dimension(2), np.sqrt(2)),
+}
+"""Of each sum its numbers, and how far one customer may move it."""
+
+
+def rows_of_each_sum(sums: CustomerSums, y: list[np.ndarray], size: float) -> dict[str, np.ndarray]:
+    """The rows of every sum, at scorecards of weights times a size."""
     matrix = np.diag(np.arange(1.0, DIMENSION + 1))
-    for rows, norm in [
-        (moments_rows(x), ROW_CLIP**2),
-        (gradient_rows(x, y, W / 1e6, matrix), GRADIENT_CLIP),
-        (counts_rows(x, y, W), 1.0),
-    ]:
-        assert np.linalg.norm(rows, axis=1).max() <= norm * (1 + 1e-9)
+    cards = [
+        Scorecard.of(card.outcome, size * np.asarray(card.weights), np.asarray(card.usual))
+        for card in CARDS
+    ]
+    return {
+        "usual": usual_rows(sums),
+        "moments": moments_rows(cards[0].vectors(sums)),
+        "gradient of 1": gradient_rows(sums, y[:1], cards[:1], matrix, GRADIENT_NORM),
+        "gradient of 2": gradient_rows(sums, y, cards, matrix, GRADIENT_NORM * np.sqrt(2)),
+        "counts of 1": counts_rows(sums, y[:1], cards[:1]),
+        "counts of 2": counts_rows(sums, y, cards),
+    }
 
 
-def test_the_preconditioner_whitens_what_is_above_the_noise() -> None:
-    short = X * np.minimum(1, ROW_CLIP / np.linalg.norm(X, axis=1))[:, None]
-    preconditioner = Preconditioner.of(moments_rows(X).sum(axis=0), 0.0)
-    second = preconditioner.matrix.T @ short.T @ short @ preconditioner.matrix
-    values = np.linalg.eigvalsh(second / preconditioner.customers)
-    assert values.max() == pytest.approx(1, rel=1e-9)
-    assert preconditioner.customers == pytest.approx((short[:, 0] ** 2).sum())
-    np.testing.assert_allclose(preconditioner.second, short.T @ short / preconditioner.customers)
+@given(any_sums(), st.floats(0, 10))
+def test_no_row_is_longer_than_its_norm(sums: CustomerSums, size: float) -> None:
+    y = [np.array([0.0, 1.0, 0.0, 1.0, 1.0]), np.array([1.0, 1.0, 0.0, 0.0, 1.0])]
+    found = rows_of_each_sum(sums, y, size)
+    assert set(found) == set(LAYOUTS)
+    for name, (dimension, norm) in LAYOUTS.items():
+        assert found[name].shape == (5, dimension)
+        assert np.linalg.norm(found[name], axis=1).max() <= norm * (1 + 1e-9)
 
 
-def test_a_preconditioner_of_pure_noise_blows_nothing_up() -> None:
-    noise = np.random.default_rng(1).normal(0, 100, DIMENSION * (DIMENSION + 1) // 2)
-    preconditioner = Preconditioner.of(noise, 100.0)
-    assert np.abs(preconditioner.matrix).max() <= 1 + 1e-9
+def test_rows_as_long_as_their_norm_are_common_so_that_no_norm_is_too_wide() -> None:
+    """Of a gradient where an outcome came true that was taken to be impossible."""
+    found = rows_of_each_sum(SUMS, [np.ones(400)] * 2, -20.0)
+    for name, (_, norm) in LAYOUTS.items():
+        longest = np.linalg.norm(found[name], axis=1).max()
+        assert longest == pytest.approx(norm, rel=1e-3), name
 
 
-def test_gradient_and_clipped_share_read_back() -> None:
-    matrix = np.eye(DIMENSION)
-    rows = gradient_rows(X, Y, W, matrix)
-    mean, share = read_gradient(rows.sum(axis=0), len(X))
-    residual = 1 / (1 + np.exp(-(X @ W))) - Y
-    exact = X * residual[:, None]
-    long = np.linalg.norm(exact, axis=1) > GRADIENT_CLIP * np.sqrt(0.99)
-    assert share == pytest.approx(long.mean())
-    assert 0 < share < 1
-    np.testing.assert_allclose(rows[~long, :-1], exact[~long])
-    assert mean.shape == (DIMENSION,)
+@given(rows, sightings, st.sampled_from(["anna", "ben", "cleo"]), st.floats(0, 10))
+def test_one_customer_moves_each_joint_sum_by_no_more_than_its_norm(
+    drawn: list[Row], seen: list[Row], who: str, size: float
+) -> None:
+    """By its rows of real events, all of them taken away; also to the last integer."""
+    events = event_features(snapshot_of(events_of(drawn, seen)))
+    home = events.customers()
+    assume(who in home)
+
+    def each_sum(customers: pl.Series) -> dict[str, np.ndarray]:
+        y = [customers.is_in(liked).to_numpy().astype(float) for liked in (["anna"], ["ben"])]
+        return rows_of_each_sum(CustomerSums.of(events, customers), y, size)
+
+    everybody, others = each_sum(home), each_sum(home.filter(home != who))
+    scale = 2**20
+    for name, (dimension, norm) in LAYOUTS.items():
+        moved = everybody[name].sum(axis=0) - others[name].sum(axis=0)
+        assert np.linalg.norm(moved) <= norm * (1 + 1e-9), name
+        units = clipping_units(norm, scale)
+        (whole, zeroed), (less, _) = (
+            to_integers(one[name], scale, units) for one in (everybody, others)
+        )
+        assert zeroed == 0
+        assert np.square(whole.sum(axis=0) - less.sum(axis=0)).sum() <= units**2, name
+        # the clip of the release takes nothing from such rows
+        assert np.abs(whole - everybody[name] * scale).max() <= 2
+        assert whole.shape[1] == dimension
 
 
-def test_counts_are_one_cell_a_customer_and_their_auc_is_near_the_true_one() -> None:
-    rows = counts_rows(X, Y, W)
-    assert (rows.sum(axis=1) == 1).all()
-    counts = rows.sum(axis=0)
-    assert counts[BINS:].sum() == Y.sum()
-    true = auc(Y, X @ W)
-    assert auc_of_counts(counts) == pytest.approx(true, abs=0.02)
+# --- the usual event ------------------------------------------------------------------------------
 
 
-def test_counts_without_both_outcomes_have_no_auc() -> None:
-    assert auc_of_counts(np.r_[np.ones(BINS), -np.ones(BINS)]) is None
+def test_a_customer_of_one_event_counts_a_third_in_the_usual_event_and_of_many_nearly_1() -> None:
+    quiet = CustomerSums(np.zeros((3, POINTS)), np.zeros((3, RATES)), np.array([0.0, 1.0, 98.0]))
+    assert usual_rows(quiet)[:, 0].tolist() == pytest.approx([0, 1 / 3, 0.98])
 
 
-def test_a_preconditioner_of_another_size_or_not_finite_is_refused() -> None:
-    good = Preconditioner(np.eye(DIMENSION), 1.0, np.eye(DIMENSION)).encode()
-    assert Preconditioner.decode_matrix(good).tolist() == np.eye(DIMENSION).tolist()
+def test_two_customers_make_the_usual_event_by_hand() -> None:
+    rates = np.zeros((2, RATES))
+    rates[0, 1], rates[1, 1] = 2.0, 0.0  # of two events both late; of six none
+    found = usual_rows(CustomerSums(np.zeros((2, POINTS)), rates, np.array([2.0, 6.0])))
+    assert found[:, 0].tolist() == [2 / 4, 6 / 8]
+    usual = read_usual(found.sum(axis=0), 0.0)
+    assert usual[1] == pytest.approx((2 / 4) / (2 / 4 + 6 / 8))
+    assert usual.sum() == usual[1]
+
+
+@given(any_events(), st.integers(1, 40))
+def test_where_everybody_does_the_same_that_is_the_usual_event(
+    events: EventFeatures, times: int
+) -> None:
+    """Also where rows are shortened: rates and number of events are shortened together."""
+    total = events.total()
+    usual = total.rates[0] / total.counts[0]
+    alike = CustomerSums(
+        np.zeros((times, POINTS)), np.outer(np.arange(1.0, times + 1), usual),
+        np.arange(1.0, times + 1),
+    )  # fmt: skip
+    found = read_usual(usual_rows(alike).sum(axis=0), 0.01)
+    np.testing.assert_allclose(found, usual, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(("count", "rate"), [(4.0, 0.0), (4.1, 0.5 / 4.1), (-7.0, 0.0)])
+def test_where_noise_covers_the_number_of_events_nothing_is_known_of_the_usual_one(
+    count: float, rate: float
+) -> None:
+    found = read_usual(np.append(count, np.full(RATES, 0.5)), 1.0)
+    assert found.tolist() == pytest.approx([rate] * RATES)
+
+
+@given(
+    hnp.arrays(np.float64, USUAL_DIMENSION, elements=st.floats(-1e9, 1e9)),
+    st.one_of(st.just(0.0), st.floats(1e-3, 1e3)),
+)
+def test_a_usual_event_is_always_one_that_a_scorecard_can_carry(
+    values: np.ndarray, noise_sd: float
+) -> None:
+    Scorecard.of("y", np.zeros(DIMENSION), read_usual(values, noise_sd))  # else it raises
+
+
+# --- moments --------------------------------------------------------------------------------------
+
+
+@given(
+    hnp.arrays(np.float64, (5, DIMENSION - 1), elements=st.floats(-1e6, 1e6, width=32)),
+)
+def test_short_vectors_keep_their_intercept_and_their_direction(features: np.ndarray) -> None:
+    x = np.hstack([np.ones((5, 1)), features])
+    short = short_vectors(x)
+    assert (short[:, 0] == 1).all()
+    lengths = np.linalg.norm(short, axis=1)
+    assert lengths.max() <= ROW_CLIP + 1e-9
+    kept = np.linalg.norm(x, axis=1) <= ROW_CLIP
+    assert short[kept].tolist() == x[kept].tolist()
+    crossed = short[:, 1:] * np.linalg.norm(features, axis=1)[:, None]
+    np.testing.assert_allclose(
+        crossed, features * np.linalg.norm(short[:, 1:], axis=1)[:, None], rtol=1e-6, atol=1e-6
+    )
+
+
+def test_whitened_features_are_centred_and_of_the_variances_that_are_told() -> None:
+    space = Whitening.of(moments_rows(X).sum(axis=0), 0.0)
+    z = short_vectors(X) @ space.matrix
+    assert (z[:, 0] == 1).all()
+    np.testing.assert_allclose(z[:, 1:].mean(axis=0), 0, atol=1e-9)
+    assert space.customers == pytest.approx(len(X))
+    np.testing.assert_allclose(space.variances, z[:, 1:].var(axis=0), atol=1e-9)
+    assert space.variances.max() <= 1
+    lengths = np.linalg.norm(z, axis=1)
+    assert space.length == pytest.approx(np.sqrt(np.square(lengths).mean()))
+    short = short_vectors(X)
+    np.testing.assert_allclose(space.second, short.T @ short / len(X))
+
+
+def test_a_whitening_of_pure_noise_blows_nothing_up_and_expects_short_rows() -> None:
+    noise = np.random.default_rng(1).normal(0, 100, MOMENTS_DIMENSION)
+    space = Whitening.of(noise, 100.0)
+    assert np.abs(space.matrix[1:, 1:]).max() <= 2
+    assert (space.variances <= 1).all()
+    assert space.length < np.sqrt(DIMENSION)
+
+
+@given(hnp.arrays(np.float64, MOMENTS_DIMENSION, elements=st.floats(-1e6, 1e6)), st.floats(0, 1e3))
+def test_any_moments_make_a_map_that_can_be_undone_and_sent(
+    moments: np.ndarray, noise_sd: float
+) -> None:
+    space = Whitening.of(moments, noise_sd)
+    assert np.isfinite(space.matrix).all()
+    assert abs(np.linalg.det(space.matrix[1:, 1:])) > 0
+    assert ((space.variances >= 0) & (space.variances <= 1)).all()
+
+
+def test_a_whitening_of_another_size_or_not_finite_is_refused() -> None:
+    eye = np.eye(DIMENSION)
+    good = Whitening(eye, np.ones(DIMENSION - 1), 1.0, eye).encode()
+    assert Whitening.decode_matrix(good).tolist() == eye.tolist()
     for bad in (good[:-8], np.full((DIMENSION, DIMENSION), np.nan).tobytes()):
         with pytest.raises(CatalogueError):
-            Preconditioner.decode_matrix(bad)
+            Whitening.decode_matrix(bad)
+
+
+# --- gradients ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scores", [1, 2])
+def test_gradients_and_the_share_of_long_rows_read_back(scores: int) -> None:
+    """Long rows count by the room over their length, whatever their outcome."""
+    cards, y, norm = CARDS[:scores], Y[:scores], 2.0 * np.sqrt(scores)
+    found = gradient_rows(SUMS, y, cards, np.eye(DIMENSION), norm)
+    sums, share = read_gradients(found.sum(axis=0), len(X), scores, norm)
+    room = 2.0 * np.sqrt(1 - FLAG_SHARE**2)
+    long = np.zeros(len(X), dtype=bool)
+    for place, (card, outcome) in enumerate(zip(cards, y, strict=True)):
+        short = short_vectors(card.vectors(SUMS))
+        lengths = np.linalg.norm(short, axis=1)
+        weight = np.minimum(1.0, room / lengths)
+        residual = 1 / (1 + np.exp(-(short @ np.asarray(card.weights)))) - outcome
+        block = found[:, place * DIMENSION : (place + 1) * DIMENSION]
+        np.testing.assert_allclose(block, short * (weight * residual)[:, None], atol=1e-12)
+        np.testing.assert_allclose(sums[place], block.sum(axis=0))
+        long |= lengths > room
+    assert 0 < long.mean() < 1
+    assert share == pytest.approx(long.mean())
+    assert found[:, -1].tolist() == pytest.approx((long * FLAG_SHARE * norm).tolist())
+
+
+def test_how_much_a_row_is_scaled_down_does_not_depend_on_its_outcome() -> None:
+    """Else a rare outcome's few would be cut more than the many others."""
+    zero, one = (
+        gradient_rows(SUMS, [np.full(len(X), value)], [CARD], np.eye(DIMENSION), 1.0)
+        for value in (0.0, 1.0)
+    )
+    short = short_vectors(X)
+    chance = 1 / (1 + np.exp(-(short @ np.asarray(CARD.weights))))
+    np.testing.assert_allclose(
+        zero[:, :-1] * (chance - 1)[:, None], one[:, :-1] * chance[:, None], atol=1e-9
+    )
+    assert zero[:, -1].tolist() == one[:, -1].tolist()
+
+
+def test_a_gradient_is_the_slope_of_the_log_loss() -> None:
+    """By differences, in whitened space."""
+    few = SUMS.where(np.linalg.norm(X, axis=1) < 1.9)  # so short that none is scaled down
+    y = Y[0][np.linalg.norm(X, axis=1) < 1.9]
+    matrix = np.eye(DIMENSION) + np.diag(np.full(DIMENSION - 1, 0.01), 1)
+    card = Scorecard.of("y", np.asarray(CARD.weights) / 3, USUAL)
+
+    def loss(z: np.ndarray) -> float:
+        odds = few.vectors(USUAL) @ (np.asarray(card.weights) + matrix @ z)
+        return float(np.sum(np.log1p(np.exp(odds)) - y * odds))
+
+    step = 1e-5 * np.eye(DIMENSION)
+    slope = [(loss(one) - loss(-one)) / 2e-5 for one in step]
+    found = gradient_rows(few, [y], [card], matrix, 2.5)
+    [gradient], share = read_gradients(found.sum(axis=0), len(few), 1, 2.5)
+    assert (share, len(few) > 20) == (0, True)
+    np.testing.assert_allclose(gradient, slope, atol=1e-4)
+
+
+# --- counts ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scores", [1, 2])
+def test_counts_are_one_cell_a_customer_and_score_and_rank_nearly_as_scores_do(scores: int) -> None:
+    found = counts_rows(SUMS, Y[:scores], CARDS[:scores]).reshape(len(X), scores, 2, BINS)
+    assert (found.sum(axis=(2, 3)) == 1).all()
+    for place in range(scores):
+        outcome, bins = np.divmod(found[:, place].reshape(len(X), -1).argmax(axis=1), BINS)
+        assert outcome.tolist() == Y[place].tolist()
+        true = auc(Y[place], CARDS[place].score(SUMS))
+        assert auc(Y[place], bins.astype(float)) == pytest.approx(true, abs=0.02)
+
+
+@given(rows, sightings)
+def test_each_scorecard_is_counted_as_if_it_were_alone(drawn: list[Row], seen: list[Row]) -> None:
+    events = event_features(snapshot_of(events_of(drawn, seen)))
+    sums = CustomerSums.of(events, events.customers())
+    y: list[Vector] = [np.arange(float(len(sums))) % 2, np.ones(len(sums))]
+    alone = [counts_rows(sums, [one], [card]) for one, card in zip(y, CARDS, strict=True)]
+    assert counts_rows(sums, y, CARDS).tolist() == np.hstack(alone).tolist()
+
+
+def test_an_outlet_without_home_customers_has_rows_of_every_sum_too() -> None:
+    none = CustomerSums.of(sample(3), pl.Series([], dtype=pl.String))
+    found = rows_of_each_sum(none, [np.zeros(0), np.zeros(0)], 1.0)
+    for name, (dimension, _) in LAYOUTS.items():
+        assert found[name].shape == (0, dimension)
 
 
 # --- several rows of one person -------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Reasons: they are in plain words, and add up to the score."""
+"""Reasons: they are in plain words, and add up to what the outlet sends."""
 
 from __future__ import annotations
 
@@ -15,17 +15,19 @@ from features.events import (
     DIMENSION,
     POINT_FEATURES,
     RATE_FEATURES,
-    customer_features,
+    CustomerSums,
     event_features,
     pieces,
 )
 from features.ledger import SIGHTINGS, Kind, Tier, canonical_events
 from features.outcomes import Outcome
-from features.reasons import Reasons, reasons
-from features.scorecard import LARGEST_WEIGHT, POINTS_PER_LOGIT, Scorecard
+from features.points import PART_BOUND, count_points, event_points, outlet_parts
+from features.reasons import Reasons, reasons, rounded_together
+from features.scorecard import LARGEST_WEIGHT, Scorecard
 from features.sightings import attach, canonical_sightings
 from features.snapshot import CutOff, Snapshot
 from features.starting import starting_scorecard
+from tests.features.ledgers import USUAL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +35,8 @@ if TYPE_CHECKING:
 CUT = CutOff(dt.date(2026, 1, 31))
 PEOPLE = pl.Series(["anna", "ben", "cleo"])
 TIERS = {"OP": Tier.OPEN, "LI": Tier.LIMITED, "AL": Tier.ALLOCATION}
-CARD = Scorecard.of("y", np.linspace(-1.0, 2.0, DIMENSION))
+CARD = Scorecard.of("y", np.linspace(-1.0, 2.0, DIMENSION), USUAL)
+RATE_FEATURES_BY_NAME = [feature.__name__ for feature in RATE_FEATURES]
 COLUMNS = {
     "customer_id": pl.String, "kind": pl.String, "purchased_at": pl.Date, "basket_id": pl.String,
     "serial": pl.String, "reference": pl.String, "price": pl.Float64,
@@ -52,10 +55,10 @@ rows = st.lists(
 sightings = st.lists(
     st.tuples(serials.filter(bool), days, st.sampled_from(["suspected", "confirmed"]))
 )
-weights = st.lists(
-    st.one_of(st.floats(-5, 5), st.floats(-LARGEST_WEIGHT, LARGEST_WEIGHT)),
-    min_size=DIMENSION, max_size=DIMENSION,
-)  # fmt: skip
+weights = st.sampled_from([0.3, 5.0, LARGEST_WEIGHT]).flatmap(
+    lambda size: st.lists(st.floats(-size, size), min_size=DIMENSION, max_size=DIMENSION)
+)
+"""Of a size: few parts of the smallest reach the bound, all of the largest do."""
 
 
 def snapshot_of(
@@ -73,23 +76,82 @@ def snapshot_of(
     return Snapshot.take(events, CUT, CUT.date)
 
 
-def total(found: Reasons) -> float:
-    return found.base + found.count + sum(one.points for one in found.events)
+def total(found: Reasons) -> int:
+    return sum(one.points for one in found.events) + found.count + found.over
 
 
 @given(rows, sightings, weights)
-def test_base_number_and_reasons_add_up_to_the_score(
+def test_the_lines_add_up_to_what_the_outlet_sends_if_it_is_the_home(
     drawn: list[tuple[Any, ...]], seen: list[tuple[Any, ...]], weight: list[float]
 ) -> None:
-    card, snapshot = Scorecard.of("y", np.array(weight)), snapshot_of(drawn, seen)
-    x = customer_features(event_features(snapshot), PEOPLE)
-    size = float((np.abs(x) @ np.abs(weight)).max()) * POINTS_PER_LOGIT
-    for customer, score in zip(PEOPLE, card.score(x), strict=True):
+    """To the last point, also where more than the bound is not sent."""
+    card, snapshot = Scorecard.of("y", np.array(weight), USUAL), snapshot_of(drawn, seen)
+    sums = CustomerSums.of(event_features(snapshot), PEOPLE)
+    sent = outlet_parts([card], sums, np.ones(len(PEOPLE), dtype=bool))
+    for customer, (part, evidence) in zip(PEOPLE, sent.tolist(), strict=True):
         found = reasons(snapshot, customer, card)
-        assert total(found) == pytest.approx(score, rel=1e-12, abs=1e-12 * size)
-        assert found.base == pytest.approx(weight[0] * POINTS_PER_LOGIT)
+        assert (total(found), found.sent, found.evidence) == (part, part, evidence)
+        assert abs(found.sent) == PART_BOUND or found.over == 0
+        assert found.over * found.sent <= 0
         sizes = [abs(one.points) for one in found.events]
         assert sizes == sorted(sizes, reverse=True)
+
+
+@given(rows, sightings, st.lists(st.floats(-5, 5), min_size=DIMENSION, max_size=DIMENSION))
+def test_each_line_is_less_than_a_point_from_what_it_stands_for(
+    drawn: list[tuple[Any, ...]], seen: list[tuple[Any, ...]], weight: list[float]
+) -> None:
+    card, snapshot = Scorecard.of("y", np.array(weight), USUAL), snapshot_of(drawn, seen)
+    events = event_features(snapshot)
+    for customer in events.customers():
+        mine = (events.keys["customer"] == customer).to_numpy()
+        exact = np.sort(event_points(card, events.each().where(mine)))
+        found = reasons(snapshot, customer, card)
+        lines = np.sort([one.points for one in found.events])
+        assert np.abs(lines - exact).max() < 1 + 1e-6
+        [count] = count_points(card, np.array([float(mine.sum())]), np.array([True]))
+        assert abs(found.count - count) < 1 + 1e-6
+
+
+CAPPED = Scorecard.of("y", np.full(DIMENSION, 3.0))
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_what_is_over_the_bound_has_a_line_of_its_own(sign: int) -> None:
+    card = Scorecard.of("y", sign * np.asarray(CAPPED.weights))
+    drawn = [
+        ("anna", "purchase", CUT.date, f"b{place}", f"s{place}", "AL", 900.0) for place in range(5)
+    ]
+    found = reasons(snapshot_of(drawn), "anna", card)
+    lines = sum(one.points for one in found.events) + found.count
+    assert (found.sent, total(found), found.evidence) == (sign * PART_BOUND, sign * PART_BOUND, 5)
+    assert lines * sign > PART_BOUND
+    assert found.over == found.sent - lines
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=30))
+def test_numbers_rounded_together_add_up_to_their_rounded_sum(exact: list[float]) -> None:
+    found = rounded_together(np.array(exact), round(sum(exact)))
+    assert found.sum() == round(sum(exact))
+    assert found.dtype == np.int64
+    assert np.abs(found - exact).max() < 1 + 1e-6
+
+
+@pytest.mark.parametrize(
+    ("exact", "expected"),
+    [
+        ([0.3, 0.3, 0.3], [1, 0, 0]),  # of equals the first
+        ([1.2, 2.7, -0.9], [1, 3, -1]),
+        ([0.6, 0.7, 0.7], [0, 1, 1]),
+        ([-0.4, -0.4, -0.4], [0, 0, -1]),
+        ([5.0, -2.0], [5, -2]),
+        ([0.0], [0]),
+    ],
+)
+def test_what_rounding_owes_goes_to_the_largest_remainders(
+    exact: list[float], expected: list[int]
+) -> None:
+    assert rounded_together(np.array(exact), round(sum(exact))).tolist() == expected
 
 
 @given(rows, sightings)
@@ -109,9 +171,10 @@ def test_pieces_and_event_features_are_in_one_order(
 def test_reasons_do_not_depend_on_the_order_of_rows(
     drawn: list[tuple[Any, ...]], seen: list[tuple[Any, ...]], random: Any
 ) -> None:
-    def told(found: list[tuple[Any, ...]]) -> list[tuple[str, float, dt.date]]:
+    def told(found: list[tuple[Any, ...]]) -> tuple[int, int, list[tuple[str, dt.date]]]:
         one = reasons(snapshot_of(found, seen), "anna", CARD)
-        return sorted((each.text, round(each.points, 6), each.date) for each in one.events)
+        lines = sorted((each.text, each.date) for each in one.events)
+        return one.sent, one.count, lines
 
     # The tier of a piece is its first row's; rows of a day stand in the ledger's order.
     first = {row[4] or row[3]: row[5] for row in reversed(drawn)}
@@ -130,11 +193,9 @@ def test_events_of_others_and_events_after_the_cut_off_change_no_reason(
     assert whole == only
 
 
-def test_a_customer_without_events_has_the_base_alone() -> None:
+def test_a_customer_without_events_has_no_reason_and_is_sent_nothing() -> None:
     snapshot = snapshot_of([("anna", "purchase", dt.date(2025, 5, 2), "b", None, None, 9.0)])
-    found = reasons(snapshot, "ben", CARD)
-    assert (found.events, found.count) == ((), 0.0)
-    assert found.base == CARD.score(np.eye(1, DIMENSION))[0]
+    assert reasons(snapshot, "ben", CARD) == Reasons(0, 0, 0, 0, ())
 
 
 MAY, JUNE = dt.date(2025, 5, 2), dt.date(2025, 6, 5)
@@ -207,11 +268,26 @@ def test_a_confirmed_resale_is_the_first_reason_of_flipper_risk() -> None:
         ("anna", "interest", JUNE, "b3", None, "AL", 0.0),
     ]
     card = starting_scorecard(Outcome.FLIPPED)
-    assert card is not None
     found = reasons(snapshot_of(drawn, [("s2", JUNE, "confirmed")]), "anna", card).events
     assert found[0].text == "LIMITED reference, May 2025, confirmed resold after 34 days"
     assert found[0].points > found[1].points > 0
     assert found[2].text == "interest (ALLOCATION reference), June 2025"
+
+
+def test_a_usual_event_gives_nothing_by_its_kind_and_another_more_or_less() -> None:
+    drawn = [
+        ("anna", "purchase", MAY, "b1", "s1", "OP", 8_000.0),  # a fifth off, as the usual event
+        ("anna", "return", MAY, "b2", None, None, 0.0),  # nothing off
+    ]
+    discount = np.zeros(DIMENSION)
+    discount[1 + len(POINT_FEATURES) + RATE_FEATURES_BY_NAME.index("discount")] = 3.0
+    usual = np.zeros(len(RATE_FEATURES))
+    usual[RATE_FEATURES_BY_NAME.index("discount")] = 4 * 0.2
+    found = reasons(snapshot_of(drawn), "anna", Scorecard.of("y", discount, usual))
+    assert {one.text: one.points for one in found.events} == {
+        "purchase, May 2025": 0, "return, May 2025": -6,
+    }  # fmt: skip
+    assert (found.sent, found.count) == (-6, 0)
 
 
 def test_a_reason_never_shows_itself_in_an_error() -> None:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 CUSTOMERS = 150
 SHARES = {
-    Purpose.MOMENTS: Fraction("0.15"),
+    Purpose.USUAL: Fraction("0.02"),
+    Purpose.MOMENTS: Fraction("0.13"),
     Purpose.TRAINING: Fraction("0.75"),
     Purpose.EVALUATION: Fraction("0.05"),
     Purpose.CALIBRATION: Fraction("0.05"),

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from features.events import Vector
     from sandbox.network import Settings
-    from sandbox.replay import World
+    from sandbox.world import World
 
 PROGRAMS = {
     "escapement-hq": "server.hq.main",

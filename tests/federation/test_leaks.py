@@ -33,7 +33,7 @@ from privacy.keyring import Keyring
 from privacy.registrations import nonce_of, tag_of
 from privacy.tokens import Token, token
 from sandbox.processes import NOTICE
-from sandbox.replay import World
+from sandbox.world import World
 from server.office.notary import Notary
 from tests.federation.conftest import whole_nights
 from tests.federation.forked import Forked

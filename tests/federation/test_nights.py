@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.federation
 
-RELEASES = ("moments", "training", "evaluation", "points", "calibration", "points")
+RELEASES = ("usual", "moments", "training", "evaluation", "points", "calibration", "points")
 """Of a whole night with one round and one outcome."""
 
 HQ_NIGHT = ("night", "--name", "n1", "--cut-off", str(CUT_OFF), "--as-of", str(CUT_OFF))
@@ -172,7 +172,7 @@ def test_an_outlet_killed_in_mid_round_leaves_the_night_finishing_without_it(
     assert dying.wait(timeout=10) == 9
     report = network.read_night("n1")
     assert report.ended == "complete"
-    assert [step.outlets for step in report.steps] == [4, 3, 3, 3, 3, 3, 3, 3]
+    assert [step.outlets for step in report.steps] == [4, 3, 3, 3, 3, 3, 3, 3, 3]
     assert report.steps[1].failures == {"no answer": 1}
 
 

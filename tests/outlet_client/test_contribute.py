@@ -13,22 +13,28 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.calibration import CALIBRATION_DIMENSION, FINE_BINS, calibration_rows, is_regular
+from features.calibration import (
+    CALIBRATION_BINS,
+    calibration_dimension,
+    calibration_norm,
+    calibration_rows,
+)
 from features.errors import CatalogueError
-from features.events import DIMENSION
+from features.events import DIMENSION, POINTS, RATE_BOUNDS, RATES, CustomerSums
 from features.learning import (
-    COUNTS_DIMENSION,
-    GRADIENT_CLIP,
-    GRADIENT_DIMENSION,
     MOMENTS_DIMENSION,
     ROW_CLIP,
-    Preconditioner,
+    USUAL_CLIP,
+    USUAL_DIMENSION,
+    Whitening,
+    counts_dimension,
+    gradient_dimension,
 )
 from features.ledger import canonical_events
-from features.points import PointsCode
-from features.scorecard import Scorecard
+from features.noisy_points import MOST_EVENTS, RING_BITS, SCALE, PointsCode
+from features.scorecard import Scorecard, encode_scorecards
 from outlet_client.errors import OutletError, QuestionRefused
-from outlet_client.night.contribute import HomeCustomers, Outlet
+from outlet_client.night.contribute import HomeCustomers, Outlet, dimension
 from outlet_client.settings import OutletSettings
 from privacy.books import Book, BookRefused, Kind, fine_key, read_entry
 from privacy.envelopes import SigningKey, digest
@@ -38,19 +44,26 @@ from privacy.plans import NightPlan, PlannedReleases, ReleasePlan, sign
 from privacy.units import Purpose
 from sandbox.market import simulated_market
 from sandbox.network import Network, Settings, slot_keys
-from sandbox.replay import TrainOn, World, market_events
+from sandbox.world import TrainOn, World, market_events
 from server.hq.combine import Combiner
 from tests.networks import CUT_OFF, SECOND, TARGET, small_network, small_world, world_of
 
 if TYPE_CHECKING:
     from privacy.two_key_sum import Contribution
 
-CARD = Scorecard.of(TARGET, np.linspace(-0.5, 1.0, DIMENSION))
-MATRIX = Preconditioner(np.eye(DIMENSION) * 1.5, 1.0, np.eye(DIMENSION)).encode()
-CODES = [
-    PointsCode.lossless((CARD,)),
-    PointsCode.tangent((CARD, Scorecard.of(SECOND, -np.asarray(CARD.weights))), np.eye(DIMENSION)),
-]
+USUAL = RATE_BOUNDS * np.linspace(0.1, 0.4, RATES)
+CARD = Scorecard.of(TARGET, np.linspace(-0.5, 1.0, DIMENSION), USUAL)
+BOTH = (CARD, Scorecard.of(SECOND, -np.asarray(CARD.weights), USUAL))
+NORM = 2.0
+MATRICES = {
+    name: Whitening(
+        np.eye(DIMENSION) * factor, np.ones(DIMENSION - 1), 1.0, np.eye(DIMENSION)
+    ).encode()
+    for name, factor in (("flat", 1.5), ("steep", 1e3))  # where it is steep every row is shortened
+}
+ONE_CARD, BOTH_CARDS = encode_scorecards(BOTH[:1]), encode_scorecards(BOTH)
+CODES = [PointsCode.of(BOTH[:scores], np.eye(DIMENSION)) for scores in (1, 2)]
+NEITHER = "y_lapsed"
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +90,8 @@ def asked() -> tuple[Network, dict[str, bytes]]:
             return collect(self, plan, signed, ask, at_fault)  # type: ignore[arg-type]
 
         patched.setattr(Combiner, "_collect", record)
-        network.night("n1", str(CUT_OFF), TARGET, points=False)
-    return network, questions[1]
+        network.night("n1", str(CUT_OFF), TARGET)
+    return network, questions[2]
 
 
 def fresh(network: Network, **changes: object) -> Outlet:
@@ -93,7 +106,7 @@ def test_an_outlet_answers_what_the_office_signed(asked: tuple[Network, dict[str
     network, question = asked
     share = fresh(network).answer(question)
     assert share.envelope.outlet == "O1"
-    assert share.vector.shape == (GRADIENT_DIMENSION,)
+    assert share.vector.shape == (gradient_dimension(1),)
 
 
 @pytest.mark.parametrize("part", ["scorecard", "attachment"])
@@ -145,6 +158,11 @@ def test_an_outlets_own_floors_stand_above_a_signed_plan(
         fresh(network, settings=OutletSettings(**floors)).answer(question)
 
 
+def digest_of(data: bytes) -> str:
+    """A digest as plans carry it."""
+    return digest(data) if data else ""
+
+
 class Stage:
     """An office of our own, to sign what a real one would not."""
 
@@ -160,19 +178,23 @@ class Stage:
         head: str = "h",
         night: str = "n",
         cut_off: str = str(CUT_OFF),
+        scorecard: bytes = ONE_CARD,
         attachment: bytes = b"",
     ) -> dict[str, bytes]:
         lines = (PlannedReleases(plan.purpose, 9, None),)
         night_plan = NightPlan(night, cut_off, lines, length, head, 2**40)
         signed_night = sign(night_plan, self.key)
-        plan = replace(plan, night=signed_night.digest, expires=2**40)
+        plan = replace(
+            plan, night=signed_night.digest, expires=2**40, scorecard=digest_of(scorecard),
+            attachment=digest_of(attachment),
+        )  # fmt: skip
         signed = sign(plan, self.key)
         return {
             "night": signed_night.payload,
             "night_signature": signed_night.signature,
             "plan": signed.payload,
             "plan_signature": signed.signature,
-            "scorecard": CARD.encode(),
+            "scorecard": scorecard,
             "attachment": attachment,
         }
 
@@ -181,10 +203,7 @@ class Stage:
 def stage(asked: tuple[Network, dict[str, bytes]]) -> tuple[Stage, ReleasePlan]:
     network, question = asked
     plan = ReleasePlan.decode(question["plan"])
-    plan = replace(
-        plan, purpose=Purpose.MOMENTS, dimension=MOMENTS_DIMENSION, scorecard=digest(CARD.encode()),
-        attachment="",
-    )  # fmt: skip
+    plan = replace(plan, purpose=Purpose.MOMENTS, dimension=MOMENTS_DIMENSION)
     return Stage(network), plan
 
 
@@ -229,17 +248,25 @@ def test_features_that_are_not_finite_count_as_nothing_and_are_no_error(
     stage: tuple[Stage, ReleasePlan], caplog: pytest.LogCaptureFixture
 ) -> None:
     office, plan = stage
+    nothing = CustomerSums(
+        np.full((2, POINTS), np.nan), np.full((2, RATES), np.inf), np.full(2, np.nan)
+    )
     broken = HomeCustomers(
-        np.full((2, DIMENSION), np.nan),
+        nothing,
         {TARGET: np.zeros(2)},
         np.arange(2),
         np.arange(2),
         (bytes(32),) * 2,
     )
     outlet = replace(office.outlet, home=broken)
-    assert outlet.answer(office.ask(plan)).vector.shape == (plan.dimension,)
-    assert not outlet._contribution(plan, office.ask(plan)).sums(plan).any()
-    assert "2 rows not finite or too long count as nothing" in caplog.text
+    for purpose in (Purpose.MOMENTS, Purpose.USUAL):
+        fits = dimension(purpose, 1)
+        assert fits is not None
+        plan = replace(plan, release=purpose.value, purpose=purpose, dimension=fits)
+        caplog.clear()
+        assert outlet.answer(office.ask(plan)).vector.shape == (fits,)
+        assert not outlet._contribution(plan, office.ask(plan)).sums(plan).any()
+        assert "2 rows not finite or too long count as nothing" in caplog.text
 
 
 def test_a_plan_of_another_cut_off_outcome_or_layout_is_refused(
@@ -260,7 +287,65 @@ def test_a_plan_of_another_cut_off_outcome_or_layout_is_refused(
     with pytest.raises(QuestionRefused, match="of this dimension"):
         office.outlet.answer(office.ask(replace(plan, dimension=MOMENTS_DIMENSION - 1)))
     with pytest.raises(QuestionRefused, match="of this dimension"):
+        office.outlet.answer(office.ask(replace(plan, purpose=Purpose.USUAL)))
+    with pytest.raises(QuestionRefused, match="of this dimension"):
         office.outlet.answer(office.ask(replace(plan, purpose=Purpose.DEMAND)))
+
+
+SIZES = {
+    Purpose.TRAINING: gradient_dimension,
+    Purpose.EVALUATION: counts_dimension,
+    Purpose.CALIBRATION: calibration_dimension,
+}
+
+
+@pytest.mark.parametrize("purpose", [Purpose.USUAL, Purpose.MOMENTS, *SIZES])
+def test_a_list_of_scorecards_with_one_outcome_that_this_outlet_is_not_ready_for_is_refused(
+    stage: tuple[Stage, ReleasePlan], purpose: Purpose
+) -> None:
+    office, plan = stage
+    other = replace(CARD, outcome=NEITHER)
+    outlet = replace(office.outlet, home=OUTLETS_OF_TWO.outlets["O1"].home)
+    for cards in ((other,), (CARD, other), (other, CARD), (*BOTH, other)):
+        fits = dimension(purpose, len(cards))
+        assert fits is not None
+        question = office.ask(
+            replace(plan, purpose=purpose, dimension=fits), scorecard=encode_scorecards(cards)
+        )
+        with pytest.raises(QuestionRefused, match=f"asks for .*{NEITHER}.* ready for y_loyal, "):
+            outlet.answer(question)
+
+
+@pytest.mark.parametrize("purpose", SIZES)
+def test_a_sum_of_the_length_of_another_number_of_scorecards_is_refused(
+    stage: tuple[Stage, ReleasePlan], purpose: Purpose
+) -> None:
+    office, plan = stage
+    people = small_world().customers
+    outlet = replace(office.outlet, home=OUTLETS_OF_TWO.outlets["O1"].home, slots=len(people))
+    for cards in (BOTH[:1], BOTH):
+        book = fine_book(people, bins_of(people, len(cards)))
+        attachment = MATRICES["flat"] if purpose is Purpose.TRAINING else book
+        for scores in (1, 2, 3, 4):
+            sized = replace(
+                plan, release=f"{len(cards)}/{scores}", purpose=purpose,
+                dimension=SIZES[purpose](scores),
+            )  # fmt: skip
+            question = office.ask(sized, scorecard=encode_scorecards(cards), attachment=attachment)
+            if scores == len(cards):
+                assert outlet.answer(question).vector.shape == (sized.dimension,)
+            else:
+                with pytest.raises(QuestionRefused, match=f"no {purpose} of this dimension"):
+                    outlet.answer(question)
+
+
+@pytest.mark.parametrize("scorecard", [CARD.encode(), b"[]", b"", encode_scorecards((CARD, CARD))])
+def test_what_is_no_list_of_scorecards_of_different_outcomes_is_refused(
+    stage: tuple[Stage, ReleasePlan], scorecard: bytes
+) -> None:
+    office, plan = stage
+    with pytest.raises(CatalogueError):
+        office.outlet.answer(office.ask(plan, scorecard=scorecard))
 
 
 def test_nothing_that_holds_purchases_prints_them(stage: tuple[Stage, ReleasePlan]) -> None:
@@ -270,7 +355,8 @@ def test_nothing_that_holds_purchases_prints_them(stage: tuple[Stage, ReleasePla
         outlet.home,
         outlet.views[str(CUT_OFF)],
         outlet.views[str(CUT_OFF)].events,
-        outlet._contribution(stage[1], {"scorecard": CARD.encode()}),
+        outlet.home.sums,
+        outlet._contribution(stage[1], {"scorecard": ONE_CARD}),
     ):
         assert repr(thing).startswith(
             f"<{type(thing).__module__}.{type(thing).__qualname__} object"
@@ -298,7 +384,8 @@ def test_a_home_customer_without_events_adds_nothing() -> None:
     known = outlet.views[str(CUT_OFF)].events.customers().head(1)
     people = pl.concat([pl.Series(known.name, ["nobody"]), known])
     home = home_of(outlet, people)
-    assert len(home.x) == 1
+    assert len(home.sums) == 1
+    assert home.sums.counts[0] > 0
     assert {name: y.tolist() for name, y in home.y.items()} == {TARGET: [1.0], SECOND: [0.0]}
     assert (home.slots.tolist(), home.keys) == ([6], (b"\x01" * 64,))
 
@@ -325,8 +412,7 @@ def plan_of(
 
 
 def points_plan(code: PointsCode, slots: int) -> ReleasePlan:
-    dimension = code.width * slots
-    return plan_of(Purpose.POINTS, dimension, code.norm, code.scale, code.ring_bits)
+    return plan_of(Purpose.POINTS, code.width * slots, 1.0, SCALE, RING_BITS)
 
 
 def fine_book(customers: pl.Series, entries: np.ndarray, **changes: object) -> bytes:
@@ -342,7 +428,7 @@ def fine_book(customers: pl.Series, entries: np.ndarray, **changes: object) -> b
 def bins_of(customers: pl.Series, width: int = 2) -> np.ndarray:
     """Any entries, some of which are no bin; a function of the directory alone."""
     random = np.random.default_rng(len(customers))
-    return random.integers(0, FINE_BINS + 3, (len(customers), width)).astype(np.uint8)
+    return random.integers(0, CALIBRATION_BINS + 3, (len(customers), width)).astype(np.uint8)
 
 
 def network_of(world: World) -> Network:
@@ -353,29 +439,41 @@ def network_of(world: World) -> Network:
     return Network.build(world.members(y, everybody), world.customers, settings_)
 
 
+def questions_of(world: World) -> dict[str, tuple[ReleasePlan, bytes, bytes]]:
+    """All that can be asked of one outcome and of both: plan, scorecards, attachment."""
+    questions = {}
+    for scores in (1, 2):
+        cards = encode_scorecards(BOTH[:scores])
+        book = fine_book(world.customers, bins_of(world.customers, scores))
+        asked_for = [
+            ("usual", Purpose.USUAL, USUAL_DIMENSION, USUAL_CLIP, b""),
+            ("moments", Purpose.MOMENTS, MOMENTS_DIMENSION, ROW_CLIP**2, b""),
+            *(
+                (name, Purpose.TRAINING, gradient_dimension(scores), NORM * scores**0.5, matrix)
+                for name, matrix in MATRICES.items()
+            ),
+            ("evaluation", Purpose.EVALUATION, counts_dimension(scores), scores**0.5, b""),
+            ("calibration", Purpose.CALIBRATION, calibration_dimension(scores),
+             calibration_norm(scores), book),
+        ]  # fmt: skip
+        for name, purpose, length, norm, attachment in asked_for:
+            plan = plan_of(purpose, length, norm)
+            questions[f"{name} of {scores}"] = plan, cards, attachment
+        code = CODES[scores - 1]
+        plan = points_plan(code, len(world.customers))
+        questions[f"points of {scores}"] = plan, code.encode(), b""
+    return questions
+
+
 def network_sums(world: World) -> Sums:
     """What all outlets' contributions come to, in integers, for everything that can be asked."""
     outlets = network_of(world).outlets.values()
-    book = fine_book(world.customers, bins_of(world.customers))
-    questions = {}
-    for name in (TARGET, SECOND):
-        card = replace(CARD, outcome=name).encode()
-        for purpose, dimension, norm, attachment in [
-            (Purpose.MOMENTS, MOMENTS_DIMENSION, ROW_CLIP**2, b""),
-            (Purpose.TRAINING, GRADIENT_DIMENSION, GRADIENT_CLIP, MATRIX),
-            (Purpose.EVALUATION, COUNTS_DIMENSION, 1.0, b""),
-            (Purpose.CALIBRATION, CALIBRATION_DIMENSION, 1.0, book),
-        ]:
-            questions[f"{purpose} of {name}"] = plan_of(purpose, dimension, norm), card, attachment
-    for code in CODES:
-        plan = points_plan(code, len(world.customers))
-        questions[f"points of {code.width}"] = plan, code.encode(), b""
     return {
         key: (
             plan,
             np.sum(
                 [
-                    outlet._contribution(plan, {"scorecard": card, "attachment": attachment}).sums(
+                    outlet._contribution(plan, {"scorecard": cards, "attachment": attachment}).sums(
                         plan
                     )
                     for outlet in outlets
@@ -383,7 +481,7 @@ def network_sums(world: World) -> Sums:
                 axis=0,
             ),
         )
-        for key, (plan, card, attachment) in questions.items()
+        for key, (plan, cards, attachment) in questions_of(world).items()
     }
 
 
@@ -433,8 +531,8 @@ def test_removing_any_one_customer_moves_every_customer_sum_by_at_most_the_bound
         return
     moved = check_removal(events, who)
     # the customer did count
-    for name in (TARGET, SECOND):
-        assert {f"{Purpose.MOMENTS} of {name}", f"{Purpose.EVALUATION} of {name}"} <= moved
+    counted = ("usual", "moments", "flat", "steep", "evaluation")
+    assert {f"{name} of {scores}" for name in counted for scores in (1, 2)} <= moved
 
 
 DAYS = (CUT_OFF.date - dt.timedelta(days=400), CUT_OFF.date, CUT_OFF.date + dt.timedelta(days=90))
@@ -486,7 +584,7 @@ def test_a_home_customer_who_only_bought_elsewhere_is_in_no_customer_sum_and_kee
         assert (plan.purpose is Purpose.POINTS) == (total != none[key][1]).any()
 
 
-@pytest.mark.parametrize("code", CODES, ids=["lossless", "tangent"])
+@pytest.mark.parametrize("code", CODES, ids=["one score", "two scores"])
 def test_removing_one_event_moves_the_points_by_at_most_the_event_bound(code: PointsCode) -> None:
     network = small_network()
     outlet = network.outlets["O1"]
@@ -535,14 +633,14 @@ def points_stage(
     office = Stage(network)
     plan = replace(
         plan, release="points", purpose=Purpose.POINTS, dimension=code.width * office.outlet.slots,
-        scorecard=digest(code.encode()), scale=256, norm=256, noise_scale=256,
-        ring_bits=code.ring_bits, outlet_bound=256 * code.most_events,
+        scale=SCALE, norm=SCALE, noise_scale=SCALE, ring_bits=RING_BITS,
+        outlet_bound=SCALE * MOST_EVENTS,
     )  # fmt: skip
     return office, plan
 
 
 def ask_points(office: Stage, plan: ReleasePlan, code: bytes) -> dict[str, bytes]:
-    return {**office.ask(replace(plan, scorecard=digest(code))), "scorecard": code}
+    return office.ask(plan, scorecard=code)
 
 
 def test_points_are_answered_as_of_the_days_this_outlet_is_ready_for_and_no_other(
@@ -553,11 +651,12 @@ def test_points_are_answered_as_of_the_days_this_outlet_is_ready_for_and_no_othe
     with pytest.raises(QuestionRefused, match=f"points as of 1999-01-01, .* ready for {CUT_OFF}"):
         office.outlet.answer(ask_points(office, replace(plan, as_of="1999-01-01"), code))
     with pytest.raises(QuestionRefused, match="no points of this layout"):
-        office.outlet.answer(ask_points(office, plan, PointsCode.lossless(CODES[1].cards).encode()))
+        office.outlet.answer(ask_points(office, plan, CODES[0].encode()))
     with pytest.raises(CatalogueError):
         office.outlet.answer(ask_points(office, plan, CARD.encode()))
     for changed in (
-        {"ring_bits": 64}, {"scale": 128}, {"norm": 1, "noise_scale": 256}, {"outlet_bound": 256},
+        {"ring_bits": 64}, {"scale": SCALE // 2}, {"norm": 1, "noise_scale": SCALE},
+        {"outlet_bound": SCALE}, {"dimension": plan.dimension + 1},
     ):  # fmt: skip
         other = replace(plan, release="other", **changed)  # type: ignore[arg-type]
         with pytest.raises(QuestionRefused, match="no points of this layout"):
@@ -578,25 +677,40 @@ def test_points_below_the_outlets_own_noise_are_refused(
 # --- calibration ----------------------------------------------------------------------------------
 
 
-def calibrated(outlet: Outlet, book: bytes) -> Contribution:
-    plan = plan_of(Purpose.CALIBRATION, CALIBRATION_DIMENSION, 1.0)
-    return outlet._contribution(plan, {"scorecard": CARD.encode(), "attachment": book})
+def calibrated(outlet: Outlet, book: bytes, scores: int = 2) -> Contribution:
+    plan = plan_of(Purpose.CALIBRATION, calibration_dimension(scores), calibration_norm(scores))
+    cards = encode_scorecards(BOTH[:scores])
+    return outlet._contribution(plan, {"scorecard": cards, "attachment": book})
 
 
-def test_calibration_counts_each_home_customer_in_the_bin_that_the_book_names() -> None:
+@pytest.mark.parametrize("scores", [1, 2])
+def test_calibration_counts_each_home_customer_in_the_bins_that_the_book_names(
+    scores: int,
+) -> None:
     world = small_world()
-    entries = bins_of(world.customers)
+    entries = bins_of(world.customers, scores)
     for outlet in network_of(world).outlets.values():
-        rows = calibrated(outlet, fine_book(world.customers, entries)).rows
+        rows = calibrated(outlet, fine_book(world.customers, entries), scores).rows
         home = outlet.home
-        expected = calibration_rows(entries[home.slots, 0], home.y[TARGET], is_regular(home.x))
+        y = np.stack([home.y[card.outcome] for card in BOTH[:scores]], axis=1)
+        expected = calibration_rows(entries[home.slots], y)
         assert len(home.slots) > 10
         assert rows.tolist() == expected.tolist()
-        card = replace(CARD, outcome=SECOND).encode()
-        plan = plan_of(Purpose.CALIBRATION, CALIBRATION_DIMENSION, 1.0)
-        question = {"scorecard": card, "attachment": fine_book(world.customers, entries)}
-        second = calibration_rows(entries[home.slots, 1], home.y[SECOND], is_regular(home.x))
-        assert outlet._contribution(plan, question).rows.tolist() == second.tolist()
+
+
+def test_calibration_reads_the_books_columns_in_the_order_of_the_questions_scorecards() -> None:
+    world = small_world()
+    entries = bins_of(world.customers)
+    outlet = OUTLETS_OF_TWO.outlets["O1"]
+    plan = plan_of(Purpose.CALIBRATION, calibration_dimension(2), calibration_norm(2))
+    question = {
+        "scorecard": encode_scorecards(BOTH[::-1]),
+        "attachment": fine_book(world.customers, entries),
+    }
+    home = outlet.home
+    y = np.stack([home.y[SECOND], home.y[TARGET]], axis=1)
+    expected = calibration_rows(entries[home.slots], y)
+    assert outlet._contribution(plan, question).rows.tolist() == expected.tolist()
 
 
 def test_an_entry_of_the_fine_book_is_read_with_the_homes_key_only() -> None:
@@ -626,7 +740,7 @@ def test_an_entry_of_the_fine_book_is_read_with_the_homes_key_only() -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 2**32), st.booleans())
-def test_a_garbage_fine_book_raises_nothing_and_no_row_is_longer_than_1(
+def test_a_garbage_fine_book_raises_nothing_and_no_row_is_longer_than_the_norm(
     seed: int,
     in_the_clear: bool,  # noqa: FBT001
 ) -> None:
@@ -640,8 +754,8 @@ def test_a_garbage_fine_book_raises_nothing_and_no_row_is_longer_than_1(
     contribution = calibrated(outlet, chosen)
     lengths = np.linalg.norm(contribution.rows, axis=1)
     assert len(lengths) == len(outlet.home.slots)
-    assert set(lengths.tolist()) <= {0.0, 1.0}
-    plan = plan_of(Purpose.CALIBRATION, CALIBRATION_DIMENSION, 1.0)
+    assert set(lengths.tolist()) <= {0.0, 1.0, calibration_norm(2)}
+    plan = plan_of(Purpose.CALIBRATION, calibration_dimension(2), calibration_norm(2))
     assert np.abs(contribution.sums(plan)).max() <= plan.norm * len(lengths)
 
 
@@ -669,15 +783,12 @@ def test_a_fine_book_of_another_size_or_kind_is_refused(
         office.outlet, home=OUTLETS_OF_TWO.outlets["O1"].home, slots=len(small_world().customers)
     )
     book = other_books()[which]
-    plan = replace(
-        plan, purpose=Purpose.CALIBRATION, dimension=CALIBRATION_DIMENSION, attachment=digest(book)
-    )
+    plan = replace(plan, purpose=Purpose.CALIBRATION, dimension=calibration_dimension(2))
     with pytest.raises(QuestionRefused, match="no fine book of tonight's directory"):
-        outlet.answer(office.ask(plan, attachment=book))
+        outlet.answer(office.ask(plan, scorecard=BOTH_CARDS, attachment=book))
     good = fine_book(small_world().customers, bins_of(small_world().customers))
-    plan = replace(plan, attachment=digest(good))
-    share = outlet.answer(office.ask(plan, attachment=good))
-    assert share.vector.shape == (CALIBRATION_DIMENSION,)
+    share = outlet.answer(office.ask(plan, scorecard=BOTH_CARDS, attachment=good))
+    assert share.vector.shape == (calibration_dimension(2),)
 
 
 @pytest.mark.parametrize("book", [b"", b"x", b"\0\0\0\x02{}", bytes(100)])
@@ -685,9 +796,6 @@ def test_what_is_no_book_is_refused_as_one(
     asked: tuple[Network, dict[str, bytes]], stage: tuple[Stage, ReleasePlan], book: bytes
 ) -> None:
     office, plan = Stage(asked[0]), stage[1]
-    plan = replace(
-        plan, purpose=Purpose.CALIBRATION, dimension=CALIBRATION_DIMENSION,
-        attachment=digest(book) if book else "",
-    )  # fmt: skip
+    plan = replace(plan, purpose=Purpose.CALIBRATION, dimension=calibration_dimension(1))
     with pytest.raises(BookRefused):
         office.outlet.answer(office.ask(plan, attachment=book))

@@ -112,8 +112,14 @@ def test_a_customer_sees_everything_that_is_held_of_them_and_nothing_of_anybody_
     assert found["band"]["status"] == "known"
     assert len(found["band"]["bands"]) == len(SCHEMES)
     assert found["reasons"]["as_of"] == "2026-01-10"
+    sent = counter.boutique.told()["sent"]
+    assert {
+        name: sum(one["points"] for one in reasons)
+        for name, reasons in found["reasons"]["scores"].items()
+    } == sent
     for reasons in found["reasons"]["scores"].values():
         assert any("piece" in one["text"] or "purchase" in one["text"] for one in reasons)
+        assert [one["text"] for one in reasons][4:] == ["number of events here (4)"]
     text = json.dumps(found)
     assert "s6" not in text
     assert "R3" not in text

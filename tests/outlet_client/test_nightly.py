@@ -17,20 +17,26 @@ import polars as pl
 import pytest
 from typing_extensions import override
 
-from features.calibration import CALIBRATION_DIMENSION, calibration_rows, is_regular
+from features.calibration import (
+    CALIBRATION_BINS,
+    calibration_dimension,
+    calibration_norm,
+    calibration_rows,
+)
 from features.errors import FeatureError, LedgerError
-from features.events import COUNT_SCALE, DIMENSION, customer_features, event_features
+from features.events import DIMENSION, RATE_BOUNDS, CustomerSums, count_feature, event_features
 from features.learning import (
-    COUNTS_DIMENSION,
-    GRADIENT_CLIP,
-    GRADIENT_DIMENSION,
     MOMENTS_DIMENSION,
     ROW_CLIP,
-    Preconditioner,
+    USUAL_CLIP,
+    USUAL_DIMENSION,
+    Whitening,
+    counts_dimension,
+    gradient_dimension,
 )
+from features.noisy_points import PointsCode
 from features.outcomes import Outcome
-from features.points import PointsCode
-from features.scorecard import Scorecard
+from features.scorecard import Scorecard, encode_scorecards
 from features.snapshot import CutOff, Snapshot
 from outlet_client.errors import HqUnreachable, OutletError, QuestionRefused, ServiceRefused
 from outlet_client.events.event_store import EventStore
@@ -275,7 +281,7 @@ def test_a_customer_whose_home_is_elsewhere_has_points_here_and_no_row(one: OneO
     outlet = one.prepare(one.tonight())
     assert one.slot("away") in names_in(outlet, CUT_OFF)
     assert outlet.home.slots.tolist() == sorted([one.slot("anna"), one.slot("ben")])
-    assert len(outlet.home.keys) == len(outlet.home.x) == 2
+    assert len(outlet.home.keys) == len(outlet.home.sums) == 2
 
 
 def test_two_customer_ids_of_one_person_are_one_customer(one: OneOutlet) -> None:
@@ -288,14 +294,16 @@ def test_two_customer_ids_of_one_person_are_one_customer(one: OneOutlet) -> None
     merged = events.with_columns(customer=pl.lit("both"))
     cut = CutOff.parse(CUT_OFF)
     snapshot = Snapshot.take(merged, cut, cut.date + dt.timedelta(days=60))
-    [x] = customer_features(event_features(snapshot), pl.Series(["both"]))
-    assert outlet.home.x[ben].tolist() == x.tolist()
-    assert x[-1] == pytest.approx(COUNT_SCALE * np.log(4))
+    sums = CustomerSums.of(event_features(snapshot), pl.Series(["both"]))
+    own = outlet.home.sums.where(np.array([ben]))
+    assert all_numbers(own) == all_numbers(sums)
+    assert own.vectors(USUAL)[0, -1] == count_feature(np.array([3.0]))[0]
     assert outlet.home.y[LAPSED][ben] == 1
     plan = plan_of(one, Purpose.MOMENTS, MOMENTS_DIMENSION, ROW_CLIP**2)
     home = outlet.home
-    alone = replace(home, x=home.x[[ben]], slots=home.slots[[ben]], owners=home.owners[[ben]])
-    row = replace(outlet, home=alone)._contribution(plan, {}).sums(plan)
+    alone = replace(home, sums=own, slots=home.slots[[ben]], owners=home.owners[[ben]])
+    question = {"scorecard": ONE_CARD, "attachment": b""}
+    row = replace(outlet, home=alone)._contribution(plan, question).sums(plan)
     assert 0 < sum(int(value) ** 2 for value in row) <= plan.norm**2  # clipped once, not twice
 
 
@@ -315,7 +323,7 @@ def test_features_see_the_cut_off_and_points_the_day_that_was_asked_for(one: One
         assert points_bytes(first, day) == points_bytes(later, day)
     one.write_ledger(*[event for event in EVENTS if event[1] <= CUT_OFF], *UNSPOKEN)
     earlier = one.prepare(one.tonight())
-    assert earlier.home.x.tolist() == first.home.x.tolist()
+    assert all_numbers(earlier.home.sums) == all_numbers(first.home.sums)
     assert points_bytes(first, CUT_OFF) == points_bytes(earlier, CUT_OFF)
     assert points_bytes(first, AS_OF) != points_bytes(earlier, AS_OF)
 
@@ -342,7 +350,7 @@ def test_an_empty_directory_is_a_directory(one: OneOutlet) -> None:
     one.network.slots.clear()
     directory = one.network.publish(0)
     outlet = one.prepare(one.tonight(directory))
-    assert (outlet.slots, len(outlet.home.x)) == (0, 0)
+    assert (outlet.slots, len(outlet.home.sums)) == (0, 0)
 
 
 # --- what leaves ----------------------------------------------------------------------------------
@@ -353,16 +361,23 @@ def plan_of(
 ) -> ReleasePlan:
     scale = 2**20
     units = int(norm * scale)
-    card = Scorecard.of(LOYAL, np.linspace(-0.5, 1.0, DIMENSION))
     plan = ReleasePlan(
         "r", "", "", purpose, dimension, 64, scale, units, 2**50, units * 8, 3,
-        digest(card.encode()), one.directory.digest, CUT_OFF, "", "00" * 32, 2**40,
+        digest(ONE_CARD), one.directory.digest, CUT_OFF, "", "00" * 32, 2**40,
     )  # fmt: skip
     return replace(plan, **changes)  # type: ignore[arg-type]
 
 
-CARD = Scorecard.of(LOYAL, np.linspace(-0.5, 1.0, DIMENSION))
-CODE = PointsCode.lossless((CARD,))
+USUAL = 0.2 * RATE_BOUNDS
+CARDS = tuple(
+    Scorecard.of(outcome, np.linspace(-0.5, 1.0, DIMENSION), USUAL) for outcome in (LOYAL, LAPSED)
+)
+ONE_CARD, BOTH_CARDS = encode_scorecards(CARDS[:1]), encode_scorecards(CARDS)
+CODE = PointsCode.of(CARDS[:1], np.eye(DIMENSION))
+
+
+def all_numbers(sums: CustomerSums) -> list[list[object]]:
+    return [part.tolist() for part in (sums.points, sums.rates, sums.counts)]
 
 
 def points_bytes(outlet: Outlet, day: str) -> bytes:
@@ -381,35 +396,32 @@ def fine_book(one: OneOutlet, entries: np.ndarray) -> bytes:
 
 
 def entries_of(one: OneOutlet) -> np.ndarray:
-    return np.arange(2 * one.directory.slots, dtype=np.uint8).reshape(-1, 2) % 30
+    return np.arange(2 * one.directory.slots, dtype=np.uint8).reshape(-1, 2) % CALIBRATION_BINS
 
 
 def contributions(one: OneOutlet, outlet: Outlet) -> dict[str, np.ndarray]:
     """The sums of everything that can be asked, before the mask."""
-    matrix = Preconditioner(np.eye(DIMENSION), 1.0, np.eye(DIMENSION)).encode()
-    asked = [
-        (plan_of(one, Purpose.MOMENTS, MOMENTS_DIMENSION, ROW_CLIP**2), CARD.encode(), b""),
-        (plan_of(one, Purpose.TRAINING, GRADIENT_DIMENSION, GRADIENT_CLIP), CARD.encode(), matrix),
-        (plan_of(one, Purpose.EVALUATION, COUNTS_DIMENSION, 1.0), CARD.encode(), b""),
-        (
-            plan_of(one, Purpose.CALIBRATION, CALIBRATION_DIMENSION, 1.0),
-            CARD.encode(),
+    matrix = Whitening(np.eye(DIMENSION), np.ones(DIMENSION - 1), 1.0, np.eye(DIMENSION)).encode()
+    asked = {
+        "usual": (plan_of(one, Purpose.USUAL, USUAL_DIMENSION, USUAL_CLIP), b""),
+        "moments": (plan_of(one, Purpose.MOMENTS, MOMENTS_DIMENSION, ROW_CLIP**2), b""),
+        "training": (
+            plan_of(one, Purpose.TRAINING, gradient_dimension(2), 2.0),
+            matrix,
+        ),
+        "evaluation": (plan_of(one, Purpose.EVALUATION, counts_dimension(2), 2**0.5), b""),
+        "calibration": (
+            plan_of(one, Purpose.CALIBRATION, calibration_dimension(2), calibration_norm(2)),
             fine_book(one, entries_of(one)),
         ),
-        *(
-            (
-                plan_of(one, Purpose.POINTS, CODE.width * outlet.slots, CODE.norm, as_of=day),
-                CODE.encode(),
-                b"",
-            )
-            for day in (CUT_OFF, AS_OF)
-        ),
-    ]
+    }
+    questions = {name: (plan, BOTH_CARDS, data) for name, (plan, data) in asked.items()}
+    for day in (CUT_OFF, AS_OF):
+        plan = plan_of(one, Purpose.POINTS, CODE.width * outlet.slots, 1.0, as_of=day)
+        questions[f"points {day}"] = plan, CODE.encode(), b""
     return {
-        f"{plan.purpose} {plan.as_of}": outlet._contribution(
-            plan, {"scorecard": card, "attachment": attachment}
-        ).sums(plan)
-        for plan, card, attachment in asked
+        name: outlet._contribution(plan, {"scorecard": cards, "attachment": attachment}).sums(plan)
+        for name, (plan, cards, attachment) in questions.items()
     }
 
 
@@ -422,7 +434,7 @@ def test_customers_without_consent_or_withdrawn_change_no_byte_of_any_contributi
     assert {key: sums.tobytes() for key, sums in whole.items()} == {
         key: sums.tobytes() for key, sums in less.items()
     }
-    assert len(whole) == 6
+    assert len(whole) == 7
     assert all(sums.any() for sums in whole.values())
 
 
@@ -440,14 +452,12 @@ def test_a_withdrawal_takes_the_customer_out_of_the_same_nights_sums(one: OneOut
 def test_calibration_reads_the_entries_of_home_customers_from_hqs_own_book(one: OneOutlet) -> None:
     outlet = one.prepare(one.tonight())
     entries = entries_of(one)
-    found = contributions(one, outlet)[f"{Purpose.CALIBRATION} {CUT_OFF}"]
+    found = contributions(one, outlet)["calibration"]
     home = outlet.home
-    rows = calibration_rows(entries[home.slots, 0], home.y[LOYAL], is_regular(home.x))
-    expected = rows.sum(axis=0)
-    ben = home.slots.tolist().index(one.slot("ben"))
-    assert is_regular(home.x).tolist() == [place == ben for place in range(2)]  # of three baskets
+    y = np.stack([home.y[LOYAL], home.y[LAPSED]], axis=1)
+    expected = calibration_rows(entries[home.slots], y).sum(axis=0)
     assert np.round(found / 2**20).tolist() == expected.tolist()
-    assert expected.sum() == 2
+    assert expected.sum() == 2 * 2  # of two customers, a cell a score
 
 
 # --- directories ----------------------------------------------------------------------------------
@@ -464,7 +474,7 @@ def ask(one: OneOutlet, plan: ReleasePlan) -> dict[str, bytes]:
         "night_signature": night.signature,
         "plan": signed.payload,
         "plan_signature": signed.signature,
-        "scorecard": CARD.encode(),
+        "scorecard": ONE_CARD,
         "attachment": b"",
     }
 
@@ -519,7 +529,7 @@ def test_where_no_home_tag_is_ours_nobody_is_at_home_and_points_go_on(one: OneOu
     stranger = {token: nonce_of(fresh_secret()) for token in one.network.slots}
     one.network.slots.update(stranger)
     outlet = one.prepare(one.tonight(one.network.publish(1)))
-    assert len(outlet.home.x) == 0
+    assert len(outlet.home.sums) == 0
     assert names_in(outlet, CUT_OFF) == {one.slot(person) for person in ("anna", "ben", "away")}
 
 
@@ -538,7 +548,7 @@ def test_services_that_are_down_do_not_stop_the_night(
     assert "new customers wait for tomorrow" in caplog.text
     down.close()
     night.services = one.network.services
-    assert len(night.prepare(one.tonight()).home.x) == 2
+    assert len(night.prepare(one.tonight()).home.sums) == 2
 
 
 def test_what_was_asked_before_the_relay_failed_is_in_the_report_with_the_time_of_writing(
@@ -572,7 +582,7 @@ def test_a_days_second_night_says_why_nobody_gets_a_token(
 def test_a_spent_quota_does_not_stop_the_night(one: OneOutlet) -> None:
     one.network.at_hq.quota = 0
     one.night.introduce()
-    assert len(one.prepare(one.tonight()).home.x) == 2
+    assert len(one.prepare(one.tonight()).home.sums) == 2
 
 
 def test_a_holder_with_another_key_does_not_stop_the_night_and_the_operator_hears_of_it(
@@ -583,7 +593,7 @@ def test_a_holder_with_another_key_does_not_stop_the_night_and_the_operator_hear
     one.night.introduce()
     assert [type(refusal) for refusal in one.night.refusals] == [TokenRefused]
     assert one.people.counts()[State.KNOWN] == 1  # the late one has no token
-    assert len(one.prepare(one.tonight()).home.x) == 2
+    assert len(one.prepare(one.tonight()).home.sums) == 2
 
 
 def test_a_missing_client_book_is_named_and_withdrawals_leave_all_the_same(
@@ -622,7 +632,7 @@ class Desk(People):
 def test_a_withdrawal_while_the_ledger_is_read_does_not_stop_the_night(one: OneOutlet) -> None:
     desk = Desk(f"sqlite:///{one.home / 'outlet.db'}", one.people._secret)
     outlet = one.anew(desk).prepare(one.tonight())
-    assert len(outlet.home.keys) == len(outlet.home.x) == len(outlet.home.slots)
+    assert len(outlet.home.keys) == len(outlet.home.sums) == len(outlet.home.slots)
     assert one.slot("ben") in outlet.home.slots.tolist()
     desk.close()
 

@@ -14,9 +14,10 @@ import pytest
 from typer.testing import CliRunner
 
 from features.bands import pack
-from features.events import CATALOGUE, DIMENSION, customer_features, event_features
+from features.events import CATALOGUE, DIMENSION, CustomerSums, event_features
+from features.noisy_points import MOST_EVENTS, RING_BITS, SCALE, PointsCode
 from features.outcomes import Outcome
-from features.points import PointsCode
+from features.points import PART_BOUND, outlet_parts
 from features.scorecard import Scorecard
 from features.snapshot import CutOff, Snapshot
 from outlet_client.allocation.words import WHOSE_BAND
@@ -134,8 +135,12 @@ def test_an_operator_reads_the_events_here_largest_first_and_what_is_left(
     lines = said.splitlines()
     assert code == 0
     assert lines[0] == "Events here as of 2026-01-10; scorecards of the points as of 2026-01-09"
-    assert lines[1] == "eligibility:"
-    assert lines[8] == "flipper_risk:"
+    told = boutique.told()["sent"]
+    assert lines[1] == f"eligibility: this outlet gives {told['eligibility']:+d}"
+    assert lines[7] == f"flipper_risk: this outlet gives {told['flipper_risk']:+d}"
+    assert lines[-2] == (
+        "evidence: 4 events here; with fewer than 3 at all outlets together both bands read 'new'"
+    )
     assert lines[-1] == NOTE
     for text in (
         "LIMITED reference, March 2024: ",
@@ -143,43 +148,66 @@ def test_an_operator_reads_the_events_here_largest_first_and_what_is_left(
         "ALLOCATION reference, June 2025, serviced, confirmed resold after 34 days: ",
         "purchase, August 2025: ",
         "number of events here (4): ",
-        "base: ",
     ):
         assert sum(line.startswith(f"  {text}") for line in lines) == 2, text
     points = [abs(int(line.rsplit(": ", 1)[1])) for line in lines[2:6]]
     assert points == sorted(points, reverse=True)
 
 
-def test_all_that_is_told_adds_up_to_the_score_of_one_person_with_two_entries(
-    boutique: Boutique,
-) -> None:
-    """The piece that entry a2 bought and a1 brought in for service is one event."""
+def sums_here(boutique: Boutique) -> CustomerSums:
+    """What the events of Anna's two entries add up to."""
     events = events_of(boutique)
     one = events.with_columns(pl.col("customer").replace({"a1": "anna", "a2": "anna"}))
     last = CutOff(dt.date(2026, 1, 10))
     features = event_features(Snapshot.take(one, last, last.date))
-    x = customer_features(features, pl.Series(["anna"]))
-    for card, lines in zip(CARDS, boutique.told()["scores"].values(), strict=True):
-        assert len(lines) == 6
-        assert sum(line["points"] for line in lines) == pytest.approx(card.score(x)[0], abs=3)
+    return CustomerSums.of(features, pl.Series(["anna"]))
+
+
+def test_all_that_is_told_adds_up_to_what_the_outlet_sends_of_one_person_with_two_entries(
+    boutique: Boutique,
+) -> None:
+    """The piece that entry a2 bought and a1 brought in for service is one event."""
+    [[*parts, evidence]] = outlet_parts(CARDS, sums_here(boutique), np.array([True])).tolist()
+    told = boutique.told()
+    assert list(told["sent"].values()) == parts
+    assert told["evidence"] == evidence == 4
+    for part, lines in zip(parts, told["scores"].values(), strict=True):
+        assert len(lines) == 5
+        assert sum(line["points"] for line in lines) == part
+        assert all(type(line["points"]) is int for line in lines)
 
 
 def test_what_is_not_listed_is_counted_and_still_adds_up(boutique: Boutique) -> None:
-    whole, short = boutique.told()["scores"], boutique.told("--most", "1")["scores"]
-    for score, lines in short.items():
+    whole, short = boutique.told(), boutique.told("--most", "1")
+    assert short["sent"] == whole["sent"]
+    for score, lines in short["scores"].items():
         listed = [line["text"] for line in lines]
-        assert listed[0] == whole[score][0]["text"]
-        assert listed[1:] == ["other events here (3)", "number of events here (4)", "base"]
-        sums = [sum(line["points"] for line in found) for found in (whole[score], lines)]
-        assert sums[0] == pytest.approx(sums[1], abs=3)
+        assert listed[0] == whole["scores"][score][0]["text"]
+        assert listed[1:] == ["other events here (3)", "number of events here (4)"]
+        for found in (whole["scores"][score], lines):
+            assert sum(line["points"] for line in found) == whole["sent"][score]
     assert boutique.run("--phone", ANNA, "--most", "0")[0] != 0
 
 
-def test_a_customer_without_events_here_has_the_base_alone(boutique: Boutique) -> None:
+@pytest.mark.parametrize("sign", [1, -1])
+def test_what_is_over_the_bound_of_an_outlet_is_a_line_of_its_own(
+    boutique: Boutique, sign: int
+) -> None:
+    boutique.keep((Scorecard.of(Outcome.LOYAL.value, np.full(DIMENSION, 9.0 * sign)),))
+    told = boutique.told()
+    [lines] = told["scores"].values()
+    assert told["sent"] == {"eligibility": sign * PART_BOUND}
+    assert lines[-1]["text"] == f"one outlet gives {PART_BOUND} at most"
+    assert sign * lines[-1]["points"] < 0
+    assert sum(line["points"] for line in lines) == sign * PART_BOUND
+
+
+def test_a_customer_without_events_here_is_given_nothing(boutique: Boutique) -> None:
     boutique.people.record_consent(boutique.key(STRANGER), "n", "mei", NOW)
     told = boutique.told(phone=STRANGER)
+    assert (list(told["sent"].values()), told["evidence"]) == ([0, 0], 0)
     for lines in told["scores"].values():
-        assert [line["text"] for line in lines] == ["number of events here (0)", "base"]
+        assert lines == [{"text": "number of events here (0)", "points": 0}]
 
 
 def test_who_never_consented_here_is_refused_as_by_a_look_up(boutique: Boutique) -> None:
@@ -266,7 +294,9 @@ def test_what_is_told_is_that_a_band_may_reflect_the_network_and_nothing_more_of
     assert NOTE.startswith(WHOSE_BAND)
     assert "whole network" in NOTE
     told = boutique.told()
-    assert set(told) == {"status", "as_of", "scorecard_as_of", "scores", "note"}
+    assert set(told) == {
+        "status", "as_of", "scorecard_as_of", "scores", "sent", "evidence", "note"
+    }  # fmt: skip
     assert told["note"] == NOTE
     for lines in told["scores"].values():
         assert all(set(line) == {"text", "points"} for line in lines)
@@ -276,7 +306,7 @@ def test_what_is_told_is_that_a_band_may_reflect_the_network_and_nothing_more_of
 
 
 SLOTS = 2
-CODE = PointsCode.tangent(CARDS, np.eye(DIMENSION))
+CODE = PointsCode.of(CARDS, np.eye(DIMENSION))
 
 
 def events_of(boutique: Boutique) -> pl.DataFrame:
@@ -302,13 +332,13 @@ def points_question(
     signing: SigningKey, code: PointsCode, release: str = "points"
 ) -> dict[str, bytes]:
     """A points plan as an office signs it, with its night."""
-    norm, as_of = clipping_units(code.norm, code.scale), "2026-01-09"
+    norm, as_of = clipping_units(1.0, SCALE), "2026-01-09"
     lines = (PlannedReleases(Purpose.POINTS, 2, None),)
     night = sign(NightPlan("n", as_of, lines, 1, "h", 2**40), signing)
     plan = ReleasePlan(
         release=release, night=night.digest, parent="", purpose=Purpose.POINTS,
-        dimension=code.width * SLOTS, ring_bits=code.ring_bits, scale=code.scale, norm=norm,
-        outlet_bound=norm * code.most_events, noise_scale=norm, quorum=3,
+        dimension=code.width * SLOTS, ring_bits=RING_BITS, scale=SCALE, norm=norm,
+        outlet_bound=norm * MOST_EVENTS, noise_scale=norm, quorum=3,
         scorecard=digest(code.encode()), directory="d", as_of=as_of, attachment="",
         key=SealKey.generate().public.hex(), expires=2**40,
     )  # fmt: skip
@@ -330,7 +360,7 @@ def test_an_outlet_keeps_the_scorecards_that_it_last_answered_points_for(tmp_pat
     share = outlet.answer(question)
     assert read_scorecards(boutique.home) == KeptScorecards("2026-01-09", CARDS)
     assert boutique.told()["scorecard_as_of"] == "2026-01-09"
-    later = PointsCode.tangent(CARDS[:1], np.eye(DIMENSION))
+    later = PointsCode.of(CARDS[:1], np.eye(DIMENSION))
     outlet.answer(points_question(boutique.office.signing, later, "later"))
     assert read_scorecards(boutique.home).cards == CARDS[:1]
     again = outlet.answer(question)  # a retry is the same answer, and brings nothing back
@@ -342,7 +372,7 @@ def test_no_scorecard_is_kept_of_a_plan_that_is_refused(tmp_path: Path) -> None:
     boutique = Boutique(tmp_path)
     outlet, signing = outlet_of(boutique), boutique.office.signing
     forged = points_question(SigningKey.generate(), CODE)
-    other = PointsCode.tangent(CARDS[:1], np.eye(DIMENSION)).encode()
+    other = PointsCode.of(CARDS[:1], np.eye(DIMENSION)).encode()
     exchanged = {**points_question(signing, CODE), "scorecard": other}
     for question in (forged, exchanged):
         with pytest.raises((OutletError, PrivacyError)):

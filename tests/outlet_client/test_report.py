@@ -17,7 +17,16 @@ import polars as pl
 import pytest
 from typing_extensions import override
 
-from features.events import DIMENSION, event_features
+from features.events import (
+    COUNT_SCALE,
+    DIMENSION,
+    POINT_COLUMNS,
+    RATE_COLUMNS,
+    RATE_SCALE,
+    USUAL_COUNT,
+    CustomerSums,
+    event_features,
+)
 from features.ledger import Tier, canonical_events
 from features.outcomes import Outcome, Thresholds, observe
 from features.scorecard import Scorecard
@@ -213,6 +222,12 @@ def drawn(
     return x, y, weights
 
 
+def sums_of(x: Matrix) -> CustomerSums:
+    """What events must add up to, for vectors float64[n, DIMENSION] where no event is usual."""
+    counts = USUAL_COUNT * np.expm1(x[:, -1] / COUNT_SCALE)
+    return CustomerSums(x[:, POINT_COLUMNS], x[:, RATE_COLUMNS] / RATE_SCALE, counts)
+
+
 def test_folds_deal_each_outcome_evenly() -> None:
     y = np.repeat([0.0, 1.0], [103, 27])
     folds = folds_of(y, np.random.default_rng(1))
@@ -302,7 +317,7 @@ def test_the_interval_of_the_difference_holds_the_truth_and_unwidened_it_would_n
     held, unwidened, outlets = 0, 0, 0
     while outlets < 200:
         x, y, weights = drawn(1_000, 0.3, -3.2, random)
-        found = compare(x, y, card)
+        found = compare(sums_of(x), y, card)
         if isinstance(found, TooFew):
             continue
         outlets += 1
@@ -312,7 +327,7 @@ def test_the_interval_of_the_difference_holds_the_truth_and_unwidened_it_would_n
             fit_and_score(x[folds != fold], y[folds != fold], judged) for fold in range(FOLDS)
         ]
         own = float(np.mean([expected_auc(likely, model) for model in models]))
-        truth = expected_auc(likely, card.score(judged)) - own
+        truth = expected_auc(likely, card.score(sums_of(judged))) - own
         off = abs(found.difference.value - truth)
         reach = found.difference.high - found.difference.value
         held += off <= reach
@@ -334,11 +349,11 @@ def expected_auc(likely: Vector, scores: Vector) -> float:
 def test_with_little_to_learn_from_a_good_network_wins_by_more_than_chance() -> None:
     x, y, weights = drawn(150, 2.0, -1.0, np.random.default_rng(8))
     wide = np.hstack([x[:, :4], 3 * np.random.default_rng(9).normal(size=(150, DIMENSION - 4))])
-    found = compare(wide, y, Scorecard.of(LOYAL, weights))
+    found = compare(sums_of(wide), y, Scorecard.of(LOYAL, weights))
     assert isinstance(found, Compared)
     assert found.network.value > found.own.value
     assert found.network.value == pytest.approx(auc(y, wide @ weights), abs=0.03)
-    backwards = compare(wide, y, Scorecard.of(LOYAL, -weights))
+    backwards = compare(sums_of(wide), y, Scorecard.of(LOYAL, -weights))
     assert isinstance(backwards, Compared)
     assert not backwards.could_be_chance
     assert backwards.difference.value < 0
@@ -364,14 +379,14 @@ def test_what_could_be_chance_is_judged_as_it_is_printed() -> None:
 @pytest.mark.parametrize(("ones", "zeros"), [(LEAST - 1, 400), (400, LEAST - 1), (0, 0)])
 def test_too_few_customers_of_either_outcome_give_no_number(ones: int, zeros: int) -> None:
     y = np.repeat([1.0, 0.0], [ones, zeros])
-    found = compare(np.ones((len(y), DIMENSION)), y, CARDS[0])
+    found = compare(sums_of(np.ones((len(y), DIMENSION))), y, CARDS[0])
     assert found == TooFew(LOYAL, ones + zeros, ones)
     assert "Too few" in words.verdict(found)
 
 
 def test_the_fewest_customers_that_give_a_number_do_so_even_where_all_are_alike() -> None:
     y = np.repeat([1.0, 0.0], LEAST)
-    found = compare(np.ones((len(y), DIMENSION)), y, CARDS[0])
+    found = compare(sums_of(np.ones((len(y), DIMENSION))), y, CARDS[0])
     assert isinstance(found, Compared)
     assert found.network.value == found.own.value == 0.5
     assert found.could_be_chance
@@ -383,8 +398,9 @@ def test_a_report_made_again_says_the_same_and_counts_a_persons_first_row_only()
     assert once == measure(home, CARDS)
     assert [type(found) for found in once] == [Compared, TooFew]
     assert measure(home, CARDS[:1])[1] == NoScorecard(FLIPPED)
+    rows = np.arange(len(home.sums))
     twice = HomeCustomers(
-        np.vstack([home.x, home.x[::-1]]),
+        home.sums.where(np.concatenate([rows, rows[::-1]])),
         {outcome: np.concatenate([y, y[::-1]]) for outcome, y in home.y.items()},
         np.concatenate([home.slots, home.slots]),
         np.concatenate([home.owners, home.owners[::-1]]),

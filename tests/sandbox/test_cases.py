@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features.errors import LedgerError
-from features.events import FEATURE_NAMES, customer_features
+from features.events import FEATURE_NAMES, RATES
 from sandbox.cases import CASE_DAY, MOST_CASES, cases
-from sandbox.replay import World
+from sandbox.world import World
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -111,14 +111,8 @@ def test_a_resale_is_of_the_piece_that_was_bought_and_so_many_days_after() -> No
         [("anna", "o1", 0, 7.0, 1.0), ("anna", "o2", 2, None, 0.0), ("anna", "o1", 90, None, 0.0)]
     )
     world = World.of(events, judged, CASE_DAY, CASE_DAY.date)
-    owned = world.events.values()
-    x = dict(
-        zip(
-            world.customers,
-            np.sum([customer_features(own, world.customers) for own in owned], axis=0),
-            strict=True,
-        )
-    )
+    vectors = [own.vectors(np.zeros(RATES)) for own in world.sums().values()]
+    x = dict(zip(world.customers, np.sum(vectors, axis=0), strict=True))
     resold = FEATURE_NAMES.index("rate: resold")
     assert x["b2"][resold] > 0
     assert x["b1"][resold] == 0

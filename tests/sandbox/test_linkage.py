@@ -20,7 +20,7 @@ from features.snapshot import CutOff, Snapshot
 from sandbox.linkage import BATCH, Quality, client_books, link, tokens_of, typed_books
 from sandbox.main import app
 from sandbox.market import simulated_market
-from sandbox.replay import World
+from sandbox.world import World
 from tests.networks import CUT_OFF, LAST, TARGET
 
 if TYPE_CHECKING:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import re
 from collections import Counter
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -13,17 +15,23 @@ import pytest
 from typer.testing import CliRunner
 
 from features.errors import FeatureError, LedgerError
-from features.outcomes import Outcome
-from features.snapshot import CutOff
+from features.outcomes import Outcome, Thresholds, observe
+from features.snapshot import CutOff, Snapshot
 from sandbox.cases import CASE_DAY, MOST_CASES
+from sandbox.clear import ClearSum
 from sandbox.main import app
 from sandbox.market import simulated_market
-from sandbox.replay import CONTENDERS, ReplayFailed, TrainOn, World, replay
+from sandbox.places import by_place
+from sandbox.replay import CONTENDERS, ReplayFailed, home_sums, replay
 from sandbox.show import plot_auc_by_epsilon
-from tests.networks import CUT_OFF, TARGET, small_world
+from sandbox.world import FOLDS, HORIZON_DAYS, TrainOn, World, market_events
+from tests.networks import CUT_OFF, TARGET, small_world, world_of
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from sandbox.network import Member
+    from sandbox.places import AtPlace, Place
 
 RUNNER = CliRunner()
 OR = CutOff.parse("2011-08-31")
@@ -107,9 +115,10 @@ def test_the_replay_command_writes_every_figure_and_prints_a_table(
     found = json.loads(report.read_text())
     assert set(found) >= {
         "target", "cutoff", "outlets", "customers", "events", "epsilon", "noise", "delta",
-        "rho_spent", "rounds", "seconds", "peak_mib", "repeats", "auc",
+        "rho_spent", "rounds", "seconds", "peak_mib", "repeats", "auc", "judged_at",
     }  # fmt: skip
     assert (found["epsilon"], found["rho_spent"], found["repeats"]) == (None, None, 1)
+    assert found["judged_at"] == found["cutoff"] == "2011-03-31"
     assert set(found["auc"]) == set(CONTENDERS)
     assert all(set(figure) == {"mean", "sd"} for figure in found["auc"].values())
     assert "12 outlets, 2132 customers" in result.output
@@ -148,6 +157,120 @@ def test_a_wrong_option_is_one_clear_error(
     assert "Traceback" not in result.output
 
 
+# --- judged later ---------------------------------------------------------------------------------
+
+EARLIER = CutOff(CUT_OFF.date - dt.timedelta(days=HORIZON_DAYS))
+
+
+def market_at(cut_off: CutOff) -> World:
+    """One market at a cut-off; a customer has the same fold at every one."""
+    market = simulated_market(np.random.default_rng(3), outlets=4, customers=400)
+    events, last = market_events(market), cut_off.date + dt.timedelta(days=HORIZON_DAYS)
+    snapshot = Snapshot.take(events, cut_off, last)
+    people = snapshot.history["customer"].unique().sort()
+    seen = observe(Outcome.LOYAL, snapshot, people, Thresholds())
+    fold = [int(customer[1:]) % FOLDS for customer in people]
+    judged = pl.DataFrame({"customer_id": people, TARGET: seen, "fold": fold})
+    return World.of(events, judged, cut_off, last)
+
+
+def test_judged_later_nobody_is_judged_who_was_in_the_training_and_no_later_event_trains(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world, later = market_at(EARLIER), market_at(CUT_OFF)
+    trained: list[tuple[World, set[str]]] = []
+    judged: list[tuple[ClearSum, set[str]]] = []
+    members, measure = World.members, by_place
+
+    def training(self: World, *given: Any) -> dict[str, Member]:
+        made = members(self, *given)
+        slots = np.concatenate([member.home.slots for member in made.values()])
+        trained.append((self, set(self.customers.gather(slots.tolist()))))
+        assert all(member.cut_off == str(EARLIER) for member in made.values())
+        return made
+
+    def judging(clear: ClearSum, *given: Any) -> dict[Place, AtPlace]:
+        judged.append((clear, set(later.customers.filter(pl.Series(given[-1])))))
+        return measure(clear, *given)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(World, "members", training)
+        patched.setattr("sandbox.replay.by_place", judging)
+        [found] = replay(world, targets=(TARGET,), epsilon=None, repeats=1, later=later)
+    assert (found.cutoff, found.judged_at) == (str(EARLIER), str(CUT_OFF))
+    assert found.customers == len(world.customers) < len(later.customers)
+    assert len(trained) == len(judged) == FOLDS
+    for (of_training, those), (clear, others) in zip(trained, judged, strict=True):
+        assert of_training is world
+        assert those
+        assert others
+        assert not those & others
+        assert set(world.customers) - those == set(world.customers) & others
+        assert len(clear.scores[0]) == len(later.customers)
+        assert clear.scores[0].tolist() == ClearSum.of_world(clear.cards, later).scores[0].tolist()
+    everybody = set().union(*(others for _, others in judged))
+    assert everybody == set(later.customers)  # newcomers since, too
+    [now] = replay(world, targets=(TARGET,), epsilon=None, repeats=1)
+    assert (now.cutoff, now.judged_at) == (str(EARLIER), str(EARLIER))
+    assert now.auc["network"].mean != found.auc["network"].mean
+
+
+def test_a_customer_has_one_fold_at_every_cut_off_of_the_real_ledgers(shared_data: Path) -> None:
+    """Else one judged later could have been in the training."""
+    for name in ("or", "cdnow"):
+        labels = pl.read_csv(shared_data / f"{name}_labels.csv.gz", infer_schema_length=None)
+        assert labels["cutoff"].n_unique() > 1
+        folds = labels.group_by("customer_id").agg(pl.col("fold").n_unique())
+        assert folds["fold"].max() == 1
+
+
+def test_the_replay_command_judges_at_a_later_cut_off(shared_data: Path, tmp_path: Path) -> None:
+    report = tmp_path / "r.json"
+    arguments = [
+        "replay", "--ledger", str(shared_data / "or_ledger.parquet"),
+        "--labels", str(shared_data / "or_labels.csv.gz"), "--cutoff", "2011-03-31",
+        "--target", "y_loyal", "--epsilon", "inf", "--report", str(report),
+        "--judged-at", "2011-08-31",
+    ]  # fmt: skip
+    result = RUNNER.invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    found = json.loads(report.read_text())
+    assert (found["cutoff"], found["judged_at"]) == ("2011-03-31", "2011-08-31")
+    assert set(found["auc"]) == set(CONTENDERS)
+    assert 0.6 < found["auc"]["network"]["mean"] < 1
+
+
+def test_what_homes_know_of_everybody_is_each_homes_own_and_nothing_where_it_has_no_event() -> None:
+    world = small_world()
+    homes = [home if row else "elsewhere" for row, home in enumerate(world.homes)]
+    nowhere = replace(world, homes=pl.Series(homes))
+    first = home_sums(nowhere)
+    assert (len(first), first.counts[0], first.points[0].any()) == (len(homes), 0, False)
+    assert (first.counts[1:] > 0).all()
+    found, own = home_sums(world), world.sums()
+    assert len(found) == len(world.customers)
+    for row, home in enumerate(world.homes):
+        here = own[home]
+        assert found.points[row].tolist() == here.points[row].tolist()
+        assert found.rates[row].tolist() == here.rates[row].tolist()
+        assert found.counts[row] == here.counts[row] > 0
+
+
+def test_a_contender_that_no_fold_could_be_judged_by_has_no_figure() -> None:
+    """Where nobody was met at a second outlet, nothing is said of others than the main one."""
+    events = market_events(simulated_market(np.random.default_rng(3), outlets=4, customers=400))
+    home = events.sort("date").group_by("customer", maintain_order=True).agg(
+        pl.col("outlet").first().alias("home")
+    )  # fmt: skip
+    alone = events.join(home, on="customer").filter(pl.col("outlet") == pl.col("home")).drop("home")
+    [found] = replay(world_of(alone), targets=(TARGET,), epsilon=None, repeats=1)
+    assert set(CONTENDERS) - set(found.auc) == {"network_other", "own_view_other"}
+    assert all(np.isfinite(spread.mean) for spread in found.auc.values())
+
+
+# --- what goes wrong, and what is shown -----------------------------------------------------------
+
+
 def test_a_replay_without_enough_outlets_says_why() -> None:
     with pytest.raises(ReplayFailed, match="2 outlets answered, expected at least 3"):
         replay(small_world(outlets=2), targets=(TARGET,), epsilon=1.0, repeats=1)
@@ -179,7 +302,7 @@ def test_a_night_writes_its_report_and_state_and_no_customer_in_hqs_or_the_offic
 ) -> None:
     result = RUNNER.invoke(app, ["night", "--runs", str(tmp_path), "--customers", "600"])
     assert result.exit_code == 0, result.output
-    assert "20 training" in result.output
+    assert "6 training" in result.output
     assert "Privacy ledger: rho 0.07466 of 0.31106 spent this year" in result.output
     (run,) = tmp_path.iterdir()
     report = json.loads((run / "report.json").read_text())
@@ -199,7 +322,7 @@ def test_a_night_writes_its_report_and_state_and_no_customer_in_hqs_or_the_offic
         assert (run / picture).read_bytes().startswith(b"\x89PNG")
     steps = Counter(step["purpose"] for step in report["steps"])
     assert steps == {
-        "moments": 1, "training": 2 * 20, "evaluation": 2, "points": 2, "calibration": 2
+        "usual": 1, "moments": 1, "training": 6, "evaluation": 1, "points": 2, "calibration": 1,
     }  # fmt: skip
     assert sorted(path.name for path in (run / "outlets").iterdir()) == [
         "O1", "O2", "O3", "O4", "O5"

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 import subprocess
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,12 +17,14 @@ from hypothesis import strategies as st
 
 from features.bands import BandPolicy, BandRefused, unpack
 from features.calibration import (
-    CALIBRATION_DIMENSION,
-    FINE_BINS,
-    FINE_CENTRES,
-    Group,
+    CALIBRATION_BINS,
+    CALIBRATION_EDGES,
+    Calibration,
+    Counts,
+    calibration_dimension,
     fine_bins,
 )
+from features.scorecard import POINTS_PER_LOGIT
 from privacy.books import (
     Book,
     BookRefused,
@@ -42,6 +43,7 @@ from server.hq.banding import Banding, Judgement
 from server.hq.directory import SlotKey
 from server.hq.due import Tonight
 from server.hq.errors import HqError, NotConfigured
+from server.hq.night import points_code
 from server.hq.report import JudgedScorecard
 from server.hq.settings import HqFile
 from server.hq.store import Model
@@ -116,11 +118,12 @@ class Books:
 def test_a_fine_book_is_read_with_token_and_home_nonce_together_and_with_neither_alone() -> None:
     books = Books()
     table = ScoreTable(plan_of(Purpose.POINTS, SLOTS), ("a",), np.zeros(SLOTS))
-    scores = [np.linspace(-250, 250, SLOTS), np.linspace(250, -250, SLOTS)]
-    book = Book.decode(books.banding.fine_book(table, scores, books.tonight))
+    scores, centres = [np.linspace(-90, 50, SLOTS), np.linspace(50, -90, SLOTS)], [-20.0, -40.0]
+    book = Book.decode(books.banding.fine_book(table, scores, centres, books.tonight))
     assert (book.kind, book.width, book.release) == (Kind.FINE, 2, "n1/008-points")
     assert (book.as_of, book.directory, book.slots) == (CUT_OFF, "dir", SLOTS)
-    exact = np.stack([fine_bins(score) for score in scores], axis=1)
+    bins = [fine_bins(score, centre) for score, centre in zip(scores, centres, strict=True)]
+    exact = np.stack(bins, axis=1)
     homes = [fine_key(key.token, key.home_nonce) for key in books.everybody]
     read = [list(read_entry(book, slot, key)) for slot, key in enumerate(homes)]
     assert read == exact.tolist()
@@ -129,16 +132,13 @@ def test_a_fine_book_is_read_with_token_and_home_nonce_together_and_with_neither
             list(read_entry(book, slot, getattr(key, part)))
             for slot, key in enumerate(books.everybody)
         ]
-        assert sum(max(entry) >= FINE_BINS for entry in wrong) > 0.9 * SLOTS
+        assert sum(max(entry) >= CALIBRATION_BINS for entry in wrong) > 0.9 * SLOTS
     assert books.shelf.books == []
 
 
-@pytest.mark.parametrize("cuts", [None, (np.inf, np.inf)], ids=["none yet", "noise covers all"])
-def test_where_no_cut_is_known_everybody_is_new_and_nobody_can_be_refused(
-    cuts: tuple[float, float] | None,
-) -> None:
+def test_before_a_calibration_everybody_is_new_and_nobody_can_be_refused() -> None:
     books = Books()
-    models = books.models(None, cuts=cuts)
+    models = books.models(None, cuts=None)
     found = books.banding.assign(models, [np.full(SLOTS, 1e6)] * 2, np.full(SLOTS, 9.0))
     assert [set(bands.tolist()) for bands in found] == [{0}, {0}]
 
@@ -156,15 +156,16 @@ def test_as_many_slots_are_above_a_translated_cut_as_were_above_the_cut(
 
 def test_a_cut_that_nobody_reaches_or_everybody_does_stays_so_when_translated() -> None:
     alone = np.linspace(-100, 100, SLOTS)
-    ends = (-math.inf, math.inf)
-    assert Banding.translated(ends, alone, alone + 7) == ends
+    low, high, higher = Banding.translated((-500.0, 104.0, 1000.0), alone, alone / 2 + 7)
+    assert low <= -43
+    assert (high, higher) == pytest.approx((61, 957))  # as far above the highest as they were
     assert Banding.translated((-20.0, 5.0), alone[:0], alone[:0]) == (-20.0, 5.0)
 
 
 def test_slots_that_came_since_are_banded_by_the_cuts_alone() -> None:
     books = Books()
     before = np.full(SLOTS - 2, 2)  # two slots fewer: those that came stand at the end
-    score = np.full(SLOTS, -12.0)  # within the margin of the cut at -10
+    score = np.full(SLOTS, -11.0)  # within the margin of the cut at -10
     for bands in books.banding.assign(books.models(before), [score, score], np.full(SLOTS, 9.0)):
         assert bands[:-2].tolist() == [2] * (SLOTS - 2)
         assert bands[-2:].tolist() == [1, 1]
@@ -242,49 +243,58 @@ def test_the_same_bands_published_twice_share_no_byte_but_by_chance() -> None:
 
 
 def calibration_release(noise: int = SCALE) -> CustomerRelease:
-    """Newcomers only, whose outcome comes true in the higher bins."""
-    counts = np.zeros(CALIBRATION_DIMENSION)
-    counts[10:20] = 40.0
-    counts[FINE_BINS + 15 : FINE_BINS + 25] = 60.0
-    return CustomerRelease(plan_of(Purpose.CALIBRATION, len(counts), noise), ("a",), counts)
+    """Counts of two scores: the first tells nobody apart, the second those in the higher bins."""
+    counts = np.zeros((2, 2, CALIBRATION_BINS))
+    counts[0] = [[500.0] * 8, [50.0] * 8]
+    counts[1] = [[900.0] * 5 + [300.0] * 3, [10.0] * 5 + [300.0] * 3]
+    made = plan_of(Purpose.CALIBRATION, calibration_dimension(2), noise)
+    return CustomerRelease(made, ("a",), counts.ravel())
 
 
 def test_a_judgement_reads_back_as_it_was_written() -> None:
     for thresholds in ((0.25, 0.6), (0.5, 0.999)):
-        for standing in (None, (-10.0, math.inf)):
-            judged = Judgement.of(calibration_release(), thresholds, standing)
+        for place, standing in ((0, None), (1, (-10, 20))):
+            judged = Judgement.of(calibration_release(), place, -30.0, thresholds, standing)
             assert judged.auc is not None
             assert Judgement.from_json(json.loads(json.dumps(judged.as_json()))) == judged
 
 
-def test_the_highest_band_is_judged_for_newcomers_and_regulars_alone() -> None:
-    judged = Judgement.of(calibration_release(0), (0.25, 0.7))
-    everybody, newcomers, regulars = (judged.accuracy[group] for group in Group)
-    assert everybody == newcomers
-    assert everybody.precision == (1.0, 0.0)
-    assert everybody.recall == (0.5, 0.0)
-    assert everybody.false_alarms == (0.0, 0.0)
-    assert regulars == (0.0, None, None, None)
-    assert judged.standing == {}
+def test_each_score_of_a_release_is_judged_by_its_own_counts_around_its_own_centre() -> None:
+    release = calibration_release(0)
+    for place, centre, auc in ((0, -20.0, 0.5), (1, -30.0, 0.9)):
+        judged = Judgement.of(release, place, centre, (0.1, 0.3))
+        counts = Counts.of(release.values, release.noise_sd, place, centre)
+        assert (judged.place, judged.centre) == (place, centre)
+        assert judged.cuts == Calibration.of(counts).cuts((0.1, 0.3))
+        assert judged.auc == pytest.approx(auc, abs=0.05)
+        assert judged.counts(release).values.tolist() == counts.values.tolist()
+        assert sum(row.customers for row in judged.bands) == pytest.approx(counts.customers)
+        assert judged.standing is None
 
 
 def test_cuts_that_stood_are_judged_on_counts_that_they_had_no_part_in() -> None:
-    release = calibration_release(0)
-    new = Judgement.of(release, (0.25, 0.7))
-    low, high = FINE_CENTRES[15] - 0.1, FINE_CENTRES[15] + 0.1
-    for standing, false_alarms in (((0.0, low), 0.5), ((0.0, high), 0.4), (new.cuts, 0.0)):
-        judged = Judgement.of(release, (0.25, 0.7), standing)
+    release, centre = calibration_release(0), -30.0
+    new = Judgement.of(release, 1, centre, (0.1, 0.3))
+    edge = centre + POINTS_PER_LOGIT * float(np.sinh(CALIBRATION_EDGES[4]))
+    for standing, recall, false_alarms in (
+        ((0.0, edge), 900 / 950, 900 / 5400),
+        ((0.0, -1000.0), 1.0, 1.0),
+    ):
+        judged = Judgement.of(release, 1, centre, (0.1, 0.3), standing)
         assert (judged.cuts, judged.accuracy) == (new.cuts, new.accuracy)
-        assert judged.standing[Group.EVERYBODY].false_alarms == (false_alarms, 0.0)
+        assert judged.standing is not None
+        assert judged.standing.recall == pytest.approx((recall, 0.0))
+        assert judged.standing.false_alarms == pytest.approx((false_alarms, 0.0))
+    assert Judgement.of(release, 1, centre, (0.1, 0.3), new.cuts).standing == new.accuracy
 
 
 def test_every_night_judges_the_cuts_of_the_calibration_before_also_when_taken_up_again() -> None:
     network = small_network(settings=banded_settings(None, 2), outcomes=(TARGET, SECOND))
-    first = network.night("n1", str(LAST_DAY), TARGET, SECOND, points=True, bands=True)
+    first = network.night("n1", str(LAST_DAY), TARGET, SECOND, bands=True)
     assert {name: found.standing for name, found in first.calibrations.items()} == {
-        TARGET: {}, SECOND: {}
+        TARGET: None, SECOND: None
     }  # fmt: skip
-    again = network.night("n1", str(LAST_DAY), TARGET, SECOND, points=True, bands=True)
+    again = network.night("n1", str(LAST_DAY), TARGET, SECOND, bands=True)
     assert again.calibrations == first.calibrations
     for outcome in (TARGET, SECOND):
         last = network.hq_store.calibration(outcome)
@@ -297,7 +307,7 @@ def test_every_night_judges_the_cuts_of_the_calibration_before_also_when_taken_u
         assert found is not None
         assert found.judged == first.calibrations[outcome]
         assert found.release.plan.release == last.release
-        assert round(found.release.values.sum()) == len(network.directory)
+        assert round(found.judged.counts(found.release).customers) == len(network.directory)
         later = replace(last, night="n2", at=last.at + 1)
         network.hq_store.save_calibration(later)
         assert network.hq_store.calibration(outcome, before="n2") == last
@@ -306,7 +316,7 @@ def test_every_night_judges_the_cuts_of_the_calibration_before_also_when_taken_u
 
 def test_a_score_table_is_no_calibration_for_a_report() -> None:
     network = small_network(settings=banded_settings(None, 2), outcomes=(TARGET, SECOND))
-    made = network.night("n1", str(LAST_DAY), TARGET, SECOND, points=True, bands=True)
+    made = network.night("n1", str(LAST_DAY), TARGET, SECOND, bands=True)
     points = next(step.release for step in made.steps if step.purpose is Purpose.POINTS)
     last = network.hq_store.calibration(TARGET)
     assert last is not None
@@ -316,13 +326,14 @@ def test_a_score_table_is_no_calibration_for_a_report() -> None:
             JudgedScorecard.latest(network.hq_store, TARGET)
 
 
-def test_counts_that_noise_covers_say_nothing_and_let_nobody_reach_a_band() -> None:
-    noise = np.random.default_rng(1).normal(0, 2**0.5 * 1000, CALIBRATION_DIMENSION)
+def test_counts_that_noise_covers_have_no_figures_and_leave_the_cuts_of_the_training() -> None:
+    noise = np.random.default_rng(1).normal(0, 2**0.5 * 1000, calibration_dimension(1))
     plan = plan_of(Purpose.CALIBRATION, len(noise), 1000 * SCALE)
-    judged = Judgement.of(CustomerRelease(plan, ("a",), noise), (0.25, 0.6))
+    judged = Judgement.of(CustomerRelease(plan, ("a",), noise), 0, -30.0, (0.25, 0.6))
     assert (judged.auc, judged.auc_noise_sd) == (None, None)
-    assert judged.cuts == (np.inf, np.inf)
-    assert judged.accuracy == dict.fromkeys(Group, (0.0, None, None, None))
+    trained = Calibration(-30.0, 0.0, 1.0, 0.0).cuts((0.25, 0.6))
+    assert np.abs(np.subtract(judged.cuts, trained)).max() <= 8
+    assert judged.accuracy[1:] == (None, None, None)
 
 
 # --- scores go nowhere else ----------------------------------------------------------------------
@@ -338,29 +349,22 @@ from server.hq.banding import Banding, Judgement
 from server.hq.due import Tonight
 from server.hq.plots import plot_scorecard
 from server.hq.report import JudgedScorecard, NightReport, Step
-from server.hq.training import Evaluation, Training
+from server.hq.training import Evaluation
 
 
-def with_a_release(
-    release: CustomerRelease, training: Training, aggregate: Aggregate, noise: object
-) -> None:
-    Judgement.of(release, (0.5,))
-    Evaluation.of(release)
-    Training.begin(release, None, 2)
-    training.after_round(release, 1.0)
+def with_a_release(release: CustomerRelease, aggregate: Aggregate, noise: object) -> None:
+    Judgement.of(release, 0, 0.0, (0.5,))
+    Evaluation.of(release, 2)
     release.signal_to_noise
 
 
 def with_a_table(
-    table: ScoreTable, training: Training, report: NightReport, show: Callable[[Step], None],
-    judged: Judgement,
+    table: ScoreTable, report: NightReport, show: Callable[[Step], None], judged: Judgement
 ) -> None:
-    Judgement.of(table, (0.5,))  # refused
+    Judgement.of(table, 0, 0.0, (0.5,))  # refused
     plot_scorecard("y_loyal", "n1", table, judged, Path("plot.png"))  # refused
     JudgedScorecard("y_loyal", "n1", table, judged)  # refused
-    Evaluation.of(table)  # refused
-    Training.begin(table, None, 2)  # refused
-    training.after_round(table, 1.0)  # refused
+    Evaluation.of(table, 2)  # refused
     table.signal_to_noise  # refused
     steps_table([table], 1.0)  # refused
     auc_table({"network": table})  # refused
@@ -375,8 +379,8 @@ def with_a_table(
 def only_banding(
     release: CustomerRelease, table: ScoreTable, banding: Banding, tonight: Tonight
 ) -> None:
-    banding.fine_book(table, [], tonight)
-    banding.fine_book(release, [], tonight)  # refused
+    banding.fine_book(table, [], [], tonight)
+    banding.fine_book(release, [], [], tonight)  # refused
     either: ScoreTable = release  # refused
 """
 
@@ -410,22 +414,39 @@ def numbers(value: object) -> Iterator[float]:
         yield float(value)
 
 
+@dataclass(frozen=True)
+class Reported:
+    """A night's report, and what was in its score tables."""
+
+    report: NightReport
+    tables: tuple[ScoreTable, ...]
+    secret: np.ndarray
+
+
 @pytest.fixture(scope="module", params=[0.0, 0.5], ids=["exact", "noisy"])
-def report(request: pytest.FixtureRequest) -> NightReport:
+def reported(request: pytest.FixtureRequest) -> Reported:
     # figures with noise: shares of exact counts may coincide with a sum in a score table
     settings = banded_settings(2.0, 2, request.param)
     network = small_network(settings=settings, outcomes=(TARGET, SECOND))
-    made = network.night("n1", str(LAST_DAY), TARGET, SECOND, points=True, bands=True)
-    assert made.ended == "complete"
-    return made
+    report = network.night("n1", str(LAST_DAY), TARGET, SECOND, bands=True)
+    assert report.ended == "complete"
+    code = points_code(network.hq_store.models((TARGET, SECOND)))
+    tables, secret = [], []
+    for step in report.steps:
+        if step.purpose is not Purpose.POINTS:
+            continue
+        known = network.hq_store.checkpoint(step.release)
+        assert known is not None
+        assert known.values is not None
+        table = ScoreTable(ReleasePlan.decode(known.signed.payload), (), known.values)
+        estimate = code.estimate(table.values, table.noise_sd)
+        tables.append(table)
+        secret += [table.values, estimate.ravel(), *code.scores(estimate)]
+    return Reported(report, tuple(tables), np.concatenate(secret))
 
 
-def test_what_is_kept_of_a_night_holds_nothing_of_its_score_table(report: NightReport) -> None:
-    assert report.points is not None
-    assert report.code is not None
-    estimate = report.code.estimate(report.points.values, report.points.noise_sd)
-    secret = [report.points.values, estimate.ravel(), *report.code.scores(estimate)]
-    values = np.concatenate(secret)
+def test_what_is_kept_of_a_night_holds_nothing_of_its_score_tables(reported: Reported) -> None:
+    report, values = reported.report, reported.secret
     values = values[np.round(values * 4) != values * 4]  # 2.0 may be a cost, 4 a number of outlets
     assert len(values) > 400
     body = report.as_json()
@@ -437,22 +458,16 @@ def test_what_is_kept_of_a_night_holds_nothing_of_its_score_table(report: NightR
     long = [repr(float(value)) for value in values if len(repr(float(value))) > 9]
     assert long
     assert not any(number in text for number in long)
-    assert report.points.plan.key not in text
+    assert not any(table.plan.key in text for table in reported.tables)
 
 
-def test_what_is_kept_of_a_night_is_the_same_whatever_is_in_its_score_table(
-    report: NightReport,
-) -> None:
-    kept = json.dumps(report.as_json())
-    points, code = report.points, report.code
-    report.points = report.code = None
-    try:
-        assert json.dumps(report.as_json()) == kept
-    finally:
-        report.points, report.code = points, code
+def test_a_report_has_no_place_for_a_score_table(reported: Reported) -> None:
+    held = [getattr(reported.report, one.name) for one in fields(reported.report)]
+    flat = [part for one in held for part in (one.values() if isinstance(one, dict) else [one])]
+    assert not any(isinstance(part, ScoreTable | np.ndarray) for part in flat)
 
 
-def test_no_step_of_points_says_how_large_its_values_are(report: NightReport) -> None:
-    steps = [step for step in report.steps if step.purpose is Purpose.POINTS]
-    assert len(steps) == 2
+def test_no_step_of_points_says_how_large_its_values_are(reported: Reported) -> None:
+    steps = [step for step in reported.report.steps if step.purpose is Purpose.POINTS]
+    assert len(steps) == len(reported.tables) == 2
     assert {(step.signal_to_noise, step.clipped) for step in steps} == {(None, None)}

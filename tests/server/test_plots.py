@@ -11,9 +11,14 @@ from matplotlib.image import imread
 from typer.testing import CliRunner
 
 from features.bands import SCHEMES
-from features.calibration import CALIBRATION_DIMENSION, calibration_rows, fine_bins
+from features.calibration import (
+    Calibration,
+    calibration_dimension,
+    calibration_rows,
+    fine_bins,
+)
 from features.outcomes import Outcome
-from features.scorecard import POINTS_PER_LOGIT, probability
+from features.scorecard import POINTS_PER_LOGIT
 from privacy.plans import Signed
 from privacy.two_key_sum import Aggregate, CustomerRelease
 from privacy.units import Purpose
@@ -30,50 +35,62 @@ if TYPE_CHECKING:
 WHITE = 0.999
 
 
-def release_of(outcome: Outcome, customers: int, noise_sd: float) -> CustomerRelease:
-    """Counts of customers whose scores mean what they say; a tenth flips, a third is loyal."""
+CENTRES = {Outcome.LOYAL: -10.0, Outcome.FLIPPED: -35.0}
+"""Mean scores: about a third is loyal, about one in twenty flips."""
+DIMENSION = calibration_dimension(len(CENTRES))
+
+
+def place_of(outcome: Outcome) -> int:
+    return list(CENTRES).index(outcome)
+
+
+def release_of(customers: int, noise_sd: float) -> CustomerRelease:
+    """Counts of customers whose scores mean what they say, both scores in one release."""
     random = np.random.default_rng(11)
-    mean = -3.0 if outcome is Outcome.FLIPPED else -0.8
-    scores = random.normal(mean, 1.3, customers) * POINTS_PER_LOGIT
-    y = (random.random(customers) < probability(scores)).astype(float)
-    rows = calibration_rows(fine_bins(scores), y, random.random(customers) < 0.5)
-    values = rows.sum(axis=0) + random.normal(0, noise_sd, CALIBRATION_DIMENSION)
-    plan = plan_of(Purpose.CALIBRATION, len(values), round(noise_sd * SCALE / 2**0.5))
+    bins, y = [], []
+    for centre in CENTRES.values():
+        scores = centre + POINTS_PER_LOGIT * np.sinh(random.normal(0, 1, customers))
+        bins.append(fine_bins(scores, centre))
+        true = Calibration(centre, 0.0, 1.0, 0.0).probability(scores)
+        y.append((random.random(customers) < true).astype(float))
+    rows = calibration_rows(np.stack(bins, axis=1), np.stack(y, axis=1))
+    values = rows.sum(axis=0) + random.normal(0, noise_sd, DIMENSION)
+    plan = plan_of(Purpose.CALIBRATION, DIMENSION, round(noise_sd * SCALE / 2**0.5))
     return CustomerRelease(plan, ("a", "b", "c"), values)
 
 
 def judged_of(outcome: Outcome, release: CustomerRelease) -> Judgement:
-    return Judgement.of(release, SCHEMES[outcome].thresholds, (0.0, 20.0))
+    place, thresholds = place_of(outcome), SCHEMES[outcome].thresholds
+    return Judgement.of(release, place, CENTRES[outcome], thresholds, (0, 20))
 
 
 @pytest.mark.parametrize("outcome", list(SCHEMES))
 @pytest.mark.parametrize(("customers", "noise_sd"), [(20_000, 15.0), (5_000, 0.0), (50, 30.0)])
-def test_a_plot_shows_both_panels_whatever_the_noise_left(
+def test_a_plot_shows_curve_and_counts_whatever_the_noise_left(
     outcome: Outcome, customers: int, noise_sd: float, tmp_path: Path
 ) -> None:
-    release = release_of(outcome, customers, noise_sd)
+    release = release_of(customers, noise_sd)
     file = tmp_path / "plot.png"
     plot_scorecard(outcome, "n1", release, judged_of(outcome, release), file)
     picture = imread(file)[:, :, :3]
-    assert picture.shape[0] > 600
+    assert picture.shape[0] > 800
     assert picture.shape[1] > 1200
     inked = picture.min(axis=2) < WHITE
-    left, right = np.array_split(inked, [int(0.55 * picture.shape[1])], axis=1)
-    assert left.mean() > 0.05  # filled bins
-    assert right.mean() > 0.003  # axes, and text or points
+    upper, lower = np.array_split(inked, [int(0.58 * picture.shape[0])])
+    assert upper.mean() > 0.01  # curve, cuts and names
+    assert lower.mean() > 0.1  # filled bins
     assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 50
 
 
 def folder_with(tmp_path: Path, *outcomes: Outcome, customers: int = 20_000) -> Path:
     """HQ's folder after a calibration."""
     store = HqStore(f"sqlite:///{tmp_path / 'hq.db'}")
+    release = release_of(customers, 15.0)
+    name, nothing = release.plan.release, np.zeros(DIMENSION, dtype=np.uint64)
+    store.add_plan(name, "n1", Signed(release.plan.encode(), b""))
+    store.add_sum(name, Aggregate(release.plan, (), nothing), nothing.astype(np.int64))
+    store.add_values(name, release.values)
     for outcome in outcomes:
-        release = release_of(outcome, customers, 15.0)
-        name = release.plan.release + outcome
-        nothing = np.zeros(CALIBRATION_DIMENSION, dtype=np.uint64)
-        store.add_plan(name, "n1", Signed(release.plan.encode(), b""))
-        store.add_sum(name, Aggregate(release.plan, (), nothing), nothing.astype(np.int64))
-        store.add_values(name, release.values)
         judgement = judged_of(outcome, release).as_json()
         store.save_calibration(Calibrated(outcome, "n1", 5, name, judgement))
     store.close()
@@ -89,7 +106,7 @@ def run(*words: str) -> str:
 def test_the_report_prints_figures_and_writes_plots_and_json(tmp_path: Path) -> None:
     home, out = folder_with(tmp_path, *SCHEMES), tmp_path / "shown"
     said = run("--home", str(home), "--out", str(out))
-    for word in ("flipper_risk", "review", "false alarms", "newcomers", "standing", "look better"):
+    for word in ("flipper_risk", "review", "false alarms", "new cuts", "standing", "look better"):
         assert word in said
     assert sorted(file.name for file in out.iterdir()) == [
         "eligibility.png", "flipper_risk.png", "report.json"
@@ -97,21 +114,21 @@ def test_the_report_prints_figures_and_writes_plots_and_json(tmp_path: Path) -> 
     body = json.loads((out / "report.json").read_text())
     assert list(body["scorecards"]) == ["y_loyal", "y_flipped"]
     for outcome, found in body["scorecards"].items():
-        release = release_of(Outcome(outcome), 20_000, 15.0)
+        release = release_of(20_000, 15.0)
         judged = judged_of(Outcome(outcome), release)
         assert Judgement.from_json(found) == judged
-        counts = [found["counts"][group] for group in ("newcomers", "regulars")]
-        cells = [group[key] for group in counts for key in ("without", "with")]
-        np.testing.assert_allclose(np.ravel(cells), release.values, atol=1e-3)
-        priority = judged.accuracy[next(iter(judged.accuracy))]
-        assert priority.recall is not None
-        assert f"{priority.recall.value:.1%} ± {priority.recall.noise_sd:.1%}" in said
+        cells = [found["counts"]["without"], found["counts"]["with"]]
+        np.testing.assert_allclose(cells, judged.counts(release).outcomes, atol=1e-3)
+        for cut in judged.cuts:
+            assert f" {cut} " in said
+        recall = judged.accuracy.recall
+        assert recall is not None
+        assert f"{recall.value:.1%} ± {recall.noise_sd:.1%}" in said
 
 
 def test_where_noise_covers_the_counts_the_report_has_no_figures(tmp_path: Path) -> None:
     said = run("--home", str(folder_with(tmp_path, Outcome.LOYAL, customers=50)))
     assert "AUC -" in said
-    assert "nobody reaches it" in said
     assert "%" not in said
 
 

@@ -13,11 +13,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from features.learning import moments_rows, read_usual
+from features.noisy_points import SCALE
 from privacy.loss import Rho
 from privacy.noise import DiscreteGaussian, scale_for
 from privacy.plans import ReleasePlan
 from privacy.two_key_sum import Contribution
 from privacy.units import Purpose
+from server.hq.night import points_code
 from tests.networks import CUT_OFF, TARGET, banded_settings, small_network, small_world
 
 if TYPE_CHECKING:
@@ -73,15 +76,19 @@ def test_draws_are_independent_of_one_another() -> None:
 
 def released_noise(network: Network) -> tuple[np.ndarray, float]:
     """Released moments less the exact ones, and each server's scale, in integer units."""
-    from features.learning import moments_rows
-
-    network.night("n1", str(CUT_OFF), TARGET, points=False)
-    checkpoint = network.hq_store.checkpoint("n1/001-moments")
-    assert checkpoint is not None
-    assert checkpoint.values is not None
-    plan = ReleasePlan.decode(checkpoint.signed.payload)
-    exact = sum(moments_rows(o.home.x).sum(axis=0) for o in network.outlets.values())
-    return (checkpoint.values - exact) * plan.scale, plan.noise_scale
+    network.night("n1", str(CUT_OFF), TARGET)
+    first, second = (
+        network.hq_store.checkpoint(f"n1/{name}") for name in ("001-usual", "002-moments")
+    )
+    assert first is not None
+    assert first.values is not None
+    assert second is not None
+    assert second.values is not None
+    before, plan = (ReleasePlan.decode(one.signed.payload) for one in (first, second))
+    usual = read_usual(first.values, 2**0.5 * before.noise_scale / before.scale)
+    rows = [moments_rows(outlet.home.sums.vectors(usual)) for outlet in network.outlets.values()]
+    exact = sum(part.sum(axis=0) for part in rows)
+    return (second.values - exact) * plan.scale, plan.noise_scale
 
 
 def test_a_release_carries_the_noise_of_both_servers() -> None:
@@ -95,8 +102,10 @@ def test_a_release_carries_the_noise_of_both_servers() -> None:
 
 def points_noise(network: Network) -> tuple[list[np.ndarray], float]:
     """Each points release of a night less the exact sums, and each server's scale."""
-    report = network.night("n1", str(CUT_OFF), TARGET, points=True, bands=True)
-    assert report.code is not None
+    report = network.night("n1", str(CUT_OFF), TARGET, bands=True)
+    model = network.hq_store.model(TARGET)
+    assert model is not None
+    code = points_code([model])
     noise, scale = [], 0
     for step in report.steps:
         if step.purpose is not Purpose.POINTS:
@@ -104,12 +113,12 @@ def points_noise(network: Network) -> tuple[list[np.ndarray], float]:
         checkpoint = network.hq_store.checkpoint(step.release)
         assert checkpoint is not None
         assert checkpoint.values is not None
-        plan, width = ReleasePlan.decode(checkpoint.signed.payload), report.code.width
+        plan, width = ReleasePlan.decode(checkpoint.signed.payload), code.width
         exact = np.zeros(plan.dimension, dtype=np.int64)
         for outlet in network.outlets.values():
             view = outlet.views[plan.as_of]
             listed = view.slots >= 0
-            rows = report.code.rows(view.events)[listed]
+            rows = code.rows(view.events)[listed]
             exact += Contribution(rows, view.slots[listed] * width).sums(plan)
         drawn = checkpoint.values * plan.scale - exact
         assert (drawn == np.rint(drawn)).all()
@@ -152,11 +161,11 @@ def test_a_carried_outlet_takes_no_noise_out_of_a_points_release() -> None:
     )
     (first, _), scale = points_noise(network)
     away.add(1001)
-    report = network.night("n2", str(CUT_OFF), TARGET, points=True, bands=True)
+    report = network.night("n2", str(CUT_OFF), TARGET, bands=True)
     assert [(step.purpose, step.outlets) for step in report.steps] == [(Purpose.POINTS, 4)]
-    checkpoints = [network.hq_store.checkpoint(f"{name}-points") for name in ("n1/004", "n2/001")]
+    checkpoints = [network.hq_store.checkpoint(f"{name}-points") for name in ("n1/005", "n2/001")]
     before, now = (c.values for c in checkpoints if c is not None and c.values is not None)
-    noise = np.rint((now - before) * 2**8) + first  # as of the same day, the sums are the same
+    noise = np.rint((now - before) * SCALE) + first  # as of the same day, the sums are the same
     assert fits(noise, scale * 2**0.5)
     assert not fits(noise, scale)
     assert not fits(noise, scale * 2**0.5 * 1.3)
