@@ -162,7 +162,7 @@ def _night(homes: Sequence[HomeCustomers], inside: bool, fault: str) -> float:  
     trainings = [
         Training.begin(name, usual, space, card) for name, card in zip(OUTCOMES, cards, strict=True)
     ]
-    scores, norm, ratio = len(OUTCOMES), space.length * math.sqrt(len(OUTCOMES)), 0.0
+    scores, norm, ratio = len(OUTCOMES), space.gradient_norm * math.sqrt(len(OUTCOMES)), 0.0
     each = Rho(CLAIMED / settings.rounds)
     plan = _plan(Purpose.TRAINING, gradient_dimension(scores), norm, each)
     for _ in range(settings.rounds):

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from features.bands import LEAST_EVIDENCE
 from privacy.units import Purpose
 from sandbox.market import simulated_market
 from sandbox.network import Network, Settings
@@ -33,37 +32,53 @@ OUTLETS, CUSTOMERS = 5, 9_000
 GROUPS = 20
 """Of customers, by predicted probability, in the calibration error."""
 
+SECOND = 2
+"""The place of the band above the lowest in a scheme; one more is the highest."""
+
 
 class Found(NamedTuple):
-    """One market's figures; shares within 0 and 1.
+    """One market's figures, all shares within 0 and 1.
+
+    Known are customers with evidence enough for a band; honest ones are known and resell nothing
+    for profit. A band is taken with those that are better, or worse, than it.
 
     Attributes:
         error_loyal: Expected calibration error of loyalty at home,
         error_flipped: and of resale.
-        eligible: Share of all customers from the first cut of eligibility on,
-        priority: and from the second; with enough evidence.
-        priority_flips: Share of `priority` that resells for profit.
-        elevated: Share of all customers from the first cut of risk on,
-        precision_elevated: the share of them that resells for profit,
-        honest_elevated: and the share of honest regulars among whom they are.
-        review: Share of all customers in `review`,
-        precision: the share of them that resells for profit,
-        honest: the share of honest regulars in it,
-        recall: and the share in it of all who resell for profit.
+        eligible: Of the known, how many are eligible or better,
+        eligible_true: of those, how many come back and buy,
+        eligible_finds: and how many it finds of the known who do.
+        priority: Likewise.
+        priority_true: Likewise.
+        priority_finds: Likewise.
+        priority_flips: Of those in priority, how many resell for profit.
+        elevated: Of the known, how many are elevated or in review,
+        elevated_true: of those, how many resell for profit,
+        elevated_finds: how many it finds of the known who do,
+        elevated_honest: and of the honest, how many are in it.
+        review: Likewise.
+        review_true: Likewise.
+        review_finds: Likewise.
+        review_honest: Likewise.
     """
 
     error_loyal: float
     error_flipped: float
     eligible: float
+    eligible_true: float
+    eligible_finds: float
     priority: float
+    priority_true: float
+    priority_finds: float
     priority_flips: float
     elevated: float
-    precision_elevated: float
-    honest_elevated: float
+    elevated_true: float
+    elevated_finds: float
+    elevated_honest: float
     review: float
-    precision: float
-    honest: float
-    recall: float
+    review_true: float
+    review_finds: float
+    review_honest: float
 
 
 def main() -> None:
@@ -104,10 +119,11 @@ def measure(seed: int, trainings: int) -> tuple[Judged, Found]:
     cards = [report.scorecards[outcome] for outcome in OUTCOMES]
     cost = settings.hq.costs()[Purpose.CALIBRATION]
     judged = Judged.of(cards, model.second, cost, world, market, y, everybody)
-    return judged, _figures(judged, [y[outcome] for outcome in OUTCOMES])
+    came_back = world.given[OUTCOMES[1 - FLIPPED]] > 0
+    return judged, _figures(judged, [y[outcome] for outcome in OUTCOMES], came_back)
 
 
-def _figures(judged: Judged, y: list[Vector]) -> Found:
+def _figures(judged: Judged, y: list[Vector], came_back: Flags) -> Found:
     clear = judged.clear
     errors = [
         calibration_error(calibration.probability(score), truth)
@@ -115,27 +131,28 @@ def _figures(judged: Judged, y: list[Vector]) -> Found:
     ]
     loyal = clear.bands(1 - FLIPPED, cuts_of(judged.calibrations, 1 - FLIPPED))
     risk = clear.bands(FLIPPED, judged.cuts)
-    seen = np.asarray(sum(own.counts for own in clear.sums.values()))
-    flips, honest = judged.flips, ~judged.flips & (seen >= LEAST_EVIDENCE)
+    known, flips = risk > 0, judged.flips
 
     def share(part: Flags, whole: Flags) -> float:
         return float(part[whole].mean()) if whole.any() else float("nan")
 
-    elevated, review = risk >= 2, risk == 3  # noqa: PLR2004  (places of bands)
+    def named(band: Flags, truth: Flags) -> tuple[float, float, float]:
+        return share(band, known), share(truth, band), share(band, known & truth)
+
     [loyal_error, flipped_error] = errors
+    eligible, priority = loyal >= SECOND, loyal > SECOND
+    elevated, review = risk >= SECOND, risk > SECOND
+    honest = known & ~flips
     return Found(
         loyal_error,
         flipped_error,
-        float((loyal >= 2).mean()),  # noqa: PLR2004
-        float((loyal == 3).mean()),  # noqa: PLR2004
-        share(flips, loyal == 3),  # noqa: PLR2004
-        float(elevated.mean()),
-        share(flips, elevated),
+        *named(eligible, came_back),
+        *named(priority, came_back),
+        share(flips, priority),
+        *named(elevated, flips),
         share(elevated, honest),
-        float(review.mean()),
-        share(flips, review),
+        *named(review, flips),
         share(review, honest),
-        share(review, flips),
     )
 
 

@@ -181,7 +181,7 @@ class Night:
     ) -> list[Training]:
         """One gradient step of every outcome's training; the scorecards are stored after it."""
         scores, space = len(trainings), trainings[0].space
-        norm = space.length * math.sqrt(scores)
+        norm = space.gradient_norm * math.sqrt(scores)
         ask = self._ask(
             Purpose.TRAINING, gradient_dimension(scores), norm,
             [training.card for training in trainings], space.encode(),

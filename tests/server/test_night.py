@@ -113,7 +113,7 @@ def test_without_noise_the_released_sums_are_exact() -> None:
     np.testing.assert_allclose(released, exact, atol=close)
     space = Whitening.of(released, 0.0)
     norm = plan_of(network, "n1/003-training").norm / CUSTOMER_SCALE
-    assert norm == pytest.approx(space.length * 2**0.5, abs=1 / CUSTOMER_SCALE)
+    assert norm == pytest.approx(space.gradient_norm * 2**0.5, abs=1 / CUSTOMER_SCALE)
     begun = [Scorecard.of(outcome, np.zeros(DIMENSION), usual) for outcome in (TARGET, SECOND)]
     exact = sum(
         gradient_rows(home.sums, [home.y[TARGET], home.y[SECOND]], begun, space.matrix, norm).sum(
