@@ -1,0 +1,1 @@
+"""Stores of earlier releases, as people have them."""
