@@ -34,14 +34,14 @@ def example(counts: list[list[int]] = COUNTS) -> ClearSum:
 
 
 def test_at_the_main_outlet_a_customer_counts_once_and_elsewhere_once_an_outlet() -> None:
-    """At main: scores 5, 2 against 1, 6, 0 and views 1, 2 against 1, 5, .5.
+    """At main: scores 5, 2, 9 against 1, 6, 0 and views 1, 2, 0 against 1, 5, .5.
 
-    Elsewhere: the first against the second, the fourth and twice the last; who was met nowhere
-    counts nowhere. Views there are 2 against 4, 1, 3 and 0.
+    The fifth was met nowhere: the view of such a one is the base, 0. Elsewhere: the first against
+    the second, the fourth and twice the last. Views there are 2 against 4, 1, 3 and 0.
     """
     found = by_place(example(), 0, Y, EVERYBODY)
     assert found == {
-        Place.MAIN: AtPlace(4 / 6, 3.5 / 6),
+        Place.MAIN: AtPlace(7 / 9, 3.5 / 9),
         Place.OTHER: AtPlace(3 / 4, 2 / 4),
     }
 
@@ -50,7 +50,7 @@ def test_only_those_who_are_judged_count() -> None:
     among = np.array([True, True, False, True, True, False])
     found = by_place(example(), 0, Y, among)
     assert found == {
-        Place.MAIN: AtPlace(1 / 2, 0.5 / 2),
+        Place.MAIN: AtPlace(3 / 4, 0.5 / 4),
         Place.OTHER: AtPlace(1 / 2, 1 / 2),
     }
 
@@ -62,5 +62,5 @@ def test_where_an_outcome_is_missing_there_is_no_figure() -> None:
     alone = [[max(row), 0, 0] for row in COUNTS]
     found = by_place(example(alone), 0, Y, EVERYBODY)
     assert found[Place.OTHER] == nothing  # nobody was met at a second outlet
-    assert found[Place.MAIN].network == 4 / 6
+    assert found[Place.MAIN].network == 7 / 9
     assert by_place(example(), 0, Y, ~EVERYBODY)[Place.MAIN] == nothing

@@ -110,7 +110,9 @@ def test_without_a_card_it_begins_at_nothing_and_its_first_round_sets_the_interc
     assert not any(training.card.weights)
     once = FEW.round(training, 0.0)
     assert not once.at[1:].any()
-    assert 1 / (1 + np.exp(-once.at[0])) == pytest.approx(FEW.y.mean(), abs=0.03)  # long rows count less
+    assert 1 / (1 + np.exp(-once.at[0])) == pytest.approx(
+        FEW.y.mean(), abs=0.03
+    )  # long rows count less
     assert FEW.round(once, 0.0).at[1:].any()
 
 

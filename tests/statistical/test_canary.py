@@ -1,7 +1,7 @@
 """A canary in a training night tells no more than the claim, and a planted fault is seen.
 
-150 nights each way; the lower bound of the loss holds with 95 %, and of honest nights it lies about
-.7 below the claim, so that a false alarm is a matter of one in thousands.
+150 nights each way. The measure has a standard error of .2: honest nights lie four of them below
+the line that is drawn, and nights of half the noise four above it.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ pytestmark = pytest.mark.statistical
 def test_the_strongest_adversary_measures_no_more_loss_than_is_claimed() -> None:
     found = audit(150)
     assert found.consistent
-    assert found.measured > found.claimed / 2  # else the canary would be nobody
+    assert found.claimed / 2 < found.measured < 1.25 * found.claimed  # else it would be nobody
 
 
 def test_half_the_noise_is_seen_as_a_larger_loss() -> None:
-    assert not audit(150, "half").consistent
+    found = audit(150, "half")
+    assert found.measured > 1.25 * found.claimed
