@@ -51,7 +51,9 @@ class Found(NamedTuple):
         priority: Likewise.
         priority_true: Likewise.
         priority_finds: Likewise.
-        priority_flips: Of those in priority, how many resell for profit.
+        priority_flips: Of those in priority, how many resell for profit,
+        gated: how many are elevated or in review, so that a manager looks,
+        ungated_flips: and of the others, how many resell for profit.
         elevated: Of the known, how many are elevated or in review,
         elevated_true: of those, how many resell for profit,
         elevated_finds: how many it finds of the known who do,
@@ -71,6 +73,8 @@ class Found(NamedTuple):
     priority_true: float
     priority_finds: float
     priority_flips: float
+    gated: float
+    ungated_flips: float
     elevated: float
     elevated_true: float
     elevated_finds: float
@@ -149,6 +153,8 @@ def _figures(judged: Judged, y: list[Vector], came_back: Flags) -> Found:
         *named(eligible, came_back),
         *named(priority, came_back),
         share(flips, priority),
+        share(elevated, priority),
+        share(flips, priority & ~elevated),
         *named(elevated, flips),
         share(elevated, honest),
         *named(review, flips),

@@ -6,7 +6,7 @@ clipping norm of a release bounds everything.
 
     usual        number of events and rates, over 2 + events          norm USUAL_CLIP
     moments      upper triangle of x x', off-diagonals times sqrt 2   norm ROW_CLIP^2
-    gradient     k gradients in whitened space, and a flag            norm of the moments, sqrt k
+    gradient     k gradients in whitened space, and a flag            gradient_norm times sqrt k
     counts       k cells of (score bin, outcome)                      norm sqrt k
 
 Moments and gradients see the same *short* vectors, so that the moments describe the very rows that
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from features.scorecard import Scorecard
 
 USUAL_CLIP = 1.5
-"""Longest row that counts in full in what the usual event is."""
+"""Clipping norm of a row of the usual event's sum."""
 
 ROW_CLIP = 2.5
 """Longest vector that counts in full, intercept included."""
@@ -66,8 +66,8 @@ BIN_EDGES = np.array([-2.5, -1.5, -0.75, 0.0, 0.75, 1.5, 2.5])
 BINS = len(BIN_EDGES) + 1
 
 _NOTHING = 1e-9
-_DOUBT = 2.0
-"""Events' worth: a customer of one event counts a third in the usual event, of many nearly 1."""
+_PRIOR_EVENTS = 2.0
+"""Of a customer in the usual event's sum: one of one event counts a third, of many nearly 1."""
 _UPPER = np.triu_indices(DIMENSION)
 _WEIGHT = np.where(_UPPER[0] == _UPPER[1], 1.0, math.sqrt(2))
 
@@ -101,7 +101,7 @@ def usual_rows(sums: CustomerSums) -> Matrix:
     Returns:
         float64[n, USUAL_DIMENSION], none longer than USUAL_CLIP.
     """
-    rows = np.hstack([sums.counts[:, None], sums.rates]) / (_DOUBT + sums.counts)[:, None]
+    rows = np.hstack([sums.counts[:, None], sums.rates]) / (_PRIOR_EVENTS + sums.counts)[:, None]
     return shorten(rows, USUAL_CLIP)[0]
 
 
@@ -202,8 +202,9 @@ class Whitening:
         second = second + np.triu(second, 1).T
         customers = max(float(second[0, 0]), 4 * noise_sd, 1.0)
         second = second / customers
+        second[0, 0] = 1.0  # also where noise covers how many they are
         features, error = DIMENSION - 1, noise_sd / customers
-        mean = second[0, 1:]
+        mean = np.clip(second[0, 1:], -ROW_CLIP, ROW_CLIP)
         about = second[1:, 1:] - (1 - MEAN_SHARE) * np.outer(mean, mean)
         values, axes = np.linalg.eigh(about)
         total = float(np.trace(second[1:, 1:]) - mean @ mean)

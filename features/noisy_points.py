@@ -92,7 +92,8 @@ class PointsCode:
 
         Args:
             cards: The scorecards, all with the same usual event.
-            second: float64[DIMENSION, DIMENSION], noisy second moments of a customer's vector.
+            second: float64[DIMENSION, DIMENSION], noisy second moments of a customer's short
+                vector.
         """
         weights = np.array([card.weights for card in cards]) * POINTS_PER_LOGIT
         values, axes = np.linalg.eigh(second - np.outer(second[0], second[0]))
@@ -196,8 +197,9 @@ class PointsCode:
 def smooth(sums: Matrix, noise_sd: float, known: Matrix) -> Matrix:
     """Shrinks noisy sums towards what is known: linear empirical Bayes [EM73].
 
-    Sums are regressed on what is known of each slot; of what is new in a direction, the part is
-    kept that is not noise. A function of releases only, so it costs nothing.
+    Sums are regressed on what is known of each slot. The difference from the regression is shrunk,
+    direction by direction, by its estimated share of noise. A function of releases only, so it
+    costs nothing.
 
     Args:
         sums: float64[n, k].

@@ -8,8 +8,8 @@ from importlib.metadata import version
 
 from features.calibration import CALIBRATION_EDGES
 from features.events import CATALOGUE, FEATURE_NAMES
-from features.learning import BIN_EDGES, FLAG_SHARE, ROW_CLIP, USUAL_CLIP
-from features.noisy_points import COUNT_SHARE
+from features.learning import BIN_EDGES, FLAG_SHARE, LARGEST_ENTRY, ROW_CLIP, USUAL_CLIP
+from features.noisy_points import COUNT_SHARE, MOST_EVENTS
 
 
 def app_digest() -> str:
@@ -20,6 +20,6 @@ def app_digest() -> str:
     """
     agreed = [
         version("escapement"), CATALOGUE, FEATURE_NAMES, USUAL_CLIP, ROW_CLIP, FLAG_SHARE,
-        BIN_EDGES.tolist(), CALIBRATION_EDGES.tolist(), COUNT_SHARE,
+        LARGEST_ENTRY, BIN_EDGES.tolist(), CALIBRATION_EDGES.tolist(), COUNT_SHARE, MOST_EVENTS,
     ]  # fmt: skip
     return hashlib.sha256(json.dumps(agreed).encode()).hexdigest()

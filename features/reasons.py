@@ -1,9 +1,9 @@
 """Reasons: how many points each event gives its customer, as one outlet's own ledger shows it.
 
-Invariant: the lines are whole points and add up to what the outlet sends of the customer, if it is
-the customer's home.
+Invariant: the lines are whole points and add up to the part that the outlet gives the customer, if
+it is the customer's home. Until bands are sealed no part leaves an outlet.
 
-    sent = sum over events of event points + points of their number + what is over the bound
+    part = sum over events of event points + points of their number + what is over the bound
 
 At an outlet that is not the home the points of the number are halved. Which of the two an outlet is
 would tell that somebody met the customer before, and is not said; nothing of this module knows.
@@ -61,17 +61,17 @@ class Reason:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Reasons:
-    """What an outlet sends of a customer, taken apart.
+    """What an outlet's events give a customer, taken apart.
 
     Attributes:
-        sent: The whole points that a home sends.
+        part: The whole points that a home gives.
         count: Points of the number of events.
-        over: What is over the bound and not sent, with its sign turned; 0 as a rule.
+        over: What is over the bound and does not count, with its sign turned; 0 as a rule.
         evidence: The number of events, as far as it is told.
         events: One an event, the largest first; of equals the latest.
     """
 
-    sent: int
+    part: int
     count: int
     over: int
     evidence: int
@@ -79,11 +79,11 @@ class Reasons:
 
 
 def reasons(snapshot: Snapshot, customer: str, card: Scorecard) -> Reasons:
-    """Takes what an outlet sends of a customer apart into its events and their number.
+    """Takes an outlet's part of a customer's score apart into its events and their number.
 
     Args:
         snapshot: One outlet's, as of a cut-off.
-        customer: Whose events count; without any there are no reasons, and 0 is sent.
+        customer: Whose events count; without any there are no reasons, and the part is 0.
         card: What gives points.
 
     Returns:
@@ -93,15 +93,15 @@ def reasons(snapshot: Snapshot, customer: str, card: Scorecard) -> Reasons:
     events, numbers = pieces(own), event_features(own)  # in the same order
     sums, at_home = numbers.total(), np.array([True])
     exact = [*event_points(card, numbers.each()), *count_points(card, sums.counts, at_home)]
-    part = part_points(card, sums, at_home)
-    total, sent = int(nearest(part)[0]), int(whole_points(part)[0])
+    whole = part_points(card, sums, at_home)
+    total, part = int(nearest(whole)[0]), int(whole_points(whole)[0])
     *points, counted = rounded_together(np.array(exact), total).tolist()
     found = [
         Reason(_words(event), point, event["date"])
         for event, point in zip(events.iter_rows(named=True), points, strict=True)
     ]
     found.sort(key=lambda one: (-abs(one.points), -one.date.toordinal()))
-    return Reasons(sent, counted, sent - total, int(evidence(sums.counts)[0]), tuple(found))
+    return Reasons(part, counted, part - total, int(evidence(sums.counts)[0]), tuple(found))
 
 
 def rounded_together(exact: Vector, total: int) -> npt.NDArray[np.int64]:

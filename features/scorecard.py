@@ -76,13 +76,14 @@ class Scorecard:
         return np.asarray(self.vectors(sums) @ np.asarray(self.weights)) * POINTS_PER_LOGIT
 
     def centre(self, second: Matrix) -> float:
-        """The mean score of customers at home, in points.
+        """About the mean score of customers at home, in points.
 
         Args:
-            second: float64[DIMENSION, DIMENSION], noisy second moments of a home customer's vector;
-                the first row is their mean vector.
+            second: float64[DIMENSION, DIMENSION], noisy second moments of a home customer's short
+                vector; the first row is their mean vector.
         """
-        return float(second[0] @ np.asarray(self.weights)) * POINTS_PER_LOGIT
+        features = float(second[0, 1:] @ np.asarray(self.weights[1:]))
+        return (self.weights[0] + features) * POINTS_PER_LOGIT
 
     def encode(self) -> bytes:
         """Canonical bytes, catalogue included."""

@@ -124,7 +124,8 @@ class ClearSum:
         Args:
             y: float64[n] of 0 and 1 a scorecard, as homes see it.
             among: bool[n], who is counted.
-            second: float64[DIMENSION, DIMENSION], noisy second moments of a home customer's vector.
+            second: float64[DIMENSION, DIMENSION], noisy second moments of a home customer's short
+                vector.
             cost: Of the release of all counts; None without noise.
         """
         scores = len(self.cards)

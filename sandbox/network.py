@@ -96,7 +96,7 @@ class Settings:
             epsilon: Of the customer sums; None trains without noise.
             delta: Its failure probability.
             rounds: Gradient rounds; the default where None.
-            band_noise: Of points, as a multiple of each number's cap; 0 for none.
+            band_noise: Of points, as a multiple of an event's longest row; 0 for none.
             starting: The published starting scorecards that outcomes begin at.
         """
         spend = 1.0 if epsilon is None else epsilon

@@ -353,7 +353,9 @@ class Processes:
             outcome: Evaluation(**found) for outcome, found in raw["evaluations"].items()
         }
         report.calibrations = {
-            outcome: Judgement.from_json(found) for outcome, found in raw["calibrations"].items()
+            outcome: judged
+            for outcome, found in raw["calibrations"].items()
+            if (judged := Judgement.from_json(found)) is not None
         }
         store = self._hq_store()
         models = [store.model(outcome) for outcome in raw["outcomes"]]

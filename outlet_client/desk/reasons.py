@@ -149,7 +149,7 @@ def _as_dict(found: Explained, most: int) -> dict[str, Any]:
             name: [{"text": text, "points": points} for text, points in lines(one, most)]
             for name, one in found.scores.items()
         },
-        "sent": {name: one.sent for name, one in found.scores.items()},
+        "parts": {name: one.part for name, one in found.scores.items()},
         "evidence": _evidence(found),
         "note": NOTE,
     }
@@ -158,7 +158,7 @@ def _as_dict(found: Explained, most: int) -> dict[str, Any]:
 def _print(found: Explained, most: int) -> None:
     _say(f"Events here as of {found.as_of}; scorecards of the points as of {found.scorecard_as_of}")
     for name, one in found.scores.items():
-        _say(f"{name}: this outlet gives {one.sent:+d}")
+        _say(f"{name}: as a home this outlet gives {one.part:+d}")
         for text, points in lines(one, most):
             _say(f"  {text}: {points:+d}")
     _say(
@@ -174,7 +174,7 @@ def _evidence(found: Explained) -> int:
 
 
 def lines(found: Reasons, most: int) -> Iterator[tuple[str, int]]:
-    """The largest events, and what is left: text and points, which add up to what is sent.
+    """The largest events, and what is left: text and points, which add up to the part.
 
     Args:
         found: One score's reasons.

@@ -117,8 +117,10 @@ class Judgement:
         }
 
     @classmethod
-    def from_json(cls, raw: Mapping[str, Any]) -> Self:
-        """Reads what `as_json` gave."""
+    def from_json(cls, raw: Mapping[str, Any]) -> Self | None:
+        """Reads what `as_json` gave; None for what an earlier release kept, of another layout."""
+        if "centre" not in raw:
+            return None
         standing = raw["standing"]
         return cls(
             raw["auc"],

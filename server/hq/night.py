@@ -276,7 +276,8 @@ class Night:
     ) -> Judgement:
         """Judges the cuts that these counts make, and those that stood until now."""
         last = self.store.calibration(outcome, before=self.tonight.name)
-        standing = None if last is None else Judgement.from_json(last.judgement).cuts
+        kept = None if last is None else Judgement.from_json(last.judgement)
+        standing = None if kept is None else kept.cuts
         judged = Judgement.of(counts, place, centre, banding.thresholds(outcome), standing)
         self.store.save_calibration(
             Calibrated(

@@ -159,7 +159,8 @@ class JudgedScorecard:
         if known is None or plan is None or known.values is None or not counted:
             raise HqError(f"report: {last.release} is not in the store as a calibration")
         release = CustomerRelease(plan, known.outlets, known.values)
-        return cls(outcome, last.night, release, Judgement.from_json(last.judgement))
+        judged = Judgement.from_json(last.judgement)
+        return None if judged is None else cls(outcome, last.night, release, judged)
 
     @property
     def scheme(self) -> str:

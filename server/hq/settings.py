@@ -43,6 +43,13 @@ def _published(starting: dict[str, Outcome]) -> dict[str, Outcome]:
     return starting
 
 
+def _complete(shares: dict[Purpose, Fraction]) -> dict[Purpose, Fraction]:
+    needed = set(Purpose) - {Purpose.DEMAND, Purpose.POINTS}
+    if missing := sorted(needed - set(shares)):
+        raise ValueError(f"shares: expected one of {', '.join(missing)} too, 0 for none")
+    return shares
+
+
 class HqSettings(BaseModel):
     """What HQ decides, within what the office allows. Unknown keys are refused.
 
@@ -51,7 +58,8 @@ class HqSettings(BaseModel):
         delta: Its failure probability.
         shares: The office's division of the year's rho; what is asked for stays within it.
         trainings_a_year: Over how many trainings a share is spread.
-        rounds: Gradient rounds in a training.
+        rounds: Gradient rounds in a training; without a starting scorecard the first of them sets
+            the intercept alone.
         starting: The published starting scorecard that an outcome's training begins at; one that is
             not named begins at nothing.
         quorum: The least number of outlets in a sum.
@@ -68,7 +76,7 @@ class HqSettings(BaseModel):
 
     epsilon: float = Field(4.0, gt=0)
     delta: float = Field(1e-6, gt=0, lt=1)
-    shares: dict[Purpose, Share] = {
+    shares: Annotated[dict[Purpose, Share], AfterValidator(_complete)] = {
         Purpose.USUAL: Fraction("0.02"),
         Purpose.MOMENTS: Fraction("0.18"),
         Purpose.TRAINING: Fraction("0.46"),

@@ -29,15 +29,15 @@ if TYPE_CHECKING:
     from features.learning import Whitening
     from privacy.two_key_sum import CustomerRelease
 
-PRIOR_SD = 0.1
-"""How far experts may err in each whitened direction, in log odds."""
+PRIOR_SD, INTERCEPT_SD = 0.1, 0.7
+"""How far experts may err in each whitened direction, and in how often it comes true: log odds."""
 
 LARGEST_INTERCEPT, LARGEST_SPREAD = 4.5, 4.0
 """Bounds in log odds: the intercept of an outcome of one customer in ninety, and how far scores may
 go from the start's, as a standard deviation. Noise without bounds goes no further."""
 
 LEAST_CURVATURE = 0.004
-"""Of an outcome at the largest intercept, halved: a step for a rarer one is no longer."""
+"""A good third of an outcome's at the largest intercept: a step for a rarer one is no longer."""
 
 _STEPS = 40
 _PLACES, _SHARES = np.polynomial.hermite_e.hermegauss(15)
@@ -106,7 +106,11 @@ class Training:
         customers, rounds = self.space.customers, np.arange(1.0, len(measured) + 1)
         table = np.stack(measured)
         # Later rounds know the spread of scores better, on which the intercept depends.
-        chance = float((rounds / rounds.sum()) @ table[:, 0]) / customers
+        shares = rounds / rounds.sum()
+        chance = float(shares @ table[:, 0]) / customers
+        if self.from_card:
+            noise = (noise_sd / customers) ** 2 * float(shares @ shares)
+            chance = self._believed(chance, noise)
         chance = min(max(chance, 1 / customers), 1 - 1 / customers)
         # The first round from nothing is far from any intercept, and what it says of features is
         # mostly the mean's noise: it sets the intercept alone.
@@ -122,6 +126,18 @@ class Training:
                 to = self._features(believed.mean(axis=0), variance, customers * bend)
                 at[1:] += 0.5 * (to - at[1:])
         return at
+
+    def _believed(self, chance: float, noise: float) -> float:
+        """How often it comes true, between what experts say and what was measured.
+
+        Args:
+            chance: Measured.
+            noise: Variance of its noise; sampling comes on top.
+        """
+        said, bend = modelled(self.start[0], self._spread(self.start[1:]))
+        experts = (INTERCEPT_SD * bend) ** 2
+        sampling = said * (1 - said) / self.space.customers
+        return said + (chance - said) * experts / (experts + noise + sampling)
 
     def _features(self, measured: Vector, variance: float, curvature: float) -> Vector:
         """Where features go: from the start as far as the measurement is not noise.
@@ -158,7 +174,7 @@ class Evaluation:
 
     Attributes:
         auc: Area under the ROC curve, from binned counts; None where noise covers them.
-        noise_sd: Its standard deviation from noise, to first order; None likewise.
+        noise_sd: Its standard deviation from noise; None likewise.
     """
 
     auc: float | None

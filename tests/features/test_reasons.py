@@ -90,9 +90,9 @@ def test_the_lines_add_up_to_what_the_outlet_sends_if_it_is_the_home(
     sent = outlet_parts([card], sums, np.ones(len(PEOPLE), dtype=bool))
     for customer, (part, evidence) in zip(PEOPLE, sent.tolist(), strict=True):
         found = reasons(snapshot, customer, card)
-        assert (total(found), found.sent, found.evidence) == (part, part, evidence)
-        assert abs(found.sent) == PART_BOUND or found.over == 0
-        assert found.over * found.sent <= 0
+        assert (total(found), found.part, found.evidence) == (part, part, evidence)
+        assert abs(found.part) == PART_BOUND or found.over == 0
+        assert found.over * found.part <= 0
         sizes = [abs(one.points) for one in found.events]
         assert sizes == sorted(sizes, reverse=True)
 
@@ -124,9 +124,9 @@ def test_what_is_over_the_bound_has_a_line_of_its_own(sign: int) -> None:
     ]
     found = reasons(snapshot_of(drawn), "anna", card)
     lines = sum(one.points for one in found.events) + found.count
-    assert (found.sent, total(found), found.evidence) == (sign * PART_BOUND, sign * PART_BOUND, 5)
+    assert (found.part, total(found), found.evidence) == (sign * PART_BOUND, sign * PART_BOUND, 5)
     assert lines * sign > PART_BOUND
-    assert found.over == found.sent - lines
+    assert found.over == found.part - lines
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=30))
@@ -174,7 +174,7 @@ def test_reasons_do_not_depend_on_the_order_of_rows(
     def told(found: list[tuple[Any, ...]]) -> tuple[int, int, list[tuple[str, dt.date]]]:
         one = reasons(snapshot_of(found, seen), "anna", CARD)
         lines = sorted((each.text, each.date) for each in one.events)
-        return one.sent, one.count, lines
+        return one.part, one.count, lines
 
     # The tier of a piece is its first row's; rows of a day stand in the ledger's order.
     first = {row[4] or row[3]: row[5] for row in reversed(drawn)}
@@ -287,7 +287,7 @@ def test_a_usual_event_gives_nothing_by_its_kind_and_another_more_or_less() -> N
     assert {one.text: one.points for one in found.events} == {
         "purchase, May 2025": 0, "return, May 2025": -6,
     }  # fmt: skip
-    assert (found.sent, found.count) == (-6, 0)
+    assert (found.part, found.count) == (-6, 0)
 
 
 def test_a_reason_never_shows_itself_in_an_error() -> None:

@@ -153,7 +153,7 @@ def test_the_pages_example_of_one_customer_at_two_outlets_is_what_the_code_gives
         for text, points in lines.items():
             assert written[text][place] == f"{points:+.1f}", text
         [[part, evidence]] = outlet_parts([card], sums, at_home).tolist()
-        assert written["sent"][place] == f"{part:+d}"
+        assert written["part"][place] == f"{part:+d}"
         total, evidences = total + part, evidences + evidence
     at_b = event_features(snapshot_of(events_of(EXAMPLE["o2"])))
     alone = card.score(at_b.total())  # as if B were the home
@@ -170,6 +170,9 @@ def test_the_pages_reasons_are_what_reasons_says_of_the_example() -> None:
     lines = [f"{reason.text}: {reason.points:+d}" for reason in found.events]
     lines.append(f"number of events here ({len(found.events)}): {found.count:+d}")
     block = "\n".join(
-        [f"flipper_risk: this outlet gives {found.sent:+d}", *(f"  {line}" for line in lines)]
+        [
+            f"flipper_risk: as a home this outlet gives {found.part:+d}",
+            *(f"  {line}" for line in lines),
+        ]
     )
     assert f"```\n{block}\nevidence: {found.evidence} events here" in PAGE.read_text()

@@ -135,9 +135,9 @@ def test_an_operator_reads_the_events_here_largest_first_and_what_is_left(
     lines = said.splitlines()
     assert code == 0
     assert lines[0] == "Events here as of 2026-01-10; scorecards of the points as of 2026-01-09"
-    told = boutique.told()["sent"]
-    assert lines[1] == f"eligibility: this outlet gives {told['eligibility']:+d}"
-    assert lines[7] == f"flipper_risk: this outlet gives {told['flipper_risk']:+d}"
+    told = boutique.told()["parts"]
+    assert lines[1] == f"eligibility: as a home this outlet gives {told['eligibility']:+d}"
+    assert lines[7] == f"flipper_risk: as a home this outlet gives {told['flipper_risk']:+d}"
     assert lines[-2] == (
         "evidence: 4 events here; with fewer than 3 at all outlets together both bands read 'new'"
     )
@@ -169,7 +169,7 @@ def test_all_that_is_told_adds_up_to_what_the_outlet_sends_of_one_person_with_tw
     """The piece that entry a2 bought and a1 brought in for service is one event."""
     [[*parts, evidence]] = outlet_parts(CARDS, sums_here(boutique), np.array([True])).tolist()
     told = boutique.told()
-    assert list(told["sent"].values()) == parts
+    assert list(told["parts"].values()) == parts
     assert told["evidence"] == evidence == 4
     for part, lines in zip(parts, told["scores"].values(), strict=True):
         assert len(lines) == 5
@@ -179,13 +179,13 @@ def test_all_that_is_told_adds_up_to_what_the_outlet_sends_of_one_person_with_tw
 
 def test_what_is_not_listed_is_counted_and_still_adds_up(boutique: Boutique) -> None:
     whole, short = boutique.told(), boutique.told("--most", "1")
-    assert short["sent"] == whole["sent"]
+    assert short["parts"] == whole["parts"]
     for score, lines in short["scores"].items():
         listed = [line["text"] for line in lines]
         assert listed[0] == whole["scores"][score][0]["text"]
         assert listed[1:] == ["other events here (3)", "number of events here (4)"]
         for found in (whole["scores"][score], lines):
-            assert sum(line["points"] for line in found) == whole["sent"][score]
+            assert sum(line["points"] for line in found) == whole["parts"][score]
     assert boutique.run("--phone", ANNA, "--most", "0")[0] != 0
 
 
@@ -196,7 +196,7 @@ def test_what_is_over_the_bound_of_an_outlet_is_a_line_of_its_own(
     boutique.keep((Scorecard.of(Outcome.LOYAL.value, np.full(DIMENSION, 9.0 * sign)),))
     told = boutique.told()
     [lines] = told["scores"].values()
-    assert told["sent"] == {"eligibility": sign * PART_BOUND}
+    assert told["parts"] == {"eligibility": sign * PART_BOUND}
     assert lines[-1]["text"] == f"one outlet gives {PART_BOUND} at most"
     assert sign * lines[-1]["points"] < 0
     assert sum(line["points"] for line in lines) == sign * PART_BOUND
@@ -205,7 +205,7 @@ def test_what_is_over_the_bound_of_an_outlet_is_a_line_of_its_own(
 def test_a_customer_without_events_here_is_given_nothing(boutique: Boutique) -> None:
     boutique.people.record_consent(boutique.key(STRANGER), "n", "mei", NOW)
     told = boutique.told(phone=STRANGER)
-    assert (list(told["sent"].values()), told["evidence"]) == ([0, 0], 0)
+    assert (list(told["parts"].values()), told["evidence"]) == ([0, 0], 0)
     for lines in told["scores"].values():
         assert lines == [{"text": "number of events here (0)", "points": 0}]
 
@@ -295,7 +295,7 @@ def test_what_is_told_is_that_a_band_may_reflect_the_network_and_nothing_more_of
     assert "whole network" in NOTE
     told = boutique.told()
     assert set(told) == {
-        "status", "as_of", "scorecard_as_of", "scores", "sent", "evidence", "note"
+        "status", "as_of", "scorecard_as_of", "scores", "parts", "evidence", "note"
     }  # fmt: skip
     assert told["note"] == NOTE
     for lines in told["scores"].values():

@@ -475,3 +475,12 @@ def test_no_step_of_points_says_how_large_its_values_are(reported: Reported) -> 
     steps = [step for step in reported.report.steps if step.purpose is Purpose.POINTS]
     assert len(steps) == len(reported.tables) == 2
     assert {(step.signal_to_noise, step.clipped) for step in steps} == {(None, None)}
+
+
+def test_a_calibration_that_release_0_1_kept_stands_for_nothing() -> None:
+    """Else the first training night over an old store would end after all its releases."""
+    dump = (ROOT / "tests/stores/0.1/hq-hq.sql").read_text()
+    kept = re.findall(r"""INSERT INTO "calibrations" VALUES\(.*?,'(\{.*\})'\);""", dump)
+    assert len(kept) == 2
+    for judgement in kept:
+        assert Judgement.from_json(json.loads(judgement)) is None

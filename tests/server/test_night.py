@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
+from pydantic import ValidationError
 from scipy import stats
 
 from features.bands import SCHEMES, BandPolicy, BandRefused, unpack
@@ -39,6 +40,7 @@ from sandbox.network import Settings, slot_keys
 from server.hq.combine import Combiner
 from server.hq.flower_link import FlowerLink, Replies
 from server.hq.night import CUSTOMER_SCALE, points_code
+from server.hq.settings import HqSettings
 from server.hq.store import HqStore
 from server.office.settings import OfficeSettings
 from tests.builders import Clock
@@ -884,3 +886,9 @@ def test_the_offices_floor_stands_against_hqs_quorum() -> None:
     report = run(replace(network, office=strict))
     assert report.ended.startswith("PlanRefused")
     assert "expected at least 5" in report.ended
+
+
+def test_shares_without_one_of_their_uses_are_refused_by_name() -> None:
+    shares = {"moments": "0.2", "training": "0.5", "evaluation": "0.05", "calibration": "0.2"}
+    with pytest.raises(ValidationError, match="expected one of usual too, 0 for none"):
+        HqSettings.model_validate({"shares": shares})

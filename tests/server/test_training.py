@@ -16,7 +16,7 @@ from features.outcomes import Outcome
 from features.scorecard import Scorecard
 from features.starting import starting_scorecard
 from sandbox.baselines import auc
-from server.hq.training import LARGEST_INTERCEPT, LARGEST_SPREAD, Training, modelled
+from server.hq.training import INTERCEPT_SD, LARGEST_INTERCEPT, LARGEST_SPREAD, Training, modelled
 
 ROUNDS = 6
 NOTHING = np.zeros(RATES)
@@ -121,6 +121,11 @@ def test_with_enormous_noise_it_stays_at_the_starting_scorecard() -> None:
     # the noise in the moments makes many customers of few, whom the start is held against
     assert distance(MANY.trained(LOYAL, noise=1e5), starting) < 0.1
     assert distance(FEW.trained(LOYAL, noise=100.0), starting) < 0.2
+    for _ in range(5):  # also in how often it comes true, in whitened space
+        training = FEW.begin(LOYAL, 100.0)
+        for _ in range(ROUNDS):
+            training = FEW.round(training, 100.0)
+        assert abs(training.at[0] - training.start[0]) < 2 * INTERCEPT_SD
 
 
 def test_when_noise_covers_the_signal_what_a_training_leaves_ranks_neither_way() -> None:
@@ -162,7 +167,7 @@ def test_a_rare_outcome_is_found_though_rows_are_long_and_noisy() -> None:
     best = auc(fresh.y, fresh.x @ truth)
     ranks = [auc(fresh.y, fresh.x @ people.trained(None, noise=10.0)) for _ in range(8)]
     assert best is not None
-    assert np.mean([rank for rank in ranks if rank is not None]) > best - 0.08
+    assert np.mean([rank for rank in ranks if rank is not None]) > best - 0.12
 
 
 def test_without_noise_and_with_many_customers_it_ranks_as_logistic_regression() -> None:
@@ -216,14 +221,14 @@ def test_a_measurement_is_the_same_wherever_it_is_taken() -> None:
 def test_noise_of_a_scorecard_falls_with_rounds() -> None:
     def spread(rounds: int) -> float:
         answers = []
-        for _ in range(12):
+        for _ in range(20):
             training = MANY.begin(None, 0.0)
             for _ in range(rounds):
-                training = MANY.round(training, 60.0)
+                training = MANY.round(training, 30.0)
             answers.append(training.at[1:])
         return float(np.std(answers, axis=0).mean())
 
-    assert spread(6) < 0.9 * spread(2)
+    assert spread(6) < 0.95 * spread(2)
 
 
 def test_the_same_releases_make_the_same_training() -> None:
