@@ -152,7 +152,7 @@ def small_cases(data: Path) -> Iterator[Case]:
             files = Path(folder) / "ledger.parquet", Path(folder) / "labels.csv"
             ledger.write_parquet(files[0])
             labels.write_csv(files[1])
-            for target in (*retail.targets[:2], *retail.rare):
+            for target in (retail.targets[0], *retail.rare):
                 world = _load(files, retail.cut_off, target)
                 yield Case(f"{retail.name}, small", (target,), world)
 
