@@ -105,18 +105,22 @@ def usual_rows(sums: CustomerSums) -> Matrix:
     return shorten(rows, USUAL_CLIP)[0]
 
 
-def read_usual(values: Vector, noise_sd: float) -> Vector:
+def read_usual(values: Vector, noise_sd: float, said: Vector | None = None) -> Vector:
     """Reads the usual event's rates, float64[r] within their bounds.
 
-    Zeros where noise covers the number of events: rates are then counted as they are.
+    A rate that noise covers is what was said of it before, and all are where noise covers the
+    number of events: a rate of noise would be a second count of events, of either sign by chance.
 
     Args:
         values: float64[USUAL_DIMENSION], a release.
         noise_sd: Standard deviation of the noise in each.
+        said: float64[r], what experts say; 0 where None, so that rates count as they are.
     """
+    said = np.zeros(RATES) if said is None else said
     if values[0] <= 4 * noise_sd:
-        return np.zeros(RATES)
-    return np.asarray(np.clip(values[1:] / values[0], 0.0, RATE_BOUNDS))
+        return said
+    rates = np.clip(values[1:] / values[0], 0.0, RATE_BOUNDS)
+    return np.where(values[1:] > 2 * noise_sd, rates, said)
 
 
 def short_vectors(x: Matrix) -> Matrix:

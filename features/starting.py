@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from features.errors import CatalogueError
-from features.events import FEATURE_NAMES
+from features.events import FEATURE_NAMES, RATE_FEATURES
 from features.outcomes import Outcome
 from features.scorecard import POINTS_PER_LOGIT, Scorecard
 
@@ -49,6 +49,25 @@ STARTING_POINTS: Mapping[Outcome, Mapping[str, float]] = MappingProxyType(
     }
 )
 """Points of each number of a customer's vector; what is not named has none."""
+
+STARTING_USUAL: Mapping[str, float] = MappingProxyType(
+    {
+        "active": 1.3,
+        "lately": 0.1,
+        "purchase_price": 0.6,
+        "returned": 0.1,
+        "discount": 0.1,
+        "resold": 0.05,
+        "suspected": 0.05,
+        "waiting": 0.1,
+    }
+)
+"""Rates of the trade's usual event, for what a network's own release of them cannot tell."""
+
+
+def starting_usual() -> Vector:
+    """The published usual event, float64[r]."""
+    return np.array([STARTING_USUAL[feature.__name__] for feature in RATE_FEATURES])
 
 
 def starting_scorecard(outcome: Outcome, usual: Vector | None = None) -> Scorecard:

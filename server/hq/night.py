@@ -158,7 +158,7 @@ class Night:
         nothing = [Scorecard.of(outcome, np.zeros(DIMENSION)) for outcome in outcomes]
         ask = self._ask(Purpose.USUAL, USUAL_DIMENSION, USUAL_CLIP, nothing)
         released = self._noted(report, combiner, combiner.customer_release(ask))
-        usual = read_usual(released.values, released.noise_sd)
+        usual = read_usual(released.values, released.noise_sd, self.settings.starting_usual())
         nothing = [Scorecard.of(outcome, np.zeros(DIMENSION), usual) for outcome in outcomes]
         ask = self._ask(Purpose.MOMENTS, MOMENTS_DIMENSION, ROW_CLIP**2, nothing)
         moments = self._noted(report, combiner, combiner.customer_release(ask))

@@ -20,7 +20,7 @@ from pydantic import (
 from features.bands import BandPolicy, scheme_of
 from features.errors import FeatureError
 from features.outcomes import Outcome
-from features.starting import starting_scorecard
+from features.starting import starting_scorecard, starting_usual
 from privacy.loss import EpsilonDelta, Rho
 from privacy.units import Purpose
 from server.hq.errors import NotConfigured
@@ -109,6 +109,10 @@ class HqSettings(BaseModel):
         """
         named = self.starting.get(outcome)
         return None if named is None else starting_scorecard(named, usual)
+
+    def starting_usual(self) -> Vector | None:
+        """The published usual event, where a training begins at a published scorecard."""
+        return starting_usual() if self.starting else None
 
     def counts(self) -> dict[Purpose, int]:
         """How many releases a training of all outcomes makes for each purpose."""

@@ -192,16 +192,25 @@ def test_where_everybody_does_the_same_that_is_the_usual_event(
         np.zeros((times, POINTS)), np.outer(np.arange(1.0, times + 1), usual),
         np.arange(1.0, times + 1),
     )  # fmt: skip
-    found = read_usual(usual_rows(alike).sum(axis=0), 0.01)
+    found = read_usual(usual_rows(alike).sum(axis=0), 0.0)
     np.testing.assert_allclose(found, usual, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize(("count", "rate"), [(4.0, 0.0), (4.1, 0.5 / 4.1), (-7.0, 0.0)])
+@pytest.mark.parametrize(("count", "rate"), [(4.0, 0.0), (40.0, 2.1 / 40), (-7.0, 0.0)])
 def test_where_noise_covers_the_number_of_events_nothing_is_known_of_the_usual_one(
     count: float, rate: float
 ) -> None:
-    found = read_usual(np.append(count, np.full(RATES, 0.5)), 1.0)
+    found = read_usual(np.append(count, np.full(RATES, 2.1)), 1.0)
     assert found.tolist() == pytest.approx([rate] * RATES)
+
+
+@pytest.mark.parametrize("count", [-7.0, 4.0, 40.0])
+def test_a_rate_that_noise_covers_is_what_was_said_of_it(count: float) -> None:
+    said = RATE_BOUNDS / 10
+    values = np.append(count, [2.1, 1.9, -5.0, 0.0, 2.0, 8.0, 0.1, 1.0])
+    found = read_usual(values, 1.0, said)
+    told = [2.1 / 40, *said[1:5], 8.0 / 40, *said[6:]] if count == 40.0 else said
+    assert found.tolist() == pytest.approx(list(told))
 
 
 @given(

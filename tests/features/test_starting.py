@@ -12,6 +12,7 @@ from features.bands import EVIDENCE_CAP, LEAST_EVIDENCE
 from features.errors import CatalogueError
 from features.events import (
     CATALOGUE,
+    DIMENSION,
     FEATURE_NAMES,
     POINT_BOUNDS,
     RATE_BOUNDS,
@@ -29,7 +30,12 @@ from features.points import (
 )
 from features.reasons import reasons
 from features.scorecard import POINTS_PER_LOGIT, Scorecard, probability
-from features.starting import STARTING_POINTS, starting_scorecard
+from features.starting import (
+    STARTING_POINTS,
+    STARTING_USUAL,
+    starting_scorecard,
+    starting_usual,
+)
 from tests.features.ledgers import CUT, USUAL, events_of, row, snapshot_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "scorecards.md"
@@ -176,3 +182,10 @@ def test_the_pages_reasons_are_what_reasons_says_of_the_example() -> None:
         ]
     )
     assert f"```\n{block}\nevidence: {found.evidence} events here" in PAGE.read_text()
+
+
+def test_the_page_lists_the_published_usual_event_and_it_is_within_bounds() -> None:
+    said = [f"`{name}` {rate:g}".replace(" 0.", " .") for name, rate in STARTING_USUAL.items()]
+    assert ", ".join(said) in " ".join(PAGE.read_text().split())
+    assert ((starting_usual() >= 0) & (starting_usual() <= RATE_BOUNDS)).all()
+    Scorecard.of("y", np.zeros(DIMENSION), starting_usual())  # else it raises
