@@ -112,11 +112,11 @@ def test_a_customer_sees_everything_that_is_held_of_them_and_nothing_of_anybody_
     assert found["band"]["status"] == "known"
     assert len(found["band"]["bands"]) == len(SCHEMES)
     assert found["reasons"]["as_of"] == "2026-01-10"
-    sent = counter.boutique.told()["sent"]
+    parts = counter.boutique.told()["parts"]
     assert {
         name: sum(one["points"] for one in reasons)
         for name, reasons in found["reasons"]["scores"].items()
-    } == sent
+    } == parts
     for reasons in found["reasons"]["scores"].values():
         assert any("piece" in one["text"] or "purchase" in one["text"] for one in reasons)
         assert [one["text"] for one in reasons][4:] == ["number of events here (4)"]
