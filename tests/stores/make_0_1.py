@@ -66,7 +66,7 @@ def main(out: Path) -> None:
             for store in sorted((Path(folder) / role).glob("*.db")):
                 target = out / f"{role.rpartition('/')[2].lower()}-{store.stem}.sql"
                 target.parent.mkdir(parents=True, exist_ok=True)
-                _dump(store, target)
+                _dump(store, target, folder)
 
 
 def _outlet(home: Path, words: list[str]) -> None:
@@ -77,11 +77,13 @@ def _outlet(home: Path, words: list[str]) -> None:
         sys.stderr.write(f"{' '.join(words[:2])}: exit {done.returncode} {done.stderr[-300:]}\n")
 
 
-def _dump(store: Path, target: Path) -> None:
+def _dump(store: Path, target: Path, folder: str) -> None:
+    """Writes a store as SQL, as if the network had stood in `/srv/escapement`."""
     connection = sqlite3.connect(store)
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     lines = [f"PRAGMA user_version={version};", *connection.iterdump()]
-    target.write_text("\n".join(lines) + "\n")
+    text = "\n".join(lines) + "\n"
+    target.write_text(text.replace(folder, "/srv/escapement"))
     connection.close()
 
 

@@ -251,7 +251,7 @@ CREATE TABLE client_state (
 	PRIMARY KEY (name)
 );
 INSERT INTO "client_state" VALUES('grouped','yes');
-INSERT INTO "client_state" VALUES('source','[{"source": "/tmp/tmppdi21yd2/outlets/O1/clients.csv", "password_file": null, "table": null, "query": null, "delimiter": ",", "encoding": "utf-8-sig", "decimal": ".", "dates": "%Y-%m-%d", "columns": {}, "codes": {}, "constants": {}, "changed": null}, "SG", [["/tmp/tmppdi21yd2/outlets/O1/clients.csv", 1321, 1796004685678722340]]]');
+INSERT INTO "client_state" VALUES('source','[{"source": "/srv/escapement/outlets/O1/clients.csv", "password_file": null, "table": null, "query": null, "delimiter": ",", "encoding": "utf-8-sig", "decimal": ".", "dates": "%Y-%m-%d", "columns": {}, "codes": {}, "constants": {}, "changed": null}, "SG", [["/srv/escapement/outlets/O1/clients.csv", 1321, 1796004685678722340]]]');
 CREATE TABLE consent_keys (
 	"key" TEXT NOT NULL, 
 	also TEXT NOT NULL, 
@@ -325,7 +325,7 @@ CREATE TABLE intake_files (
 	PRIMARY KEY (number), 
 	UNIQUE (name)
 );
-INSERT INTO "intake_files" VALUES(1,'/tmp/tmppdi21yd2/outlets/O1/ledger.parquet','{"mark": "{\"size\": 6882, \"mtime_ns\": 1796004685350502390, \"offset\": 0, \"rows\": 231, \"sha256\": \"\", \"whole_line\": true}", "columns": ["basket_id", "customer_id", "kind", "list_price", "outlet_id", "price", "purchased_at", "reference", "serial"], "noted": false, "whole_at": 1796004693, "kept_from": "1926-12-25", "last_row": 231, "rows": 231, "left_out": 0, "superseded": 0}');
+INSERT INTO "intake_files" VALUES(1,'/srv/escapement/outlets/O1/ledger.parquet','{"mark": "{\"size\": 6882, \"mtime_ns\": 1796004685350502390, \"offset\": 0, \"rows\": 231, \"sha256\": \"\", \"whole_line\": true}", "columns": ["basket_id", "customer_id", "kind", "list_price", "outlet_id", "price", "purchased_at", "reference", "serial"], "noted": false, "whole_at": 1796004693, "kept_from": "1926-12-25", "last_row": 231, "rows": 231, "left_out": 0, "superseded": 0}');
 CREATE TABLE intake_parts (
 	number INTEGER NOT NULL, 
 	about TEXT NOT NULL, 
