@@ -1,11 +1,11 @@
 """An audit by a canary: how much a training night really tells of one customer, from below.
 
-python -m benchmarks.canary [--trials 300] [--fault none]
+python -m benchmarks.canary [--trials 450] [--fault none]
 
 The strongest adversary there can be against gradients: HQ, which knows its own noise, every other
 customer's rows, and the canary's, and only has to say whether the canary was there. Rows, clip,
 integers, masks and the office's noise are the real code's. A lower bound of the loss that is above
-the claim is a fault; each planted fault must show as one:
+the claim is a fault; in so many nights each planted one shows:
 
     half       the office draws half of the noise
     double     the canary counts at two outlets
@@ -99,7 +99,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--trials", type=int, default=300, help="nights with, and without")
+    parser.add_argument("--trials", type=int, default=450, help="nights with, and without")
     parser.add_argument("--fault", choices=FAULTS, default="none")
     options = parser.parse_args()
     found = audit(options.trials, options.fault)
