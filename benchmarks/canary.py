@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from features.events import Matrix, Vector
-    from outlet_client.night.contribute import HomeCustomers
+    from outlet_client.contribution.contributions import HomeCustomers
 
 CLAIMED = Rho(2)
 """Of all gradients of a night: large enough to be seen in few trials."""

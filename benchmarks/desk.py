@@ -32,12 +32,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from benchmarks.lookup import fill, parties
-from outlet_client.desk.web.app import desk_app
-from outlet_client.desk.web.serving import configured, site_of
-from outlet_client.people.people import People
+from outlet_client.desk.asgi_app import desk_app
+from outlet_client.desk.desk_server import configured, site_of
+from outlet_client.people.people_store import People
 from outlet_client.staff.accounts import Accounts, Role, secret_of
-from outlet_client.staff.tables import StaffStore
-from outlet_client.staff.texts import UNDERTAKING, read_text
+from outlet_client.staff.agreed_texts import UNDERTAKING, read_text
+from outlet_client.staff.staff_store import StaffStore
 from sandbox.processes import free_port
 
 if TYPE_CHECKING:

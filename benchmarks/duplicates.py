@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from outlet_client.people.client_groups import Entry, Groups, Shared, group
 from outlet_client.people.identifiers import identifier
+from outlet_client.people.record_linkage import Entry, Groups, Shared, group
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -27,16 +27,16 @@ import polars as pl
 
 from features.events import event_features
 from features.snapshot import CutOff, Snapshot
-from outlet_client.events.event_store import EventStore
-from outlet_client.events.intake import first_day
-from outlet_client.events.purchases import read_events
-from outlet_client.night.ready import Asked, ready_for
+from outlet_client.contribution.tonights_data import Asked, ready_for
+from outlet_client.ledger.event_reader import read_events
+from outlet_client.ledger.event_store import EventStore
+from outlet_client.ledger.intake import first_day
 from outlet_client.people.client_book import client_book
-from outlet_client.people.people import People
-from outlet_client.report.facts import NightFacts
-from outlet_client.report.page import write_report
+from outlet_client.people.people_store import People
+from outlet_client.report.night_facts import NightFacts
+from outlet_client.report.report_page import write_report
 from outlet_client.settings import OutletFile
-from outlet_client.setup.checking import look_over
+from outlet_client.setup.settings_check import look_over
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

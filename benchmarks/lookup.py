@@ -21,12 +21,12 @@ import grpc
 import numpy as np
 
 from features.bands import pack
-from outlet_client.desk.bookshelf import store_book
-from outlet_client.desk.desk_service import DESK_SOCKET, DeskService, start_desk
-from outlet_client.desk.lookup import LookUp
-from outlet_client.people.consent import Consent
-from outlet_client.people.people import People
-from outlet_client.rights.asked import Asked, Purpose
+from outlet_client.bands.book_store import store_book
+from outlet_client.bands.lookup import LookUp
+from outlet_client.desk.socket_service import DESK_SOCKET, DeskService, start_desk
+from outlet_client.people.consents import Consent
+from outlet_client.people.people_store import People
+from outlet_client.records.actor import Asked, Purpose
 from outlet_client.services import Services
 from privacy.books import Book, Kind, sign_book
 from privacy.directory import Directory

@@ -23,7 +23,7 @@ import numpy as np
 from typing_extensions import override
 
 from outlet_client.night import flower_node
-from outlet_client.night.nightly import nightly
+from outlet_client.night.night_run import nightly
 from sandbox.processes import Processes
 from tests.networks import CUT_OFF, TARGET, banded_settings, small_world
 

@@ -33,38 +33,38 @@ from typing import TYPE_CHECKING, Annotated
 import polars as pl
 import typer
 
-from outlet_client.allocation.allocation_commands import allocate, allocation_app
-from outlet_client.allocation.interests import ruling_of, tier_of
-from outlet_client.commands import ERR, HERE, OUT, Home, failing, services_of
-from outlet_client.desk.desk_service import DESK_SOCKET, DeskService, start_desk
-from outlet_client.desk.lookup import LookUp, Status
-from outlet_client.desk.reasons import reasons
-from outlet_client.desk.sighting_commands import sightings_app
-from outlet_client.desk.web.serving import desk
-from outlet_client.night.logs import logged, shown
-from outlet_client.night.nightly import nightly
-from outlet_client.night.status import status
+from outlet_client.allocation.waitlist import ruling_of, tier_of
+from outlet_client.bands.lookup import LookUp, Status
+from outlet_client.commands.allocations import allocate, allocation_app
+from outlet_client.commands.check import check
+from outlet_client.commands.command_errors import ERR, HERE, OUT, Home, failing, services_of
+from outlet_client.commands.customer import customer_app, withdraw
+from outlet_client.commands.duplicates import duplicates, duplicates_decide
+from outlet_client.commands.init import init
+from outlet_client.commands.log import log_app
+from outlet_client.commands.sightings import sightings_app
+from outlet_client.commands.staff import staff_app
+from outlet_client.commands.status import status
+from outlet_client.commands.upkeep import backup, doctor, restore
+from outlet_client.customer_access import now
+from outlet_client.desk.desk_server import desk
+from outlet_client.desk.socket_service import DESK_SOCKET, DeskService, start_desk
+from outlet_client.logs import logged, shown
+from outlet_client.night.night_run import nightly
 from outlet_client.people.client_book import identifiers_of, refresh_clients
-from outlet_client.people.client_commands import duplicates, duplicates_decide
-from outlet_client.people.consent import Recorded, export_consents, import_consents
-from outlet_client.people.people import People
-from outlet_client.rights.asked import Asked, Purpose, user
-from outlet_client.rights.commands import customer_app, withdraw
-from outlet_client.rights.desk import now
-from outlet_client.rights.log import Act, record_in
-from outlet_client.rights.log_commands import log_app
+from outlet_client.people.consents import Recorded, export_consents, import_consents
+from outlet_client.people.people_store import People
+from outlet_client.reasons import reasons
+from outlet_client.records.access_log import Act, record_in
+from outlet_client.records.actor import Asked, Purpose, user
 from outlet_client.settings import OutletFile
-from outlet_client.setup.check import check
-from outlet_client.setup.init import init
-from outlet_client.staff.staff_commands import staff_app
-from outlet_client.upkeep import backup, doctor, restore
 from privacy.identity import Card, Kind
 from privacy.keyring import Keyring
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from outlet_client.desk.lookup import Answer
+    from outlet_client.bands.lookup import Answer
 
 _LOG = logging.getLogger(__name__)
 

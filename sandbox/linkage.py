@@ -13,7 +13,7 @@ import polars as pl
 
 from features.errors import LedgerError
 from outlet_client.people.identifiers import identifier
-from outlet_client.sources.plain import read_table
+from outlet_client.sources.canonical_files import read_table
 from privacy.tokens import TokenShare, blind, total_key, unblind
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from features.bands import BandPolicy
 from features.events import positions
-from outlet_client.night.answers import AnswerStore
-from outlet_client.night.contribute import HomeCustomers, Outlet, SlotEvents
+from outlet_client.contribution.answer_store import AnswerStore
+from outlet_client.contribution.contributions import HomeCustomers, Outlet, SlotEvents
 from outlet_client.night.flower_node import client_app
 from outlet_client.settings import OutletSettings
 from privacy.envelopes import SigningKey, digest

@@ -27,8 +27,8 @@ import polars as pl
 
 from features.ledger import SIGHTINGS
 from features.scorecard import Scorecard
-from outlet_client.people.consent import Consent
-from outlet_client.people.people import People
+from outlet_client.people.consents import Consent
+from outlet_client.people.people_store import People
 from privacy.identity import Card, Kind
 from privacy.keyring import Keyring
 from privacy.loss import Rho

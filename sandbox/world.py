@@ -20,8 +20,8 @@ from features.ledger import Tier, canonical_events
 from features.outcomes import Outcome, Thresholds, observe
 from features.sightings import attach, canonical_sightings
 from features.snapshot import CutOff, Snapshot
-from outlet_client.night.contribute import HomeCustomers
-from outlet_client.sources.plain import read_table
+from outlet_client.contribution.contributions import HomeCustomers
+from outlet_client.sources.canonical_files import read_table
 from privacy.books import fine_key
 from sandbox.cases import CASE_DAY, cases
 from sandbox.linkage import Quality, client_books, link, typed_books

@@ -60,7 +60,7 @@ from privacy.errors import PrivacyError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from outlet_client.night.contribute import Outlet
+    from outlet_client.contribution.contributions import Outlet
     from privacy.identity import Card, Identity
 
 _LOG = logging.getLogger(__name__)

@@ -31,7 +31,7 @@ import sqlalchemy as sa
 
 from outlet_client.database import engine_of, make_tables, reader_of
 from outlet_client.errors import NotConfigured
-from outlet_client.people.introduce import COUNTS, Introduced
+from outlet_client.people.registration import COUNTS, Introduced
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

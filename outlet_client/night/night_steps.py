@@ -13,21 +13,21 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from features.errors import FeatureError
-from outlet_client.desk.bookshelf import fetch_book, read_shelf
+from outlet_client.bands.book_store import fetch_book, read_shelf
+from outlet_client.contribution.answer_store import AnswerStore
+from outlet_client.contribution.contributions import Outlet
+from outlet_client.contribution.tonights_data import Asked, ready_for
 from outlet_client.errors import BookMissing, OutletError, ServiceRefused, ServiceUnreachable
-from outlet_client.events.purchases import Read, TooManyBad, read_events
-from outlet_client.night.answers import AnswerStore
-from outlet_client.night.contribute import Outlet
-from outlet_client.night.logs import Shown, Unseen
-from outlet_client.night.night_account import said
-from outlet_client.night.ready import Asked, ready_for
+from outlet_client.ledger.event_reader import Read, TooManyBad, read_events
+from outlet_client.log_tables.rights_store import rights_of
+from outlet_client.logs import Shown, Unseen
+from outlet_client.night.night_journal import said
 from outlet_client.night.retention import purge
 from outlet_client.people.client_book import client_book, identifiers_of
-from outlet_client.people.introduce import COUNTS, introduce
-from outlet_client.report.page import NightFacts, write_report
-from outlet_client.rights.audit import audit
-from outlet_client.rights.countersign import LogStanding, countersign
-from outlet_client.rights.tables import rights_of
+from outlet_client.people.registration import COUNTS, introduce
+from outlet_client.records.countersigning import LogStanding, countersign
+from outlet_client.records.log_audit import audit
+from outlet_client.report.report_page import NightFacts, write_report
 from outlet_client.services import HQ, OFFICE, Services
 from outlet_client.settings import OutletFile
 from privacy.errors import PrivacyError
@@ -41,10 +41,10 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from outlet_client.events.intake import Intake
+    from outlet_client.ledger.intake import Intake
     from outlet_client.people.client_book import ClientBook
-    from outlet_client.people.introduce import Introduced
-    from outlet_client.people.people import People
+    from outlet_client.people.people_store import People
+    from outlet_client.people.registration import Introduced
     from privacy.directory import Directory
 
 _LOG = logging.getLogger(__name__)

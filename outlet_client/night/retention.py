@@ -11,14 +11,14 @@ import logging
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from outlet_client.events.corrections import purge_corrections
-from outlet_client.events.event_store import EventStore
-from outlet_client.events.intake import first_day
-from outlet_client.events.sightings import purge_sightings
-from outlet_client.night.health import read_health
+from outlet_client.ledger.corrections import purge_corrections
+from outlet_client.ledger.event_store import EventStore
+from outlet_client.ledger.intake import first_day
+from outlet_client.ledger.sighting_rows import purge_sightings
+from outlet_client.night.health_file import read_health
 from outlet_client.night.night_log import KEEP_DAYS, NightLog
-from outlet_client.rights.log import KEEP_DAYS as LOG_DAYS
-from outlet_client.rights.log import purge_log
+from outlet_client.records.access_log import KEEP_DAYS as LOG_DAYS
+from outlet_client.records.access_log import purge_log
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -36,16 +36,16 @@ from outlet_client.people.client_tables import (
     table_of,
 )
 from outlet_client.people.identifiers import identifiers
-from outlet_client.people.people_tables import PEOPLE, State
+from outlet_client.people.person_states import PEOPLE, State
 from outlet_client.people.withdrawals import settle
-from outlet_client.sources.tables import files_of, read_database, read_file
+from outlet_client.sources.table_reader import files_of, read_database, read_file
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Sequence
 
-    from outlet_client.people.people import People
+    from outlet_client.people.people_store import People
     from outlet_client.settings import OutletFile
-    from outlet_client.sources.batches import Batch
+    from outlet_client.sources.row_batches import Batch
     from outlet_client.sources.source import Source
 
 _LOG = logging.getLogger(__name__)

@@ -25,7 +25,7 @@ from outlet_client.people.client_tables import (
     mark_read,
     table_of,
 )
-from outlet_client.people.consent import METADATA
+from outlet_client.people.consents import METADATA
 from outlet_client.people.identifiers import identifiers
 from outlet_client.people.withdrawals import settle
 

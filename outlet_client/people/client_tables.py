@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import sqlalchemy as sa
 
-from outlet_client.people.consent import METADATA
+from outlet_client.people.consents import METADATA
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from outlet_client.errors import OutletError
-from outlet_client.people.client_groups import Pair, Shared
 from outlet_client.people.client_tables import (
     CURRENT,
     DECISIONS,
@@ -21,12 +20,13 @@ from outlet_client.people.client_tables import (
     decisions,
     mark_old,
 )
+from outlet_client.people.record_linkage import Pair, Shared
 from outlet_client.people.withdrawals import settle
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from outlet_client.people.people import People
+    from outlet_client.people.people_store import People
 
 
 class DecisionRefused(OutletError):

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING
 import polars as pl
 import sqlalchemy as sa
 
-from outlet_client.people.aliases import contested, keys_of, reach, withdrawn_keys
-from outlet_client.people.client_groups import Entry, group
 from outlet_client.people.client_tables import (
     CONTESTED,
     CURRENT,
@@ -27,7 +25,7 @@ from outlet_client.people.client_tables import (
     mark_grouped,
     table_of,
 )
-from outlet_client.people.consent import (
+from outlet_client.people.consents import (
     CONSENTS,
     TYPED_TOGETHER,
     WITHDRAWALS,
@@ -35,14 +33,16 @@ from outlet_client.people.consent import (
     rows_of,
     text_of_moment,
 )
-from outlet_client.people.people_tables import PEOPLE, State, followed_batch, move, record_people
-from outlet_client.people.submissions import forget_undelivered
+from outlet_client.people.linked_keys import contested, keys_of, reach, withdrawn_keys
+from outlet_client.people.person_states import PEOPLE, State, followed_batch, move, record_people
+from outlet_client.people.record_linkage import Entry, group
+from outlet_client.people.relay_submissions import forget_undelivered
 
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
-    from outlet_client.people.consent import Consent, Recorded
+    from outlet_client.people.consents import Consent, Recorded
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,12 +16,12 @@ import polars as pl
 
 from features.bands import BandRefused
 from features.ledger import SIGHTINGS
-from outlet_client.allocation.allocation_store import AllocationStore
-from outlet_client.allocation.review import veiled
-from outlet_client.desk.lookup import Status
-from outlet_client.desk.reasons import NOTE, explain, lines
+from outlet_client.allocation.disputed_lines import veiled
+from outlet_client.allocation.proposal_store import AllocationStore
+from outlet_client.bands.lookup import Status
+from outlet_client.contribution.scorecard_store import ScorecardMissing
 from outlet_client.errors import BookMissing
-from outlet_client.events.corrections import (
+from outlet_client.ledger.corrections import (
     CELLS,
     Correction,
     applied,
@@ -29,24 +29,24 @@ from outlet_client.events.corrections import (
     event_ids,
     standing,
 )
-from outlet_client.events.small_tables import read_whole
-from outlet_client.night.scorecards import ScorecardMissing
-from outlet_client.rights import words
-from outlet_client.rights.log import KEEP_DAYS, Act, entries, record
-from outlet_client.rights.requests import requests, under_review
-from outlet_client.rights.tables import rights_of
-from outlet_client.rights.taken import take_in
-from outlet_client.rights.whose import whose
+from outlet_client.ledger.side_tables import read_whole
+from outlet_client.log_tables.rights_store import rights_of
+from outlet_client.reasons import NOTE, explain, lines
+from outlet_client.records.access_log import KEEP_DAYS, Act, entries, record
+from outlet_client.records.customer_requests import requests, under_review
+from outlet_client.rights import rights_text
+from outlet_client.rights.find_person import whose
+from outlet_client.rights.ledger_view import take_in
 from privacy.books import BookRefused
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from outlet_client.people.people import People
-    from outlet_client.rights.asked import Asked
-    from outlet_client.rights.desk import Desk
-    from outlet_client.rights.whose import Whose
+    from outlet_client.customer_access import Desk
+    from outlet_client.people.people_store import People
+    from outlet_client.records.actor import Asked
+    from outlet_client.rights.find_person import Whose
     from outlet_client.settings import OutletFile
 
 
@@ -145,7 +145,7 @@ def dossier(
         outlet=desk.outlet,
         made_at=_moment(at),
         asked=asked.by,
-        standing=words.standing(person),
+        standing=rights_text.standing(person),
         customers=who.customers,
         consents=_consents(desk.people, who),
         band=band,
@@ -177,7 +177,7 @@ def dossier(
             }
             for one in asked_for
         ],
-        elsewhere=words.elsewhere(person),
+        elsewhere=rights_text.elsewhere(person),
     )
 
 
@@ -191,7 +191,7 @@ def _band(desk: Desk, who: Whose, asked: Asked) -> dict[str, Any]:
     return {
         "status": answer.status.value,
         "as_of": answer.as_of,
-        "why": words.WHY.get(answer.status, ""),
+        "why": rights_text.WHY.get(answer.status, ""),
         "bands": [asdict(band) for band in answer.bands],
     }
 
@@ -199,13 +199,13 @@ def _band(desk: Desk, who: Whose, asked: Asked) -> dict[str, Any]:
 def _reasons(desk: Desk, who: Whose, events: pl.DataFrame) -> dict[str, Any]:
     none: dict[str, Any] = {"as_of": "", "scorecard_as_of": "", "why": "", "note": NOTE}
     if events.is_empty():
-        return {**none, "why": words.NO_EVENTS, "scores": {}}
+        return {**none, "why": rights_text.NO_EVENTS, "scores": {}}
     try:
         found = explain(desk.home, desk.settings, desk.people, who.phone, who.email)
     except ScorecardMissing as error:
         return {**none, "why": str(error), "scores": {}}
     if isinstance(found, Status):
-        return {**none, "why": words.WHY.get(found, found.value), "scores": {}}
+        return {**none, "why": rights_text.WHY.get(found, found.value), "scores": {}}
     scores = {
         name: [{"text": text, "points": points} for text, points in lines(one, len(one.events))]
         for name, one in found.scores.items()

@@ -13,10 +13,10 @@ import polars as pl
 from features.cells import amounts
 from features.ledger import with_tiers
 from features.sightings import attach
-from outlet_client.events.intake import chunk_of, first_day
-from outlet_client.events.lines import Lines
-from outlet_client.setup.found import Counts, add_bad, tally_of
-from outlet_client.sources.tables import format_of
+from outlet_client.ledger.intake import chunk_of, first_day
+from outlet_client.ledger.line_versions import Lines
+from outlet_client.setup.findings import Counts, add_bad, tally_of
+from outlet_client.sources.table_reader import format_of
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from features.ledger import Tier
     from outlet_client.settings import OutletFile
-    from outlet_client.setup.found import Found, Table
-    from outlet_client.sources.batches import Batch
+    from outlet_client.setup.findings import Found, Table
+    from outlet_client.sources.row_batches import Batch
 
 
 class LedgerCheck:

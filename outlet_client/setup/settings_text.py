@@ -10,12 +10,12 @@ import json
 from typing import TYPE_CHECKING
 
 from features.ledger import LINE_ID
-from outlet_client.setup.sections import WHAT, Line
+from outlet_client.setup.settings_sections import WHAT, Line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from outlet_client.setup.sections import Section
+    from outlet_client.setup.settings_sections import Section
     from outlet_client.sources.source import Source
 
 _TOP = """\

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from outlet_client.sources.batches import (
+from outlet_client.sources.csv_records import CsvFile
+from outlet_client.sources.row_batches import (
     IDENTIFIERS,
     ROW,
     Batch,
@@ -22,7 +23,6 @@ from outlet_client.sources.batches import (
     pick,
     readable,
 )
-from outlet_client.sources.csv_records import CsvFile
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence

@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING, cast
 from typing_extensions import override
 
 from features.errors import LedgerError
-from outlet_client.sources.batches import Mark
+from outlet_client.sources.row_batches import Mark
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

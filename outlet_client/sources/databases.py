@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from features.errors import LedgerError
-from outlet_client.sources.batches import ROW, ROWS_A_BATCH, Batch, malformed, pick
+from outlet_client.sources.row_batches import ROW, ROWS_A_BATCH, Batch, malformed, pick
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence

@@ -22,18 +22,18 @@ from argon2 import PasswordHasher
 from argon2.exceptions import VerifyMismatchError
 
 from outlet_client.errors import OutletError
-from outlet_client.people.consent import text_of_moment
-from outlet_client.rights.asked import name_of
-from outlet_client.staff.tables import PASSKEYS, STAFF, UNDERTAKINGS
-from outlet_client.staff.tries import failed, forget, refuse_early, wait
+from outlet_client.people.consents import text_of_moment
+from outlet_client.records.actor import name_of
+from outlet_client.staff.sign_in_throttle import failed, forget, refuse_early, wait
+from outlet_client.staff.staff_store import PASSKEYS, STAFF, UNDERTAKINGS
 from privacy.envelopes import frame
 
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Callable
 
-    from outlet_client.staff.tables import StaffStore
-    from outlet_client.staff.texts import Text
+    from outlet_client.staff.agreed_texts import Text
+    from outlet_client.staff.staff_store import StaffStore
     from privacy.identity import Identity
 
 LEAST_CHARACTERS, MOST_CHARACTERS = 12, 256

@@ -23,15 +23,15 @@ from webauthn.helpers.structs import (
     UserVerificationRequirement,
 )
 
-from outlet_client.people.consent import text_of_moment
+from outlet_client.people.consents import text_of_moment
 from outlet_client.staff.accounts import SignInRefused, StaffRefused
-from outlet_client.staff.tables import PASSKEYS
+from outlet_client.staff.staff_store import PASSKEYS
 
 if TYPE_CHECKING:
     import datetime as dt
 
     from outlet_client.staff.accounts import Account
-    from outlet_client.staff.tables import StaffStore
+    from outlet_client.staff.staff_store import StaffStore
 
 _NAME = "Escapement desk"
 _MUST = UserVerificationRequirement.REQUIRED

@@ -33,15 +33,15 @@ import numpy as np
 from typer.testing import CliRunner
 
 from features.bands import SCHEMES, pack
-from outlet_client.desk.bookshelf import store_book
+from outlet_client.bands.book_store import store_book
+from outlet_client.commands.staff import accounts_of
+from outlet_client.customer_access import now
 from outlet_client.main import app
 from outlet_client.people.client_book import client_book
-from outlet_client.people.consent import Consent
-from outlet_client.people.people import People
-from outlet_client.rights.desk import now
+from outlet_client.people.consents import Consent
+from outlet_client.people.people_store import People
 from outlet_client.settings import OutletFile
-from outlet_client.staff.staff_commands import accounts_of
-from outlet_client.staff.texts import UNDERTAKING, read_text
+from outlet_client.staff.agreed_texts import UNDERTAKING, read_text
 from privacy.books import Book, Kind, sign_book
 from privacy.directory import Directory
 from privacy.identity import Kind as Party

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from outlet_client.report.facts import NightFacts
-from outlet_client.report.page import write_report
-from outlet_client.rights.desk import now
+from outlet_client.customer_access import now
+from outlet_client.report.night_facts import NightFacts
+from outlet_client.report.report_page import write_report
 from tests.browser.counter import ASSOCIATE, DIGITS, MANAGER, OFFICER, OUTLET, PHONES
 from tests.browser.staff import at, follow, look_up, press, text
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import Error, expect
 
-from outlet_client.desk.web.words import MEANS
+from outlet_client.desk.messages import MEANS
 from tests.browser.counter import ASSOCIATE, DIGITS, PHONES, ROLES
 from tests.browser.eyes import DESKTOP
 from tests.browser.staff import SALE, agree, answer, look_up, press, sign_in

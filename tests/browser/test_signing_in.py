@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from outlet_client.staff.tries import FREE_TRIES
+from outlet_client.staff.sign_in_throttle import FREE_TRIES
 from tests.browser.counter import ASSOCIATE, MANAGER, OFFICER, WORDS
 from tests.browser.staff import at, follow, look_up, press, sign_in, text, undertake
 

@@ -22,7 +22,7 @@ from features.allocation import (
 )
 from features.errors import CatalogueError
 from features.ledger import Tier
-from outlet_client.allocation.allocation import DEFAULT_POLICY
+from outlet_client.allocation.ranking import DEFAULT_POLICY
 
 DEFAULT = AllocationPolicy.parse(DEFAULT_POLICY.read_text(), "default_policy.toml")
 O, M, N = Decision.OFFER, Decision.MANAGER, Decision.NOT_YET  # noqa: E741  (a table's cells)

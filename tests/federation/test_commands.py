@@ -11,9 +11,9 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from outlet_client import upkeep
+from outlet_client.commands import upkeep
+from outlet_client.contribution.answer_store import AnswerStore
 from outlet_client.main import app as outlet_app
-from outlet_client.night.answers import AnswerStore
 from outlet_client.services import Services
 from privacy.errors import AnswerRefused, PlanRefused
 from privacy.identity import Card, CardRefused, Identity, Kind

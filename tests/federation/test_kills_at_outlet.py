@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 import polars as pl
 import pytest
 
-from outlet_client.events.event_store import EventStore
-from outlet_client.night.health import Condition, read_health
+from outlet_client.ledger.event_store import EventStore
+from outlet_client.night.health_file import Condition, read_health
 from outlet_client.night.night_log import NightLog, Outcome, Step
-from outlet_client.people.people import People, State
-from outlet_client.rights.audit import audit
-from outlet_client.rights.log import Act, record_in
+from outlet_client.people.people_store import People, State
+from outlet_client.records.access_log import Act, record_in
+from outlet_client.records.log_audit import audit
 from privacy.identity import Kind
 from privacy.keyring import Keyring
 from server.hq.due import Tonight
@@ -36,17 +36,21 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.federation
 
 STEP, PEOPLE = (
-    "outlet_client.night.night_account:Account.step",
-    "outlet_client.people.people:People",
+    "outlet_client.night.night_journal:Account.step",
+    "outlet_client.people.people_store:People",
 )
 SERVICES = "outlet_client.services:Services"
-ANSWERS = "outlet_client.night.answers:Answers"
+ANSWERS = "outlet_client.contribution.answer_store:Answers"
 
 # method, before or after it, which call
-COMMITTED = ("outlet_client.events.parts:Parts.tidy", "before", 2)  # the first is before reading
+COMMITTED = (
+    "outlet_client.ledger.parquet_store:Parts.tidy",
+    "before",
+    2,
+)  # the first is before reading
 BEFORE_HQ_ASKS = [
     (STEP, "before", 1),
-    ("outlet_client.events.parts:Parts.write", "after", 1),
+    ("outlet_client.ledger.parquet_store:Parts.write", "after", 1),
     COMMITTED,
     (STEP, "before", 2),
     (f"{SERVICES}.tokens", "after", 1),
@@ -59,8 +63,8 @@ BEFORE_HQ_ASKS = [
 WHILE_HQ_ASKS = [
     (f"{PEOPLE}.follow", "after", 1),
     (f"{ANSWERS}.add", "after", 1),
-    ("outlet_client.night.contribute:Outlet.answer", "after", 2),
-    ("outlet_client.night.contribute:Outlet.answer", "after", 4),
+    ("outlet_client.contribution.contributions:Outlet.answer", "after", 2),
+    ("outlet_client.contribution.contributions:Outlet.answer", "after", 4),
 ]
 AFTER_GOODNIGHT = [
     (STEP, "before", 4),
@@ -72,14 +76,14 @@ AFTER_GOODNIGHT = [
     (STEP, "before", 6),
     ("outlet_client.night.night_steps:Nightly.report", "after", 1),
     (STEP, "before", 7),
-    ("outlet_client.events.event_store:EventStore.purge", "after", 1),
-    ("outlet_client.night.night_account:Account.end", "before", 1),
+    ("outlet_client.ledger.event_store:EventStore.purge", "after", 1),
+    ("outlet_client.night.night_journal:Account.end", "before", 1),
 ]
 
 RECORD = """
 import hashlib, json
 from pathlib import Path
-from outlet_client.night.contribute import Outlet
+from outlet_client.contribution.contributions import Outlet
 from outlet_client.services import Services
 
 def record(kind, name, data):

@@ -20,13 +20,13 @@ import pytest
 
 from features.ledger import canonical_events
 from features.snapshot import CutOff, Snapshot
-from outlet_client.events.event_store import EventStore
+from outlet_client.ledger.event_store import EventStore
 from outlet_client.people.client_book import client_book, identifiers_of
-from outlet_client.people.consent import Consent
-from outlet_client.people.people import People, State
-from outlet_client.rights.asked import Asked, Purpose
-from outlet_client.rights.audit import audit
-from outlet_client.rights.log import note_in
+from outlet_client.people.consents import Consent
+from outlet_client.people.people_store import People, State
+from outlet_client.records.access_log import note_in
+from outlet_client.records.actor import Asked, Purpose
+from outlet_client.records.log_audit import audit
 from outlet_client.settings import OutletFile
 from privacy.identity import Kind
 from privacy.keyring import Keyring

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from outlet_client.commands import services_of
+from outlet_client.commands.command_errors import services_of
 from outlet_client.night.night_steps import Nightly
-from outlet_client.people.people import People
-from outlet_client.rights.log import Act, record_in
+from outlet_client.people.people_store import People
+from outlet_client.records.access_log import Act, record_in
 from outlet_client.services import OFFICE
 from privacy.identity import Kind
 from privacy.keyring import Keyring
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from outlet_client.rights.countersign import LogStanding
+    from outlet_client.records.countersigning import LogStanding
     from tests.federation.forked import Forked
 
 pytestmark = pytest.mark.federation

@@ -21,7 +21,7 @@ import pytest
 from features.bands import BandPolicy, schemes
 from features.outcomes import Outcome
 from outlet_client.errors import QuotaSpent
-from outlet_client.people.people import People
+from outlet_client.people.people_store import People
 from outlet_client.services import HQ, OFFICE, Services
 from privacy.books import SignedBook, open_book, sign_book
 from privacy.identity import Kind

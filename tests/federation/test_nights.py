@@ -19,10 +19,10 @@ import polars as pl
 import pytest
 
 from features.bands import BandPolicy
-from outlet_client.night.answers import AnswerStore
+from outlet_client.contribution.answer_store import AnswerStore
 from outlet_client.night.flower_node import client_app
-from outlet_client.night.nightly import Nightly
-from outlet_client.people.people import People
+from outlet_client.night.night_run import Nightly
+from outlet_client.people.people_store import People
 from privacy.directory import Directory
 from privacy.identity import Kind
 from privacy.keyring import Keyring
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     from flwr.clientapp import ClientApp
 
-    from outlet_client.night.contribute import Outlet
+    from outlet_client.contribution.contributions import Outlet
     from server.hq.report import NightReport
     from tests.federation.forked import Forked
 
@@ -165,7 +165,7 @@ def test_an_outlet_killed_in_mid_round_leaves_the_night_finishing_without_it(
     network = enrol(4, rounds=3)
     hq = start_night(network, "O1", "O3", "O4")
     dying = network.start_dying(
-        "outlet_client.night.contribute:Outlet.answer", "before", 2,
+        "outlet_client.contribution.contributions:Outlet.answer", "before", 2,
         "escapement-outlet", "nightly", home=network.outlet("O2"),
     )  # fmt: skip
     assert hq.wait(timeout=120) == 0
@@ -377,7 +377,7 @@ def test_a_run_of_another_app_digest_is_refused_by_every_outlet(
 
 
 FAIL = """
-import outlet_client.night.contribute as c
+import outlet_client.contribution.contributions as c
 def fail(self, question): raise KeyError("+65 9123 4567")
 c.Outlet.answer = fail
 """
@@ -390,7 +390,9 @@ FULL = "from tests.federation.dying import fill_disk\nfill_disk({file!r}, {where
     [
         (FAIL, "KeyError"),
         (
-            FULL.format(file="outlet.db", where="outlet_client.night.contribute:Outlet.answer"),
+            FULL.format(
+                file="outlet.db", where="outlet_client.contribution.contributions:Outlet.answer"
+            ),
             "OperationalError",
         ),
     ],

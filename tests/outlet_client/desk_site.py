@@ -30,16 +30,16 @@ from argon2 import PasswordHasher
 from typing_extensions import override
 
 from features.bands import SCHEMES, pack
-from outlet_client.desk.bookshelf import store_book
-from outlet_client.desk.web.app import desk_app
-from outlet_client.desk.web.serving import site_of
-from outlet_client.people.consent import Consent
-from outlet_client.people.people import People
-from outlet_client.rights.log import Act, Entry, entries_since
+from outlet_client.bands.book_store import store_book
+from outlet_client.desk.asgi_app import desk_app
+from outlet_client.desk.desk_server import site_of
+from outlet_client.people.consents import Consent
+from outlet_client.people.people_store import People
+from outlet_client.records.access_log import Act, Entry, entries_since
 from outlet_client.settings import OutletFile
 from outlet_client.staff.accounts import Accounts, Role, secret_of
-from outlet_client.staff.tables import StaffStore
-from outlet_client.staff.texts import UNDERTAKING, read_text
+from outlet_client.staff.agreed_texts import UNDERTAKING, read_text
+from outlet_client.staff.staff_store import StaffStore
 from privacy.books import Book, Kind, sign_book
 from privacy.directory import Directory
 from privacy.identity import Kind as Party
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 
     from starlette.applications import Starlette
 
-    from outlet_client.desk.web.site import Site
+    from outlet_client.desk.site import Site
 
 NOON = dt.datetime(2026, 3, 2, 12, tzinfo=dt.UTC)
 MEI, RAFAEL, OKAFOR = "Mei Lin", "Rafael Ortiz", "Dr Okafor"

@@ -21,8 +21,8 @@ from typer.testing import CliRunner
 from features.allocation import ELIGIBILITY, FLIPPER_RISK, Decision
 from features.bands import SCHEMES, pack
 from features.ledger import Tier
-from outlet_client.allocation import deciding
-from outlet_client.allocation.allocation import (
+from outlet_client.allocation import allocation_decisions as decisions
+from outlet_client.allocation.ranking import (
     NO_PIECE_LEFT,
     AllocationRefused,
     Candidate,
@@ -31,16 +31,16 @@ from outlet_client.allocation.allocation import (
     ordered,
     read_policy,
 )
-from outlet_client.allocation.interests import Allocatable
-from outlet_client.desk.bookshelf import store_book
+from outlet_client.allocation.waitlist import Allocatable
+from outlet_client.bands.book_store import store_book
+from outlet_client.customer_access import desk_of
 from outlet_client.errors import NotConfigured
+from outlet_client.log_tables.rights_store import rights_of
 from outlet_client.main import app
-from outlet_client.people.people import People
-from outlet_client.rights.asked import Asked, NotAsked
-from outlet_client.rights.desk import desk_of
-from outlet_client.rights.log import Act, LogBroken, recent
-from outlet_client.rights.requests import RequestKind, Taking, answer, receive
-from outlet_client.rights.tables import rights_of
+from outlet_client.people.people_store import People
+from outlet_client.records.access_log import Act, LogBroken, recent
+from outlet_client.records.actor import Asked, NotAsked
+from outlet_client.records.customer_requests import RequestKind, Taking, answer, receive
 from privacy.books import Book, Kind, sign_book
 from privacy.directory import Directory
 from privacy.identity import Kind as Party
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from outlet_client.rights.desk import Desk
+    from outlet_client.customer_access import Desk
 
 NOW = dt.datetime.now(dt.UTC)
 SEED, OTHER = "00112233445566778899aabbccddeeff", "f" * 32
@@ -704,19 +704,24 @@ def logged(boutique: Boutique) -> list[tuple[str, str, str, str]]:
 
 
 def test_one_open_desk_proposes_tells_and_decides(boutique: Boutique, desk: Desk) -> None:
-    before, made = (deciding.propose(desk, "R1", 2, Ties.WAITING, None, MEI, NOW) for _ in range(2))
+    before, made = (
+        decisions.propose(desk, "R1", 2, Ties.WAITING, None, MEI, NOW) for _ in range(2)
+    )
     assert (before.earlier, made.earlier, made.no_book) == ((), (1,), "")
-    assert deciding.shown(desk, 2) == [made.proposal]
-    assert deciding.passed_over_by(desk, 2) == (4, 5, 6, 7, 8)
-    assert deciding.passed_over_by(desk, 2, ["d"], ["b"]) == (5, 6, 7, 8)
-    assert [one.decided for one in deciding.shown(desk)] == [None, None]  # telling decides nothing
-    first = deciding.accept(desk, 1, " Mei  Lin ", NOW)
-    second = deciding.change(desk, 2, "Bo", "Promised.", ["d"], ["b"], NOW)
-    assert deciding.shown(desk) == [first, second]
+    assert decisions.shown(desk, 2) == [made.proposal]
+    assert decisions.passed_over_by(desk, 2) == (4, 5, 6, 7, 8)
+    assert decisions.passed_over_by(desk, 2, ["d"], ["b"]) == (5, 6, 7, 8)
+    assert [one.decided for one in decisions.shown(desk)] == [
+        None,
+        None,
+    ]  # telling decides nothing
+    first = decisions.accept(desk, 1, " Mei  Lin ", NOW)
+    second = decisions.change(desk, 2, "Bo", "Promised.", ["d"], ["b"], NOW)
+    assert decisions.shown(desk) == [first, second]
     assert first.decided is not None
     assert (first.decided.by, first.decided.passed_over) == ("Mei Lin", (4, 5, 6, 7, 8))
     assert second.given == ("c", "d")
-    assert deciding.rerun(desk, 2) == 9
+    assert decisions.rerun(desk, 2) == 9
     assert logged(boutique) == [
         ("decision", "Mei Lin", "allocation 1", "accepted"),
         ("override", "Bo", "allocation 2", "changed: 1 given, 1 instead"),
@@ -724,7 +729,7 @@ def test_one_open_desk_proposes_tells_and_decides(boutique: Boutique, desk: Desk
 
 
 def test_what_is_refused_is_in_no_log_and_decides_nothing(boutique: Boutique, desk: Desk) -> None:
-    deciding.propose(desk, "R1", 2, Ties.WAITING, None, MEI, NOW)
+    decisions.propose(desk, "R1", 2, Ties.WAITING, None, MEI, NOW)
     refused = {
         "d": "give: that makes 3 customers",
         "": "allocation 1: got no change; say who is given a piece",
@@ -732,25 +737,25 @@ def test_what_is_refused_is_in_no_log_and_decides_nothing(boutique: Boutique, de
     }
     for give, said in refused.items():
         with pytest.raises(AllocationRefused, match=said):
-            deciding.change(desk, 1, "Bo", "r", list(give), [], NOW)
+            decisions.change(desk, 1, "Bo", "r", list(give), [], NOW)
     with pytest.raises(NotAsked):
-        deciding.accept(desk, 1, "", NOW)
+        decisions.accept(desk, 1, "", NOW)
     with pytest.raises(NotAsked):
-        deciding.change(desk, 1, "Bo", " ", ["d"], ["b"], NOW)
+        decisions.change(desk, 1, "Bo", " ", ["d"], ["b"], NOW)
     assert logged(boutique) == []
-    assert deciding.shown(desk, 1)[0].decided is None
+    assert decisions.shown(desk, 1)[0].decided is None
 
 
 def test_where_the_log_cannot_take_an_entry_nothing_is_decided(
     boutique: Boutique, desk: Desk
 ) -> None:
-    deciding.propose(desk, "R1", 2, Ties.WAITING, None, MEI, NOW)
+    decisions.propose(desk, "R1", 2, Ties.WAITING, None, MEI, NOW)
     with rights_of(boutique.home) as connection:
         connection.exec_driver_sql("DELETE FROM log")
         connection.exec_driver_sql("DELETE FROM log_anchor")
     with pytest.raises(LogBroken):
-        deciding.accept(desk, 1, "Mei", NOW)
-    assert deciding.shown(desk, 1)[0].decided is None
+        decisions.accept(desk, 1, "Mei", NOW)
+    assert decisions.shown(desk, 1)[0].decided is None
 
 
 def test_references_are_listed_with_their_tier_and_how_many_wait(
@@ -761,7 +766,7 @@ def test_references_are_listed_with_their_tier_and_how_many_wait(
         "customer_id,reference,since,closed_at\n"
         "a,R1,2026-01-01,\nb,R1,2026-01-01,2026-02-01\nc,R3,2026-01-01,\nd,R3,soon,\n",
     )
-    assert deciding.allocatable(desk, NOW) == (
+    assert decisions.allocatable(desk, NOW) == (
         Allocatable("R1", Tier.ALLOCATION, 1),
         Allocatable("R2", Tier.LIMITED, 0),
         Allocatable("R3", Tier.OPEN, 2),
@@ -771,7 +776,7 @@ def test_references_are_listed_with_their_tier_and_how_many_wait(
         desk_of(boutique.home) as without,
         pytest.raises(NotConfigured, match="references: not set"),
     ):
-        deciding.allocatable(without, NOW)
+        decisions.allocatable(without, NOW)
 
 
 # --- look-up for a reference ----------------------------------------------------------------------

@@ -13,17 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from outlet_client.events.event_store import EventStore
+from outlet_client.commands.check import check
+from outlet_client.ledger.event_store import EventStore
 from outlet_client.settings import OutletFile
-from outlet_client.setup.check import check
-from outlet_client.setup.checking import look_over
-from outlet_client.setup.showing import Column, reference_shown, shown
+from outlet_client.setup.redaction import Column, reference_shown, shown
+from outlet_client.setup.settings_check import look_over
 from tests.messy import HEADER, german_csv, sales
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from outlet_client.setup.found import Found
+    from outlet_client.setup.findings import Found
 
 APP = typer.Typer()
 APP.command()(check)

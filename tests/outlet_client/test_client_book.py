@@ -23,10 +23,10 @@ from outlet_client.people.client_book import (
     refresh_clients,
 )
 from outlet_client.people.client_entries import forget_ledger, note, typed_keys
-from outlet_client.people.client_groups import MOST_SHARING, Entry, Pair, Shared, group
-from outlet_client.people.consent import WITHDRAWALS, Consent, Recorded, import_consents
+from outlet_client.people.consents import WITHDRAWALS, Consent, Recorded, import_consents
 from outlet_client.people.duplicates import DecisionRefused, ambiguous, decide, pairs
-from outlet_client.people.people import People, State
+from outlet_client.people.people_store import People, State
+from outlet_client.people.record_linkage import MOST_SHARING, Entry, Pair, Shared, group
 from outlet_client.settings import OutletFile
 from privacy.identity import Kind
 from privacy.keyring import Keyring

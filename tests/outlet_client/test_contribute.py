@@ -33,8 +33,8 @@ from features.learning import (
 from features.ledger import canonical_events
 from features.noisy_points import MOST_EVENTS, RING_BITS, SCALE, PointsCode
 from features.scorecard import Scorecard, encode_scorecards
+from outlet_client.contribution.contributions import HomeCustomers, Outlet, dimension
 from outlet_client.errors import OutletError, QuestionRefused
-from outlet_client.night.contribute import HomeCustomers, Outlet, dimension
 from outlet_client.settings import OutletSettings
 from privacy.books import Book, BookRefused, Kind, fine_key, read_entry
 from privacy.envelopes import SigningKey, digest

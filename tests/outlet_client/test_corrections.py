@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features.ledger import judge
-from outlet_client.events.corrections import (
+from outlet_client.ledger.corrections import (
     CELLS,
     CorrectionRefused,
     apply,
@@ -23,7 +23,7 @@ from outlet_client.events.corrections import (
     strike,
     unmatched,
 )
-from outlet_client.rights.tables import RIGHTS_FILE, rights_of
+from outlet_client.log_tables.rights_store import RIGHTS_FILE, rights_of
 
 AT = dt.datetime(2026, 3, 2, 9, tzinfo=dt.UTC)
 LEDGER = {

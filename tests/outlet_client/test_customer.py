@@ -16,15 +16,15 @@ from typer.testing import CliRunner
 from typing_extensions import override
 
 from features.bands import SCHEMES
-from outlet_client.events.event_store import EventStore
-from outlet_client.events.purchases import read_events
+from outlet_client.commands.customer import customer_app
+from outlet_client.ledger.event_reader import read_events
+from outlet_client.ledger.event_store import EventStore
+from outlet_client.log_tables.rights_store import RIGHTS_FILE, rights_of
 from outlet_client.main import app
-from outlet_client.rights.audit import audit
-from outlet_client.rights.commands import customer_app
-from outlet_client.rights.log import Act, entries_since
-from outlet_client.rights.requests import open_requests, overdue_requests
-from outlet_client.rights.tables import RIGHTS_FILE, rights_of
-from outlet_client.rights.words import NOTHING_LEFT
+from outlet_client.records.access_log import Act, entries_since
+from outlet_client.records.customer_requests import open_requests, overdue_requests
+from outlet_client.records.log_audit import audit
+from outlet_client.rights.rights_text import NOTHING_LEFT
 from outlet_client.settings import OutletFile
 from privacy.envelopes import SigningKey
 from privacy.identity import Kind as Party

@@ -15,7 +15,7 @@ from features.errors import LedgerError
 from features.ledger import judge
 from outlet_client.sources.databases import series_of
 from outlet_client.sources.source import Source
-from outlet_client.sources.tables import header_of, read_all, read_database, tables_of
+from outlet_client.sources.table_reader import header_of, read_all, read_database, tables_of
 from tests.postgres import PASSWORD, postgres
 
 if TYPE_CHECKING:

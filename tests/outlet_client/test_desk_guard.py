@@ -14,11 +14,11 @@ import httpx
 import pytest
 from typing_extensions import override
 
-from outlet_client.desk import web
-from outlet_client.desk.lookup import Answer, LookUp
-from outlet_client.desk.web.app import PAGES, desk_app
-from outlet_client.desk.web.guard import MOST_BYTES
-from outlet_client.desk.web.words import FORBIDDEN
+from outlet_client import desk as pages
+from outlet_client.bands.lookup import Answer, LookUp
+from outlet_client.desk.asgi_app import PAGES, desk_app
+from outlet_client.desk.messages import FORBIDDEN
+from outlet_client.desk.request_guard import MOST_BYTES
 from tests.outlet_client.desk_site import (
     ANNA,
     MEI,
@@ -40,15 +40,15 @@ from tests.outlet_client.desk_site import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from outlet_client.desk.web.site import Page
-    from outlet_client.rights.asked import Asked
+    from outlet_client.desk.site import Page
+    from outlet_client.records.actor import Asked
 
 __all__ = ["desk", "home", "open_desk", "outlet"]
 
 SHOWN = [page for page in PAGES if page.get is not None]
 TAKEN = [page for page in PAGES if page.post is not None]
 CLOSED = [page for page in PAGES if page.roles]
-_WRITTEN = Path(web.__file__).with_name("templates").glob("*.html")
+_WRITTEN = Path(pages.__file__).with_name("templates").glob("*.html")
 FIELDS = sorted(
     {name for file in _WRITTEN for name in re.findall(r'name="([a-z]+)"', file.read_text())}
     - {"csrf", "viewport"}

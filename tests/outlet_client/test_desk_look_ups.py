@@ -18,14 +18,14 @@ import httpx
 import pytest
 from typing_extensions import override
 
-from outlet_client.desk.lookup import Answer, LookUp
-from outlet_client.desk.web import look_ups
-from outlet_client.desk.web.app import desk_app
+from outlet_client.bands.lookup import Answer, LookUp
+from outlet_client.desk import lookup_pages
+from outlet_client.desk.asgi_app import desk_app
 from outlet_client.errors import ServiceUnreachable
-from outlet_client.rights.asked import Asked, Purpose
-from outlet_client.rights.log import Act
+from outlet_client.records.access_log import Act
+from outlet_client.records.actor import Asked, Purpose
 from outlet_client.services import HQ
-from outlet_client.staff.tries import FREE_TRIES
+from outlet_client.staff.sign_in_throttle import FREE_TRIES
 from tests.outlet_client.authenticator import Device
 from tests.outlet_client.desk_site import (
     ANNA,
@@ -180,7 +180,7 @@ class Net:
 def test_nobody_waits_for_a_colleague_who_waits_for_the_network(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(look_ups, "_PATIENCE", 0.05)
+    monkeypatch.setattr(lookup_pages, "_PATIENCE", 0.05)
     net = Net()
     desk.app = desk_app(replace(desk.site, services=net))
     mei, rafael = desk.signed_in(MEI), desk.signed_in(RAFAEL)

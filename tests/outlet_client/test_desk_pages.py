@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from outlet_client.desk.web.app import PAGES
-from outlet_client.rights.asked import MOST_WORDS
-from outlet_client.rights.log import Act
-from outlet_client.rights.requests import open_requests
+from outlet_client.desk.asgi_app import PAGES
+from outlet_client.records.access_log import Act
+from outlet_client.records.actor import MOST_WORDS
+from outlet_client.records.customer_requests import open_requests
 from outlet_client.staff.accounts import Role
 from tests.outlet_client.desk_site import (
     ANNA,

@@ -30,11 +30,11 @@ from cryptography.x509.oid import NameOID
 from typer.testing import CliRunner
 from typing_extensions import override
 
-from outlet_client.desk.web import patience
-from outlet_client.desk.web.app import desk_app
-from outlet_client.desk.web.guard import MOST_WAITING
-from outlet_client.desk.web.patience import MOST_OF_ONE
-from outlet_client.desk.web.serving import MOST_AT_ONCE, configured
+from outlet_client.desk import connection_limits
+from outlet_client.desk.asgi_app import desk_app
+from outlet_client.desk.connection_limits import MOST_OF_ONE
+from outlet_client.desk.desk_server import MOST_AT_ONCE, configured
+from outlet_client.desk.request_guard import MOST_WAITING
 from outlet_client.errors import NotConfigured
 from outlet_client.main import app
 from outlet_client.settings import OutletFile
@@ -220,7 +220,7 @@ def plain(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Desk, i
     port = free_port()
     text = (home / "escapement.toml").read_text()
     (home / "escapement.toml").write_text(text.replace(f":{PORT}", f":{port}"))
-    monkeypatch.setattr(patience, "REQUEST_SECONDS", 0.8)
+    monkeypatch.setattr(connection_limits, "REQUEST_SECONDS", 0.8)
     with opened(home) as made, served(made):
         yield made, port
 
@@ -346,7 +346,7 @@ def _readable(connection: socket.socket) -> list[socket.socket]:
 def test_no_other_machine_can_take_all_connections(
     plain: tuple[Desk, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patience, "REQUEST_SECONDS", 20.0)
+    monkeypatch.setattr(connection_limits, "REQUEST_SECONDS", 20.0)
     _, port = plain
     many = [connect(port, "127.0.0.2") for _ in range(MOST_AT_ONCE + 10)]
     own = [connect(port) for _ in range(MOST_OF_ONE + 4)]

@@ -13,12 +13,12 @@ import pytest
 from argon2 import PasswordHasher
 from typing_extensions import override
 
-from outlet_client.desk.web.app import PAGES, desk_app
-from outlet_client.rights.log import Act
-from outlet_client.rights.tables import RightsStore
+from outlet_client.desk.asgi_app import PAGES, desk_app
+from outlet_client.log_tables.rights_store import RightsStore
+from outlet_client.records.access_log import Act
 from outlet_client.staff.accounts import Accounts, Role, secret_of
-from outlet_client.staff.tables import StaffStore
-from outlet_client.staff.tries import FIRST_WAIT, FREE_TRIES, LONGEST_WAIT
+from outlet_client.staff.sign_in_throttle import FIRST_WAIT, FREE_TRIES, LONGEST_WAIT
+from outlet_client.staff.staff_store import StaffStore
 from privacy.identity import Kind
 from privacy.keyring import Keyring
 from tests.outlet_client.authenticator import Device

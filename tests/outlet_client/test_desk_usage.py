@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from outlet_client.desk.lookup import Status
-from outlet_client.desk.web.usage import (
+from outlet_client.bands.lookup import Status
+from outlet_client.desk.lookup_usage import (
     LEAST_MANY,
     MOST_OF_ONE,
     MOST_STRANGERS,
@@ -21,8 +21,8 @@ from outlet_client.desk.web.usage import (
     day_start,
     unusual,
 )
-from outlet_client.rights.asked import Purpose
-from outlet_client.rights.log import PROPOSAL, Act, Entry
+from outlet_client.records.access_log import PROPOSAL, Act, Entry
+from outlet_client.records.actor import Purpose
 from outlet_client.settings import DeskSettings
 from tests.outlet_client.desk_site import (
     ANNA,

@@ -21,12 +21,12 @@ from hypothesis import strategies as st
 
 from features.errors import FeatureError
 from outlet_client.errors import OutletError
-from outlet_client.events.event_store import EventStore
-from outlet_client.events.intake import Intake, chunks_of, first_day
-from outlet_client.events.purchases import read_events
-from outlet_client.events.taking import CountsDiffer
+from outlet_client.ledger.event_reader import read_events
+from outlet_client.ledger.event_store import EventStore
+from outlet_client.ledger.ingest import CountsDiffer
+from outlet_client.ledger.intake import Intake, chunks_of, first_day
 from outlet_client.settings import OutletFile
-from outlet_client.setup.checking import look_over
+from outlet_client.setup.settings_check import look_over
 
 AT = dt.datetime(2026, 11, 24, 2, 0, tzinfo=dt.UTC)
 CANONICAL = (

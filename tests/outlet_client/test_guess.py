@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outlet_client.setup.fitting import codes_of, fit, region_of
-from outlet_client.setup.guess import (
+from outlet_client.setup.column_matching import codes_of, fit, region_of
+from outlet_client.setup.column_names import kind_of, likeness
+from outlet_client.setup.format_guess import (
     begins_with_data,
     dates_of,
     decimal_of,
     delimiter_of,
     encoding_of,
 )
-from outlet_client.setup.naming import kind_of, likeness
 
 GERMAN = "Kundennummer;Käufer;Größe\r\nK1;Jürgen Groß;groß\r\n"
 FRENCH = "n° client;prénom;été\r\nC1;Hélène;à côté\r\n"

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from features.ledger import judge
+from outlet_client.commands.init import init
 from outlet_client.settings import OutletFile
-from outlet_client.setup.init import init
-from outlet_client.sources.tables import format_of, read_all
+from outlet_client.sources.table_reader import format_of, read_all
 from tests.messy import Sale, german_csv, sales
 from tests.postgres import PASSWORD, postgres
 

@@ -24,12 +24,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.errors import LedgerError
-from outlet_client.events import taking
-from outlet_client.events.event_store import EventStore
-from outlet_client.events.intake import Intake, first_day
-from outlet_client.events.parts import PartMissing
-from outlet_client.events.purchases import read_events
-from outlet_client.people.people import People
+from outlet_client.ledger import ingest
+from outlet_client.ledger.event_reader import read_events
+from outlet_client.ledger.event_store import EventStore
+from outlet_client.ledger.intake import Intake, first_day
+from outlet_client.ledger.parquet_store import PartMissing
+from outlet_client.people.people_store import People
 from outlet_client.settings import OutletFile
 from tests.postgres import postgres
 
@@ -424,7 +424,7 @@ def test_parts_are_private_and_many_small_ones_become_one(
         append(home / "l.csv", row(f"n{number}"), row("1", price=f"{number}"))
         store.take_in(ours, AT)
     parts = list((home / "events").iterdir())
-    assert len(parts) <= taking.MOST_SMALL + 1
+    assert len(parts) <= ingest.MOST_SMALL + 1
     assert {part.stat().st_mode & 0o777 for part in parts} == {0o600}
     assert (home / "events").stat().st_mode & 0o777 == 0o700
     assert lines(store) == {"1": 29.0, "2": 10.0, "3": 10.0} | {f"n{n}": 10.0 for n in range(30)}
@@ -434,7 +434,7 @@ def test_parts_are_private_and_many_small_ones_become_one(
 def test_a_file_that_was_merged_with_others_is_replaced_alone(
     home: Path, store: EventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(taking, "MOST_SMALL", 1)
+    monkeypatch.setattr(ingest, "MOST_SMALL", 1)
     ours = outlet(home, 'ledger = "exports/*.csv"\n')
     for name in "abcd":
         write(home / "exports" / f"{name}.csv", row(f"{name}1"), row(f"{name}2"))
@@ -448,7 +448,7 @@ def test_a_file_that_was_merged_with_others_is_replaced_alone(
 def test_many_rows_go_to_several_parts_and_correct_one_another_across_them(
     home: Path, store: EventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(taking, "PART_ROWS", 2)
+    monkeypatch.setattr(ingest, "PART_ROWS", 2)
     write(home / "exports" / "a.csv", row("1"), row("2"), row("3"))
     write(home / "exports" / "b.csv", row("4"), row("2", price="12"), row("1", day="2001-01-01"))
     for turn, name in enumerate("ab"):

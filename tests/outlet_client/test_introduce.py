@@ -13,8 +13,8 @@ import pytest
 from typing_extensions import override
 
 from outlet_client.errors import QuotaSpent, ServiceRefused, ServiceUnreachable
-from outlet_client.people.introduce import Introduced, introduce
-from outlet_client.people.people import People, State
+from outlet_client.people.people_store import People, State
+from outlet_client.people.registration import Introduced, introduce
 from outlet_client.services import HQ, OFFICE, Services
 from outlet_client.settings import OutletFile
 from privacy.directory import Directory

@@ -22,13 +22,10 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from outlet_client.errors import ServiceRefused, ServiceUnreachable
+from outlet_client.log_tables.hash_chain import HASH_BYTES, Link, beginning, next_link
+from outlet_client.log_tables.rights_store import RIGHTS_FILE, rights_as_they_are, rights_of
 from outlet_client.main import app
-from outlet_client.rights.asked import Asked, Purpose
-from outlet_client.rights.audit import CONTRADICTS, Fault, Finding, LogContradicted, audit
-from outlet_client.rights.chain import HASH_BYTES, Link, beginning, next_link
-from outlet_client.rights.countersign import LogStanding, countersign
-from outlet_client.rights.heads import kept
-from outlet_client.rights.log import (
+from outlet_client.records.access_log import (
     KEEP_DAYS,
     Act,
     LogBroken,
@@ -41,7 +38,10 @@ from outlet_client.rights.log import (
     record,
     record_in,
 )
-from outlet_client.rights.tables import RIGHTS_FILE, rights_as_they_are, rights_of
+from outlet_client.records.actor import Asked, Purpose
+from outlet_client.records.countersigning import LogStanding, countersign
+from outlet_client.records.log_audit import CONTRADICTS, Fault, Finding, LogContradicted, audit
+from outlet_client.records.signed_heads import kept
 from privacy.envelopes import SigningKey
 from privacy.identity import Card, Kind
 from privacy.keyring import Keyring

@@ -19,16 +19,16 @@ from sqlalchemy.exc import SQLAlchemyError
 from typer.testing import CliRunner
 
 from features.bands import SCHEMES, pack
-from outlet_client.desk.bookshelf import directory_of, fetch_book, store_book
-from outlet_client.desk.desk_service import DeskService, start_desk
-from outlet_client.desk.lookup import Answer, Band, LookUp, Status
+from outlet_client.bands.book_store import directory_of, fetch_book, store_book
+from outlet_client.bands.lookup import Answer, Band, LookUp, Status
+from outlet_client.desk.socket_service import DeskService, start_desk
 from outlet_client.errors import BookMissing, NoIdentifier
+from outlet_client.log_tables.rights_store import RIGHTS_FILE, RightsGone, rights_of
 from outlet_client.main import app
-from outlet_client.people.people import People, State
-from outlet_client.rights.asked import MOST_CHARACTERS, Asked, NotAsked, Purpose, user
-from outlet_client.rights.log import KEEP_DAYS, Act, Entry, entries, purge_log, recent
-from outlet_client.rights.requests import RequestKind, Taking, answer, receive
-from outlet_client.rights.tables import RIGHTS_FILE, RightsGone, rights_of
+from outlet_client.people.people_store import People, State
+from outlet_client.records.access_log import KEEP_DAYS, Act, Entry, entries, purge_log, recent
+from outlet_client.records.actor import MOST_CHARACTERS, Asked, NotAsked, Purpose, user
+from outlet_client.records.customer_requests import RequestKind, Taking, answer, receive
 from outlet_client.settings import OutletFile
 from privacy.books import Book, BookRefused, Kind, sign_book
 from privacy.directory import Directory
@@ -268,7 +268,7 @@ def test_a_kill_between_directory_and_book_leaves_the_old_pair(
         place.write_bytes(content)
 
     with monkeypatch.context() as patched:
-        patched.setattr("outlet_client.desk.bookshelf.write_private", write_once)
+        patched.setattr("outlet_client.bands.book_store.write_private", write_once)
         with pytest.raises(KeyboardInterrupt):
             shop.store(data)
     assert shop.another().look_up(ANNA, None, ASKED) == good
@@ -641,7 +641,7 @@ def test_a_first_time_without_a_network_keeps_the_consent_and_says_who_is_missin
 
 
 def test_doctor_looks_for_both_services(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("outlet_client.upkeep.REACH_SECONDS", 0.1)
+    monkeypatch.setattr("outlet_client.commands.upkeep.REACH_SECONDS", 0.1)
     said = folder.run("doctor")[1]
     assert "✗ HQ's services: HQ: no answer" in said
     assert "✗ office's services: the privacy office: no answer" in said

@@ -21,11 +21,17 @@ from rich.console import Console
 from sqlalchemy.exc import OperationalError
 
 from outlet_client.errors import HqUnreachable, NotConfigured
-from outlet_client.night.health import HEALTH_FILE, Condition, Health, read_health, write_health
-from outlet_client.night.logs import logged, place, shown
-from outlet_client.night.night_account import account_of, could_not_begin
+from outlet_client.logs import logged, place, shown
+from outlet_client.night.health_file import (
+    HEALTH_FILE,
+    Condition,
+    Health,
+    read_health,
+    write_health,
+)
+from outlet_client.night.night_journal import account_of, could_not_begin
 from outlet_client.night.night_log import LOCK_FILE, Night, NightLog, Outcome, Step, alone
-from outlet_client.people.introduce import Introduced
+from outlet_client.people.registration import Introduced
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -215,7 +221,7 @@ def fail() -> None:
 def speak() -> None:
     """What a night may come across: our own lines, a library's, a warning, a defect."""
     place(3, "people")
-    own = logging.getLogger("outlet_client.people.introduce")
+    own = logging.getLogger("outlet_client.people.registration")
     own.info("introduced: %d new tokens", 5)
     logging.getLogger("flwr").info("hello")
     logging.getLogger("flwr").warning("got %s", SECRET)

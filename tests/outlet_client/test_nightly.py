@@ -39,19 +39,19 @@ from features.outcomes import Outcome
 from features.scorecard import Scorecard, encode_scorecards
 from features.snapshot import CutOff, Snapshot
 from outlet_client.errors import HqUnreachable, OutletError, QuestionRefused, ServiceRefused
-from outlet_client.events.event_store import EventStore
-from outlet_client.events.purchases import TooManyBad, read_events
-from outlet_client.night import nightly as nightly_module
-from outlet_client.night.health import Condition, Health, read_health
-from outlet_client.night.logs import JsonLines, Unseen
+from outlet_client.ledger.event_reader import TooManyBad, read_events
+from outlet_client.ledger.event_store import EventStore
+from outlet_client.log_tables.rights_store import RIGHTS_FILE
+from outlet_client.logs import JsonLines, Unseen
+from outlet_client.night import night_run
+from outlet_client.night.health_file import Condition, Health, read_health
 from outlet_client.night.night_log import NightLog, Step
-from outlet_client.night.nightly import Nightly, StepFailed
-from outlet_client.people.consent import Consent
-from outlet_client.people.introduce import Introduced
-from outlet_client.people.people import People, State
-from outlet_client.rights.audit import LogContradicted
-from outlet_client.rights.log import Act, record_in
-from outlet_client.rights.tables import RIGHTS_FILE
+from outlet_client.night.night_run import Nightly, StepFailed
+from outlet_client.people.consents import Consent
+from outlet_client.people.people_store import People, State
+from outlet_client.people.registration import Introduced
+from outlet_client.records.access_log import Act, record_in
+from outlet_client.records.log_audit import LogContradicted
 from outlet_client.services import Services
 from outlet_client.settings import OutletFile, OutletSettings
 from privacy.books import Book, fine_key, sign_book
@@ -81,7 +81,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from outlet_client.night.contribute import Outlet
+    from outlet_client.contribution.contributions import Outlet
     from privacy.directory import Directory
 
 CUT_OFF, AS_OF = "2026-01-31", "2026-02-28"
@@ -653,7 +653,7 @@ def test_an_outlet_keeps_the_floors_of_its_file(one: OneOutlet) -> None:
 def run(night: Nightly) -> Exception | None:
     """Runs all steps where HQ's night cannot be reached, and says how the night ended."""
     try:
-        nightly_module._run(night)
+        night_run._run(night)
     except (OutletError, FeatureError, OSError) as error:
         return error
     return None

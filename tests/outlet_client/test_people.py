@@ -12,8 +12,8 @@ import polars as pl
 import pytest
 
 from outlet_client.errors import ConsentRefused
-from outlet_client.people.consent import Recorded, export_consents, import_consents
-from outlet_client.people.people import People, State
+from outlet_client.people.consents import Recorded, export_consents, import_consents
+from outlet_client.people.people_store import People, State
 from privacy.books import fine_key
 from privacy.directory import Directory
 from privacy.envelopes import SealKey

@@ -12,8 +12,8 @@ import pytest
 from features.errors import LedgerError
 from features.ledger import Tier
 from features.sightings import Apart
-from outlet_client.events.purchases import Read, TooManyBad, read_events
-from outlet_client.events.small_tables import read_references
+from outlet_client.ledger.event_reader import Read, TooManyBad, read_events
+from outlet_client.ledger.side_tables import read_references
 from outlet_client.settings import OutletFile
 from outlet_client.sources.source import Source
 

@@ -20,18 +20,23 @@ from features.outcomes import Outcome
 from features.points import PART_BOUND, outlet_parts
 from features.scorecard import Scorecard
 from features.snapshot import CutOff, Snapshot
-from outlet_client.allocation.words import WHOSE_BAND
-from outlet_client.desk.bookshelf import store_book
-from outlet_client.desk.reasons import NOTE
+from outlet_client.allocation.proposal_notes import WHOSE_BAND
+from outlet_client.bands.book_store import store_book
+from outlet_client.contribution.answer_store import AnswerStore
+from outlet_client.contribution.contributions import HomeCustomers, Outlet, SlotEvents
+from outlet_client.contribution.scorecard_store import (
+    KeptScorecards,
+    ScorecardMissing,
+    keep,
+    read_scorecards,
+)
 from outlet_client.errors import OutletError
-from outlet_client.events.purchases import read_events
+from outlet_client.ledger.event_reader import read_events
+from outlet_client.log_tables.rights_store import rights_of
 from outlet_client.main import app
-from outlet_client.night.answers import AnswerStore
-from outlet_client.night.contribute import HomeCustomers, Outlet, SlotEvents
-from outlet_client.night.scorecards import KeptScorecards, ScorecardMissing, keep, read_scorecards
-from outlet_client.people.people import People
-from outlet_client.rights.log import entries
-from outlet_client.rights.tables import rights_of
+from outlet_client.people.people_store import People
+from outlet_client.reasons import NOTE
+from outlet_client.records.access_log import entries
 from outlet_client.settings import OutletFile, OutletSettings
 from privacy.books import Book, sign_book
 from privacy.books import Kind as BookKind

@@ -33,19 +33,18 @@ from features.scorecard import Scorecard
 from features.sightings import Attached, attach, canonical_sightings
 from features.snapshot import Snapshot
 from features.starting import starting_scorecard
+from outlet_client.contribution.answer_store import AnswerStore
+from outlet_client.contribution.contributions import HomeCustomers
+from outlet_client.contribution.scorecard_store import KeptScorecards, keep
 from outlet_client.errors import NotConfigured, QuotaSpent, ServiceUnreachable
-from outlet_client.events.intake import Intake
-from outlet_client.night.answers import AnswerStore
-from outlet_client.night.contribute import HomeCustomers
-from outlet_client.night.scorecards import KeptScorecards, keep
-from outlet_client.people.introduce import Introduced
-from outlet_client.people.people_tables import State
-from outlet_client.report import plots, words
-from outlet_client.report.data import MOST_REASONS, Month, quality
+from outlet_client.ledger.intake import Intake
+from outlet_client.people.person_states import State
+from outlet_client.people.registration import Introduced
+from outlet_client.report import charts, report_text
+from outlet_client.report.data_quality import MOST_REASONS, Month, quality
 from outlet_client.report.delong import delong
-from outlet_client.report.left import what_left
 from outlet_client.report.local_model import FOLDS, fit_and_score, folds_of, held_out
-from outlet_client.report.measure import (
+from outlet_client.report.ranking_comparison import (
     LEAST,
     WIDENING,
     Compared,
@@ -55,7 +54,8 @@ from outlet_client.report.measure import (
     compare,
     measure,
 )
-from outlet_client.report.page import KEPT, NightFacts, render, write_report
+from outlet_client.report.released_sums import what_left
+from outlet_client.report.report_page import KEPT, NightFacts, render, write_report
 from outlet_client.services import HQ, OFFICE
 from outlet_client.settings import OutletSettings
 from privacy.loss import Rho, epsilon_of
@@ -357,8 +357,8 @@ def test_with_little_to_learn_from_a_good_network_wins_by_more_than_chance() -> 
     assert isinstance(backwards, Compared)
     assert not backwards.could_be_chance
     assert backwards.difference.value < 0
-    assert words.verdict(backwards).startswith("Your own model ranked these customers better")
-    assert "could be chance" not in words.verdict(backwards)
+    assert report_text.verdict(backwards).startswith("Your own model ranked these customers better")
+    assert "could be chance" not in report_text.verdict(backwards)
 
 
 def test_what_could_be_chance_is_judged_as_it_is_printed() -> None:
@@ -368,10 +368,10 @@ def test_what_could_be_chance_is_judged_as_it_is_printed() -> None:
         return Compared(LOYAL, 100, 30, share, share, difference)
 
     assert of(0.0004, 0.05).could_be_chance  # printed as 0.0 to +5.0
-    assert "could be chance" in words.verdict(of(-0.01, 0.05))
+    assert "could be chance" in report_text.verdict(of(-0.01, 0.05))
     assert not of(0.0006, 0.05).could_be_chance
-    assert words.verdict(of(0.01, 0.05)).startswith("The network's scorecard ranked")
-    assert plots.spoken(Interval(-0.0004, -0.031, 0.02), signed=True) == (
+    assert report_text.verdict(of(0.01, 0.05)).startswith("The network's scorecard ranked")
+    assert charts.spoken(Interval(-0.0004, -0.031, 0.02), signed=True) == (
         "0.0 (\N{MINUS SIGN}3.1 to +2.0)"
     )
 
@@ -381,7 +381,7 @@ def test_too_few_customers_of_either_outcome_give_no_number(ones: int, zeros: in
     y = np.repeat([1.0, 0.0], [ones, zeros])
     found = compare(sums_of(np.ones((len(y), DIMENSION))), y, CARDS[0])
     assert found == TooFew(LOYAL, ones + zeros, ones)
-    assert "Too few" in words.verdict(found)
+    assert "Too few" in report_text.verdict(found)
 
 
 def test_the_fewest_customers_that_give_a_number_do_so_even_where_all_are_alike() -> None:
@@ -510,7 +510,7 @@ def test_what_left_tonight_is_what_was_answered_since_the_night_began(outlet: Ou
     assert found.epsilon == epsilon_of(Rho(found.spent), 1e-6)
     said = outlet.said()
     assert f"epsilon {found.epsilon:.2f} of at most 6" in said
-    assert f"{words.SENTENCES[Purpose.TRAINING][1]} 2 {words.size(trained)}" in said
+    assert f"{report_text.SENTENCES[Purpose.TRAINING][1]} 2 {report_text.size(trained)}" in said
     assert f"{float(found.sums[1].rho):.2g} of one event" in said
     assert "What left: 3 masked sums" in said
 
@@ -519,7 +519,7 @@ def test_every_purpose_has_its_words(outlet: Outlet) -> None:
     for purpose in Purpose:
         outlet.answer(purpose.value, purpose)
     said = outlet.said()
-    for name, what in words.SENTENCES.values():
+    for name, what in report_text.SENTENCES.values():
         assert f"{name}. {what} 1 " in said
 
 
@@ -662,10 +662,10 @@ def test_the_page_says_what_the_comparison_found_and_what_it_cannot_say(outlet: 
     assert isinstance(loyal, Compared)
     assert isinstance(flipped, TooFew)
     said = outlet.said()
-    assert said.count(words.verdict(loyal)) == 2
-    assert words.figures(loyal) in said
-    assert plots.spoken(loyal.difference, signed=True) in said
-    assert words.figures(flipped) in said
+    assert said.count(report_text.verdict(loyal)) == 2
+    assert report_text.figures(loyal) in said
+    assert charts.spoken(loyal.difference, signed=True) in said
+    assert report_text.figures(flipped) in said
     assert f"Judged: {loyal.customers:,} home customers" in said
     assert "A band at the desk also counts what customers did at other outlets." in said
     assert "was trained with these customers among others" in said
@@ -710,27 +710,27 @@ def test_a_whisker_reaches_as_far_as_its_interval_says() -> None:
     found = Compared(
         LOYAL, 100, 30, Interval(0.8, 0.7, 0.9), Interval(0.6, 0.55, 0.65), Interval(0.2, 0.1, 0.3)
     )
-    marks = {part["fill"]: part for part in parts(plots.plot_ranking(found), "rect")}
+    marks = {part["fill"]: part for part in parts(charts.plot_ranking(found), "rect")}
     wide = [
         float(line["x2"]) - float(line["x1"])
-        for colour in (plots.NETWORK, plots.OWN)
-        for line in parts(plots.plot_ranking(found), "line")
+        for colour in (charts.NETWORK, charts.OWN)
+        for line in parts(charts.plot_ranking(found), "line")
         if line["stroke"] == colour and line["y1"] == line["y2"]
     ]
     assert wide[0] == pytest.approx(2 * wide[1], abs=0.3)
-    apart = float(marks[plots.NETWORK]["x"]) - float(marks[plots.OWN]["x"])
+    apart = float(marks[charts.NETWORK]["x"]) - float(marks[charts.OWN]["x"])
     assert apart == pytest.approx(wide[0], abs=0.3)
-    mark = parts(plots.plot_difference(found), "rect")[0]
-    assert float(mark["x"]) + 6 > plots.WIDTH / 2  # right of no difference: the network's side
+    mark = parts(charts.plot_difference(found), "rect")[0]
+    assert float(mark["x"]) + 6 > charts.WIDTH / 2  # right of no difference: the network's side
 
 
 @pytest.mark.parametrize("rows", [3, 4_321, 99_999, 1_000_000, 123_456_789])
 def test_no_number_beside_the_months_begins_outside_the_picture(rows: int) -> None:
-    drawn = plots.plot_months([Month(dt.date(2026, 1, 1), rows)], dt.date(2026, 4, 20))
+    drawn = charts.plot_months([Month(dt.date(2026, 1, 1), rows)], dt.date(2026, 4, 20))
     texts = ET.fromstring(drawn).iter("{http://www.w3.org/2000/svg}text")  # noqa: S314  (our own)
     ends = [(one.attrib["x"], one.text) for one in texts if one.attrib["text-anchor"] == "end"]
     assert len(ends) >= 2
-    assert all(float(x) - 7 * len(words or "") >= 0 for x, words in ends)
+    assert all(float(x) - 7 * len(report_text or "") >= 0 for x, report_text in ends)
 
 
 def test_only_a_month_that_is_not_over_is_said_to_be_paler(outlet: Outlet) -> None:
@@ -743,16 +743,16 @@ def test_only_a_month_that_is_not_over_is_said_to_be_paler(outlet: Outlet) -> No
 def test_columns_are_as_high_as_their_months_and_silent_months_are_shaded() -> None:
     rows = [10, 40, 0, 20]
     months = [Month(dt.date(2026, 1 + place, 1), count) for place, count in enumerate(rows)]
-    boxes = parts(plots.plot_months(months, dt.date(2026, 4, 20)), "rect")
-    columns = [box for box in boxes if box["fill"] == plots.NETWORK]
+    boxes = parts(charts.plot_months(months, dt.date(2026, 4, 20)), "rect")
+    columns = [box for box in boxes if box["fill"] == charts.NETWORK]
     heights = [float(box["height"]) for box in columns]
     assert [round(height / heights[0], 1) for height in heights] == [1.0, 4.0, 0.0, 2.0]
     assert [box["fill-opacity"] for box in columns] == ["1", "1", "1", "0.4"]
-    assert len([box for box in boxes if box["fill"] == plots.OWN]) == 1
+    assert len([box for box in boxes if box["fill"] == charts.OWN]) == 1
 
 
 @pytest.mark.parametrize(
     ("count", "said"), [(0, "0 bytes"), (999, "999 bytes"), (16_384, "16.4 kB"), (5e6, "5.0 MB")]
 )
 def test_sizes_are_for_people(count: int, said: str) -> None:
-    assert words.size(int(count)) == said
+    assert report_text.size(int(count)) == said

@@ -13,11 +13,10 @@ from typer.testing import CliRunner
 from features.events import pieces
 from features.ledger import Kind
 from features.snapshot import CutOff, Snapshot
-from outlet_client.desk.sighting_decisions import confirm, dismiss, report
-from outlet_client.desk.sightings import day_of, open_sightings
+from outlet_client.customer_access import desk_of
 from outlet_client.errors import NotConfigured
-from outlet_client.events.purchases import read_events
-from outlet_client.events.sightings import (
+from outlet_client.ledger.event_reader import read_events
+from outlet_client.ledger.sighting_rows import (
     Noted,
     SightingRefused,
     add,
@@ -25,14 +24,15 @@ from outlet_client.events.sightings import (
     purge_sightings,
     sightings_of,
 )
+from outlet_client.log_tables.rights_store import rights_of
 from outlet_client.main import app
 from outlet_client.night.retention import purge
-from outlet_client.rights.asked import NotAsked
-from outlet_client.rights.desk import desk_of
-from outlet_client.rights.log import Act, LogBroken, recent
-from outlet_client.rights.tables import rights_of
+from outlet_client.records.access_log import Act, LogBroken, recent
+from outlet_client.records.actor import NotAsked
 from outlet_client.settings import OutletFile
-from outlet_client.setup.checking import look_over
+from outlet_client.setup.settings_check import look_over
+from outlet_client.sightings.sighting_decisions import confirm, dismiss, report
+from outlet_client.sightings.sighting_history import day_of, open_sightings
 from privacy.identity import Kind as Party
 from privacy.keyring import Keyring
 from tests.outlet_client.test_reasons import ANNA, BEN, HEADER, LEDGER, SETTINGS, STRANGER, Boutique
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from outlet_client.desk.sightings import Sighting
-    from outlet_client.rights.desk import Desk
+    from outlet_client.customer_access import Desk
+    from outlet_client.sightings.sighting_history import Sighting
 
 NOW = dt.datetime.now(dt.UTC)
 TODAY = day_of(NOW)

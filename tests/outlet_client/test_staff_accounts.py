@@ -16,11 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typing_extensions import override
 
-from outlet_client.desk.web.serving import site_of
-from outlet_client.rights.asked import MOST_CHARACTERS as LONGEST_NAME
-from outlet_client.rights.asked import NotAsked
+from outlet_client.desk.desk_server import site_of
+from outlet_client.records.actor import MOST_CHARACTERS as LONGEST_NAME
+from outlet_client.records.actor import NotAsked
 from outlet_client.staff import accounts as module
-from outlet_client.staff import tries
+from outlet_client.staff import sign_in_throttle
 from outlet_client.staff.accounts import (
     LEAST_CHARACTERS,
     MOST_CHARACTERS,
@@ -29,8 +29,8 @@ from outlet_client.staff.accounts import (
     SignInRefused,
     StaffRefused,
 )
-from outlet_client.staff.tables import StaffStore
-from outlet_client.staff.tries import FREE_TRIES, LONGEST_WAIT, MustWait
+from outlet_client.staff.sign_in_throttle import FREE_TRIES, LONGEST_WAIT, MustWait
+from outlet_client.staff.staff_store import StaffStore
 from tests.outlet_client.desk_site import CHEAP, MEI, NOON, PASSWORD, home, kept, outlet
 
 if TYPE_CHECKING:
@@ -284,8 +284,8 @@ def test_tries_at_once_are_counted_each(accounts: Accounts, store: StaffStore) -
         outcome(accounts, MEI, WRONG)
     others = Accounts(store, b"s" * 32, Together())
     with ThreadPoolExecutor(8) as many:
-        tries = [many.submit(outcome, others, MEI, WRONG) for _ in range(7)]
-        found = sorted(one.result(30) for one in tries)
+        sign_in_throttle = [many.submit(outcome, others, MEI, WRONG) for _ in range(7)]
+        found = sorted(one.result(30) for one in sign_in_throttle)
     assert found == ["MustWait"] * 6 + ["SignInRefused"]
     assert outcome(accounts, MEI, PASSWORD) == "MustWait"
 
@@ -339,7 +339,7 @@ def test_a_new_password_ends_a_lock_out_and_a_role_does_not(accounts: Accounts) 
 def test_names_that_are_tried_take_bounded_room_and_wash_no_lock_out_away(
     accounts: Accounts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tries, "MOST_TRIED", 15)
+    monkeypatch.setattr(sign_in_throttle, "MOST_TRIED", 15)
     settled(accounts)
     for _ in range(FREE_TRIES):
         outcome(accounts, MEI, WRONG)

@@ -11,12 +11,12 @@ from argon2 import PasswordHasher
 from typer.testing import CliRunner
 
 from outlet_client.main import app
-from outlet_client.rights.asked import user
-from outlet_client.rights.log import Act
+from outlet_client.records.access_log import Act
+from outlet_client.records.actor import user
 from outlet_client.staff.accounts import Accounts, Role, SignInRefused, secret_of
 from outlet_client.staff.passkeys import Passkeys
-from outlet_client.staff.tables import StaffStore
-from outlet_client.staff.tries import FREE_TRIES
+from outlet_client.staff.sign_in_throttle import FREE_TRIES
+from outlet_client.staff.staff_store import StaffStore
 from privacy.identity import Kind
 from privacy.keyring import Keyring
 from tests.outlet_client.authenticator import Device
@@ -158,7 +158,7 @@ def test_the_list_says_what_each_undertook_and_who_is_locked_out(desk: Desk) -> 
 
 
 def _now() -> Any:
-    from outlet_client.rights.desk import now
+    from outlet_client.customer_access import now
 
     return now()
 

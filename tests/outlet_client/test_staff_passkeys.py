@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from outlet_client.staff.accounts import Account, Accounts, Role, SignInRefused, StaffRefused
 from outlet_client.staff.passkeys import MOST_EACH, Passkeys, host_of
-from outlet_client.staff.tables import StaffStore
+from outlet_client.staff.staff_store import StaffStore
 from tests.outlet_client.authenticator import Device, text
 from tests.outlet_client.desk_site import CHEAP, MEI, NOON, RAFAEL, URL
 

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 import pytest
 from typer import Exit
 
-from outlet_client.commands import failing
+from outlet_client.commands.command_errors import failing
+from outlet_client.commands.status import LATE, Standing, next_steps, standing, status
 from outlet_client.errors import ClockOff, HqUnreachable, NotConfigured
-from outlet_client.events.event_store import EventStore
-from outlet_client.night.health import Condition, Health, write_health
-from outlet_client.night.night_account import account_of, could_not_begin
+from outlet_client.ledger.event_store import EventStore
+from outlet_client.night.health_file import Condition, Health, write_health
+from outlet_client.night.night_journal import account_of, could_not_begin
 from outlet_client.night.night_log import Night, NightLog, Outcome, Step
-from outlet_client.night.status import LATE, Standing, next_steps, standing, status
-from outlet_client.people.people import People, State
+from outlet_client.people.people_store import People, State
 from outlet_client.settings import OutletFile
 from privacy.identity import Card, Kind
 from privacy.keyring import Keyring

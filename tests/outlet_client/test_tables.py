@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from features.errors import LedgerError
 from features.ledger import judge
 from outlet_client.sources.source import Source
-from outlet_client.sources.tables import (
+from outlet_client.sources.table_reader import (
     Mark,
     decoded,
     files_of,

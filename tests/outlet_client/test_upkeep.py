@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 from typer.testing import CliRunner
 
-from outlet_client import upkeep
-from outlet_client.allocation.allocation import DEFAULT_POLICY
-from outlet_client.events.event_store import EventStore
+from outlet_client.allocation.ranking import DEFAULT_POLICY
+from outlet_client.commands import upkeep
+from outlet_client.ledger.event_store import EventStore
 from outlet_client.main import app
 from outlet_client.settings import OutletFile
 from privacy.identity import Kind

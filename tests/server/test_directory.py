@@ -14,8 +14,8 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from outlet_client.people.consent import Recorded
-from outlet_client.people.people import People, State
+from outlet_client.people.consents import Recorded
+from outlet_client.people.people_store import People, State
 from privacy.directory import Directory
 from privacy.envelopes import SealKey
 from privacy.identity import Kind

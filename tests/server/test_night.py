@@ -27,7 +27,7 @@ from features.noisy_points import COUNT_SHARE, SCALE
 from features.outcomes import Outcome
 from features.points import base_points, count_points, event_points
 from features.scorecard import Scorecard, encode_scorecards
-from outlet_client.night.contribute import Outlet
+from outlet_client.contribution.contributions import Outlet
 from privacy.books import Book, Kind, SignedBook, open_book, read_entry
 from privacy.budget import Act
 from privacy.envelopes import SigningKey, digest

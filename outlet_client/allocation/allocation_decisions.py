@@ -1,0 +1,278 @@
+"""Allocations, proposed and decided: what the commands do, and the staff's page.
+
+Invariant: a proposal is stored before anybody sees it, and each look-up for it is in the log. A
+decision has a person's name, is in the log before it takes effect, and is not made by a band that
+is under review.
+"""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from features.allocation import AllocationPolicy
+from outlet_client.allocation.disputed_lines import refuse_disputed, reviewed
+from outlet_client.allocation.proposal_store import AllocationStore, Decided, Proposal
+from outlet_client.allocation.ranking import (
+    SEED_BYTES,
+    AllocationRefused,
+    Terms,
+    differences,
+    given,
+    ordered,
+    passed_over,
+    read_policy,
+)
+from outlet_client.allocation.waitlist import allocatable as allocatable_of
+from outlet_client.allocation.waitlist import banded, open_interests, tier_of
+from outlet_client.people.client_book import client_book
+from outlet_client.records.access_log import Act, record_in
+from outlet_client.records.actor import name_of, words_of
+from privacy.identity import Kind
+from privacy.keyring import Keyring
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Sequence
+
+    from outlet_client.allocation.ranking import Ties
+    from outlet_client.allocation.waitlist import Allocatable, Banded
+    from outlet_client.customer_access import Desk
+    from outlet_client.records.actor import Asked
+
+
+@dataclass(frozen=True, slots=True)
+class Proposed:
+    """What came of asking for a proposal.
+
+    Attributes:
+        proposal: As it is stored.
+        no_book: Why there is no band book that may be shown; "" where there is.
+        earlier: The numbers of the proposals that were made for the reference before.
+    """
+
+    proposal: Proposal
+    no_book: str
+    earlier: tuple[int, ...]
+
+
+def allocatable(desk: Desk, at: dt.datetime) -> tuple[Allocatable, ...]:
+    """The references that can be allocated, with tier and how many open interests are listed.
+
+    Raises:
+        NotConfigured: If the outlet has no references.
+        LedgerError: If they or the interests cannot be read.
+    """
+    return allocatable_of(desk.home, desk.settings, at, desk.people)
+
+
+def propose(
+    desk: Desk,
+    reference: str,
+    pieces: int,
+    ties: Ties,
+    seed: str | None,
+    asked: Asked,
+    at: dt.datetime,
+) -> Proposed:
+    """Proposes who of those on the waitlist may be offered the pieces of a reference.
+
+    Args:
+        desk: Where.
+        reference: What is allocated.
+        pieces: How many there are.
+        ties: What decides between equals.
+        seed: Of the lottery, to draw it again; None to draw a new one.
+        asked: Who asks; each customer who has a key is a look-up.
+        at: When.
+
+    Raises:
+        AllocationRefused: If the reference is in no tier or nobody waits for it, or pieces or seed
+            are none.
+        NotConfigured: If the outlet has no references, or its policy is missing.
+        PolicyRefused: If the policy cannot be read or breaks a law.
+        LedgerError: If a table cannot be read.
+        BookRefused: If the band book is damaged or forged.
+    """
+    policy = read_policy(desk.settings.policy)
+    tier = tier_of(desk.settings, reference)
+    used = secrets.token_hex(SEED_BYTES) if seed is None else seed.strip().lower()
+    terms = Terms(reference, tier, pieces, ties, used, drawn=seed is None)
+    found = _banded(desk, reference, asked, at)
+    with closing(AllocationStore.open(desk.home)) as store:
+        earlier = tuple(store.numbers(reference))
+        number = store.add(
+            Proposal(
+                _moment(at),
+                terms,
+                policy.source,
+                policy.text,
+                found.version,
+                found.as_of,
+                ordered(found.candidates, policy, terms),
+            )
+        )
+        return Proposed(store.read(number), found.no_book, earlier)
+
+
+def shown(desk: Desk, number: int | None = None) -> list[Proposal]:
+    """Proposals as they may be shown now: without the bands of customers who dispute theirs.
+
+    Args:
+        desk: Where.
+        number: The proposal's; None for all, the oldest first.
+
+    Raises:
+        AllocationRefused: If there is none of this number.
+    """
+    with closing(AllocationStore.open(desk.home)) as store:
+        numbers = store.numbers() if number is None else [number]
+        return reviewed(desk, [store.read(one) for one in numbers])
+
+
+def passed_over_by(
+    desk: Desk, number: int, give: Sequence[str] = (), instead_of: Sequence[str] = ()
+) -> tuple[int, ...]:
+    """The ranks that a decision would pass over: whoever decides is to be told before they do.
+
+    Args:
+        desk: Where.
+        number: The proposal's.
+        give: As `change` takes them; with neither, the proposal would be accepted.
+        instead_of: Likewise.
+
+    Raises:
+        AllocationRefused: If it cannot be decided so.
+    """
+    with closing(AllocationStore.open(desk.home)) as store:
+        proposal = _undecided(desk, store, number)
+    return passed_over(proposal.lines, _final(proposal, give, instead_of))
+
+
+def accept(desk: Desk, number: int, by: str, at: dt.datetime) -> Proposal:
+    """Decides that the pieces go to those to whom they were proposed.
+
+    Args:
+        desk: Where.
+        number: The proposal's.
+        by: Who decides.
+        at: When.
+
+    Returns:
+        It with the decision.
+
+    Raises:
+        NotAsked: If the name is none.
+        AllocationRefused: If there is none of this number, somebody decided before, or a band is
+            under review.
+    """
+    who = name_of(by)
+    with closing(AllocationStore.open(desk.home)) as store:
+        proposal = _undecided(desk, store, number)
+        record_in(desk.home, at, Act.DECISION, who, about=_about(number), outcome="accepted")
+        return _decide(store, proposal, (at, who, ""), proposal.given)
+
+
+def change(
+    desk: Desk,
+    number: int,
+    by: str,
+    reason: str,
+    give: Sequence[str],
+    instead_of: Sequence[str],
+    at: dt.datetime,
+) -> Proposal:
+    """Decides otherwise than proposed, with a reason. The proposal stays as it was.
+
+    Args:
+        desk: Where.
+        number: The proposal's.
+        by: Who decides.
+        reason: Why; it is kept beside the decision.
+        give: Customers who get a piece that was not proposed to them.
+        instead_of: Customers who do without one that was.
+        at: When.
+
+    Returns:
+        It with the decision.
+
+    Raises:
+        NotAsked: If the name is none, or there is no reason.
+        AllocationRefused: As `accept`; or if a customer has no such line, or the pieces are too
+            few.
+    """
+    who, why = name_of(by), words_of(reason, "reason", "a sentence")
+    with closing(AllocationStore.open(desk.home)) as store:
+        proposal = _undecided(desk, store, number)
+        final = _final(proposal, give, instead_of)
+        if set(final) == set(proposal.given):
+            raise AllocationRefused(
+                f"allocation {number}: got no change; say who is given a piece, and instead of "
+                "whom, or accept the proposal as it stands"
+            )
+        more, less = (len(set(one)) for one in (give, instead_of))
+        outcome = f"changed: {more} given, {less} instead"
+        record_in(desk.home, at, Act.OVERRIDE, who, about=_about(number), outcome=outcome)
+        return _decide(store, proposal, (at, who, why), final)
+
+
+def rerun(desk: Desk, number: int) -> int:
+    """Computes a proposal's order again from what is stored.
+
+    Returns:
+        How many lines it has.
+
+    Raises:
+        AllocationRefused: If there is none of this number, or the order is another.
+    """
+    with closing(AllocationStore.open(desk.home)) as store:
+        stored = store.read(number)
+    policy = AllocationPolicy.parse(stored.policy_text, stored.policy_source)
+    again = ordered((line.candidate for line in stored.lines), policy, stored.terms)
+    if ranks := differences(stored.lines, again):
+        raise AllocationRefused(
+            f"allocation {number}: got another order from rank {ranks[0]} on, expected the "
+            "stored one; it was altered, or made by another version of this program: keep "
+            "the folder as it is and tell who looks after it"
+        )
+    return len(again)
+
+
+def _banded(desk: Desk, reference: str, asked: Asked, at: dt.datetime) -> Banded:
+    hq_key = Keyring(desk.home, Kind.OUTLET).peer(Kind.HQ).verify_key
+    interests = open_interests(desk.home, desk.settings, reference, at, desk.people)
+    book = client_book(desk.settings, desk.people, by_day=True)
+    return banded(interests, book, desk.look_up, desk.home, hq_key, asked)
+
+
+def _undecided(desk: Desk, store: AllocationStore, number: int) -> Proposal:
+    proposal = store.undecided(number)
+    refuse_disputed(desk, proposal)
+    return proposal
+
+
+def _final(proposal: Proposal, give: Sequence[str], instead_of: Sequence[str]) -> tuple[str, ...]:
+    return given(proposal.lines, proposal.terms.pieces, give, instead_of)
+
+
+def _decide(
+    store: AllocationStore,
+    proposal: Proposal,
+    said: tuple[dt.datetime, str, str],
+    final: tuple[str, ...],
+) -> Proposal:
+    """Stores who gets the pieces, and whom that passes over: said are moment, name and reason."""
+    at, by, reason = said
+    passed = passed_over(proposal.lines, final)
+    store.decide(proposal.id, Decided(_moment(at), by, reason, final, passed))
+    return store.read(proposal.id)
+
+
+def _about(number: int) -> str:
+    return f"allocation {number}"
+
+
+def _moment(at: dt.datetime) -> str:
+    return at.isoformat(timespec="seconds")

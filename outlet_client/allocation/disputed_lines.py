@@ -1,0 +1,100 @@
+"""Stored proposals with a customer who disputes what is held of them since.
+
+Invariant: from a dispute until a named person decides it, no band of its customer is shown of a
+proposal, and no piece is given by one that was made with the band.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from features.bands import NEW
+from outlet_client.allocation.ranking import AllocationRefused
+from outlet_client.bands.lookup import Status
+from outlet_client.log_tables.rights_store import rights_if_any
+from outlet_client.people.client_tables import ENTRIES, KEYS
+from outlet_client.people.linked_keys import contested
+from outlet_client.records.customer_requests import disputed
+
+if TYPE_CHECKING:
+    from outlet_client.allocation.proposal_store import Proposal
+    from outlet_client.allocation.ranking import Line
+    from outlet_client.customer_access import Desk
+    from outlet_client.people.people_store import People
+
+UNDER_REVIEW = Status.UNDER_REVIEW.value
+
+_HIDDEN = "Under review since it was proposed."
+
+
+def veiled(line: Line) -> Line:
+    """A line without its bands and what says them in words; itself where there are none."""
+    if not _banded(line):
+        return line
+    one = replace(line.candidate, eligibility=NEW, flipper_risk=NEW, no_band=UNDER_REVIEW)
+    return replace(line, candidate=one, ruling=replace(line.ruling, rule=0), why=_HIDDEN)
+
+
+def reviewed(desk: Desk, proposals: list[Proposal]) -> list[Proposal]:
+    """Proposals as they may be shown now."""
+    found = under_review(desk, proposals)
+    return [
+        replace(
+            one,
+            lines=tuple(
+                veiled(line) if line.candidate.customer in found else line for line in one.lines
+            ),
+        )
+        for one in proposals
+    ]
+
+
+def refuse_disputed(desk: Desk, proposal: Proposal) -> None:
+    """Lets nobody decide by a band that is under review.
+
+    A line that was decided as without a band may stand: nothing of it follows from what is
+    disputed.
+
+    Raises:
+        AllocationRefused: If there is such a line; it names the customer and the next step.
+    """
+    for customer, number in under_review(desk, [proposal]).items():
+        raise AllocationRefused(
+            f"allocation {proposal.id}: customer {customer} is under review; decide that with "
+            f"`escapement-outlet customer decide {number}` first, or propose anew with "
+            "`escapement-outlet allocate`, which reads no band of theirs"
+        )
+
+
+def under_review(desk: Desk, proposals: list[Proposal]) -> dict[str, int]:
+    """The customers of lines with bands who are under review, and a dispute's number."""
+    with rights_if_any(desk.home) as connection:
+        disputes = {} if connection is None else disputed(connection)
+    if not disputes:
+        return {}
+    lines = (line for one in proposals for line in one.lines if _banded(line))
+    found = {}
+    for line in dict.fromkeys(lines):
+        one = line.candidate
+        reached = _reached(desk.people, (one.customer, *one.also))
+        if numbers := [disputes[key] for key in disputes.keys() & reached]:
+            found[one.customer] = min(numbers)
+    return found
+
+
+def _banded(line: Line) -> bool:
+    return not line.candidate.no_band
+
+
+def _reached(people: People, customers: tuple[str, ...]) -> set[str]:
+    """All keys under which a dispute hides these customers' band, as a look-up has it."""
+    query = sa.select(ENTRIES.c.former, *KEYS).where(ENTRIES.c.customer.in_(customers))
+    with people.reading() as connection:
+        rows = connection.execute(query).all()
+        current = [row for row in rows if not row.former] or rows
+        keys = {key for _, *some in current for key in some if key is not None}
+        own = keys - contested(connection, keys) or keys  # what others share may be theirs alone
+    return {one for key in own for one in people.reached(key)}

@@ -1,0 +1,1 @@
+"""The commands of `escapement-outlet`, thin: what they do lives below."""

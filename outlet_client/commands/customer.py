@@ -1,0 +1,194 @@
+"""`escapement-outlet customer`: what a customer may ask of this outlet, and what was done about it.
+
+Invariant: what is stored names who did it; files that are written are for their owner only; and an
+export holds all that the page shows.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path  # noqa: TC003  (typer reads it in annotations)
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from outlet_client.allocation.waitlist import tier_of
+from outlet_client.commands.command_errors import HERE, OUT, Home, failing
+from outlet_client.commands.requests import decide, dispute, receive, requests
+from outlet_client.customer_access import (
+    By,
+    Email,
+    Json,
+    Phone,
+    desk_of,
+    hand_over,
+    named_or_user,
+    now,
+    people_of,
+    say,
+    today,
+)
+from outlet_client.ledger import corrections
+from outlet_client.ledger.corrections import CorrectionRefused
+from outlet_client.ledger.intake import first_day
+from outlet_client.log_tables.rights_store import rights_of
+from outlet_client.records import customer_requests
+from outlet_client.records.access_log import Act, record
+from outlet_client.records.actor import Asked, Purpose
+from outlet_client.records.customer_requests import RequestKind, RequestRefused, Taking
+from outlet_client.rights import dossier_text, rights_text
+from outlet_client.rights.dossier import Dossier, Form, dossier
+from outlet_client.rights.dossier_page import page
+from outlet_client.rights.find_person import whose
+from outlet_client.rights.ledger_view import take_in
+from outlet_client.rights.request_handling import answer_or_make, end_consent
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import sqlalchemy as sa
+
+customer_app = typer.Typer(
+    no_args_is_help=True, help="What is held of a customer, and what the customer asks for."
+)
+for command in (receive, dispute, decide, requests):
+    customer_app.command()(command)
+
+
+@customer_app.command()
+def show(
+    phone: Phone = None,
+    email: Email = None,
+    by: By = None,
+    html: Annotated[Path | None, typer.Option(help="Write a page for the customer.")] = None,
+    home: Home = HERE,
+    as_json: Json = False,  # noqa: FBT002  (a flag on the command line)
+) -> None:
+    """Shows what is held of a customer, the band with its reasons, and who looked."""
+    with failing():
+        made, days = _dossier(home, phone, email, by, Form.SCREEN if html is None else Form.PAGE)
+        if html is not None:
+            hand_over(html, page(made, days).encode())
+        if as_json:  # beside a page too; then nothing but JSON is printed
+            OUT.print_json(json.dumps(made.as_dict()))
+        elif html is not None:
+            say(f"{html}: for the customer; readable by you only.")
+        else:
+            for line in dossier_text.lines(made):
+                say(line)
+
+
+@customer_app.command()
+def export(
+    file: Path, phone: Phone = None, email: Email = None, by: By = None, home: Home = HERE
+) -> None:
+    """Writes all of it as a JSON file, for the customer to take along."""
+    with failing():
+        made, _ = _dossier(home, phone, email, by, Form.FILE)
+        text = json.dumps(made.as_dict(), indent=2, ensure_ascii=False)
+        hand_over(file, f"{text}\n".encode())
+        say(f"{file}: for the customer; readable by you only.")
+
+
+@customer_app.command()
+def correct(
+    event: Annotated[str, typer.Argument(help="The event's id, as `show` prints it.")],
+    phone: Phone = None,
+    email: Email = None,
+    values: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="COLUMN=VALUE, such as price=950.00; may be repeated."),
+    ] = None,
+    strike: Annotated[  # noqa: FBT002  (a flag on the command line)
+        bool, typer.Option("--strike", help="It happened to somebody else, or not at all.")
+    ] = False,
+    request: Annotated[
+        int | None, typer.Option(help="The number of the request that asked for it.")
+    ] = None,
+    by: By = None,
+    home: Home = HERE,
+) -> None:
+    """Corrects an event, or strikes it. The ledger itself stays; the next night uses this."""
+    with failing():
+        if bool(values) == strike:
+            raise CorrectionRefused("correction: expected --set, at least once, or --strike")
+        name, at = named_or_user(by), now()
+        with desk_of(home) as desk:
+            taken = take_in(desk, at)
+            who = whose(desk.people, desk.settings, phone, email)
+            rows = taken.rows_of(who.customers)
+            settings = desk.settings
+        with rights_of(home) as connection:
+            if strike:
+                corrections.strike(connection, rows, event, name, at)
+                said = "struck"
+            else:
+                wanted = dict(_pair(one) for one in values or ())
+                if settings.references is not None and wanted.get("reference"):
+                    tier_of(settings, wanted["reference"])
+                kept = first_day(settings, at)
+                changes = corrections.correct(connection, rows, event, wanted, name, at, kept)
+                said = ", ".join(f"{column}={cell}" for column, cell in changes.items())
+                said = said or "as the ledger has it again"
+            outcome = "struck" if strike else "corrected"
+            about = f"event {event}"
+            record(connection, at, Act.CORRECTION, name, key=who.key, about=about, outcome=outcome)
+            taking = Taking(today(), settings.request_days, name, at=at)
+            done = f"Event {event} corrected."
+            answered = _settle_correction(connection, who.keys, request, done, taking)
+        then = "are without it" if strike else "use it so"
+        say(
+            f"Event {event}: {said}. Features and sums {then} from the next night on; the band "
+            "follows with a book that is made after that. Correct it in the till too, if it can be."
+        )
+        say(answered)
+
+
+@customer_app.command()
+def withdraw(phone: Phone = None, email: Email = None, by: By = None, home: Home = HERE) -> None:
+    """Ends a customer's consent, here and wherever this outlet can tell of it."""
+    with failing(), people_of(home) as (people, settings):
+        taking = Taking(today(), settings.request_days, named_or_user(by))
+        say(rights_text.withdrawn(end_consent(home, people, settings, (phone, email), taking)))
+
+
+def _settle_correction(
+    connection: sa.Connection,
+    keys: Sequence[str],
+    number: int | None,
+    answer: str,
+    taking: Taking,
+) -> str:
+    """Answers the request that a correction was for, and says so; or that several stay open."""
+    waiting = customer_requests.open_of(connection, RequestKind.CORRECTION, keys)
+    if number is None and len(waiting) > 1:
+        listed = ", ".join(map(str, waiting))
+        return (
+            f"Requests {listed} stay open: which of them this was for was not said. Answer it with "
+            "`escapement-outlet customer decide NUMBER`, or say --request NUMBER next time."
+        )
+    if number is None:
+        answer_or_make(connection, RequestKind.CORRECTION, keys, answer, taking)
+        return f"Request {waiting[0]} is answered." if waiting else "No request was open for it."
+    if number not in waiting:
+        raise RequestRefused(
+            f"request {number}: no open correction request of this customer; "
+            "`escapement-outlet customer requests` lists them"
+        )
+    customer_requests.answer(connection, number, taking.by, answer, taking.at)
+    return f"Request {number} is answered."
+
+
+def _dossier(
+    home: Path, phone: str | None, email: str | None, by: str | None, form: Form
+) -> tuple[Dossier, int]:
+    asked = Asked.of(by, Purpose.CUSTOMER)
+    with desk_of(home) as desk:
+        return dossier(desk, phone, email, asked, now(), form), desk.settings.request_days
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise CorrectionRefused("--set: expected COLUMN=VALUE, such as price=950.00")
+    return name.strip(), value.strip()

@@ -1,0 +1,82 @@
+"""`escapement-outlet duplicates`: pairs of the client book that a person has to decide on.
+
+Invariant: what is printed is the outlet's own customer ids and what they share, never a name, a
+phone or an e-mail.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from outlet_client.commands.command_errors import HERE, OUT, Home, failing
+from outlet_client.people.client_book import refresh_clients
+from outlet_client.people.duplicates import decide, pairs
+from outlet_client.people.people_store import People
+from outlet_client.people.record_linkage import Shared
+from outlet_client.settings import OutletFile
+from privacy.identity import Kind
+from privacy.keyring import Keyring
+
+_SHARE = {
+    Shared.PHONE: "share a phone, their e-mails differ",
+    Shared.EMAIL: "share an e-mail, their phones differ",
+    Shared.CHAIN: "share a phone or an e-mail, and others who share it differ",
+}
+
+
+def duplicates(
+    home: Home = HERE,
+    as_json: Annotated[  # noqa: FBT002  (a flag on the command line)
+        bool, typer.Option("--json", help="For programs.")
+    ] = False,
+) -> None:
+    """Lists pairs of customers who may be one person, for somebody to decide."""
+    with failing(), closing(_people(home)) as people:
+        refresh_clients(OutletFile.read(home / "escapement.toml"), people, by_day=True)
+        found = pairs(people)
+        if as_json:
+            rows = [{"one": p.one, "other": p.other, "share": p.shared.value} for p in found]
+            OUT.print_json(json.dumps({"ambiguous": len(found), "pairs": rows}))
+            return
+        for pair in found:
+            OUT.print(
+                f"{escape(pair.one)}  {escape(pair.other)}  {_SHARE[pair.shared]}", highlight=False
+            )
+        OUT.print(
+            f"{len(found)} pairs. Until a person decides, they count as two, and what they share "
+            "is used by neither. Look at both in your own system, then: `escapement-outlet "
+            'duplicates-decide ID ID --same|--different --by "NAME"`.'
+            if found
+            else "No pairs wait for anybody.",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+def duplicates_decide(
+    one: Annotated[str, typer.Argument(help="A customer's id.")],
+    other: Annotated[str, typer.Argument(help="The other's.")],
+    by: Annotated[str, typer.Option(help="Who decided.")],
+    same: Annotated[bool, typer.Option("--same/--different", help="One person, or two?")],
+    home: Home = HERE,
+) -> None:
+    """Records whether two customers are one person."""
+    with failing(), closing(_people(home)) as people:
+        decide(people, one, other, same=same, by=by)
+        said = (
+            "one person from now on: their purchases count together, and a withdrawal by either "
+            "phone or e-mail, an earlier one too, is for both."
+            if same
+            else "two people: neither is recognised by what they share. Who consented by it only "
+            "needs a new consent by another phone or e-mail."
+        )
+        OUT.print(f"{escape(one)} and {escape(other)} are {said}", highlight=False, soft_wrap=True)
+
+
+def _people(home: Home) -> People:
+    return People.open(home, Keyring(home, Kind.OUTLET).identity())

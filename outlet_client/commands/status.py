@@ -1,0 +1,251 @@
+"""`escapement-outlet status`: how this outlet stands, for a person, and what to do next.
+
+Invariant: numbers and days only; nothing is changed, nobody is reached, and a night that runs is
+not waited for.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+
+from outlet_client.bands.book_store import read_shelf
+from outlet_client.commands.command_errors import OUT
+from outlet_client.errors import BookMissing
+from outlet_client.night.health_file import Condition, read_health
+from outlet_client.night.night_log import Night, NightLog, Outcome
+from outlet_client.people.duplicates import ambiguous
+from outlet_client.people.people_store import People, State
+from outlet_client.records.customer_requests import open_requests, overdue_requests
+from outlet_client.settings import OutletFile
+from privacy.books import BookRefused
+from privacy.identity import Kind
+from privacy.keyring import Keyring
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NIGHTS = 5
+"""How many of the last nights are shown."""
+
+LATE = dt.timedelta(hours=36)
+"""A night longer ago than this is missed."""
+
+UNSIGNED_DAYS = 3
+"""A log that was not countersigned for longer calls for somebody."""
+
+_AFTER = {
+    "HqUnreachable": "if the next fails too, `escapement-outlet doctor` says what is off",
+    "ServiceUnreachable": "if the next fails too, `escapement-outlet doctor` says what is off",
+    "NotOnTheList": "send HQ this outlet's public.json, and compare fingerprints",
+    "ClockOff": "set this machine's time, best by NTP",
+    "LedgerError": "mend it; `escapement-outlet check` reads everything and says what is wrong",
+    "TooManyBad": "mend them; `escapement-outlet check` lists them",
+    "LogContradicted": "until then the log is not countersigned",
+    "NotConfigured": "mend escapement.toml; `escapement-outlet check` tries it",
+}
+"""What to do after a night that failed, by the error's type."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How an outlet stands.
+
+    Attributes:
+        outlet: Its name.
+        nights: The last ones, the newest first.
+        error: Why the last failed, or could not begin; None where it did not.
+        begun: Whether the last start got as far as being one of these nights.
+        book_as_of: The day that the stored band book's data ends with; None without one.
+        book_days: How many days ago HQ made it.
+        people: How many stand where.
+        rows: Of the ledger, when it was last read.
+        quarantined: Those of them that could not be used.
+        requests: Open requests of customers.
+        overdue: Those of them that were to be answered by now.
+        log_countersigned: When the privacy office last countersigned the log, ISO 8601; None if it
+            never did.
+        log_findings: How much the last night found wrong with the log.
+        ambiguous: Pairs of client-book entries that wait for a person to decide.
+    """
+
+    outlet: str
+    nights: tuple[Night, ...]
+    error: str | None
+    begun: bool
+    book_as_of: str | None
+    book_days: int | None
+    people: dict[State, int]
+    rows: int | None
+    quarantined: int | None
+    requests: int
+    overdue: int
+    log_countersigned: str | None
+    log_findings: int
+    ambiguous: int
+
+
+def status(home: Path, *, as_json: bool) -> None:
+    """Prints how an outlet stands.
+
+    Args:
+        home: The outlet's folder.
+        as_json: For programs.
+
+    Raises:
+        NotConfigured: If the settings cannot be read.
+        PrivacyError: If a key or card is missing.
+    """
+    at = dt.datetime.now(dt.UTC)
+    settings = OutletFile.read(home / "escapement.toml")
+    found = standing(home, at)
+    todo = next_steps(found, settings, at)
+    if as_json:
+        OUT.print_json(json.dumps({**asdict(found), "next": todo}, default=str))
+        return
+    for line in [*_lines(found), "Next:", *(f"  {step}" for step in todo)]:
+        OUT.print(escape(line), highlight=False, soft_wrap=True)
+
+
+def standing(home: Path, at: dt.datetime) -> Standing:
+    """Reads how an outlet stands.
+
+    Raises:
+        PrivacyError: If a key or card is missing.
+    """
+    ring, health = Keyring(home, Kind.OUTLET), read_health(home)
+    identity = ring.identity()
+    as_of, days = _book(home, ring, at)
+    with closing(People.open(home, identity)) as people, closing(NightLog.open(home)) as log:
+        return Standing(
+            outlet=identity.card.name,
+            nights=tuple(log.last(NIGHTS)),
+            error=None if health is None else health.error,
+            begun=health is None or health.status is not Condition.FAILED or bool(health.night),
+            book_as_of=as_of,
+            book_days=days,
+            people=people.counts(),
+            rows=None if health is None else health.rows,
+            quarantined=None if health is None else health.quarantined,
+            requests=len(open_requests(home)),
+            overdue=overdue_requests(home, at),
+            log_countersigned=None if health is None else health.log_countersigned,
+            log_findings=0 if health is None else health.log_findings,
+            ambiguous=ambiguous(people),
+        )
+
+
+def next_steps(found: Standing, settings: OutletFile, at: dt.datetime) -> list[str]:
+    """What somebody should do, the most urgent first; one line where there is nothing."""
+    steps = _of_nights(found, at)
+    steps += _of_log(found, at)
+    if found.overdue:
+        steps.append(
+            f"{found.overdue} of your customers' requests are overdue: `escapement-outlet "
+            "customer requests` lists them"
+        )
+    if not any(found.people.values()):
+        steps.append("nobody has consented yet: `escapement-outlet consent import FILE`")
+    if found.book_days is not None and found.book_days > settings.book_days:
+        steps.append(
+            f"the band book is {found.book_days} days old and not shown any more: ask HQ why there "
+            "is no newer one"
+        )
+    if found.quarantined:
+        steps.append(
+            f"{found.quarantined} rows of the ledger are in quarantine: quarantine.csv says which "
+            "and why"
+        )
+    if found.ambiguous:
+        steps.append(
+            f"{found.ambiguous} pairs of customers may be one person each: `escapement-outlet "
+            "duplicates` lists them"
+        )
+    return steps or ["nothing"]
+
+
+def _of_nights(found: Standing, at: dt.datetime) -> list[str]:
+    """What the last nights call for."""
+    last = found.nights[0] if found.nights else None
+    if not found.begun:
+        return [f"no night could begin: {found.error}"]
+    if last is None:
+        return ["no night yet: `escapement-outlet nightly`, best from a timer (deploy/systemd)"]
+    if last.outcome is Outcome.FAILED:
+        after = _AFTER.get(last.error or "", "the log of that night says more")
+        return [f"the last night failed: {found.error}; {after}"]
+    if at - (last.ended or last.started) > LATE:
+        days = (at - (last.ended or last.started)).days
+        return [f"no night since {days} days: is the timer on, and this machine by night?"]
+    return []
+
+
+def _of_log(found: Standing, at: dt.datetime) -> list[str]:
+    """What the log calls for."""
+    steps = []
+    if found.log_findings:
+        steps.append(
+            f"{_count(found.log_findings, 'finding')} about the log: `escapement-outlet log "
+            "verify` says what is wrong; tell the privacy office"
+        )
+    signed = found.log_countersigned
+    days = None if signed is None else (at - dt.datetime.fromisoformat(signed)).days
+    if days is not None and days > UNSIGNED_DAYS:
+        steps.append(f"the log was not countersigned for {days} days: ask the privacy office why")
+    elif days is None and found.nights and found.nights[0].outcome is Outcome.COMPLETE:
+        steps.append("the log was never countersigned: ask the privacy office why")
+    return steps
+
+
+def _book(home: Path, ring: Keyring, at: dt.datetime) -> tuple[str | None, int | None]:
+    """The stored book's last day, and its age in days."""
+    try:
+        book = read_shelf(home, ring.peer(Kind.HQ).verify_key).book
+    except (BookMissing, BookRefused):
+        return None, None
+    made = dt.datetime.fromtimestamp(book.made_at, dt.UTC)
+    return book.as_of, (at - made).days
+
+
+def _lines(found: Standing) -> list[str]:
+    """How an outlet stands, in words."""
+    lines = [f"Outlet {found.outlet}", "Nights:"]
+    lines += [f"  {_night_line(night)}" for night in found.nights] or ["  none yet"]
+    if found.book_as_of is None:
+        lines.append("Band book: none that can be used")
+    else:
+        age = f"{_count(found.book_days, 'day')} ago" if found.book_days else "today"
+        lines.append(f"Band book: as of {found.book_as_of}, made {age}")
+    if found.rows is not None:
+        lines.append(
+            f"Ledger: {_count(found.rows, 'row')}, {found.quarantined or 0:,} in quarantine"
+        )
+    lines.append("People:")
+    lines += [f"  {count:>8,} {state}" for state, count in found.people.items()]
+    lines.append(f"Requests: {found.requests:,} open, {found.overdue:,} overdue")
+    signed = found.log_countersigned
+    when = f"countersigned {signed[:16].replace('T', ' ')} UTC" if signed else "never countersigned"
+    lines.append(f"Log: {when}, {_count(found.log_findings, 'finding')}")
+    lines.append(f"Client book: {_count(found.ambiguous, 'pair')} for a person to decide")
+    return lines
+
+
+def _night_line(night: Night) -> str:
+    began = f"{night.number}, {night.started:%Y-%m-%d %H:%M} UTC: "
+    if night.outcome is None:
+        place = "before its first step" if night.step is None else f"at step {night.step}"
+        return began + f"running or killed {place}; the next start goes on with it"
+    said = f"{night.outcome}"
+    if night.error is not None:
+        said += f" ({night.error})"
+    answered = _count(night.answered or 0, "question")
+    return began + f"{said}, {answered} answered"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -1,0 +1,222 @@
+"""The commands that keep an outlet running: doctor, backup, restore.
+
+Invariant: a check changes nothing; a backup is whole also while a night writes; and a restore never
+touches a folder that has keys.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import shutil
+import socket
+import sqlite3
+import tarfile
+import tempfile
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import polars as pl
+import typer
+from rich.markup import escape
+from sqlalchemy.exc import SQLAlchemyError
+
+from features.errors import FeatureError, LedgerError
+from features.ledger import with_tiers
+from features.sightings import attach
+from outlet_client.allocation.ranking import read_policy
+from outlet_client.commands.command_errors import HERE, OUT, Home, failing, services_of
+from outlet_client.database import said_of
+from outlet_client.errors import HqUnreachable, NotConfigured, OutletError
+from outlet_client.ledger.intake import chunks_of
+from outlet_client.ledger.parquet_store import Parts
+from outlet_client.ledger.side_tables import read_references
+from outlet_client.ledger.sighting_rows import noted_in, sightings_of
+from outlet_client.night.flower_node import clock_difference
+from outlet_client.records.access_log import Act, record_in
+from outlet_client.records.actor import user
+from outlet_client.services import HQ, OFFICE
+from outlet_client.settings import OutletFile
+from privacy.errors import PrivacyError
+from privacy.identity import Kind
+from privacy.keyring import Keyring, KeyringError, write_private
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LEAST_FREE_BYTES = 2**28
+REACH_SECONDS = 5.0
+KEPT = (
+    "identity.json", "public.json", "escapement.toml", "policy.toml", "ledger.password", "peers",
+    "events",
+)  # fmt: skip
+"""What a backup holds beside the databases; `events` is the ledger as far as it was read."""
+
+DATABASES = ("outlet.db", "rights.db", "staff.db")
+"""Without the first an outlet would answer a plan twice; the second has the log of look-ups, the
+third who may use the desk."""
+
+
+def doctor(home: Home = HERE) -> None:
+    """Checks keys, cards, settings and their files, disk, HQ, clock, and says what to do."""
+    healthy = True
+    for check in _checks(home):
+        try:
+            found = check.look()
+        except HqUnreachable as error:  # by day that is as it should be
+            said = escape(str(error))
+            OUT.print(f"[yellow]?[/] {check.name}: {said}", highlight=False, soft_wrap=True)
+        except (OutletError, PrivacyError, FeatureError, OSError, SQLAlchemyError) as error:
+            healthy = False
+            said = escape(said_of(error) if isinstance(error, SQLAlchemyError) else str(error))
+            OUT.print(f"[red]✗[/] {check.name}: {said}", highlight=False, soft_wrap=True)
+        else:
+            OUT.print(f"[green]✓[/] {check.name}: {escape(found)}", highlight=False, soft_wrap=True)
+    if not healthy:
+        raise typer.Exit(1)
+
+
+def backup(file: Path, home: Home = HERE) -> None:
+    """Writes keys, cards, settings, databases and `events` into one file. Keep it secret."""
+    with failing():
+        Keyring(home, Kind.OUTLET).identity()
+        write_private(file, b"")
+        record_in(home, dt.datetime.now(dt.UTC), Act.EXPORT, user(), about="a backup")
+        with tarfile.open(file, "w:gz") as archive, Parts(home).locked(alone=False):
+            for name in KEPT:
+                if (home / name).exists():
+                    archive.add(home / name, name)
+            for name in DATABASES:
+                if (home / name).exists():
+                    _copy_whole(home / name, archive)
+        OUT.print(f"{file}: holds this outlet's secret keys; keep it where only you can read it.")
+
+
+def _copy_whole(database: Path, archive: tarfile.TarFile) -> None:
+    """Puts a database into an archive whole, also while a night is writing to it."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / database.name
+        with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(copy)) as target:
+            source.backup(target)
+        archive.add(copy, database.name)
+
+
+def restore(file: Path, home: Home = HERE) -> None:
+    """Brings a backup back into an empty folder."""
+    with failing():
+        if (home / "identity.json").exists():
+            raise KeyringError(f"{home}: has keys already; restore into an empty folder")
+        home.mkdir(parents=True, exist_ok=True)
+        with tarfile.open(file) as archive:
+            archive.extractall(home, filter="data")
+        OUT.print(
+            f"Restored to {home}. Plans answered after the backup are not remembered: tell HQ not "
+            "to resume a night that began before now. Withdrawals made since the backup are not "
+            "remembered either: make them again with `escapement-outlet withdraw`. Disputes and "
+            "other requests, corrections, sightings and look-ups since the backup are gone too: "
+            "take disputes and corrections down again with `escapement-outlet customer`, and "
+            "decide sightings with `escapement-outlet sightings`, before a band is shown. Where "
+            "a night came after the backup, the next one finds that the log went back, and says so "
+            "from then on: tell the privacy office why. Who was removed since may use the desk "
+            "again, and passwords are those of then: see `escapement-outlet staff list`."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Check:
+    name: str
+    look: Callable[[], str]
+
+
+def _checks(home: Path) -> list[_Check]:
+    ring = Keyring(home, Kind.OUTLET)
+
+    def disk() -> str:
+        free = shutil.disk_usage(home).free
+        if free < LEAST_FREE_BYTES:
+            raise NotConfigured(f"{free // 2**20} MiB free, expected 256; make room")
+        return f"{free // 2**20} MiB free"
+
+    def reach() -> str:
+        host, _, port = ring.peer(Kind.HQ).address.rpartition(":")
+        try:
+            socket.create_connection((host, int(port)), timeout=5).close()
+        except OSError as error:
+            raise HqUnreachable(f"{host}:{port}", type(error).__name__) from error
+        return f"{host}:{port} listens"
+
+    def services(which: str) -> str:
+        with closing(services_of(ring, REACH_SECONDS)) as both:
+            both.reach(which)
+        return "answer under the card's certificate"
+
+    def clock() -> str:
+        off = clock_difference(ring.identity(), ring.peer(Kind.HQ))
+        return f"{off:+.0f} s against HQ's"
+
+    return [
+        _Check("keys", lambda: f"outlet {ring.identity().card.name}"),
+        _Check("HQ's card", lambda: ring.peer(Kind.HQ).fingerprint),
+        _Check("office's card", lambda: ring.peer(Kind.OFFICE).fingerprint),
+        *_files(home),
+        _Check("disk", disk),
+        _Check("HQ (listens during a night only)", reach),
+        _Check("HQ's services", lambda: services(HQ)),
+        _Check("office's services", lambda: services(OFFICE)),
+        _Check("clock", clock),
+    ]
+
+
+def _files(home: Path) -> list[_Check]:
+    """Reads the tables that the settings name."""
+    path = home / "escapement.toml"
+    try:
+        settings = OutletFile.read(path)
+    except NotConfigured:
+        return [_Check("settings", lambda: str(OutletFile.read(path)))]  # says what is wrong
+    references, policy = settings.references, settings.policy
+    checks = [_Check("ledger", lambda: _ledger(settings))]
+    if references is not None:
+        checks.append(_Check("references", lambda: f"{len(read_references(references))} rows"))
+    if settings.sightings is not None or _reported(home):
+        checks.append(_Check("sightings", lambda: _sightings(home, settings)))
+    if policy is not None:
+        checks.append(_Check("policy", lambda: f"{len(read_policy(policy).rules)} rules"))
+    return checks
+
+
+def _ledger(settings: OutletFile) -> str:
+    """Says how many rows there are, and of which days, if they are good enough for a night."""
+    rows, good, days = 0, 0, list[dt.date]()
+    for chunk in chunks_of(settings):
+        rows, good = rows + chunk.rows, good + len(chunk.events)
+        some = chunk.events["date"]
+        days += [day for day in (some.min(), some.max()) if isinstance(day, dt.date)]
+    if not rows:
+        raise LedgerError(settings.ledger.name, None, None, "no rows; expected at least one event")
+    bad = f"{rows - good} of {rows} rows cannot be used"
+    if rows - good > settings.most_quarantined * rows or not days:
+        most = f"{settings.most_quarantined:.1%}"
+        raise NotConfigured(f"{bad}, expected at most {most}; `escapement-outlet check` lists them")
+    return f"{rows} rows, {min(days)} to {max(days)}" + (f"; {bad}" if good < rows else "")
+
+
+def _reported(home: Path) -> bool:
+    """Whether staff reported sightings; also where that cannot be read, which the check says."""
+    try:
+        return bool(noted_in(home))
+    except SQLAlchemyError:
+        return True
+
+
+def _sightings(home: Path, settings: OutletFile) -> str:
+    """Says how many there are, how many are nobody's, and how many decisions lie over them."""
+    found = sightings_of(home, settings)
+    if found is None:  # what was stored went meanwhile
+        return "none"
+    pieces = [chunk.events.filter(pl.col("serial").is_not_null()) for chunk in chunks_of(settings)]
+    apart = attach(with_tiers(pl.concat(pieces), None)[0], found).apart
+    seen = int((found["turn"] == 0).sum())
+    decided = f"; {len(found) - seen} decided here" if seen < len(found) else ""
+    return f"{seen} rows, {len(apart)} of them of no customer here{decided}"

@@ -1,0 +1,1 @@
+"""What an outlet contributes to releases, and what it remembers of that."""

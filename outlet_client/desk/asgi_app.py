@@ -1,0 +1,157 @@
+"""The desk as an ASGI application: which address is which page.
+
+Invariant: an address that is not in `PAGES` does not exist, but for two files and an empty page;
+and one that is there is reached by `guard.enter` only.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from starlette.applications import Starlette
+from starlette.convertors import Convertor, register_url_convertor
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+from typing_extensions import override
+
+from outlet_client.desk import (
+    allocation_pages,
+    lookup_pages,
+    privacy_pages,
+    report_pages,
+    sighting_pages,
+    sign_in_pages,
+)
+from outlet_client.desk.request_guard import LEFT, Passwords, enter, left, own_origin, sealed
+from outlet_client.desk.site import (
+    EVERYBODY,
+    LOOKERS,
+    MANAGERS,
+    MOST_DIGITS,
+    OFFICERS,
+    Page,
+    script,
+    style,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from starlette.requests import Request
+
+    from outlet_client.desk.site import Site
+
+PAGES = (
+    Page(
+        "/sign-in",
+        frozenset(),
+        sign_in_pages.show_sign_in,
+        sign_in_pages.sign_in,
+        checks_password=True,
+    ),
+    Page("/sign-in/passkey", frozenset(), None, sign_in_pages.sign_in_by_passkey),
+    Page("/sign-out", EVERYBODY, None, sign_in_pages.sign_out, before_undertaking=True),
+    Page("/account", EVERYBODY, sign_in_pages.show_account, before_undertaking=True),
+    Page(
+        "/account/password",
+        EVERYBODY,
+        None,
+        sign_in_pages.change_password,
+        before_undertaking=True,
+        checks_password=True,
+    ),
+    Page("/account/passkey", EVERYBODY, None, sign_in_pages.make_passkey),
+    Page("/account/passkey/remove", EVERYBODY, None, sign_in_pages.remove_passkey),
+    Page(
+        "/undertaking",
+        EVERYBODY,
+        sign_in_pages.show_undertaking,
+        sign_in_pages.undertake,
+        before_undertaking=True,
+    ),
+    Page("/", EVERYBODY, sign_in_pages.start),
+    Page("/look-up", LOOKERS, lookup_pages.show_look_up, lookup_pages.look_up),
+    Page("/look-up/agreed", LOOKERS, None, lookup_pages.first_time),
+    Page("/sightings", LOOKERS, sighting_pages.show, sighting_pages.tell),
+    Page("/sightings/decision", MANAGERS, None, sighting_pages.decide),
+    Page("/allocations", MANAGERS, allocation_pages.show_all, allocation_pages.ask),
+    Page(
+        "/allocations/{number:number}", MANAGERS, allocation_pages.show_one, allocation_pages.decide
+    ),
+    Page("/report", MANAGERS, report_pages.show),
+    Page("/log", OFFICERS, privacy_pages.show_log),
+    Page("/log/reviewed", OFFICERS, None, privacy_pages.review),
+    Page("/log/verify", OFFICERS, privacy_pages.verify),
+    Page("/customer", OFFICERS, privacy_pages.show_customer, privacy_pages.on_customer),
+    Page("/requests", OFFICERS, privacy_pages.show_requests),
+    Page("/requests/{number:number}", OFFICERS, None, privacy_pages.answer),
+    Page("/consents", OFFICERS, privacy_pages.show_consents),
+)
+
+
+def desk_app(site: Site) -> Starlette:
+    """The application; a server runs it in one process."""
+    passwords = Passwords()
+    made = Starlette(routes=[_route(site, page, passwords) for page in PAGES] + _files(site))
+    # It would send a browser on to whatever the request calls this host.
+    made.router.redirect_slashes = False
+    for status in (
+        HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.INTERNAL_SERVER_ERROR
+    ):  # fmt: skip
+        made.add_exception_handler(status, _plain(site, status))
+    return made
+
+
+class _Number(Convertor[int]):
+    """A number in a path, of a size that every table has room for."""
+
+    regex = f"[0-9]{{1,{MOST_DIGITS}}}"
+
+    @override
+    def convert(self, value: str) -> int:
+        return int(value)
+
+    @override
+    def to_string(self, value: int) -> str:
+        return str(value)
+
+
+register_url_convertor("number", _Number())
+
+
+def _route(site: Site, page: Page, passwords: Passwords) -> Route:
+    async def answer(request: Request) -> Response:
+        return await enter(site, page, request, passwords)
+
+    return Route(page.path, answer, methods=["GET", "POST"])
+
+
+def _files(site: Site) -> list[Route]:
+    """What pages load, one style sheet and one script; and what they become when left alone."""
+
+    def route(path: str, data: bytes, kind: str) -> Route:
+        async def answer(request: Request) -> Response:
+            if own_origin(site, request) is None:
+                return sealed(site, PlainTextResponse("No.", HTTPStatus.MISDIRECTED_REQUEST))
+            made = Response(data, media_type=kind)
+            made.headers["Cache-Control"] = "public, max-age=3600"
+            return sealed(site, made)
+
+        return Route(path, answer)
+
+    async def empty(request: Request) -> Response:
+        return await left(site, request)
+
+    return [
+        Route(LEFT, empty),
+        route("/desk.css", style()[0], "text/css; charset=utf-8"),
+        route("/passkeys.js", script(), "text/javascript; charset=utf-8"),
+    ]
+
+
+def _plain(site: Site, status: HTTPStatus) -> Callable[[Request, Exception], Awaitable[Response]]:
+    async def answer(_request: Request, _error: Exception) -> Response:
+        return sealed(site, PlainTextResponse(f"{status.phrase}.", status))
+
+    return answer

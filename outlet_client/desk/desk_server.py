@@ -1,0 +1,124 @@
+"""`escapement-outlet desk`: serves the staff's pages at the outlet.
+
+Invariant: without a certificate it listens on 127.0.0.1 only; what it needs is opened once, and
+closed however it ends; its log names no customer and no address that was visited.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import ssl
+from contextlib import ExitStack, closing, contextmanager, suppress
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from outlet_client.commands.command_errors import ERR, HERE, OUT, Home, failing, services_of
+from outlet_client.customer_access import desk_of, now
+from outlet_client.desk.asgi_app import desk_app
+from outlet_client.desk.connection_limits import Impatient
+from outlet_client.desk.sessions import Challenges, Sessions
+from outlet_client.desk.site import Site
+from outlet_client.errors import NotConfigured
+from outlet_client.log_tables.rights_store import RightsStore
+from outlet_client.logs import logged
+from outlet_client.staff.accounts import Accounts, secret_of
+from outlet_client.staff.agreed_texts import NOTICE, UNDERTAKING, read_text
+from outlet_client.staff.passkeys import Passkeys
+from outlet_client.staff.staff_store import StaffStore
+from privacy.identity import Kind
+from privacy.keyring import Keyring
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+_LOG = logging.getLogger(__name__)
+
+MOST_AT_ONCE = 64
+"""Connections; a desk has a handful of browsers."""
+
+_CALL_SECONDS = 10.0
+
+
+def desk(home: Home = HERE) -> None:
+    """Serves the staff's pages: look-ups, allocations, sightings, log, requests."""
+    say = None if ERR.is_terminal else lambda text: _LOG.error("%s", text)
+    with logged(ERR), failing(say), site_of(home) as site:
+        server = uvicorn.Server(configured(site))
+        OUT.print(f"The desk is at {site.origins[0]}; stop with Ctrl-C.", highlight=False)
+        if not site.accounts.all():
+            OUT.print(
+                "Nobody can sign in yet: `escapement-outlet staff add NAME --role manager`.",
+                highlight=False,
+            )
+        with suppress(SystemExit):  # so it ends where it cannot listen
+            server.run()
+        if not server.started:
+            listen = site.desk.settings.desk.listen
+            raise NotConfigured(
+                f"desk.listen: {listen} cannot be listened on; is a desk running there already?"
+            )
+
+
+@contextmanager
+def site_of(home: Path, clock: Callable[[], dt.datetime] = now) -> Iterator[Site]:
+    """Opens all that the pages are made from."""
+    ring = Keyring(home, Kind.OUTLET)
+    with ExitStack() as stack:
+        opened = stack.enter_context(desk_of(home, clock))
+        staff = stack.enter_context(closing(StaffStore(home)))
+        rights = stack.enter_context(closing(RightsStore(home)))
+        settings = opened.settings.desk
+        yield Site(
+            desk=opened,
+            rights=rights,
+            accounts=Accounts(staff, secret_of(ring.identity())),
+            passkeys=Passkeys(staff),
+            sessions=Sessions(
+                dt.timedelta(minutes=settings.idle_minutes),
+                dt.timedelta(hours=settings.session_hours),
+            ),
+            challenges=Challenges(),
+            undertaking=read_text(settings.undertaking or UNDERTAKING),
+            notice=read_text(settings.notice or NOTICE),
+            origins=settings.origins,
+            services=lambda: closing(services_of(ring, _CALL_SECONDS)),
+            pinned_total=ring.token_key(),
+            clock=clock,
+        )
+
+
+def configured(site: Site) -> uvicorn.Config:
+    """How the pages are served.
+
+    Raises:
+        NotConfigured: If certificate or key cannot be read.
+    """
+    settings = site.desk.settings.desk
+    made = uvicorn.Config(
+        desk_app(site),
+        host=settings.host,
+        port=settings.port,
+        ssl_certfile=None if settings.certificate is None else str(settings.certificate),
+        ssl_keyfile=None if settings.key is None else str(settings.key),
+        http=Impatient,
+        log_config=None,
+        access_log=False,  # it would name addresses; what was done is in the outlet's own log
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=MOST_AT_ONCE,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=3,
+        ws="none",
+        lifespan="off",
+    )
+    try:
+        made.load()
+    except (OSError, ssl.SSLError) as error:
+        raise NotConfigured(
+            f"desk: certificate {settings.certificate} or key {settings.key} cannot be used "
+            f"({type(error).__name__}); expected PEM files that belong together"
+        ) from error
+    return made

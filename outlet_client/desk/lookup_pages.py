@@ -1,0 +1,190 @@
+"""The look-up page: both bands in one glance, and what they allow.
+
+Invariant: what was typed is in the answer to that very form and nowhere else, not in an address, a
+cookie or a log; and an answer shows bands, what they allow and the book's date, never counts,
+prices, outlets, dates or people of purchases elsewhere.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from features.bands import BandRefused
+from features.errors import FeatureError
+from outlet_client.allocation.waitlist import ruling_of, tier_of
+from outlet_client.bands.lookup import Status
+from outlet_client.desk.lookup_usage import QuotaReached, used_today
+from outlet_client.desk.messages import MEANS, NO_BANDS, PURPOSES, said
+from outlet_client.desk.site import render
+from outlet_client.errors import OutletError
+from outlet_client.records.actor import Asked, NotAsked, Purpose
+from privacy.errors import PrivacyError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from starlette.responses import Response
+
+    from outlet_client.bands.lookup import Answer
+    from outlet_client.desk.site import Site, Visit
+
+_PATIENCE = 5.0
+_ALONE: dict[str, threading.Lock] = {}
+"""Counting and looking up belong together: nobody passes a quota by asking twice at once. One each,
+so that nobody waits for a colleague whose first-time look-up waits for the network.
+"""
+
+
+class Busy(OutletError):
+    """Somebody's last look-up is still being answered."""
+
+    def __init__(self) -> None:
+        super().__init__("Your last look-up is still being answered. Wait for it, then try again.")
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A band on the page.
+
+    Attributes:
+        score: Such as "flipper_risk".
+        band: Such as "low"; says which shape is drawn.
+        word: The band in words.
+        allows: What it allows, in a sentence.
+    """
+
+    score: str
+    band: str
+    word: str
+    allows: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ruled:
+    """What the policy says of a reference.
+
+    Attributes:
+        reference: What was asked for,
+        tier: its tier,
+        decision: what the policy says,
+        say: and a sentence that may be read aloud.
+    """
+
+    reference: str
+    tier: str
+    decision: str
+    say: str
+
+
+def show_look_up(site: Site, visit: Visit) -> Response:
+    """An empty form."""
+    return _page(site, visit)
+
+
+def look_up(site: Site, visit: Visit) -> Response:
+    """Answers for one customer."""
+
+    def ask(asked: Asked) -> Answer:
+        return site.desk.look_up.look_up(visit.typed("phone"), visit.typed("email"), asked)
+
+    return _answered(site, visit, ask)
+
+
+def first_time(site: Site, visit: Visit) -> Response:
+    """Records the agreement of a customer, and answers."""
+    if visit.typed("agreed") != "yes" or visit.typed("notice") != site.notice.digest:
+        words = "Tick the box once the customer has agreed to the notice as it stands here."
+        return _page(site, visit, HTTPStatus.BAD_REQUEST, error=words, nothing=_CONSENT)
+
+    def ask(asked: Asked) -> Answer:
+        with site.services() as services:
+            return site.desk.look_up.first_time(
+                visit.typed("phone"),
+                visit.typed("email"),
+                site.notice.version,
+                services,
+                site.pinned_total,
+                asked,
+            )
+
+    return _answered(site, visit, ask)
+
+
+_CONSENT = (Status.CONSENT_NEEDED.value, *NO_BANDS[Status.CONSENT_NEEDED])
+
+
+def _answered(site: Site, visit: Visit, ask: Callable[[Asked], Answer]) -> Response:
+    reference = visit.typed("reference")
+    settings = site.desk.settings
+    try:
+        asked = Asked.of(visit.name, visit.typed("purpose"))
+        if reference:
+            tier_of(settings, reference)  # before anything is logged or spent
+        with _alone(visit.name):
+            used_today(site, visit, more=1)
+            answer = ask(asked)
+        ruled = None
+        if reference and answer.status is not Status.CONSENT_NEEDED:
+            tier, ruling = ruling_of(settings, reference, answer)
+            ruled = Ruled(reference, tier.value, ruling.decision.value, ruling.say)
+    except NotAsked:
+        words = "Say why you look this customer up: choose a purpose."
+        return _page(site, visit, HTTPStatus.BAD_REQUEST, error=words)
+    except (QuotaReached, Busy) as error:
+        return _page(site, visit, HTTPStatus.TOO_MANY_REQUESTS, error=str(error))
+    except BandRefused:
+        words = (
+            "The band book's entry for this customer cannot be read. Decide as without a band, and "
+            "tell whoever runs this program."
+        )
+        return _page(site, visit, HTTPStatus.CONFLICT, error=words)
+    except (OutletError, PrivacyError, FeatureError) as error:
+        return _page(site, visit, HTTPStatus.CONFLICT, error=said(error))
+    nothing = None
+    if answer.status is not Status.KNOWN:
+        nothing = (answer.status.value, *NO_BANDS[answer.status])
+    bands = [
+        Shown(one.score, one.band, MEANS[one.score, one.band], one.allows) for one in answer.bands
+    ]
+    return _page(site, visit, bands=bands, as_of=answer.as_of, ruled=ruled, nothing=nothing)
+
+
+@contextmanager
+def _alone(name: str) -> Iterator[None]:
+    """Lets one look-up of a person be made at a time.
+
+    Raises:
+        Busy: If another one takes long.
+    """
+    lock = _ALONE.setdefault(name, threading.Lock())
+    if not lock.acquire(timeout=_PATIENCE):
+        raise Busy
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _page(
+    site: Site,
+    visit: Visit,
+    status: HTTPStatus = HTTPStatus.OK,
+    *,
+    error: str = "",
+    bands: list[Shown] | None = None,
+    as_of: str = "",
+    ruled: Ruled | None = None,
+    nothing: tuple[str, str, str] | None = None,
+) -> Response:
+    return render(
+        "look_up.html", site, visit, status,
+        typed={name: visit.typed(name) for name in ("phone", "email", "purpose", "reference")},
+        purposes=[(one.value, word) for one, word in PURPOSES.items()],
+        references=site.desk.settings.references is not None, left=used_today(site, visit, more=0),
+        error=error, bands=bands or [], as_of=as_of, ruled=ruled, nothing=nothing,
+        notice=site.notice, own_request=Purpose.CUSTOMER.value,
+    )  # fmt: skip

@@ -1,0 +1,157 @@
+"""How much each person looks up: the quota, and what is unusual enough for the privacy officer.
+
+Invariant: both are read from the log alone, so what was looked up by a command counts too; a flag
+names who, when and how many, never whom.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from enum import StrEnum
+from statistics import median
+from typing import TYPE_CHECKING
+
+from outlet_client.bands.lookup import Status
+from outlet_client.errors import OutletError
+from outlet_client.records.access_log import Act, counts_of_day
+from outlet_client.records.actor import Purpose
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from outlet_client.desk.site import Site, Visit
+    from outlet_client.records.access_log import Entry
+    from outlet_client.settings import DeskSettings
+
+TIMES_USUAL, LEAST_MANY = 3, 15
+"""A day is unusual with so many times somebody's median day, and so many look-ups at least."""
+
+MOST_STRANGERS = 10
+"""Look-ups a day of customers this outlet has no agreement of."""
+
+MOST_OF_ONE = 5
+"""Look-ups that one person makes of one customer within a day; two that the customer asked for are
+one."""
+
+
+class QuotaReached(OutletError):
+    """Somebody has looked up as many customers today as one person may."""
+
+    def __init__(self, quota: int) -> None:
+        super().__init__(
+            f"You have made {quota} look-ups today, which is as many as one person may. Ask a "
+            "colleague, or whoever runs this program to raise `desk.lookups_a_day`."
+        )
+
+
+class Why(StrEnum):
+    """Why something is unusual."""
+
+    QUOTA = "the day's quota reached"
+    MANY = "far more look-ups than on this person's usual day"
+    STRANGERS = "many look-ups of customers without an agreement here"
+    ONE_CUSTOMER = "one customer looked up again and again"
+    HOURS = "look-ups outside opening hours"
+    LOCK_OUT = "locked out after wrong passwords"
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """Something unusual, for a person to look at.
+
+    Attributes:
+        day: By this machine's own clock.
+        by: Who.
+        why: What is unusual.
+        count: How many look-ups, or lock-outs, it is about.
+    """
+
+    day: dt.date
+    by: str
+    why: Why
+    count: int
+
+    @property
+    def name(self) -> str:
+        """Under which the log says that it was looked at; another one once there are more."""
+        return f"{self.day} {self.by}: {self.why} ({self.count})"
+
+
+def used_today(site: Site, visit: Visit, *, more: int) -> int:
+    """How many look-ups somebody has left today.
+
+    Args:
+        site: Where.
+        visit: Whose.
+        more: How many are about to be made.
+
+    Raises:
+        QuotaReached: If there are not so many left.
+    """
+    quota = site.desk.settings.desk.lookups_a_day
+    with site.rights.transaction() as connection:
+        made = counts_of_day(connection, visit.name, day_start(visit.at))
+    left = max(0, quota - made)  # commands know no quota
+    if more > left:
+        raise QuotaReached(quota)
+    return left
+
+
+def day_start(at: dt.datetime) -> dt.datetime:
+    """When the day of a moment began, by this machine's own clock."""
+    # Its midnight may have been on summer time and the moment not, or the other way round.
+    return dt.datetime.combine(at.astimezone().date(), dt.time()).astimezone(dt.UTC)
+
+
+def unusual(entries: Iterable[Entry], settings: DeskSettings) -> list[Flag]:
+    """What is unusual, the newest first.
+
+    Args:
+        entries: Of the log, of some weeks, in any order.
+        settings: Quota and opening hours.
+    """
+    days: dict[tuple[dt.date, str], list[Entry]] = defaultdict(list)
+    lock_outs: Counter[tuple[dt.date, str]] = Counter()
+    for one in entries:
+        place = one.at.astimezone().date(), one.by
+        if one.act is Act.LOOK_UP:
+            days[place].append(one)
+        elif one.act is Act.LOCK_OUT:
+            lock_outs[place] += 1
+    sizes: dict[str, dict[dt.date, int]] = defaultdict(dict)
+    for (day, by), some in days.items():
+        if one_by_one := _one_by_one(some):
+            sizes[by][day] = len(one_by_one)
+    flags = [Flag(day, by, Why.LOCK_OUT, count) for (day, by), count in lock_outs.items()]
+    for (day, by), some in days.items():
+        others = [size for other, size in sizes[by].items() if other != day]
+        flags += [Flag(day, by, why, count) for why, count in _of_day(some, others, settings)]
+    return sorted(flags, key=lambda flag: (flag.day, flag.by, flag.why), reverse=True)
+
+
+def _one_by_one(some: Sequence[Entry]) -> list[Entry]:
+    """Without those that a proposal made of all who wait, as the quota has it."""
+    return [one for one in some if not one.about]
+
+
+def _of_day(
+    everything: Sequence[Entry], others: Sequence[int], settings: DeskSettings
+) -> list[tuple[Why, int]]:
+    opens, closes, some = settings.opens, settings.closes, _one_by_one(everything)
+    usual = median(others) if others else 0
+    strangers = sum(one.outcome == Status.CONSENT_NEEDED.value for one in some)
+    closed = sum(not opens <= one.at.astimezone().time() < closes for one in everything)
+    halves: Counter[str] = Counter()
+    for one in some:  # a customer's own file is two look-ups each time it is shown
+        halves[one.key] += 1 if one.purpose is Purpose.CUSTOMER else 2
+    most = max(halves.values(), default=0) // 2
+    found = {
+        Why.QUOTA: len(some) * (len(some) >= settings.lookups_a_day),
+        Why.MANY: len(some) * bool(others and len(some) >= max(LEAST_MANY, TIMES_USUAL * usual)),
+        Why.STRANGERS: strangers * (strangers >= MOST_STRANGERS),
+        Why.ONE_CUSTOMER: most * (most >= MOST_OF_ONE),
+        Why.HOURS: closed,
+    }
+    return [(why, count) for why, count in found.items() if count]

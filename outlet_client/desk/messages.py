@@ -1,0 +1,83 @@
+"""What the desk says to people.
+
+Invariant: no sentence says or hints what happened elsewhere; "new" and a missing band are never a
+refusal, in any wording.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from outlet_client.bands.lookup import Status
+from outlet_client.errors import BookMissing, NoIdentifier, QuotaSpent, ServiceUnreachable
+from outlet_client.records.actor import Purpose
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+HOME = "/"
+
+FORBIDDEN = (
+    "Not for your role",
+    "Your account may not see this page. Whoever runs this program gives out roles.",
+)
+
+PURPOSES: Mapping[Purpose, str] = {
+    Purpose.SALE: "Sale in progress",
+    Purpose.ALLOCATION: "Allocation review",
+    Purpose.SERVICE: "Service",
+    Purpose.CUSTOMER: "The customer asked",
+}
+"""Why staff look somebody up; the order is the form's."""
+
+NO_BANDS: Mapping[Status, tuple[str, str]] = {
+    Status.NOT_IN_NETWORK: (
+        "No band here",
+        "Not in the network from this outlet, or no longer. Decide as without a band.",
+    ),
+    Status.UNDER_REVIEW: (
+        "Under review",
+        "The customer disputes what is held of them. Decide as without a band.",
+    ),
+    Status.CONSENT_NEEDED: (
+        "The customer's agreement comes first",
+        "This outlet has none yet. Read the notice to them, or let them read it.",
+    ),
+}
+"""What is shown instead of bands: a heading and a sentence."""
+
+MEANS: Mapping[tuple[str, str], str] = {
+    ("eligibility", "new"): "Not enough history",
+    ("eligibility", "building"): "Building",
+    ("eligibility", "eligible"): "Eligible",
+    ("eligibility", "priority"): "Priority",
+    ("flipper_risk", "new"): "Not enough history",
+    ("flipper_risk", "low"): "Low",
+    ("flipper_risk", "elevated"): "Elevated",
+    ("flipper_risk", "review"): "A person decides",
+}
+"""Each band in words, by score and band."""
+
+_SAID: Mapping[type[Exception], str] = {
+    NoIdentifier: "Neither the phone nor the e-mail can be used. Check what was typed; a phone "
+    "from abroad needs its country, such as +44.",
+    QuotaSpent: "The network answers no more first-time look-ups of this outlet today. An "
+    "agreement that was just given is recorded; look the customer up tomorrow.",
+    ServiceUnreachable: "The network cannot be reached just now. An agreement that was just given "
+    "is recorded; customers of this outlet can be looked up all the same.",
+    BookMissing: "There is no band book here, or only one that is too old to show. Decide as "
+    "without a band, and tell whoever runs this program: `escapement-outlet status` says why.",
+}
+
+
+def said_of_file(error: OSError) -> str:
+    """Why a file cannot be read or written; not which, since its path is nobody's at the desk."""
+    why = error.strerror or type(error).__name__
+    return (
+        f"A file of this outlet cannot be read or written: {why}. Tell whoever runs this program."
+    )
+
+
+def said(error: Exception) -> str:
+    """An error of ours, for who works at the desk; its own words where there are none."""
+    return _SAID.get(type(error), str(error))

@@ -1,0 +1,277 @@
+"""The desk's door: every request comes through `enter`, and every answer leaves through `sealed`.
+
+Invariant: a page is reached only by who is signed in with a role that may see it, after the
+undertaking; a form is taken only from a page of ours made for that very session; and no text of an
+error reaches a browser but those of our own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+import re
+import secrets
+import sqlite3
+from contextlib import asynccontextmanager, nullcontext
+from dataclasses import replace
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, urlsplit
+
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
+from starlette.responses import PlainTextResponse
+
+from features.errors import FeatureError
+from outlet_client.database import said_of
+from outlet_client.desk.messages import FORBIDDEN, HOME, said, said_of_file
+from outlet_client.desk.site import Visit, message, see
+from outlet_client.errors import OutletError
+from outlet_client.staff.accounts import AT_ONCE
+from privacy.errors import PrivacyError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from outlet_client.desk.site import Page, Site
+    from outlet_client.staff.accounts import Account
+
+_LOG = logging.getLogger(__name__)
+
+MOST_BYTES = 64 * 1024
+"""Of a form."""
+
+MOST_WAITING = 16
+"""Forms with a password that wait until it is checked; one more is turned away."""
+
+LEFT = "/left"
+
+_MOST_FIELDS = 200
+_ENCODED = "application/x-www-form-urlencoded"
+_MARK = re.compile(r"[A-Za-z0-9_-]{43}")
+_FORM = "desk-form"
+"""Cookie of a browser in which nobody is signed in yet; its forms carry the same."""
+
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",  # without one, browsers send no Origin with forms
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+    "Cache-Control": "no-store",
+}
+
+
+class NoForm(Exception):
+    """What no form of ours sends."""
+
+
+class Full(Exception):
+    """As many passwords wait to be checked as may."""
+
+
+class Passwords:
+    """Whose turn it is to have a password checked, which takes long; one a process.
+
+    They wait here and not in threads, so that whoever sends many keeps no other page waiting.
+    """
+
+    def __init__(self) -> None:
+        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._there = 0
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Waits for one's turn.
+
+        Raises:
+            Full: If too many do.
+        """
+        if self._there >= AT_ONCE + MOST_WAITING:
+            raise Full
+        self._there += 1
+        try:
+            async with self._turns:
+                yield
+        finally:
+            self._there -= 1
+
+
+async def enter(site: Site, page: Page, request: Request, passwords: Passwords) -> Response:
+    """Answers one request for a page.
+
+    Args:
+        site: What pages are made from.
+        page: Which.
+        request: The browser's.
+        passwords: Where forms with a password wait.
+    """
+    is_form = request.method == "POST"
+    try:
+        form = await _form(request) if is_form else {}
+    except (NoForm, ValueError, ClientDisconnect):
+        return sealed(site, PlainTextResponse("No form of ours.", HTTPStatus.BAD_REQUEST))
+    try:
+        async with passwords.turn() if is_form and page.checks_password else nullcontext():
+            return await run_in_threadpool(_entered, site, page, request, form)
+    except Full:
+        words = "Too many sign in just now. Wait a moment, then send it again."
+        return sealed(site, PlainTextResponse(words, HTTPStatus.SERVICE_UNAVAILABLE))
+
+
+def sealed(site: Site, answer: Response) -> Response:
+    """Puts the headers on that every answer carries; what an answer set itself stays."""
+    for name, value in _HEADERS.items():
+        answer.headers.setdefault(name, value)
+    if site.is_secure:
+        answer.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
+    return answer
+
+
+async def left(site: Site, request: Request) -> Response:
+    """What a page becomes that was left alone for as long as a session lasts without use.
+
+    It is no use of a session, so that no page keeps one open.
+    """
+    origin = own_origin(site, request)
+    if origin is None:
+        return sealed(site, PlainTextResponse("No.", HTTPStatus.MISDIRECTED_REQUEST))
+    visit = Visit(site.clock(), {}, {}, {}, None, None, origin)
+    line = "This page was left alone for a while, so it shows nothing any more."
+    return sealed(site, message(site, visit, HTTPStatus.OK, "Put down", line, back=HOME))
+
+
+def own_origin(site: Site, request: Request) -> str | None:
+    """Which of the desk's addresses a request was made to; None where it is none of them."""
+    host = request.headers.get("host", "").lower()
+    return next((one for one in site.origins if urlsplit(one).netloc == host), None)
+
+
+def mark_of(site: Site, visit: Visit) -> str:
+    """What the forms of a browser carry in which nobody is signed in."""
+    found = visit.cookies.get(site.cookie_of(_FORM), "")
+    return found if _MARK.fullmatch(found) else secrets.token_urlsafe()
+
+
+def marked(site: Site, answer: Response, mark: str) -> Response:
+    """An answer with such a form: its cookie carries the same."""
+    name = site.cookie_of(_FORM)
+    answer.set_cookie(name, mark, httponly=True, samesite="strict", secure=site.is_secure)
+    return answer
+
+
+def _entered(site: Site, page: Page, request: Request, form: Mapping[str, str]) -> Response:
+    origin = own_origin(site, request)
+    if origin is None:
+        known = ", ".join(site.origins)
+        return sealed(site, PlainTextResponse(f"Open the desk as {known}.", 421))
+    path, query = request.path_params, request.query_params
+    visit = Visit(site.clock(), form, path, query, None, None, origin, request.cookies)
+    try:
+        visit = _known(site, visit)
+        answer = _answered(site, page, visit, request)
+    except (OutletError, PrivacyError, FeatureError) as error:
+        answer = message(site, visit, HTTPStatus.CONFLICT, "That did not work", said(error))
+    except (OSError, SQLAlchemyError, sqlite3.Error) as error:
+        _LOG.error("%s: %s", page.path, type(error).__name__)
+        answer = message(site, visit, HTTPStatus.CONFLICT, "That did not work", _why(error))
+    except Exception as error:  # noqa: BLE001  (its text may hold a customer's data)
+        _LOG.error("%s: %s", page.path, type(error).__name__)
+        lines = (
+            f"The desk made a mistake ({type(error).__name__}); it is in the program's log.",
+            "What you asked for may not have been done. Tell whoever runs this program.",
+        )
+        answer = message(site, visit, HTTPStatus.INTERNAL_SERVER_ERROR, "A mistake", *lines)
+    if visit.account is not None and answer.media_type == "text/html":
+        # Whoever takes up a tablet that was put down finds nothing on it.
+        seconds = round(60 * site.desk.settings.desk.idle_minutes)
+        answer.headers["Refresh"] = f"{seconds}; url={LEFT}"
+    return sealed(site, answer)
+
+
+def _why(error: OSError | SQLAlchemyError | sqlite3.Error) -> str:
+    """What may be said of it: neither a cell nor a path."""
+    if isinstance(error, OSError):
+        return said_of_file(error)
+    return said_of(error) if isinstance(error, SQLAlchemyError) else f"database: {error}"
+
+
+def _known(site: Site, visit: Visit) -> Visit:
+    """A visit with whose it is."""
+    cookie = visit.cookies.get(site.cookie, "")
+    session = site.sessions.find(cookie, visit.at)
+    if session is None:
+        return visit
+    account = site.accounts.find(session.name)
+    if account is None or account.generation != session.generation:
+        site.sessions.end(cookie)
+        return visit
+    return replace(visit, account=account, session=session)
+
+
+def _answered(site: Site, page: Page, visit: Visit, request: Request) -> Response:
+    view = page.post if request.method == "POST" else page.get
+    if view is None:
+        return message(site, visit, HTTPStatus.METHOD_NOT_ALLOWED, "Nothing here", back=HOME)
+    account = visit.account
+    if page.roles and account is None:
+        return see("/sign-in")
+    if request.method == "POST" and not _is_ours(site, visit, request):
+        title = "This form is too old, or not from here"
+        lines = ("Nothing was done. Go back, reload the page, and send it again.",)
+        return message(site, visit, HTTPStatus.FORBIDDEN, title, *lines)
+    if page.roles and account is not None:
+        if not page.before_undertaking and (first := _first(site, account)):
+            return see(first)
+        if account.role not in page.roles:
+            _LOG.warning("%s: another role", page.path)
+            return message(site, visit, HTTPStatus.FORBIDDEN, *FORBIDDEN)
+    return view(site, visit)
+
+
+def _first(site: Site, account: Account) -> str | None:
+    """Where somebody has to go before anything else."""
+    if account.temporary:
+        return "/account"
+    return None if site.accounts.undertook(account.name, site.undertaking) else "/undertaking"
+
+
+def _is_ours(site: Site, visit: Visit, request: Request) -> bool:
+    """Whether a form comes from a page of ours that was made for this session."""
+    if request.headers.get("origin", visit.origin) != visit.origin:
+        return False
+    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        return False
+    sent = visit.form.get("csrf", "")
+    if visit.session is not None:
+        return visit.session.is_form_of(sent)
+    mark = visit.cookies.get(site.cookie_of(_FORM), "")
+    return bool(mark) and hmac.compare_digest(mark.encode(), sent.encode())
+
+
+async def _form(request: Request) -> dict[str, str]:
+    """The fields of a form; of several with one name, all, a line each."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _ENCODED:
+        raise NoForm
+    data = bytearray()
+    async for chunk in request.stream():
+        data += chunk
+        if len(data) > MOST_BYTES:
+            raise NoForm
+    found: dict[str, str] = {}
+    pairs = parse_qsl(
+        data.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS, errors="strict"
+    )
+    for name, value in pairs:
+        found[name] = f"{found[name]}\n{value}" if name in found else value
+    return found

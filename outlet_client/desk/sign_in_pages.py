@@ -1,0 +1,205 @@
+"""Signing in and out, the undertaking, and one's own password and passkeys.
+
+Invariant: whoever signs in gets a session made for it; nothing that the browser sent becomes one.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from starlette.background import BackgroundTask
+
+from outlet_client.desk.request_guard import mark_of, marked
+from outlet_client.desk.site import LOOKERS, OFFICERS, render, see
+from outlet_client.records.access_log import Act
+from outlet_client.staff.accounts import SignInRefused, StaffRefused
+from outlet_client.staff.passkeys import host_of
+from outlet_client.staff.sign_in_throttle import MustWait
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
+
+    from outlet_client.desk.site import Site, Visit
+    from outlet_client.staff.accounts import Account
+
+
+def start(_site: Site, visit: Visit) -> Response:
+    """The first page of whoever is signed in."""
+    if visit.account is not None and visit.account.role in OFFICERS:
+        return see("/log")
+    return see("/look-up")
+
+
+def show_sign_in(site: Site, visit: Visit) -> Response:
+    """Asks for name and password, or a passkey."""
+    return see("/") if visit.account is not None else _asked(site, visit)
+
+
+def sign_in(site: Site, visit: Visit) -> Response:
+    """Checks name and password."""
+    name = visit.typed("name")
+    try:
+        account = site.accounts.sign_in(name, visit.form.get("password", ""), visit.at)
+    except SignInRefused as error:
+        return _refused(site, visit, name, _asked(site, visit, HTTPStatus.UNAUTHORIZED, str(error)))
+    except MustWait as error:
+        return _asked(site, visit, HTTPStatus.TOO_MANY_REQUESTS, str(error))
+    return _let_in(site, visit, account, "password")
+
+
+def sign_in_by_passkey(site: Site, visit: Visit) -> Response:
+    """Checks what a passkey signed."""
+    challenge = site.challenges.take(mark_of(site, visit), visit.at)
+    try:
+        name = site.passkeys.authenticate(
+            visit.typed("credential"), visit.typed("answer"), challenge, visit.origin
+        )
+    except SignInRefused:
+        words = "That passkey is not known here. Sign in with your password."
+        return _asked(site, visit, HTTPStatus.UNAUTHORIZED, words)
+    account = site.accounts.find(name)
+    if account is None:
+        return _asked(site, visit, HTTPStatus.UNAUTHORIZED, "There is no such account any more.")
+    return _let_in(site, visit, account, "passkey")
+
+
+def sign_out(site: Site, visit: Visit) -> Response:
+    """Ends the session."""
+    site.sessions.end(visit.cookies.get(site.cookie, ""))
+    gone = see("/sign-in")
+    gone.delete_cookie(site.cookie, secure=site.is_secure, httponly=True, samesite="strict")
+    return gone
+
+
+def show_undertaking(site: Site, visit: Visit) -> Response:
+    """What staff undertake."""
+    return _undertaking(site, visit, HTTPStatus.OK, "")
+
+
+def undertake(site: Site, visit: Visit) -> Response:
+    """Keeps that it was undertaken."""
+    if visit.typed("agree") != "yes" or visit.typed("digest") != site.undertaking.digest:
+        words = "Tick the box to go on. Without the undertaking nobody is looked up."
+        return _undertaking(site, visit, HTTPStatus.BAD_REQUEST, words)
+    version = site.undertaking.version
+    site.log(visit.at, Act.UNDERTAKING, visit.name, about=version, outcome="given")
+    site.accounts.undertake(visit.name, site.undertaking, visit.at)
+    return see("/")
+
+
+def show_account(site: Site, visit: Visit) -> Response:
+    """One's own password and passkeys."""
+    return _account(site, visit, HTTPStatus.OK, "")
+
+
+def change_password(site: Site, visit: Visit) -> Response:
+    """Changes one's own password; every other session of the account ends."""
+    new = visit.form.get("new", "")
+    if new != visit.form.get("again", ""):
+        words = "The two new passwords differ. Type the same twice."
+        return _account(site, visit, HTTPStatus.BAD_REQUEST, words)
+
+    def log() -> None:
+        site.log(visit.at, Act.STAFF, visit.name, about="own password", outcome="changed")
+
+    try:
+        old = visit.form.get("old", "")
+        account = site.accounts.change_password(visit.name, old, new, visit.at, log)
+    except SignInRefused:
+        page = _account(site, visit, HTTPStatus.BAD_REQUEST, "The old password is wrong.")
+        return _refused(site, visit, visit.name, page)
+    except (StaffRefused, MustWait) as error:
+        return _account(site, visit, HTTPStatus.BAD_REQUEST, str(error))
+    return _with_session(site, visit, account)
+
+
+def make_passkey(site: Site, visit: Visit) -> Response:
+    """Keeps a passkey that the browser made."""
+    challenge = site.challenges.take(_mark(visit), visit.at)
+    account, answer, label = _signed_in(visit), visit.typed("answer"), visit.typed("label")
+    logged = site.logged(visit.at, Act.STAFF, visit.name, about="own passkey", outcome="added")
+    try:
+        with logged:
+            site.passkeys.register(account, answer, challenge, visit.origin, label, visit.at)
+    except StaffRefused as error:
+        return _account(site, visit, HTTPStatus.BAD_REQUEST, str(error))
+    return see("/account")
+
+
+def remove_passkey(site: Site, visit: Visit) -> Response:
+    """Takes one of one's own passkeys away."""
+    with site.logged(visit.at, Act.STAFF, visit.name, about="own passkey", outcome="removed"):
+        site.passkeys.remove(visit.name, visit.typed("credential"))
+    return see("/account")
+
+
+def _asked(
+    site: Site, visit: Visit, status: HTTPStatus = HTTPStatus.OK, error: str = ""
+) -> Response:
+    mark = mark_of(site, visit)
+    options, challenge = site.passkeys.authentication(host_of(visit.origin))
+    site.challenges.keep(mark, challenge, visit.at)
+    page = render(
+        "sign_in.html", site, visit, status, form=mark, error=error, name=visit.typed("name"),
+        options=options,
+    )  # fmt: skip
+    return marked(site, page, mark)
+
+
+def _let_in(site: Site, visit: Visit, account: Account, how: str) -> Response:
+    site.log(visit.at, Act.SIGN_IN, account.name, about=how, outcome="signed in")
+    return _with_session(site, visit, account)
+
+
+def _with_session(site: Site, visit: Visit, account: Account) -> Response:
+    gone = see("/")
+    site.sessions.end(visit.cookies.get(site.cookie, ""))
+    made = site.sessions.begin(account, visit.at)
+    gone.set_cookie(site.cookie, made, httponly=True, samesite="strict", secure=site.is_secure)
+    return gone
+
+
+def _refused(site: Site, visit: Visit, typed: str, page: Response) -> Response:
+    """A page after a wrong password."""
+    # Behind the answer: it takes time and may fail, and is done for names that there are only.
+    page.background = BackgroundTask(_log_lock_out, site, visit, typed)
+    return page
+
+
+def _log_lock_out(site: Site, visit: Visit, typed: str) -> None:
+    """Logs that an account is locked out; a name that there is not could be anything."""
+    if site.accounts.locked(typed, visit.at):
+        with suppress(StaffRefused):
+            name = site.accounts.named(typed).name
+            site.log(visit.at, Act.LOCK_OUT, name, outcome="locked out")
+
+
+def _undertaking(site: Site, visit: Visit, status: HTTPStatus, error: str) -> Response:
+    given = site.accounts.undertook(visit.name, site.undertaking)
+    before = site.accounts.undertaken(visit.name)
+    return render(
+        "undertaking.html", site, visit, status, text=site.undertaking, given=given, before=before,
+        error=error,
+    )  # fmt: skip
+
+
+def _account(site: Site, visit: Visit, status: HTTPStatus, error: str) -> Response:
+    account = _signed_in(visit)
+    options, challenge = site.passkeys.registration(account, host_of(visit.origin))
+    site.challenges.keep(_mark(visit), challenge, visit.at)
+    return render(
+        "account.html", site, visit, status, passkeys=site.passkeys.of(account.name),
+        options=options, error=error, looks=account.role in LOOKERS,
+    )  # fmt: skip
+
+
+def _signed_in(visit: Visit) -> Account:
+    if visit.account is None:
+        raise LookupError("visit: nobody is signed in")
+    return visit.account
+
+
+def _mark(visit: Visit) -> str:
+    return "" if visit.session is None else visit.session.csrf

@@ -1,0 +1,333 @@
+"""The people this outlet may speak of, by keys that only this outlet can make.
+
+Invariant: no phone and no e-mail is stored, and nothing of a person without a standing consent
+leaves or counts.
+
+Where a person stands, and what comes next: the table of `people_tables`.
+
+The key of a person is HMAC-SHA256 of the identifier under a secret made from this outlet's signing
+key. A copy of `outlet.db` alone therefore lists no phone, not even to who tries every number; who
+has the whole folder has the signing key too and can test numbers one by one.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import hmac
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+import sqlalchemy as sa
+
+from outlet_client.database import engine_of, make_tables, reader_of
+from outlet_client.people import withdrawals
+from outlet_client.people.client_tables import CONTESTED
+from outlet_client.people.consents import METADATA, Consent, Recorded, history
+from outlet_client.people.linked_keys import customers_of, keys_of, reach
+from outlet_client.people.person_states import (
+    ASKED,
+    BY_KEY,
+    PEOPLE,
+    Placed,
+    State,
+    begin_anew,
+    follow,
+    keys_in,
+    placed,
+)
+from outlet_client.people.relay_submissions import delivered, prepared
+from outlet_client.people.withdrawals import Withdrawal, record_all
+from privacy.books import fine_key
+from privacy.envelopes import frame
+from privacy.registrations import nonce_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from privacy.directory import Directory
+    from privacy.identity import Identity
+    from privacy.tokens import Token
+
+__all__ = ["People", "Person", "State", "Submitted", "Withdrawal"]
+
+_KEY_DOMAIN = b"escapement/v1/people"
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """One person.
+
+    Attributes:
+        state: Where the person stands.
+        token: The 32 bytes of the token; None until known.
+        fingerprint: What a directory lists of it; None likewise.
+        key: The key that the person stands under, of perhaps several.
+    """
+
+    state: State
+    token: bytes | None = field(repr=False)
+    fingerprint: int | None = field(repr=False)
+    key: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """What one submission held.
+
+    Attributes:
+        registered: Registrations in it.
+        withdrawn: Withdrawals in it.
+    """
+
+    registered: int
+    withdrawn: int
+
+
+class People:
+    """The people and their consents behind one SQLAlchemy URL."""
+
+    def __init__(
+        self,
+        url: str,
+        secret: bytes,
+        clock: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
+    ) -> None:
+        """Opens the store, making its tables where they are missing.
+
+        Args:
+            url: Of the outlet's own database.
+            secret: 32 bytes that turn identifiers into keys; see `open`.
+            clock: Says when a consent ended.
+        """
+        self._engine = engine_of(url)
+        # Look-ups must not wait for a night that writes.
+        self._reader = self._engine if url == "sqlite://" else reader_of(url)
+        self._alone = threading.Lock()
+        self._secret = secret
+        self._clock = clock
+        make_tables(self._engine, METADATA, withdrawals.adopt)
+
+    @classmethod
+    def open(cls, home: Path, identity: Identity) -> People:
+        """Opens the store in an outlet's folder, with the secret made from its signing key."""
+        secret = hashlib.sha256(frame(_KEY_DOMAIN, identity.signing.to_bytes())).digest()
+        return cls(f"sqlite:///{home / 'outlet.db'}", secret)
+
+    def close(self) -> None:
+        """Closes all connections."""
+        self._engine.dispose()
+        self._reader.dispose()
+
+    def local_key(self, identifier: str) -> str:
+        """The key of the person with this identifier: 64 hex digits, of this outlet only."""
+        return hmac.digest(self._secret, identifier.encode(), "sha256").hex()
+
+    def record_consent(
+        self, key: str, notice: str, by: str, at: dt.datetime, also: Iterable[str] = ()
+    ) -> Recorded:
+        """Adds a consent; one on a buried or withdrawn person lets it be registered afresh.
+
+        A consent that is not younger than the person's last withdrawal, under whichever of their
+        keys, does not undo it. Where another key of the person stands, and comes before this one,
+        it is added there.
+
+        Args:
+            key: Whose.
+            notice: Which text.
+            by: Who recorded it.
+            at: When, with a time zone.
+            also: Keys of what else was typed.
+        """
+        return self.record_consents([Consent(key, notice, at, by, tuple(also))])[0]
+
+    def record_consents(self, consents: Iterable[Consent]) -> list[Recorded]:
+        """Adds consents, all or none; see `record_consent`."""
+        with self.transaction() as connection:
+            return record_all(connection, list(consents))
+
+    def consents(self) -> pl.DataFrame:
+        """The history: key, notice, recorded_at, recorded_by, withdrawn_at; all String."""
+        with self.reading() as connection:
+            return history(connection)
+
+    def withdraw(self, *keys: str) -> State | None:
+        """Ends a person's consents, under all their keys; see `withdraw_all`.
+
+        Returns:
+            Where the person stands now; None if nobody has any of these keys.
+        """
+        return self.withdraw_all(keys).state
+
+    def withdraw_all(self, keys: Collection[str]) -> Withdrawal:
+        """Ends the consents of whoever has one of these keys; nothing of them counts from now on.
+
+        Where several customers share a key and nobody decided whose it is, it ends for all.
+
+        Args:
+            keys: Of everything that was typed, the phone and the e-mail.
+        """
+        with self.transaction() as connection:
+            return withdrawals.withdraw(connection, keys, self._clock())
+
+    def keys_of(self, key: str) -> tuple[str, ...]:
+        """All keys of the person with a key, phones first; itself alone if nobody uses it."""
+        with self.reading() as connection:
+            return keys_of(connection, [key])[key]
+
+    def reached(self, key: str) -> frozenset[str]:
+        """All keys of everybody who has a key, contested ones too: to hide, never to tell."""
+        with self.reading() as connection:
+            return reach(connection, [key]).keys
+
+    def customers_of(self, key: str) -> tuple[str, ...]:
+        """The client-book entries of the person with a key, as customer ids; none if nobody's."""
+        with self.reading() as connection:
+            return customers_of(connection, key)
+
+    def person(self, key: str) -> Person | None:
+        """Looks one person up: as this key, or as another of theirs that stands.
+
+        Returns:
+            None if nobody ever consented under this key, and no other of the person's stands.
+        """
+        with self.reading() as connection:
+            row = connection.execute(BY_KEY, {"key": key}).one_or_none()
+            if row is None or not State(row[1]).stands:
+                others = [one for one in keys_of(connection, [key])[key] if one != key]
+                rows = [connection.execute(BY_KEY, {"key": one}).one_or_none() for one in others]
+                standing = [one for one in rows if one is not None and State(one[1]).stands]
+                row = min(standing, key=lambda one: one[1] != State.LISTED, default=row)
+        if row is None:
+            return None
+        fingerprint = None if row[3] is None else int.from_bytes(row[3], "little")
+        return Person(State(row[1]), row[2], fingerprint, row[0])
+
+    def without_token(self) -> list[str]:
+        """Keys of the people whose token is to be asked for, the first known first.
+
+        Not those that several customers share; see `client_groups`.
+        """
+        own = PEOPLE.c.key.not_in(sa.select(CONTESTED.c.key))
+        with self.reading() as connection:
+            return list(connection.scalars(keys_in(State.KNOWN).where(own)))
+
+    def keep_tokens(self, tokens: Mapping[str, Token]) -> int:
+        """Stores the tokens of known people; those in another state by now are left alone."""
+        rows = [
+            {"b_key": key, "b_token": token.raw, "b_print": token.fingerprint.to_bytes(8, "little")}
+            for key, token in tokens.items()
+        ]
+        update = (
+            sa.update(PEOPLE)
+            .where(PEOPLE.c.key == sa.bindparam("b_key"), PEOPLE.c.state == State.KNOWN)
+            .values(
+                token=sa.bindparam("b_token"),
+                fingerprint=sa.bindparam("b_print"),
+                state=State.EVALUATED.value,
+            )
+        )
+        with self.transaction() as connection:
+            return connection.execute(update, rows).rowcount if rows else 0
+
+    def asked_today(self) -> bool:
+        """Whether this UTC day's evaluations were asked for already."""
+        query = sa.select(ASKED).where(ASKED.c.day == self._today())
+        with self.reading() as connection:
+            return connection.execute(query).one_or_none() is not None
+
+    def mark_asked(self) -> None:
+        """Remembers that this UTC day's evaluations were asked for."""
+        with self.transaction() as connection:
+            insert = ASKED.insert().prefix_with("OR IGNORE")
+            connection.execute(insert.values(day=self._today()))
+
+    def counts(self) -> dict[State, int]:
+        """How many people stand where."""
+        query = sa.select(PEOPLE.c.state, sa.func.count()).group_by(PEOPLE.c.state)
+        with self.reading() as connection:
+            found = {State(state): int(count) for state, count in connection.execute(query).all()}
+        return {state: found.get(state, 0) for state in State}
+
+    def waiting(self) -> int:
+        """How many wait for a token, for their registration to leave, or their withdrawal."""
+        unsent = sa.and_(PEOPLE.c.state == State.WITHDRAWING, PEOPLE.c.withdrawal_batch.is_(None))
+        inside = PEOPLE.c.state.in_((State.KNOWN, State.EVALUATED))
+        query = sa.select(sa.func.count()).where(sa.or_(inside, unsent))
+        with self.reading() as connection:
+            return connection.scalar(query) or 0
+
+    def submission(self, batch: int, messages: int, sealing_key: bytes) -> list[bytes] | None:
+        """What to hand in for a batch; stored before it is returned, the same at every call.
+
+        Withdrawals go first, then registrations, then dummies. What an earlier batch did not
+        surely take is in it again, with the same secrets.
+
+        Args:
+            batch: The open one.
+            messages: How many the relay expects.
+            sealing_key: HQ's, 32 bytes.
+
+        Returns:
+            `messages` sealed messages; None if this batch has ours already.
+        """
+        with self.transaction() as connection:
+            return prepared(connection, batch, messages, sealing_key)
+
+    def submitted(self, batch: int) -> Submitted:
+        """Notes that the relay took the submission for a batch."""
+        with self.transaction() as connection:
+            return Submitted(*delivered(connection, batch))
+
+    def follow(self, directory: Directory) -> None:
+        """Moves people to the states that a directory shows.
+
+        Who was withdrawn elsewhere is withdrawn here under all their keys.
+        """
+        with self.transaction() as connection:
+            moves = follow(connection, directory)
+            if buried := moves.get(State.BURIED, []):
+                withdrawals.withdraw(connection, buried, self._clock())
+            begin_anew(connection, moves.get(State.WITHDRAWN, []))
+
+    def listed(self, directory: Directory) -> pl.DataFrame:
+        """The people with a standing consent and a slot: key, slot (Int64), home (Boolean)."""
+        rows = self._placed(directory)
+        return pl.DataFrame(
+            {"key": rows.keys, "slot": rows.slots, "home": rows.home},
+            schema={"key": pl.String, "slot": pl.Int64, "home": pl.Boolean},
+        )
+
+    def home_keys(self, directory: Directory) -> dict[int, bytes]:
+        """What reads the fine book: for each home slot, `privacy.books.fine_key`."""
+        rows = self._placed(directory)
+        return {
+            int(rows.slots[i]): fine_key(rows.tokens[i], nonce_of(rows.secrets[i]))
+            for i in np.flatnonzero(rows.home)
+        }
+
+    def _placed(self, directory: Directory) -> Placed:
+        query = sa.select(PEOPLE).where(PEOPLE.c.state == State.LISTED).order_by(PEOPLE.c.key)
+        with self.reading() as connection:
+            rows = connection.execute(query).all()
+        return placed(rows, directory)
+
+    def _today(self) -> str:
+        return self._clock().astimezone(dt.UTC).date().isoformat()
+
+    @contextmanager
+    def transaction(self) -> Iterator[sa.Connection]:
+        """One writer at a time, over threads and processes; an exception undoes all of it."""
+        with self._alone, self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """What was committed last, without waiting for a writer."""
+        with self._reader.connect() as connection:
+            yield connection

@@ -1,0 +1,98 @@
+"""What leaves for the relay: which people a batch's submission holds, and whether it was taken.
+
+Invariant: a submission is stored before it leaves, and the same at every call for its batch; what
+the relay may never have seen is freed before a person in it is withdrawn, or put into another.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from outlet_client.people.person_states import PEOPLE, ROWID, SUBMISSIONS, State
+from privacy.registrations import SEALED_BYTES, Registration, fresh_secret
+
+
+def prepared(
+    connection: sa.Connection, batch: int, messages: int, sealing_key: bytes
+) -> list[bytes] | None:
+    """Makes a batch's submission and stores it, or finds it; see `People.submission`."""
+    query = sa.select(SUBMISSIONS).where(SUBMISSIONS.c.batch == batch)
+    row = connection.execute(query).one_or_none()
+    if row is not None:
+        return None if row.delivered else _cut(row.sealed)
+    forget_undelivered(connection)
+    acts = _compose(connection, batch, messages)
+    acts += [Registration.dummy()] * (messages - len(acts))
+    sealed = [act.sealed(sealing_key, batch) for act in acts]
+    connection.execute(
+        SUBMISSIONS.insert().values(batch=batch, sealed=b"".join(sealed), delivered=False)
+    )
+    return sealed
+
+
+def delivered(connection: sa.Connection, batch: int) -> tuple[int, int]:
+    """Notes that the relay took a batch's submission.
+
+    Returns:
+        How many registrations it held, less those that are to be withdrawn, and how many
+        withdrawals.
+    """
+    ours = SUBMISSIONS.c.batch == batch
+    connection.execute(sa.update(SUBMISSIONS).where(ours).values(delivered=True, sealed=b""))
+    registered = connection.execute(
+        sa.update(PEOPLE)
+        .where(
+            PEOPLE.c.state == State.EVALUATED,
+            PEOPLE.c.batch == batch,
+            PEOPLE.c.secret.is_not(None),
+        )
+        .values(state=State.SENT.value)
+    )
+    leaving = sa.select(sa.func.count()).where(PEOPLE.c.withdrawal_batch == batch)
+    return registered.rowcount, connection.scalar(leaving) or 0
+
+
+def forget_undelivered(connection: sa.Connection) -> None:
+    """Frees what a submission held that the relay may never have seen."""
+    lost = sa.select(SUBMISSIONS.c.batch).where(~SUBMISSIONS.c.delivered)
+    waits = sa.update(PEOPLE).where(PEOPLE.c.withdrawal_batch.in_(lost))
+    connection.execute(waits.values(withdrawal_batch=None))
+    leaving = sa.update(PEOPLE).where(PEOPLE.c.state == State.WITHDRAWING, PEOPLE.c.batch.in_(lost))
+    connection.execute(leaving.values(batch=None))
+    connection.execute(sa.delete(SUBMISSIONS).where(~SUBMISSIONS.c.delivered))
+
+
+def _compose(connection: sa.Connection, batch: int, messages: int) -> list[Registration]:
+    """Takes what fits into a batch, and notes who is in it."""
+    people = sa.select(PEOPLE.c.key, PEOPLE.c.token, PEOPLE.c.secret, PEOPLE.c.since)
+    # A withdrawal in its registration's own batch could be applied first, and be lost.
+    leaving = connection.execute(
+        people.where(
+            PEOPLE.c.state == State.WITHDRAWING,
+            PEOPLE.c.withdrawal_batch.is_(None),
+            PEOPLE.c.batch < batch,
+        )
+        .order_by(ROWID)
+        .limit(messages)
+    ).all()
+    # HQ withdraws only what we registered: first who is to be withdrawn in a later batch.
+    unknown = sa.and_(PEOPLE.c.state == State.WITHDRAWING, PEOPLE.c.batch.is_(None))
+    coming = connection.execute(
+        people.where(sa.or_(PEOPLE.c.state == State.EVALUATED, unknown))
+        .order_by(PEOPLE.c.state.desc(), ROWID)
+        .limit(messages - len(leaving))
+    ).all()
+    for row in leaving:
+        note = sa.update(PEOPLE).where(PEOPLE.c.key == row.key)
+        connection.execute(note.values(withdrawal_batch=batch))
+    acts = [Registration.withdraw(row.token, row.secret) for row in leaving]
+    for row in coming:
+        secret = row.secret or fresh_secret()
+        note = sa.update(PEOPLE).where(PEOPLE.c.key == row.key)
+        connection.execute(note.values(secret=secret, batch=batch))
+        acts.append(Registration.register(row.token, secret, row.since))
+    return acts
+
+
+def _cut(sealed: bytes) -> list[bytes]:
+    return [sealed[i : i + SEALED_BYTES] for i in range(0, len(sealed), SEALED_BYTES)]

@@ -1,0 +1,326 @@
+"""The log: who asked about whom, who decided and changed what, when and why, and what came of it.
+
+Invariant: an entry names a customer by a key that only this outlet can make; it is stored before
+anybody reads the answer, and it stays for a year. Entries are numbered without a gap and chained by
+their hashes (`chain.py`), in transactions of which one runs at a time, over threads and processes.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
+
+from outlet_client.errors import OutletError
+from outlet_client.log_tables.hash_chain import Link, next_link
+from outlet_client.log_tables.rights_store import ANCHOR, LOG, rights_if_any, rights_of
+from outlet_client.people.consents import text_of_moment
+from outlet_client.records.actor import Purpose
+from outlet_client.records.signed_heads import kept, older, purge_heads
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+    from typing import Any
+
+    from outlet_client.records.actor import Asked
+
+KEEP_DAYS = 365
+"""How long an entry stays."""
+
+PROPOSAL = "a proposal"
+"""What look-ups are about that were made for all who wait for a reference."""
+
+# As the driver has them: a look-up waits for these, and SQLAlchemy's own way takes thrice as long.
+_LAST = "SELECT number, hash FROM log ORDER BY number DESC LIMIT 1"
+_ANCHOR = "SELECT number, hash FROM log_anchor"
+_INSERT = str(LOG.insert().compile(dialect=sqlite.dialect()))
+
+
+class LogBroken(OutletError):
+    """The log does not say where it begins, or has an entry that this program never wrote."""
+
+
+class Act(StrEnum):
+    """What somebody did."""
+
+    LOOK_UP = "look-up"
+    CONSENT = "consent"
+    WITHDRAWAL = "withdrawal"
+    DECISION = "decision"
+    """An allocation was accepted as it was proposed."""
+    OVERRIDE = "override"
+    """An allocation was accepted otherwise than it was proposed."""
+    SIGHTING = "sighting"
+    """A sighting was reported, confirmed or dismissed."""
+    EXPORT = "export"
+    REQUEST = "request"
+    """A customer's request was taken down or answered."""
+    CORRECTION = "correction"
+    SIGN_IN = "sign-in"
+    LOCK_OUT = "lock-out"
+    STAFF = "staff"
+    """An account was made, changed or taken away."""
+    UNDERTAKING = "undertaking"
+    REVIEW = "review"
+    """The privacy officer looked at a flag."""
+
+
+_SHOWN = (Act.LOOK_UP.value, Act.EXPORT.value)
+"""The acts with which somebody saw what is held of a customer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What somebody did.
+
+    Attributes:
+        number: Its place in the log.
+        at: When, UTC.
+        act: What was done.
+        by: By whom, such as "mei".
+        purpose: Why; None where none was to be said.
+        key: Of whom, by `People.local_key`; "" where it was nobody.
+        about: What it was about, such as "allocation 3"; "" where the act says it all.
+        outcome: What came of it: of a look-up a `lookup.Status`, what else was shown, or the type
+            of the error that there was instead of an answer.
+    """
+
+    number: int
+    at: dt.datetime
+    act: Act
+    by: str
+    purpose: Purpose | None
+    key: str = field(repr=False)
+    about: str
+    outcome: str
+
+
+def note(
+    connection: sa.Connection,
+    at: dt.datetime,
+    asked: Asked,
+    outcomes: Sequence[tuple[str, str]],
+    about: str = "",
+) -> None:
+    """Adds look-ups to the log.
+
+    Args:
+        connection: Of `rights.db`; its transaction ends before anybody reads the answers.
+        at: When.
+        asked: By whom, and why.
+        outcomes: Key and outcome of each.
+        about: What they were made for, such as `PROPOSAL`; "" for a look-up of one customer.
+    """
+    by, why = asked.by, asked.purpose
+    _add(
+        connection,
+        [_cells(at, Act.LOOK_UP, by, why, key, about, said) for key, said in outcomes],
+    )
+
+
+def note_in(home: Path, at: dt.datetime, asked: Asked, key: str, outcome: str) -> None:
+    """Adds one look-up to the log of an outlet's folder; it is durable when this returns."""
+    with rights_of(home) as connection:
+        note(connection, at, asked, [(key, outcome)])
+
+
+def record(
+    connection: sa.Connection,
+    at: dt.datetime,
+    act: Act,
+    by: str,
+    *,
+    purpose: Purpose | None = None,
+    key: str = "",
+    about: str = "",
+    outcome: str = "",
+) -> None:
+    """Adds one act to the log.
+
+    Args:
+        connection: Of `rights.db`; the entry is durable when its transaction ends.
+        at: When.
+        act: What was done.
+        by: By whom.
+        purpose: Why; None where none was to be said.
+        key: Of whom, by `People.local_key`; "" for nobody.
+        about: A short text of ours, such as "allocation 3"; nothing that somebody typed.
+        outcome: What came of it.
+    """
+    _add(connection, [_cells(at, act, by, purpose, key, about, outcome)])
+
+
+def record_in(
+    home: Path,
+    at: dt.datetime,
+    act: Act,
+    by: str,
+    *,
+    purpose: Purpose | None = None,
+    key: str = "",
+    about: str = "",
+    outcome: str = "",
+) -> None:
+    """Adds one act to the log of an outlet's folder; it is durable when this returns."""
+    with rights_of(home) as connection:
+        record(connection, at, act, by, purpose=purpose, key=key, about=about, outcome=outcome)
+
+
+def entries(
+    connection: sa.Connection, keys: Sequence[str], since: dt.datetime
+) -> tuple[Entry, ...]:
+    """Who saw what is held of one person since a moment: look-ups and exports, the oldest first.
+
+    Args:
+        connection: Of `rights.db`.
+        keys: All of the person's.
+        since: Earlier ones are left out.
+    """
+    query = (
+        sa.select(LOG)
+        .where(LOG.c.key.in_(keys), LOG.c.act.in_(_SHOWN), LOG.c.at >= text_of_moment(since))
+        .order_by(LOG.c.number)
+    )
+    return tuple(map(_entry, connection.execute(query)))
+
+
+def entries_since(
+    connection: sa.Connection, since: dt.datetime, *, by: str | None = None
+) -> tuple[Entry, ...]:
+    """All entries since a moment, the oldest first.
+
+    Args:
+        connection: Of `rights.db`.
+        since: Earlier ones are left out.
+        by: Whose only; None for everybody's.
+    """
+    query = sa.select(LOG).where(LOG.c.at >= text_of_moment(since)).order_by(LOG.c.number)
+    if by is not None:
+        query = query.where(LOG.c.by == by)
+    return tuple(map(_entry, connection.execute(query)))
+
+
+def recent(
+    connection: sa.Connection,
+    since: dt.datetime,
+    *,
+    by: str | None = None,
+    act: Act | None = None,
+    key: str | None = None,
+    limit: int,
+    before_number: int | None = None,
+) -> tuple[Entry, ...]:
+    """The last entries, the newest first; a page of them.
+
+    Args:
+        connection: Of `rights.db`.
+        since: Earlier ones are left out.
+        by: Whose only; None for everybody's.
+        act: Which only; None for all.
+        key: About whom only; None for all.
+        limit: How many at most.
+        before_number: The number of the last one on the page before; None for the first page.
+    """
+    query = sa.select(LOG).where(LOG.c.at >= text_of_moment(since))
+    for column, wanted in ((LOG.c.by, by), (LOG.c.act, act), (LOG.c.key, key)):
+        if wanted is not None:
+            query = query.where(column == str(wanted))
+    if before_number is not None:
+        query = query.where(LOG.c.number < before_number)
+    rows = connection.execute(query.order_by(LOG.c.number.desc()).limit(limit))
+    return tuple(map(_entry, rows))
+
+
+def counts_of_day(connection: sa.Connection, by: str, day_start: dt.datetime) -> int:
+    """How many customers somebody looked up since a moment, one by one.
+
+    Args:
+        connection: Of `rights.db`.
+        by: Who.
+        day_start: Such as when their day began.
+    """
+    theirs = (LOG.c.by == by, LOG.c.at >= text_of_moment(day_start))
+    one_by_one = (LOG.c.act == Act.LOOK_UP.value, LOG.c.about == "")
+    return int(connection.scalar(sa.select(sa.func.count()).where(*theirs, *one_by_one)) or 0)
+
+
+def purge_log(home: Path, before: dt.datetime) -> int:
+    """Deletes the entries that are older than a moment, from the log's beginning on.
+
+    An entry is older if it says so and all before it are; or if the privacy office countersigned it
+    before that moment, whatever this machine's clock was then. None goes that was added after a
+    statement that is younger.
+
+    Returns:
+        How many went.
+    """
+    with rights_if_any(home) as connection:
+        if connection is None:
+            return 0
+        surely, at_most = older(kept(connection), before)
+        young = sa.select(LOG.c.number).where(LOG.c.at >= text_of_moment(before))
+        first = connection.scalar(young.order_by(LOG.c.number).limit(1))
+        through = max(surely, head(connection).number if first is None else first - 1)
+        if at_most is not None:
+            through = min(through, at_most)
+        purge_heads(connection, before)
+        goes = LOG.c.number <= through
+        last = sa.select(LOG.c.number, LOG.c.hash).where(goes).order_by(LOG.c.number.desc())
+        link = connection.execute(last.limit(1)).first()
+        if link is None:
+            return 0
+        connection.execute(sa.update(ANCHOR).values(number=link.number, hash=link.hash))
+        return connection.execute(sa.delete(LOG).where(goes)).rowcount
+
+
+def head(connection: sa.Connection) -> Link:
+    """The last entry's place in the chain; the anchor's where there is no entry.
+
+    Raises:
+        LogBroken: If there is neither.
+    """
+    run = connection.exec_driver_sql
+    row = run(_LAST).first() or run(_ANCHOR).first()
+    if row is None:
+        raise LogBroken(
+            "log: neither an entry nor where it begins, expected at least the latter; somebody "
+            "emptied it: keep a copy of rights.db, tell the privacy office, and bring rights.db "
+            "back from a backup"
+        )
+    return Link(row.number, row.hash)
+
+
+def _add(connection: sa.Connection, added: Sequence[tuple[str, ...]]) -> None:
+    if not added:
+        return
+    rows: list[tuple[int | str | bytes, ...]] = []
+    last = head(connection)
+    for cells in added:
+        last = next_link(last, cells)
+        rows.append((last.number, *cells, last.hash))
+    connection.exec_driver_sql(_INSERT, rows)
+
+
+def _cells(
+    at: dt.datetime, act: Act, by: str, purpose: Purpose | None, key: str, about: str, outcome: str
+) -> tuple[str, ...]:
+    """What is hashed, in the table's order."""
+    why = "" if purpose is None else purpose.value
+    return (text_of_moment(at), act.value, by, why, key, about, outcome)
+
+
+def _entry(row: sa.Row[Any]) -> Entry:
+    try:
+        at, act = dt.datetime.fromisoformat(row.at), Act(row.act)
+        purpose = Purpose(row.purpose) if row.purpose else None
+    except (TypeError, ValueError) as error:
+        raise LogBroken(
+            f"log: entry {row.number} is none of this program's; `escapement-outlet log verify` "
+            "says what was changed"
+        ) from error
+    return Entry(row.number, at, act, row.by, purpose, row.key, row.about, row.outcome)

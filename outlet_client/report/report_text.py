@@ -1,0 +1,150 @@
+"""What the report says of outcomes, verdicts and releases, in words for a boutique manager."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from features.outcomes import Outcome, Thresholds
+from outlet_client.report.charts import spoken
+from outlet_client.report.ranking_comparison import LEAST, NoScorecard, TooFew
+from privacy.units import Purpose, Unit
+
+if TYPE_CHECKING:
+    from outlet_client.report.ranking_comparison import Measured
+    from outlet_client.report.released_sums import Sums
+
+_BAR = Thresholds()
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a scorecard predicts.
+
+    Attributes:
+        title: In a few words.
+        pair: Who of two customers should be ranked first, and who second.
+        means: When the outcome counts as come true.
+        counted: For how many it did: after a number.
+    """
+
+    title: str
+    pair: str
+    means: str
+    counted: str
+
+
+QUESTIONS = {
+    Outcome.LOYAL.value: Question(
+        "Who comes back",
+        "one who came back and one who did not",
+        f"“Came back” means: bought at least {_BAR.loyal_baskets} times here or for at least "
+        f"{_BAR.loyal_spend:g}, and nothing they bought was ever confirmed resold.",
+        "came back",
+    ),
+    Outcome.FLIPPED.value: Question(
+        "Whose piece is resold",
+        "one whose piece was resold and one where none was",
+        "“Resold” means: a piece they had bought here by that day was then seen for sale, and "
+        "that was confirmed.",
+        "had a piece confirmed resold",
+    ),
+}
+
+
+def question(outcome: str) -> Question:
+    """What an outcome is about; of one that is given from outside, its name."""
+    given = Question(
+        f"Outcome {outcome}",
+        "one for whom it came true and one for whom it did not",
+        "This outcome was handed over in a file of its own.",
+        "saw it come true",
+    )
+    return QUESTIONS.get(outcome, given)
+
+
+def verdict(found: Measured) -> str:
+    """What a comparison came to, in one sentence."""
+    if isinstance(found, NoScorecard):
+        return "The network's scorecard for this has not come yet, so there is nothing to compare."
+    if isinstance(found, TooFew):
+        return "Too few customers to say."
+    if found.could_be_chance:
+        return (
+            "The difference could be chance: these customers do not show which of the two ranks "
+            "better."
+        )
+    better = "The network's scorecard" if found.difference.value > 0 else "Your own model"
+    return (
+        f"{better} ranked these customers better, and chance alone would seldom make such a "
+        "difference."
+    )
+
+
+def figures(found: Measured) -> str:
+    """The numbers behind a verdict; empty where there are none."""
+    if isinstance(found, NoScorecard):
+        return ""
+    if isinstance(found, TooFew):
+        return (
+            f"{found.came_true:,} of {found.customers:,} {question(found.outcome).counted}, "
+            f"{found.customers - found.came_true:,} did not. With fewer than {LEAST} of either, a "
+            "number would be mostly chance."
+        )
+    return (
+        f"Of 100 pairs the network's scorecard ranked {100 * found.network.value:.1f} right, "
+        f"your own model {100 * found.own.value:.1f}; difference "
+        f"{spoken(found.difference, signed=True)}."
+    )
+
+
+SENTENCES = {
+    Purpose.USUAL: (
+        "The usual event",
+        "Sums over your home customers of what kind their events are.",
+    ),
+    Purpose.MOMENTS: (
+        "Preparing a training",
+        "Sums over your home customers of how the numbers of a customer go together.",
+    ),
+    Purpose.TRAINING: (
+        "Training",
+        "Sums over your home customers of how the scorecards should change to fit them better.",
+    ),
+    Purpose.EVALUATION: (
+        "Testing a scorecard",
+        "Numbers of your home customers by score and by what came true.",
+    ),
+    Purpose.CALIBRATION: (
+        "Setting where bands begin",
+        "Numbers of your home customers by score and by what came true.",
+    ),
+    Purpose.DEMAND: (
+        "Demand",
+        "Numbers of what your customers asked for.",
+    ),
+    Purpose.POINTS: (
+        "Points, of which bands are made",
+        (
+            "One small sum for every place in the network's directory, whether you know its "
+            "customer or not: the points of that customer's events here. Added up over all outlets "
+            "and with noise, HQ does read these one by one: each belongs to a pseudonym, which it "
+            "can follow from week to week."
+        ),
+    ),
+}
+"""Of each purpose its name, and what is in such a sum."""
+
+
+def loss(one: Sums) -> str:
+    """The privacy loss of a purpose's sums, and whose it is."""
+    whose = "of one customer" if one.purpose.unit is Unit.CUSTOMER else "of one event"
+    return f"{float(one.rho):.2g} {whose}" if one.rho else "no noise (trial network only)"
+
+
+def size(count: int) -> str:
+    """Bytes for people."""
+    for unit, large in (("MB", 1_000_000), ("kB", 1_000)):
+        if count >= large:
+            return f"{count / large:,.1f} {unit}"
+    return f"{count:,} bytes"

@@ -1,0 +1,71 @@
+"""The ledger as a customer's record needs it: read by day, and whether or not there is an event.
+
+Invariant: a correction shows at once, and what it corrects stays there to be corrected again.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from features.ledger import with_tiers
+from features.sightings import attach
+from outlet_client.ledger.corrections import apply
+from outlet_client.ledger.event_store import EventStore
+from outlet_client.ledger.side_tables import read_references
+from outlet_client.ledger.sighting_rows import sightings_of
+from outlet_client.people.client_book import client_book
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Iterable
+
+    from outlet_client.customer_access import Desk
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Taken:
+    """What the ledger says.
+
+    Attributes:
+        rows: As it has them, before corrections.
+        events: What counts: as corrected, with a tier, and the sightings of their pieces.
+    """
+
+    rows: pl.DataFrame
+    events: pl.DataFrame
+
+    def rows_of(self, customers: Iterable[str]) -> pl.DataFrame:
+        """The rows of some customers, before corrections."""
+        return self.rows.filter(pl.col("customer").is_in(list(customers)))
+
+
+def take_in(desk: Desk, at: dt.datetime) -> Taken:
+    """Reads what is new in the ledger and the client book; there may be no event at all.
+
+    A night needs events, as `read_events` has it; what is held of a customer can be shown and put
+    right without.
+
+    Args:
+        desk: Where.
+        at: When.
+
+    Raises:
+        LedgerError: If a file cannot be read.
+    """
+    settings = desk.settings
+    with closing(EventStore.open(desk.home)) as store:
+        if not (settings.ledger.is_database and store.is_filled):
+            store.take_in(settings, at, desk.people)
+        rows = store.rows()
+    if len(rows) or settings.clients is not None:  # else there is no client book to read
+        client_book(settings, desk.people, by_day=True)
+    tiers = None if settings.references is None else read_references(settings.references)
+    events, _ = with_tiers(apply(desk.home, rows).drop("line"), tiers)
+    seen = sightings_of(desk.home, settings)
+    if seen is not None:
+        events = attach(events, seen).events
+    return Taken(rows, events)

@@ -1,0 +1,133 @@
+"""What customers are told about their rights, in words.
+
+Invariant: no sentence promises more than the program does.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from outlet_client.bands.lookup import Status
+from outlet_client.people.people_store import State
+
+if TYPE_CHECKING:
+    from outlet_client.people.people_store import Person
+    from outlet_client.people.withdrawals import Withdrawal
+
+OUTSIDE = (
+    "This page is of what the program for customer scores holds at this outlet. Your name, phone "
+    "and e-mail address are in the outlet's own till and client book, which are not part of it: "
+    "ask the outlet."
+)
+HELD_HERE = (
+    "This program stores no phone and no e-mail address. It knows you by a code that it computes "
+    "from them with a secret of this outlet."
+)
+NOTHING_LEFT = (
+    "Nothing of you has left this outlet through this program, so nobody else holds anything of "
+    "you from here."
+)
+_AT_HQ = (
+    "The network's headquarters (HQ) knows you by a pseudonym that it cannot turn into a phone or "
+    "an e-mail address. Under it, it holds sums of points from all outlets where you agreed, with "
+    "noise on them, and the bands made of these. No purchase, name or address is sent to it; but "
+    "over months it could tell from the sums when the customer behind a pseudonym bought something."
+)
+_DROPPED = (
+    "Your consent has ended here: nothing of you is used at this outlet. HQ is told to drop your "
+    "entry; its sums of you go the next time that it collects points. It keeps a code by which it "
+    "knows a withdrawn customer, so that nobody brings you back without a new consent."
+)
+_AT_OUTLETS = (
+    "Every outlet has the network's directory and its band book. Your entry there is masked: it is "
+    "read with your phone or e-mail address only, and the program shows it only where you agreed."
+)
+_AT_HOLDERS = (
+    "HQ and the privacy office hold one half each of the key from which pseudonyms are made. "
+    "Neither is shown your phone or e-mail address for it, and neither keeps anything of it."
+)
+_IN_SCORECARDS = (
+    "Scorecards are made of sums over all customers who agreed, with noise on them. How much they "
+    "may tell of any one customer is bounded, and stated in the network's privacy statement."
+)
+RIGHTS = (
+    "You may have this as a file, have what is wrong corrected, end your consent, or dispute your "
+    "band: it is not shown then until a named person has looked into it. Ask at this outlet; you "
+    "have an answer within {days} days."
+)
+
+NO_EVENTS = "There is no event in this outlet's ledger, so there is nothing to explain."
+
+WHY = {
+    Status.CONSENT_NEEDED: "You never agreed here, so no band of you is read.",
+    Status.NOT_IN_NETWORK: "You are not in the network from here, so there is no band.",
+    Status.UNDER_REVIEW: "You dispute it. It is not shown until a named person has decided.",
+}
+"""Why there is no band, by what a look-up says."""
+
+_STATES = {
+    State.KNOWN: "You agreed to take part. You are not in the network yet.",
+    State.EVALUATED: "You agreed to take part. Your registration leaves with a coming night.",
+    State.SENT: "You agreed to take part. Your registration is on its way.",
+    State.LISTED: "You agreed to take part, and are in the network.",
+    State.WITHDRAWING: "You withdrew your consent. HQ is being told.",
+    State.WITHDRAWN: "You withdrew your consent, and are no longer in the network from here.",
+    State.BURIED: "Your consent was withdrawn at another outlet, or the network refused it.",
+}
+
+
+def standing(person: Person | None) -> str:
+    """Where a customer stands, in words."""
+    return "You never agreed to take part here." if person is None else _STATES[person.state]
+
+
+def elsewhere(person: Person | None) -> tuple[str, ...]:
+    """What others hold of a customer, and what nobody does."""
+    if person is None or person.token is None:
+        return (NOTHING_LEFT,)
+    at_hq = _AT_HQ if person.state.stands else _DROPPED
+    return (at_hq, _AT_OUTLETS, _AT_HOLDERS, _IN_SCORECARDS)
+
+
+def withdrawn(found: Withdrawal) -> str:
+    """What a withdrawal came to, and whom nobody told."""
+    shared = (
+        " The phone or e-mail is of several customers in the client book, and nobody has decided "
+        "whether they are one person: it ended for all of them. See `escapement-outlet duplicates`."
+        if found.persons > 1
+        else ""
+    )
+    return _withdrawn(found) + shared
+
+
+def _withdrawn(found: Withdrawal) -> str:
+    if found.state is None:
+        return (
+            "This customer never consented here: there is nothing to withdraw, and no other "
+            "outlet was told. Whoever consented elsewhere withdraws there."
+        )
+    if not found.left:
+        return (
+            "Withdrawn here. Nothing of this customer ever left this outlet, so there was nothing "
+            "to take back, and other outlets were not told. Whoever consented elsewhere too "
+            "withdraws there."
+        )
+    if found.state is State.WITHDRAWING:
+        return (
+            "Withdrawn. Nothing of this customer is used here from tonight. The next nights tell "
+            "HQ, and again until it is done: the first, or the second if this outlet had not "
+            "registered the customer yet. The band book made then is without the entry, at every "
+            "outlet; and any other outlet needs a new consent to register this customer again. "
+            "No training after that uses this customer; scorecards that were trained before stay."
+        )
+    if found.state is State.BURIED:
+        return (
+            "Withdrawn before, at another outlet, or refused by HQ: nothing of this customer is "
+            "used here, and nobody was told anything now. Whoever consented elsewhere since then "
+            "withdraws there."
+        )
+    return (
+        "Withdrawn before: nothing of this customer is used here, the network's directory had "
+        "dropped the entry, and nobody was told anything now. Whoever consented elsewhere since "
+        "then withdraws there."
+    )

@@ -1,0 +1,309 @@
+"""Which of an outlet's columns is which canonical one, and what its codes mean.
+
+Invariant: a column is taken for another only if its name *and* its cells speak for it, or if its
+cells can be nothing else. No cell of a customer, phone or e-mail is in what a guess says.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import phonenumbers
+import polars as pl
+
+from features.ledger import Kind
+from outlet_client.setup.column_names import kind_of, likeness, truth_of
+from outlet_client.setup.format_guess import CURRENCY, Guess, dates_of, is_amount
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Mapping
+
+MOST_CODES = 30
+"""A column with more different cells holds no codes."""
+
+_MOST_SHOWN = 24
+_PHONE = r"^(\+|\(?0)?[\d\s()/.\-]{6,22}$"
+SURE_PHONE = r"^(\+|00|\(?0)[\d\s()/.\-]{7,22}$"
+_EMAIL = r"^\s*[^@\s]+@[^@\s]+\.[^@\s]+\s*$"
+_HALF, _MOST = 0.5, 0.8
+_LONGEST_KEY = 40
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Cells:
+    """A column of a sample.
+
+    Attributes:
+        name: The outlet's own.
+        text: As text without blanks around, null where there is nothing.
+        dtype: As the file or database has it.
+    """
+
+    name: str
+    text: pl.Series
+    dtype: pl.DataType
+    filled: pl.Series = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "filled", self.text.drop_nulls())
+
+    def share(self, pattern: str) -> float:
+        """Of the filled cells, which share looks like a pattern; 0 where none is filled."""
+        return float(self.filled.str.contains(pattern).sum()) / max(len(self.filled), 1)
+
+
+def cells_of(sample: pl.DataFrame) -> dict[str, Cells]:
+    """The columns of a sample that can be read as text."""
+    found = {}
+    for column in sample:
+        if column.dtype.is_nested() or column.dtype in (pl.Binary, pl.Object):
+            continue
+        text = column.cast(pl.String).str.strip_chars().replace("", None)
+        found[column.name] = Cells(column.name, text, column.dtype)
+    return found
+
+
+# --- what cells can be ----------------------------------------------------------------------------
+
+
+def _days(cells: Cells) -> bool:
+    return cells.dtype.is_temporal() or (
+        cells.dtype == pl.String and dates_of(cells.text) is not None
+    )
+
+
+def _amounts(cells: Cells) -> bool:
+    if cells.dtype.is_numeric():
+        return True
+    bare = cells.filled.str.replace_all(CURRENCY, "").str.strip_chars()
+    numbers = float(is_amount(bare).sum()) > _MOST * len(bare)
+    return cells.dtype == pl.String and len(bare) > 0 and numbers and dates_of(bare) is None
+
+
+def _codes(cells: Cells) -> bool:
+    return (
+        0 < cells.filled.n_unique() <= MOST_CODES
+        and bool((cells.filled.str.len_chars() <= _LONGEST_KEY).all())
+        and cells.share(_EMAIL) == 0
+    )
+
+
+def _yes_or_no(cells: Cells) -> bool:
+    return len(cells.filled) > 0 and all(truth_of(code) is not None for code in _some(cells))
+
+
+def _some(cells: Cells) -> Iterable[str]:
+    return list(cells.filled.unique(maintain_order=True).head(MOST_CODES + 1))
+
+
+def _key(cells: Cells) -> bool:
+    """Short text or whole numbers; no dates."""
+    is_text = cells.dtype in (pl.String, pl.Categorical)
+    short = cells.filled.str.len_chars().mean() or 0
+    return (
+        (is_text or isinstance(cells.dtype, pl.Enum) or cells.dtype.is_integer())
+        and isinstance(short, float | int)
+        and short <= _LONGEST_KEY
+        and cells.share(_EMAIL) < _HALF
+        and not (is_text and cells.share(r"[./-]") > _HALF and dates_of(cells.text) is not None)
+    )
+
+
+def _unique(cells: Cells) -> bool:
+    """A key of its own in every row, and no mere count of the rows."""
+    if cells.text.null_count() or cells.text.n_unique() < len(cells.text) or not _key(cells):
+        return False
+    numbers = cells.text.cast(pl.Int64, strict=False)
+    first = numbers[0] if len(numbers) else None
+    return not (first in (0, 1) and bool((numbers.diff().drop_nulls() == 1).all()))
+
+
+_FITS: Mapping[str, Callable[[Cells], bool]] = {
+    "customer_id": lambda cells: _key(cells) and len(cells.filled) > 0,
+    "purchased_at": _days,
+    "price": _amounts,
+    "kind": _codes,
+    "is_return": _yes_or_no,
+    "list_price": _amounts,
+    "basket_id": _key,
+    "line_id": _unique,
+    "serial": _key,
+    "reference": _key,
+    "outlet_id": lambda cells: _key(cells) and len(cells.filled) > 0,
+    "phone": lambda cells: (
+        len(cells.filled) == 0 or (cells.share(_PHONE) > _HALF and not _days(cells))
+    ),
+    "email": lambda cells: len(cells.filled) == 0 or cells.share(_EMAIL) > _HALF,
+    "changed": lambda cells: cells.dtype.is_temporal() and cells.text.null_count() == 0,
+    "tier": _codes,
+    "seen_at": _days,
+    "status": _codes,
+    "since": _days,
+    "closed_at": lambda cells: len(cells.filled) == 0 or _days(cells),
+}
+
+
+def fit(sample: pl.DataFrame, wanted: Collection[str]) -> dict[str, Guess]:
+    """Finds an outlet's own column for each canonical one.
+
+    Args:
+        sample: Rows under the outlet's own names.
+        wanted: The canonical columns that are looked for.
+
+    Returns:
+        The own name of each canonical column that was found.
+    """
+    cells = cells_of(sample)
+    offers = sorted(
+        (
+            (likeness(own, canonical), canonical, own)
+            for canonical in wanted
+            for own in cells
+            if likeness(own, canonical) > 0
+        ),
+        key=lambda offer: -offer[0],
+    )
+    found: dict[str, Guess] = {}
+    for _, canonical, own in offers:
+        taken = own in {guess.value for guess in found.values()}
+        if canonical not in found and not taken and _FITS[canonical](cells[own]):
+            found[canonical] = Guess(own, "by its name")
+    for canonical, sure in _ONLY.items():
+        if canonical in wanted and canonical not in found:
+            free = set(cells) - {guess.value for guess in found.values()}
+            only = [own for own in cells if own in free and sure(cells[own])]
+            if len(only) == 1:
+                found[canonical] = Guess(only[0], _WHY_ONLY[canonical], canonical == "email")
+    return found
+
+
+_ONLY: Mapping[str, Callable[[Cells], bool]] = {
+    "email": lambda cells: cells.share(_EMAIL) > _MOST,
+    "phone": lambda cells: (
+        cells.dtype == pl.String and cells.share(SURE_PHONE) > _MOST and not _days(cells)
+    ),
+    "purchased_at": lambda cells: _days(cells) and not _personal(cells.name),
+    "price": lambda cells: _amounts(cells) and cells.share(r"[.,]\d{2}$") > _HALF,
+}
+"""What is told by cells alone, if one column only is like that."""
+
+_WHY_ONLY = {
+    "email": "its cells are e-mail addresses",
+    "phone": "its cells look like phones",
+    "purchased_at": "the only other column of dates",
+    "price": "the only other column of amounts with cents",
+}
+
+
+def _personal(name: str) -> bool:
+    """Whether a column of dates is about a person, or about the record, not about a sale."""
+    return bool(re.search(r"(?i)birth|dob|gebu|naiss|nasc|chang|updat|modif|create|anlage", name))
+
+
+# --- codes ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Codes:
+    """What an outlet writes for each kind of row.
+
+    Attributes:
+        known: For each kind, the codes and why.
+        unknown: Codes that nothing speaks for, and how many rows have each.
+        told: The share of rows whose code is known.
+        turned: Whether sales and returns may be the other way round: returns are the fewer.
+    """
+
+    known: Mapping[str, tuple[tuple[str, ...], str]]
+    unknown: Mapping[str, int]
+    told: float
+    turned: bool = False
+
+
+def codes_of(kinds: pl.Series, prices: pl.Series | None, *, truths: bool = False) -> Codes:
+    """Guesses which code is which kind: by the word, else by amounts below zero.
+
+    Args:
+        kinds: Codes as text, null where blank.
+        prices: Of the same rows, as numbers; null where not readable. None if there are none.
+        truths: Whether the codes say yes or no to "is this a return?".
+    """
+    counts = Counter(kinds.drop_nulls())
+    meant = {code: _truth_kind(code) if truths else kind_of(code) for code in counts}
+    why = dict.fromkeys((code for code, kind in meant.items() if kind), "by the word")
+    below = _below_zero(kinds, prices)
+    for code in sorted(counts, key=lambda code: -counts[code]):
+        if meant[code] is None and below.get(code, 0.0) > _MOST:
+            meant[code], why[code] = Kind.RETURN, "its amounts are below zero"
+    if Kind.PURCHASE not in meant.values() and Kind.RETURN in meant.values():
+        left = [code for code, kind in meant.items() if kind is None]
+        if len(left) == 1:
+            meant[left[0]], why[left[0]] = Kind.PURCHASE, "the only other code"
+    known: dict[str, tuple[tuple[str, ...], str]] = {}
+    for kind in Kind:
+        codes = tuple(sorted(code for code, one in meant.items() if one is kind))
+        if codes:
+            known[kind.value] = codes, " and ".join(sorted({why[code] for code in codes}))
+    unknown = {code: counts[code] for code, one in sorted(meant.items()) if one is None}
+    told = 1 - sum(unknown.values()) / max(sum(counts.values()), 1)
+    return Codes(known, unknown, told, _turned(meant, counts, below))
+
+
+def _turned(
+    meant: Mapping[str, Kind | None], counts: Mapping[str, int], below: Mapping[str, float]
+) -> bool:
+    """Whether there would be more returns than sales, or sales below zero."""
+    sold = [code for code, kind in meant.items() if kind is Kind.PURCHASE]
+    back = sum(counts[code] for code, kind in meant.items() if kind is Kind.RETURN)
+    return back > sum(counts[code] for code in sold) or any(
+        below.get(code, 0.0) > _MOST for code in sold
+    )
+
+
+def _truth_kind(code: str) -> Kind | None:
+    returned = truth_of(code)
+    return None if returned is None else Kind.RETURN if returned else Kind.PURCHASE
+
+
+def _below_zero(kinds: pl.Series, prices: pl.Series | None) -> dict[str, float]:
+    if prices is None:
+        return {}
+    rows = pl.DataFrame({"code": kinds, "below": prices < 0}).drop_nulls()
+    return dict(rows.group_by("code").agg(pl.col("below").mean()).iter_rows())
+
+
+def may_be_shown(code: str) -> bool:
+    """Whether a cell is short and like a code: no phone, address or sentence."""
+    digits = sum(character.isdigit() for character in code)
+    return len(code) <= _MOST_SHOWN and "@" not in code and digits < 7  # noqa: PLR2004  (a phone's)
+
+
+# --- region ---------------------------------------------------------------------------------------
+
+
+def region_of(phones: pl.Series) -> Guess | None:
+    """Guesses an outlet's country from phones that are written with one.
+
+    Returns:
+        None if hardly any is written with a country, or no country has a clear majority.
+    """
+    numbers = phones.drop_nulls().str.replace_all(r"[^\d+]", "").str.replace(r"^00", "+")
+    abroad = numbers.filter(numbers.str.starts_with("+")).unique()
+    codes: Counter[int] = Counter()
+    for number in abroad.head(2000):
+        try:
+            codes[phonenumbers.parse(number, None).country_code or 0] += 1
+        except phonenumbers.NumberParseException:
+            continue
+    if not codes:
+        return None
+    code, count = codes.most_common(1)[0]
+    region = phonenumbers.region_code_for_country_code(code)
+    share = count / sum(codes.values())
+    if share < 0.6 or not re.fullmatch("[A-Z]{2}", region):  # noqa: PLR2004  (a clear majority)
+        return None
+    why = f"{share:.0%} of the phones with a country begin with +{code}"
+    return Guess(region, why, len(abroad) >= 10)  # noqa: PLR2004  (a few could be tourists)

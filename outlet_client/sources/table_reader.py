@@ -1,0 +1,221 @@
+"""The one door to an outlet's tables: files and databases under canonical names.
+
+Invariant: what a source holds comes as rows or as malformed records, each counted once; and what
+cannot be read at all is one `LedgerError` that names the file or table, never a cell.
+"""
+
+from __future__ import annotations
+
+import glob
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import polars as pl
+import polars.selectors as cs
+
+from features.errors import LedgerError
+from features.ledger import LEDGER_KINDS, Format
+from outlet_client.sources.csv_files import csv_header, read_csv
+from outlet_client.sources.databases import database_header, read_database, tables_of
+from outlet_client.sources.row_batches import (
+    ROW,
+    ROWS_A_BATCH,
+    Batch,
+    Mark,
+    Reading,
+    malformed,
+    pick,
+    readable,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping
+
+    from outlet_client.sources.source import Source
+
+__all__ = [
+    "Batch",
+    "Mark",
+    "Reading",
+    "decoded",
+    "files_of",
+    "format_of",
+    "header_of",
+    "read_all",
+    "read_database",
+    "read_file",
+    "tables_of",
+    "unchanged",
+]
+
+FILE = "file"
+"""The column of `read_all` that names the file or table of a row."""
+
+
+def files_of(source: Source) -> list[Path]:
+    """A source's files, sorted by name.
+
+    Raises:
+        LedgerError: If there are none.
+    """
+    path = Path(source.source)
+    with readable(path.name, "a file"):
+        if path.is_file():
+            return [path]
+        found = sorted(Path(name) for name in glob.glob(source.source, recursive=True))  # noqa: PTH207  (the pattern may be absolute, which Path.glob refuses)
+        files = _different(one for one in found if one.is_file())
+    if not files:
+        reason = "a folder; expected a file" if path.is_dir() else "no such file"
+        raise LedgerError(source.source, None, None, reason)
+    return files
+
+
+def _different(paths: Iterable[Path]) -> list[Path]:
+    """Each file once, under its own name: a link beside it, such as `latest.csv`, is no other."""
+    named = {path.resolve(): path for path in sorted(paths, key=Path.is_symlink, reverse=True)}
+    return sorted(named.values())
+
+
+def unchanged(path: Path, mark: Mark) -> bool:
+    """Whether a file has the size and time that it had when it was read.
+
+    Raises:
+        LedgerError: If there is no such file.
+    """
+    with readable(path.name, "a file"):
+        stat = path.stat()
+    return (stat.st_size, stat.st_mtime_ns) == (mark.size, mark.mtime_ns)
+
+
+def read_file(
+    source: Source, path: Path, names: Collection[str], after: Mark | None = None
+) -> Reading:
+    """Reads one of a source's files, batch by batch.
+
+    Args:
+        source: How it is written.
+        path: Of `files_of`.
+        names: The canonical columns that are wanted. Mapped ones must be there; others that are
+            neither there nor constants are left out.
+        after: Where an earlier reading ended. A CSV file that begins as it did then is read from
+            there on.
+
+    Raises:
+        LedgerError: If there is no such file or column, or it is not of its format.
+    """
+    if path.suffix == ".parquet":
+        return _read_parquet(source, path, names)
+    return read_csv(source, path, names, after)
+
+
+def _read_parquet(source: Source, path: Path, names: Collection[str]) -> Reading:
+    with readable(path.name, "Parquet"):
+        stat = path.stat()
+        header = list(pl.read_parquet_schema(path))
+        picked = pick(source, header, names, path.name)
+        total = pl.scan_parquet(path, glob=False).select(pl.len()).collect().item()
+
+    def batches() -> Iterator[Batch]:
+        columns = [cs.by_name(own).alias(name) for name, own in picked.own.items()]
+        with readable(path.name, "Parquet"):
+            found = pl.scan_parquet(path, glob=False).select(columns)
+            for start in range(0, total, ROWS_A_BATCH):
+                some = found.slice(start, ROWS_A_BATCH).collect()
+                numbers = pl.int_range(
+                    start + 1, min(start + ROWS_A_BATCH, total) + 1, dtype=pl.Int64, eager=True
+                )
+                frame = pl.DataFrame([numbers.alias(ROW), *some.get_columns()])
+                yield Batch(picked.filled(frame), malformed())
+
+    mark = Mark(stat.st_size, stat.st_mtime_ns, 0, total, "", whole_line=True)
+    return Reading(header, batches(), lambda: mark, size=stat.st_size)
+
+
+def header_of(source: Source, path: Path | None = None) -> list[str]:
+    """The outlet's own column names.
+
+    Args:
+        source: A source.
+        path: Of its files; the first one where None.
+
+    Raises:
+        LedgerError: If there is no such file or table, or no header.
+    """
+    if source.is_database:
+        return database_header(source)
+    file = files_of(source)[0] if path is None else path
+    if file.suffix == ".parquet":
+        with readable(file.name, "Parquet"):
+            return list(pl.read_parquet_schema(file))
+    return csv_header(source, file)
+
+
+def read_all(source: Source, names: Collection[str]) -> pl.DataFrame:
+    """Reads a small table whole, of which no record may be malformed.
+
+    Args:
+        source: Where it is.
+        names: The canonical columns that are wanted.
+
+    Returns:
+        The columns that are there, `row` Int64 and `file` String: the file's or table's name.
+
+    Raises:
+        LedgerError: At the first thing that is wrong.
+    """
+    if source.is_database:
+        header = database_header(source)
+        picked = pick(source, header, names, source.name)
+        empty = dict.fromkeys([*picked.own, *picked.constants], pl.Null)
+        parts = [pl.DataFrame(schema={ROW: pl.Int64, **empty, FILE: pl.String})]
+        parts += [_sound(batch, source.name) for batch in read_database(source, names)]
+    else:
+        parts = [part for path in files_of(source) for part in _parts(source, path, names)]
+    with readable(source.name, "one table"):
+        return pl.concat(parts, how="diagonal_relaxed")
+
+
+def _parts(source: Source, path: Path, names: Collection[str]) -> Iterator[pl.DataFrame]:
+    reading = read_file(source, path, names)
+    picked = pick(source, reading.header, names, path.name)
+    columns = dict.fromkeys([*picked.own, *picked.constants], pl.Null)
+    yield pl.DataFrame(schema={ROW: pl.Int64, **columns, FILE: pl.String})
+    for batch in reading:
+        yield _sound(batch, path.name)
+
+
+def _sound(batch: Batch, where: str) -> pl.DataFrame:
+    if not batch.malformed.is_empty():
+        row, column, reason = batch.malformed.row(0)
+        raise LedgerError(where, row, column or None, reason)
+    return batch.rows.with_columns(pl.lit(where).alias(FILE))
+
+
+def format_of(source: Source) -> Format:
+    """How a ledger's cells are to be read.
+
+    Raises:
+        LedgerError: If a code is of no kind, or of two.
+    """
+    kinds: dict[str, str] = {}
+    for kind, codes in source.codes.items():
+        if kind not in LEDGER_KINDS:
+            reason = f"codes of '{kind}'; expected of one of {', '.join(LEDGER_KINDS)}"
+            raise LedgerError(source.name, None, "kind", reason)
+        for code in (one.strip() for one in codes):
+            if kinds.setdefault(code, kind) != kind or code in set(LEDGER_KINDS) - {kind}:
+                reason = f"the code '{code}' is of two kinds; expected one"
+                raise LedgerError(source.name, None, "kind", reason)
+    return Format(source.dates, source.decimal, kinds)
+
+
+def decoded(column: pl.Series, codes: Mapping[str, list[str]]) -> pl.Series:
+    """A column of words: the outlet's own codes become canonical, others stay as they are.
+
+    Args:
+        column: Text, or what can be written as text.
+        codes: The codes of each canonical word, as a source has them.
+    """
+    words = {code.strip(): word for word, some in codes.items() for code in some}
+    text = column.cast(pl.String).str.strip_chars().fill_null("")
+    return text.replace(words).replace("", None).alias(column.name)
