@@ -14,7 +14,7 @@ import httpx
 import pytest
 from typing_extensions import override
 
-from outlet_client import desk as pages
+from outlet_client import desk as desk_package
 from outlet_client.bands.lookup import Answer, LookUp
 from outlet_client.desk.asgi_app import PAGES, desk_app
 from outlet_client.desk.messages import FORBIDDEN
@@ -48,7 +48,7 @@ __all__ = ["desk", "home", "open_desk", "outlet"]
 SHOWN = [page for page in PAGES if page.get is not None]
 TAKEN = [page for page in PAGES if page.post is not None]
 CLOSED = [page for page in PAGES if page.roles]
-_WRITTEN = Path(pages.__file__).with_name("templates").glob("*.html")
+_WRITTEN = Path(desk_package.__file__).with_name("templates").glob("*.html")
 FIELDS = sorted(
     {name for file in _WRITTEN for name in re.findall(r'name="([a-z]+)"', file.read_text())}
     - {"csrf", "viewport"}
