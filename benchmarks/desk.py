@@ -38,7 +38,7 @@ from outlet_client.people.people_store import People
 from outlet_client.staff.accounts import Accounts, Role, secret_of
 from outlet_client.staff.agreed_texts import UNDERTAKING, read_text
 from outlet_client.staff.staff_store import StaffStore
-from sandbox.processes import free_port
+from sandbox.enrolment import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine

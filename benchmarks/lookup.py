@@ -34,7 +34,7 @@ from privacy.identity import Kind as Party
 from privacy.keyring import Keyring
 from privacy.registrations import TAG_BYTES
 from privacy.tokens import token
-from sandbox.processes import free_port, introduce
+from sandbox.enrolment import free_port, introduce
 from server.hq.services import HqToml
 from server.hq.services import running as hq_running
 from server.office.running import running as office_running

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, cast
 import grpc
 
 from outlet_client.errors import QuotaSpent, ServiceRefused, ServiceUnreachable
+from outlet_client.moments import now
 from privacy.directory import Directory
 from privacy.envelopes import digest
 from privacy.errors import InvalidParameter
+from privacy.identity import Kind
 from privacy.log_heads import SignedHead
 from privacy.tokens import Blinded, Evaluation, Token, blind, unblind
 from server.wire import outlets_pb2, outlets_pb2_grpc
@@ -23,13 +25,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from privacy.identity import Card, Identity
+    from privacy.keyring import Keyring
 
 HQ, OFFICE = "HQ", "the privacy office"
 POINTS_A_REQUEST = 1024
-
-
-def _now() -> dt.datetime:
-    return dt.datetime.now(dt.UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +45,7 @@ class Services:
     hq: grpc.Channel
     office: grpc.Channel
     timeout: float
-    clock: Callable[[], dt.datetime] = field(default=_now)
+    clock: Callable[[], dt.datetime] = field(default=now)
 
     @classmethod
     def connect(
@@ -218,3 +217,14 @@ def _refusals(which: str, clock: Callable[[], dt.datetime]) -> Iterator[None]:
             until = midnight + dt.timedelta(days=1)
             raise QuotaSpent(which, refusal.message, until) from error
         raise ServiceRefused(which, refusal.type, refusal.message) from error
+
+
+def services_of(ring: Keyring, timeout: float = 30.0) -> Services:
+    """Connects to HQ's and the office's services as the outlet whose keyring this is.
+
+    Args:
+        ring: The outlet's.
+        timeout: In seconds, of each call.
+    """
+    hq, office = ring.peer(Kind.HQ), ring.peer(Kind.OFFICE)
+    return Services.connect(ring.identity(), hq, office, timeout)

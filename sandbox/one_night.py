@@ -19,8 +19,9 @@ from features.events import pieces
 from features.ledger import Tier
 from privacy.units import Purpose, Unit
 from sandbox.baselines import auc
+from sandbox.enrolment import address_of
 from sandbox.network import Settings
-from sandbox.processes import Processes, address_of
+from sandbox.processes import Processes
 from sandbox.replay import Spread, baselines, figures
 from sandbox.verdicts import OUTCOMES, Judged
 from sandbox.world import TrainOn, World

@@ -1,7 +1,7 @@
-"""A network of real processes on loopback: fresh keys and certificates, TLS, and a clean end.
+"""A network of real processes on loopback: each party's programs, over TLS, and a clean end.
 
-Every party gets a folder of its own, as on a machine of its own, and is started by its console
-script. Whatever ends the sandbox, Ctrl-C included, ends them.
+Every party is started by its console script, in a folder that `sandbox.enrolment` made. Whatever
+ends the sandbox, Ctrl-C included, ends them.
 """
 
 from __future__ import annotations
@@ -9,9 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
-import secrets
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -25,15 +23,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from features.ledger import SIGHTINGS
 from features.scorecard import Scorecard
 from outlet_client.people.consents import Consent
 from outlet_client.people.people_store import People
-from privacy.identity import Card, Kind
+from privacy.identity import Kind
 from privacy.keyring import Keyring
 from privacy.loss import Rho
 from privacy.tokens import token
 from privacy.units import Purpose
+from sandbox.enrolment import NOTICE, address_of, enrol
 from server.hq.banding import Judgement
 from server.hq.directory import Registry
 from server.hq.report import NightReport, Step
@@ -47,21 +45,13 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from features.events import Vector
-    from features.snapshot import Snapshot
     from privacy.budget import Ledger
     from sandbox.network import Settings
     from sandbox.world import World
 
-JOIN_SECONDS = 60.0
-KEEP_DAYS = 36_500  # replays of old ledgers are about the past
-SPARE_MESSAGES = 64
-"""Room for newcomers and withdrawals in every submission."""
-NOTICE = "sandbox-1"
 CONSENT_NEEDED = 2
 """Exit code of a look-up of somebody never seen."""
 NIGHT_SECONDS = 600.0
-FIRST_PORT, PORTS = 16_384, 16_384
-"""Ports of loopback to choose from: below those that Linux gives to whoever asks for any."""
 ENVIRONMENT = {
     "FLWR_TELEMETRY_ENABLED": "0",
     "FLWR_DISABLE_UPDATE_CHECK": "1",
@@ -99,70 +89,9 @@ class Processes:
         training: npt.NDArray[np.bool_],
         settings: Settings,
     ) -> Processes:
-        """Makes keys, cards, settings, ledgers, client books and consents for everybody.
-
-        Args:
-            folder: An empty folder.
-            world: What the outlets know.
-            outcomes: By name, float64[n], as training sees them.
-            training: bool[n], the customers who are in training.
-            settings: The three roles'.
-        """
-        made = cls(folder, settings)
-        at = dt.datetime.now(dt.UTC)
-        hq, office = Keyring(folder / "hq", Kind.HQ), Keyring(folder / "office", Kind.OFFICE)
-        hq.create("hq", f"127.0.0.1:{free_port()}", at, f"127.0.0.1:{free_port()}")
-        address = f"127.0.0.1:{free_port()}"
-        office.create("office", address, at, address)
-        introduce(hq, office)
-        most = max(own.history["customer"].n_unique() for own in world.outlets.values())
-        messages = SPARE_MESSAGES + most
-        whole = pl.concat([world.snapshot.history, world.snapshot.future])
-        tiers = whole.select("reference", "tier").drop_nulls().unique("reference").sort("reference")
-        horizon = (world.snapshot.horizon_end - world.snapshot.cut_off.date).days
-        for name, own in world.outlets.items():
-            ring = Keyring(made.outlet(name), Kind.OUTLET)
-            ring.create(name, "", at)
-            introduce(ring, hq)
-            introduce(ring, office)
-            _write_ledger(ring.folder, own)
-            tiers.write_csv(ring.folder / "references.csv")
-            _write_people(ring, own, at)
-            pl.DataFrame({"customer_id": world.customers, **outcomes}).filter(
-                pl.Series(training)
-            ).write_csv(ring.folder / "outcomes.csv")
-            _write_toml(
-                ring.folder / "escapement.toml",
-                {
-                    "ledger": "ledger.parquet",
-                    "references": "references.csv",
-                    "sightings": "sightings.csv",
-                    "clients": "clients.csv",
-                    "evaluations_a_night": messages,
-                    "outcomes": "outcomes.csv",
-                    "horizon_days": horizon,
-                    "keep_days": KEEP_DAYS,
-                    "join_minutes": JOIN_SECONDS / 60,
-                },
-                "floors",
-                settings.outlet.model_dump(mode="json"),
-            )
-        quotas = {"outlet_a_day": 4 * messages, "network_a_day": 4 * messages * len(world.outlets)}
-        _write_toml(folder / "office" / "office.toml", {}, "promise", _office(settings))
-        _write_toml(
-            folder / "hq" / "hq.toml",
-            {
-                "join_seconds": JOIN_SECONDS,
-                "night_at": f"{at + dt.timedelta(hours=12):%H:%M}",
-                "horizon_days": horizon,
-                "outcomes": list(outcomes),
-            },
-            "training",
-            {**settings.hq.model_dump(mode="json"), "shares": _shares(settings.hq.shares)},
-        )
-        _add_section(folder / "office" / "office.toml", "tokens", {**quotas, "messages": messages})
-        _add_section(folder / "hq" / "hq.toml", "tokens", quotas)
-        return made
+        """Makes everybody's folder; see `sandbox.enrolment.enrol`."""
+        enrol(folder, world, outcomes, training, settings)
+        return cls(folder, settings)
 
     def outlet(self, name: str) -> Path:
         """An outlet's folder."""
@@ -417,85 +346,3 @@ def _undisturbed() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
         if noted:
             signal.raise_signal(signal.SIGINT)
-
-
-def introduce(one: Keyring, other: Keyring) -> None:
-    """Two parties trust one another's cards."""
-    for ring, peer in ((one, other), (other, one)):
-        data = peer.public_file.read_bytes()
-        ring.trust(Card.decode(data, peer.kind), data)
-
-
-def address_of(customer: str) -> str:
-    """The e-mail address by which a simulated customer is known everywhere."""
-    return f"{customer.lower()}@customers.example"
-
-
-def _write_ledger(folder: Path, own: Snapshot) -> None:
-    """An outlet's ledger and the sightings it holds, as its own programs read them."""
-    rows = pl.concat([own.history, own.future])
-    seen = pl.col("kind").is_in(list(SIGHTINGS))
-    rows.filter(~seen).select(
-        "kind", "price", "list_price", "serial", "reference",
-        customer_id="customer", outlet_id="outlet", purchased_at="date", basket_id="basket",
-    ).write_parquet(folder / "ledger.parquet")  # fmt: skip
-    rows.filter(seen).select("serial", seen_at="date", status="kind").write_csv(
-        folder / "sightings.csv"
-    )
-
-
-def _write_people(ring: Keyring, own: Snapshot, at: dt.datetime) -> None:
-    """An outlet's client book, and everybody's consent in it."""
-    customers = own.history["customer"].unique().sort().to_list()
-    addresses = [address_of(customer) for customer in customers]
-    book = {"customer_id": customers, "phone": [""] * len(customers), "email": addresses}
-    pl.DataFrame(book).write_csv(ring.folder / "clients.csv")
-    people = People.open(ring.folder, ring.identity())
-    people.record_consents(
-        Consent(people.local_key(f"mailto:{address}"), NOTICE, at, "sandbox")
-        for address in addresses
-    )
-    people.close()
-
-
-def _office(settings: Settings) -> dict[str, object]:
-    raw = settings.office.model_dump(mode="json")
-    return {**raw, "shares": _shares(settings.office.shares)}
-
-
-def _shares(shares: Mapping[Purpose, object]) -> dict[str, str]:
-    return {purpose.value: str(share) for purpose, share in shares.items()}
-
-
-def _write_toml(
-    file: Path, top: dict[str, object], section: str, values: dict[str, object]
-) -> None:
-    """Writes flat settings, one section, and its `shares` as a section below."""
-    lines = [f"{name} = {json.dumps(value)}" for name, value in top.items()]
-    flat = {name: value for name, value in values.items() if not isinstance(value, dict)}
-    lines += [f"[{section}]", *(f"{name} = {json.dumps(value)}" for name, value in flat.items())]
-    for name, nested in values.items():
-        if isinstance(nested, dict):
-            lines += [f"[{section}.{name}]"]
-            lines += [f"{key} = {json.dumps(value)}" for key, value in nested.items()]
-    file.write_text("\n".join(lines) + "\n")
-
-
-def _add_section(file: Path, section: str, values: Mapping[str, object]) -> None:
-    lines = [f"[{section}]", *(f"{name} = {json.dumps(value)}" for name, value in values.items())]
-    file.write_text(file.read_text() + "\n".join(lines) + "\n")
-
-
-def free_port() -> int:
-    """A port of loopback that nobody listens at just now.
-
-    Nobody is given it either while the program that listens there is being started again.
-    """
-    while True:
-        port = FIRST_PORT + secrets.randbelow(PORTS)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        return port

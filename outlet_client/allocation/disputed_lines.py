@@ -15,8 +15,8 @@ from features.bands import NEW
 from outlet_client.allocation.ranking import AllocationRefused
 from outlet_client.bands.lookup import Status
 from outlet_client.log_tables.rights_store import rights_if_any
-from outlet_client.people.client_tables import ENTRIES, KEYS
 from outlet_client.people.linked_keys import contested
+from outlet_client.people.tables import ENTRIES, KEYS
 from outlet_client.records.customer_requests import disputed
 
 if TYPE_CHECKING:

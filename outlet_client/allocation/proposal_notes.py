@@ -6,15 +6,12 @@ from typing import TYPE_CHECKING
 
 from features.allocation import Decision
 from outlet_client.allocation.ranking import Ties
+from outlet_client.bands.lookup import WHOSE_BAND
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from outlet_client.allocation.proposal_store import Proposal
-
-WHOSE_BAND = (
-    "A band may reflect the whole network; which outlets, which pieces and when is not known here."
-)
 
 
 def passing(ranks: tuple[int, ...]) -> str:

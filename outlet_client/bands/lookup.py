@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 
 _SCHEMES = {scheme.name: scheme for scheme in SCHEMES.values()}
 
+WHOSE_BAND = (
+    "A band may reflect the whole network; which outlets, which pieces and when is not known here."
+)
+
 
 class Status(StrEnum):
     """What a look-up found."""

@@ -16,10 +16,13 @@ from rich.table import Table
 
 from outlet_client.allocation import allocation_decisions
 from outlet_client.allocation.disputed_lines import UNDER_REVIEW
-from outlet_client.allocation.proposal_notes import WHOSE_BAND, notes, passing
+from outlet_client.allocation.proposal_notes import notes, passing
 from outlet_client.allocation.ranking import Ties
-from outlet_client.commands.command_errors import HERE, OUT, Home, failing
-from outlet_client.customer_access import Json, desk_of, now, say
+from outlet_client.bands.lookup import WHOSE_BAND
+from outlet_client.commands.command_errors import failing
+from outlet_client.commands.options import HERE, OUT, Home, Json, say
+from outlet_client.customer_access import desk_of
+from outlet_client.moments import now
 from outlet_client.records.actor import Asked, Purpose
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table as Grid
 
-from outlet_client.commands.command_errors import ERR, HERE, OUT, Home, failing
+from outlet_client.commands.command_errors import failing
+from outlet_client.commands.options import ERR, HERE, OUT, Home
 from outlet_client.settings import OutletFile
 from outlet_client.setup.findings import WHOLE_ROW
 from outlet_client.setup.redaction import reference_shown

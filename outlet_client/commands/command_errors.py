@@ -1,4 +1,4 @@
-"""What the commands of `escapement-outlet` share: options, output, and how they end.
+"""How a command ends: one line and a documented exit code for each of our own errors.
 
 Invariant: an error of our own ends a program with one line and a documented exit code; any other
 error is a defect, and is shown as one.
@@ -6,15 +6,14 @@ error is a defect, and is shown as one.
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from sqlalchemy.exc import SQLAlchemyError
 
 from features.errors import FeatureError
+from outlet_client.commands.options import ERR
 from outlet_client.database import said_of
 from outlet_client.errors import (
     ClockOff,
@@ -27,18 +26,11 @@ from outlet_client.errors import (
 )
 from outlet_client.ledger.event_reader import TooManyBad
 from outlet_client.records.log_audit import LogContradicted
-from outlet_client.services import Services
 from privacy.errors import PrivacyError
-from privacy.identity import Kind
 from privacy.keyring import KeyringError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from privacy.keyring import Keyring
-
-Home = Annotated[Path, typer.Option(help="Folder of keys, settings and state.")]
-HERE = Path()
 
 EXIT_CODES: dict[type[Exception], int] = {
     HqUnreachable: 3,
@@ -52,20 +44,6 @@ EXIT_CODES: dict[type[Exception], int] = {
     LogContradicted: 9,
 }
 """The one table from an error's type to an exit code; any other of our own is 1."""
-
-OUT = Console()
-ERR = Console(stderr=True)
-
-
-def services_of(ring: Keyring, timeout: float = 30.0) -> Services:
-    """Connects to HQ's and the office's services as the outlet whose keyring this is.
-
-    Args:
-        ring: The outlet's.
-        timeout: In seconds, of each call.
-    """
-    hq, office = ring.peer(Kind.HQ), ring.peer(Kind.OFFICE)
-    return Services.connect(ring.identity(), hq, office, timeout)
 
 
 class failing:  # noqa: N801  (used as a word in a with statement)

@@ -13,28 +13,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from outlet_client.allocation.waitlist import tier_of
-from outlet_client.commands.command_errors import HERE, OUT, Home, failing
+from outlet_client.commands.command_errors import failing
+from outlet_client.commands.options import HERE, OUT, By, Email, Home, Json, Phone, hand_over, say
 from outlet_client.commands.requests import decide, dispute, receive, requests
-from outlet_client.customer_access import (
-    By,
-    Email,
-    Json,
-    Phone,
-    desk_of,
-    hand_over,
-    named_or_user,
-    now,
-    people_of,
-    say,
-    today,
-)
+from outlet_client.customer_access import desk_of, people_of
 from outlet_client.ledger import corrections
 from outlet_client.ledger.corrections import CorrectionRefused
 from outlet_client.ledger.intake import first_day
 from outlet_client.log_tables.rights_store import rights_of
+from outlet_client.moments import now, today
 from outlet_client.records import customer_requests
 from outlet_client.records.access_log import Act, record
-from outlet_client.records.actor import Asked, Purpose
+from outlet_client.records.actor import Asked, Purpose, named_or_user
 from outlet_client.records.customer_requests import RequestKind, RequestRefused, Taking
 from outlet_client.rights import dossier_text, rights_text
 from outlet_client.rights.dossier import Dossier, Form, dossier

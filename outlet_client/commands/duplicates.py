@@ -13,7 +13,8 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from outlet_client.commands.command_errors import HERE, OUT, Home, failing
+from outlet_client.commands.command_errors import failing
+from outlet_client.commands.options import HERE, OUT, Home
 from outlet_client.people.client_book import refresh_clients
 from outlet_client.people.duplicates import decide, pairs
 from outlet_client.people.people_store import People

@@ -18,7 +18,8 @@ import typer
 from rich.markup import escape
 from sqlalchemy.exc import ArgumentError
 
-from outlet_client.commands.command_errors import HERE, OUT, Home, failing
+from outlet_client.commands.command_errors import failing
+from outlet_client.commands.options import HERE, OUT, Home
 from outlet_client.errors import NotConfigured
 from outlet_client.settings import OutletFile
 from outlet_client.setup.column_matching import cells_of, fit

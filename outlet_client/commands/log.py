@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from outlet_client.commands.command_errors import EXIT_CODES, HERE, OUT, Home, failing
-from outlet_client.customer_access import Json, now, people_of, say
+from outlet_client.commands.command_errors import EXIT_CODES, failing
+from outlet_client.commands.options import HERE, OUT, Home, Json, say
+from outlet_client.customer_access import people_of
 from outlet_client.log_tables.rights_store import rights_if_any
+from outlet_client.moments import now
 from outlet_client.records.access_log import Act, entries_since, record_in
 from outlet_client.records.actor import NotAsked, user
-from outlet_client.records.log_audit import LogContradicted, audit
+from outlet_client.records.log_audit import CANNOT_TELL, LogContradicted, audit
 from privacy.identity import Kind
 from privacy.keyring import Keyring
 
@@ -24,13 +26,6 @@ if TYPE_CHECKING:
     from outlet_client.people.people_store import People
     from outlet_client.records.access_log import Entry
     from outlet_client.records.log_audit import Audit
-
-CANNOT_TELL = (
-    "Entries since the last countersigned one: who can write here can change and cut them unseen.",
-    "A folder that was put back whole to an earlier day, until the next night asks the office.",
-    "What was never written, by a program that is not this one.",
-)
-"""What no finding says; printed with every verification."""
 
 log_app = typer.Typer(
     no_args_is_help=True, help="Who looked, decided, changed and exported, and whether it stands."

@@ -11,20 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from outlet_client.commands.command_errors import HERE, OUT, Home, failing
-from outlet_client.customer_access import (
-    By,
-    Email,
-    Json,
-    Phone,
-    named_or_user,
-    now,
-    people_of,
-    say,
-    today,
-)
+from outlet_client.commands.command_errors import failing
+from outlet_client.commands.options import HERE, OUT, By, Email, Home, Json, Phone, say
+from outlet_client.customer_access import people_of
 from outlet_client.log_tables.rights_store import rights_of
+from outlet_client.moments import now, today
 from outlet_client.records import customer_requests
+from outlet_client.records.actor import named_or_user
 from outlet_client.records.customer_requests import RequestKind, RequestRefused, Taking
 from outlet_client.rights.request_handling import settle, take_down
 

@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from features.ledger import Kind
-from outlet_client.commands.command_errors import HERE, OUT, Home, failing
-from outlet_client.customer_access import By, Json, desk_of, named_or_user, now, say
+from outlet_client.commands.command_errors import failing
+from outlet_client.commands.options import HERE, OUT, By, Home, Json, say
+from outlet_client.customer_access import desk_of
 from outlet_client.ledger.sighting_rows import SightingRefused
+from outlet_client.moments import now
+from outlet_client.records.actor import named_or_user
 from outlet_client.sightings import sighting_decisions
 from outlet_client.sightings.sighting_history import day_of, open_sightings
 

@@ -13,9 +13,11 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from outlet_client.commands.command_errors import HERE, OUT, Home, failing
-from outlet_client.customer_access import By, Json, named_or_user, now, say
+from outlet_client.commands.command_errors import failing
+from outlet_client.commands.options import HERE, OUT, By, Home, Json, say
+from outlet_client.moments import now
 from outlet_client.records.access_log import Act, record_in
+from outlet_client.records.actor import named_or_user
 from outlet_client.staff.accounts import Accounts, Role, secret_of
 from outlet_client.staff.staff_store import StaffStore
 from privacy.identity import Kind

@@ -12,10 +12,9 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from rich.markup import escape
-
 from outlet_client.bands.book_store import read_shelf
-from outlet_client.commands.command_errors import OUT
+from outlet_client.commands.command_errors import failing
+from outlet_client.commands.options import HERE, OUT, Home, Json, say
 from outlet_client.errors import BookMissing
 from outlet_client.night.health_file import Condition, read_health
 from outlet_client.night.night_log import Night, NightLog, Outcome
@@ -90,17 +89,13 @@ class Standing:
     ambiguous: int
 
 
-def status(home: Path, *, as_json: bool) -> None:
-    """Prints how an outlet stands.
+def status(home: Home = HERE, as_json: Json = False) -> None:  # noqa: FBT002  (a flag)
+    """Says how this outlet stands: nights, book, ledger, people, requests, and what to do next."""
+    with failing():
+        _print(home, as_json=as_json)
 
-    Args:
-        home: The outlet's folder.
-        as_json: For programs.
 
-    Raises:
-        NotConfigured: If the settings cannot be read.
-        PrivacyError: If a key or card is missing.
-    """
+def _print(home: Path, *, as_json: bool) -> None:
     at = dt.datetime.now(dt.UTC)
     settings = OutletFile.read(home / "escapement.toml")
     found = standing(home, at)
@@ -109,7 +104,7 @@ def status(home: Path, *, as_json: bool) -> None:
         OUT.print_json(json.dumps({**asdict(found), "next": todo}, default=str))
         return
     for line in [*_lines(found), "Next:", *(f"  {step}" for step in todo)]:
-        OUT.print(escape(line), highlight=False, soft_wrap=True)
+        say(line)
 
 
 def standing(home: Path, at: dt.datetime) -> Standing:

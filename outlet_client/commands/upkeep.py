@@ -26,7 +26,8 @@ from features.errors import FeatureError, LedgerError
 from features.ledger import with_tiers
 from features.sightings import attach
 from outlet_client.allocation.ranking import read_policy
-from outlet_client.commands.command_errors import HERE, OUT, Home, failing, services_of
+from outlet_client.commands.command_errors import failing
+from outlet_client.commands.options import HERE, OUT, Home
 from outlet_client.database import said_of
 from outlet_client.errors import HqUnreachable, NotConfigured, OutletError
 from outlet_client.ledger.intake import chunks_of
@@ -36,7 +37,7 @@ from outlet_client.ledger.sighting_rows import noted_in, sightings_of
 from outlet_client.night.flower_node import clock_difference
 from outlet_client.records.access_log import Act, record_in
 from outlet_client.records.actor import user
-from outlet_client.services import HQ, OFFICE
+from outlet_client.services import HQ, OFFICE, services_of
 from outlet_client.settings import OutletFile
 from privacy.errors import PrivacyError
 from privacy.identity import Kind

@@ -19,8 +19,9 @@ from outlet_client.allocation.allocation_decisions import (
     shown,
 )
 from outlet_client.allocation.disputed_lines import UNDER_REVIEW
-from outlet_client.allocation.proposal_notes import WHOSE_BAND, passing
+from outlet_client.allocation.proposal_notes import passing
 from outlet_client.allocation.ranking import AllocationRefused, Ties
+from outlet_client.bands.lookup import WHOSE_BAND
 from outlet_client.desk.messages import MEANS, said
 from outlet_client.desk.site import number_of, render, see
 from outlet_client.errors import OutletError

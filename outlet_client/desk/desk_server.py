@@ -1,4 +1,4 @@
-"""`escapement-outlet desk`: serves the staff's pages at the outlet.
+"""How the staff's pages are served: what they are opened from, and the web server's settings.
 
 Invariant: without a certificate it listens on 127.0.0.1 only; what it needs is opened once, and
 closed however it ends; its log names no customer and no address that was visited.
@@ -9,20 +9,20 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import ssl
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING
 
 import uvicorn
 
-from outlet_client.commands.command_errors import ERR, HERE, OUT, Home, failing, services_of
-from outlet_client.customer_access import desk_of, now
+from outlet_client.customer_access import desk_of
 from outlet_client.desk.asgi_app import desk_app
 from outlet_client.desk.connection_limits import Impatient
 from outlet_client.desk.sessions import Challenges, Sessions
 from outlet_client.desk.site import Site
 from outlet_client.errors import NotConfigured
 from outlet_client.log_tables.rights_store import RightsStore
-from outlet_client.logs import logged
+from outlet_client.moments import now
+from outlet_client.services import services_of
 from outlet_client.staff.accounts import Accounts, secret_of
 from outlet_client.staff.agreed_texts import NOTICE, UNDERTAKING, read_text
 from outlet_client.staff.passkeys import Passkeys
@@ -40,26 +40,6 @@ MOST_AT_ONCE = 64
 """Connections; a desk has a handful of browsers."""
 
 _CALL_SECONDS = 10.0
-
-
-def desk(home: Home = HERE) -> None:
-    """Serves the staff's pages: look-ups, allocations, sightings, log, requests."""
-    say = None if ERR.is_terminal else lambda text: _LOG.error("%s", text)
-    with logged(ERR), failing(say), site_of(home) as site:
-        server = uvicorn.Server(configured(site))
-        OUT.print(f"The desk is at {site.origins[0]}; stop with Ctrl-C.", highlight=False)
-        if not site.accounts.all():
-            OUT.print(
-                "Nobody can sign in yet: `escapement-outlet staff add NAME --role manager`.",
-                highlight=False,
-            )
-        with suppress(SystemExit):  # so it ends where it cannot listen
-            server.run()
-        if not server.started:
-            listen = site.desk.settings.desk.listen
-            raise NotConfigured(
-                f"desk.listen: {listen} cannot be listened on; is a desk running there already?"
-            )
 
 
 @contextmanager

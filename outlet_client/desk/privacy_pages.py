@@ -15,7 +15,6 @@ import polars as pl
 from starlette.responses import HTMLResponse, Response
 
 from features.errors import FeatureError
-from outlet_client.commands.log import CANNOT_TELL
 from outlet_client.desk.lookup_usage import unusual
 from outlet_client.desk.messages import said
 from outlet_client.desk.site import OWN_STYLE, message, number_of, render, see
@@ -24,7 +23,7 @@ from outlet_client.records import customer_requests
 from outlet_client.records.access_log import Act, recent, record
 from outlet_client.records.actor import Asked, Purpose, words_of
 from outlet_client.records.customer_requests import RequestKind, Taking
-from outlet_client.records.log_audit import audit
+from outlet_client.records.log_audit import CANNOT_TELL, audit
 from outlet_client.rights import rights_text
 from outlet_client.rights.dossier import Form, dossier
 from outlet_client.rights.dossier_page import page

@@ -25,7 +25,7 @@ import sqlalchemy as sa
 from features.ledger import judge
 from outlet_client.errors import OutletError
 from outlet_client.log_tables.rights_store import CORRECTIONS, rights_if_any
-from outlet_client.people.consents import text_of_moment
+from outlet_client.moments import text_of_moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -22,7 +22,7 @@ from features.sightings import laid_over
 from outlet_client.errors import OutletError
 from outlet_client.ledger.side_tables import read_sightings
 from outlet_client.log_tables.rights_store import SIGHTINGS, rights_if_any
-from outlet_client.people.consents import text_of_moment
+from outlet_client.moments import text_of_moment
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -23,20 +23,10 @@ from outlet_client.people.client_entries import (
     named,
     replace_clients,
 )
-from outlet_client.people.client_tables import (
-    CONTESTED,
-    CURRENT,
-    ENTRIES,
-    KEYS,
-    PAIRS,
-    PERSONS,
-    in_parts,
-    mark_read,
-    read_before,
-    table_of,
-)
+from outlet_client.people.client_tables import in_parts, mark_read, read_before, table_of
 from outlet_client.people.identifiers import identifiers
-from outlet_client.people.person_states import PEOPLE, State
+from outlet_client.people.person_states import State
+from outlet_client.people.tables import CONTESTED, CURRENT, ENTRIES, KEYS, PAIRS, PEOPLE, PERSONS
 from outlet_client.people.withdrawals import settle
 from outlet_client.sources.table_reader import files_of, read_database, read_file
 

@@ -16,17 +16,9 @@ import polars as pl
 import sqlalchemy as sa
 
 from features.ledger import text_of
-from outlet_client.people.client_tables import (
-    CLIENTS,
-    CURRENT,
-    ENTRIES,
-    LEDGER,
-    mark_old,
-    mark_read,
-    table_of,
-)
-from outlet_client.people.consents import METADATA
+from outlet_client.people.client_tables import CLIENTS, LEDGER, mark_old, mark_read, table_of
 from outlet_client.people.identifiers import identifiers
+from outlet_client.people.tables import CURRENT, ENTRIES, METADATA
 from outlet_client.people.withdrawals import settle
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 import sqlalchemy as sa
 
-from outlet_client.people.consents import METADATA
+from outlet_client.people.tables import DECISIONS, STATE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -21,58 +21,7 @@ LEDGER, CLIENTS = "ledger", "clients"
 
 _A_QUERY = 10_000
 
-ENTRIES = sa.Table(
-    "client_entries",
-    METADATA,
-    sa.Column("number", sa.Integer, primary_key=True),
-    # An HMAC of the row as it was typed, so that a row is normalised once.
-    sa.Column("typed", sa.Text, nullable=False),
-    sa.Column("origin", sa.Text, nullable=False),
-    sa.Column("customer", sa.Text, nullable=False),
-    sa.Column("phone", sa.Text),
-    sa.Column("email", sa.Text),
-    # Changed since, or gone: kept for withdrawals only.
-    sa.Column("former", sa.Boolean, nullable=False),
-    sa.UniqueConstraint("origin", "typed"),
-    sa.Index("client_entries_customer", "customer"),
-    sa.Index("client_entries_phone", "phone", "customer"),
-    sa.Index("client_entries_email", "email", "customer"),
-)
-PERSONS = sa.Table(
-    "client_persons",
-    METADATA,
-    # Only who is joined to somebody; everybody else is a person of their own.
-    sa.Column("customer", sa.Text, primary_key=True),
-    sa.Column("person", sa.Text, nullable=False, index=True),
-)
-CONTESTED = sa.Table("client_contested", METADATA, sa.Column("key", sa.Text, primary_key=True))
-PAIRS = sa.Table(
-    "client_pairs",
-    METADATA,
-    sa.Column("one", sa.Text, primary_key=True),
-    sa.Column("other", sa.Text, primary_key=True),
-    sa.Column("shared", sa.Text, nullable=False),
-)
-DECISIONS = sa.Table(
-    "client_decisions",
-    METADATA,
-    sa.Column("number", sa.Integer, primary_key=True),
-    sa.Column("one", sa.Text, nullable=False),
-    sa.Column("other", sa.Text, nullable=False),
-    sa.Column("same", sa.Boolean, nullable=False),
-    sa.Column("by", sa.Text, nullable=False),
-    sa.Column("at", sa.Text, nullable=False),
-)
-STATE = sa.Table(
-    "client_state",
-    METADATA,
-    sa.Column("name", sa.Text, primary_key=True),
-    sa.Column("value", sa.Text, nullable=False),
-)
 _GROUPED, _SOURCE = "grouped", "source"
-
-CURRENT: sa.ColumnElement[bool] = ~ENTRIES.c.former
-KEYS = (ENTRIES.c.phone, ENTRIES.c.email)
 
 
 def grouped(connection: sa.Connection) -> bool:

@@ -12,15 +12,9 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from outlet_client.errors import OutletError
-from outlet_client.people.client_tables import (
-    CURRENT,
-    DECISIONS,
-    ENTRIES,
-    PAIRS,
-    decisions,
-    mark_old,
-)
+from outlet_client.people.client_tables import decisions, mark_old
 from outlet_client.people.record_linkage import Pair, Shared
+from outlet_client.people.tables import CURRENT, DECISIONS, ENTRIES, PAIRS
 from outlet_client.people.withdrawals import settle
 
 if TYPE_CHECKING:

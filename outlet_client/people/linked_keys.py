@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from outlet_client.people.client_tables import (
+from outlet_client.people.client_tables import grouped, in_parts
+from outlet_client.people.tables import (
     CONTESTED,
     CURRENT,
     ENTRIES,
     KEYS,
     PERSONS,
-    grouped,
-    in_parts,
+    TYPED_TOGETHER,
+    WITHDRAWALS,
 )
-from outlet_client.people.consents import TYPED_TOGETHER, WITHDRAWALS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator

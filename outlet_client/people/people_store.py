@@ -26,13 +26,10 @@ import sqlalchemy as sa
 
 from outlet_client.database import engine_of, make_tables, reader_of
 from outlet_client.people import withdrawals
-from outlet_client.people.client_tables import CONTESTED
-from outlet_client.people.consents import METADATA, Consent, Recorded, history
+from outlet_client.people.consents import Consent, Recorded, history
 from outlet_client.people.linked_keys import customers_of, keys_of, reach
 from outlet_client.people.person_states import (
-    ASKED,
     BY_KEY,
-    PEOPLE,
     Placed,
     State,
     begin_anew,
@@ -41,6 +38,7 @@ from outlet_client.people.person_states import (
     placed,
 )
 from outlet_client.people.relay_submissions import delivered, prepared
+from outlet_client.people.tables import ASKED, CONTESTED, METADATA, PEOPLE
 from outlet_client.people.withdrawals import Withdrawal, record_all
 from privacy.books import fine_key
 from privacy.envelopes import frame

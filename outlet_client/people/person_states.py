@@ -37,7 +37,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import sqlalchemy as sa
 
-from outlet_client.people.consents import CONSENTS, METADATA, Consent, Recorded, record, rows_of
+from outlet_client.people.consents import Consent, Recorded, record, rows_of
+from outlet_client.people.tables import CONSENTS, FOLLOWED, PEOPLE, SUBMISSIONS
 from privacy.registrations import TAG_BYTES, nonce_of, tag_of
 
 if TYPE_CHECKING:
@@ -69,32 +70,6 @@ class State(StrEnum):
         """Whether a person in this state has a standing consent that counts."""
         return self in (State.KNOWN, State.EVALUATED, State.SENT, State.LISTED)
 
-
-PEOPLE = sa.Table(
-    "people",
-    METADATA,
-    sa.Column("key", sa.Text, primary_key=True),
-    sa.Column("state", sa.Text, nullable=False, index=True),
-    sa.Column("token", sa.LargeBinary),
-    sa.Column("fingerprint", sa.LargeBinary),
-    sa.Column("secret", sa.LargeBinary),
-    sa.Column("batch", sa.BigInteger),
-    sa.Column("withdrawal_batch", sa.BigInteger),
-    sa.Column("slot", sa.BigInteger),
-    # What was sent in vain: the registration, or since a withdrawal that withdrawal.
-    sa.Column("tries", sa.Integer, nullable=False, default=0, server_default="0"),
-    # The last batch followed when the consent was recorded, or withdrawn.
-    sa.Column("since", sa.BigInteger, nullable=False, default=0, server_default="0"),
-)
-SUBMISSIONS = sa.Table(
-    "submissions",
-    METADATA,
-    sa.Column("batch", sa.BigInteger, primary_key=True),
-    sa.Column("sealed", sa.LargeBinary, nullable=False),
-    sa.Column("delivered", sa.Boolean, nullable=False),
-)
-FOLLOWED = sa.Table("followed", METADATA, sa.Column("batch", sa.BigInteger, nullable=False))
-ASKED = sa.Table("days_asked", METADATA, sa.Column("day", sa.Text, primary_key=True))
 
 BY_KEY = sa.select(PEOPLE.c.key, PEOPLE.c.state, PEOPLE.c.token, PEOPLE.c.fingerprint).where(
     PEOPLE.c.key == sa.bindparam("key")

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from outlet_client.people.person_states import PEOPLE, ROWID, SUBMISSIONS, State
+from outlet_client.people.person_states import ROWID, State
+from outlet_client.people.tables import PEOPLE, SUBMISSIONS
 from privacy.registrations import SEALED_BYTES, Registration, fresh_secret
 
 

@@ -13,30 +13,25 @@ from typing import TYPE_CHECKING
 import polars as pl
 import sqlalchemy as sa
 
-from outlet_client.people.client_tables import (
+from outlet_client.moments import text_of_moment
+from outlet_client.people.client_tables import decisions, grouped, mark_grouped, table_of
+from outlet_client.people.consents import end, rows_of
+from outlet_client.people.linked_keys import contested, keys_of, reach, withdrawn_keys
+from outlet_client.people.person_states import State, followed_batch, move, record_people
+from outlet_client.people.record_linkage import Entry, group
+from outlet_client.people.relay_submissions import forget_undelivered
+from outlet_client.people.tables import (
+    CONSENTS,
     CONTESTED,
     CURRENT,
     ENTRIES,
     KEYS,
     PAIRS,
+    PEOPLE,
     PERSONS,
-    decisions,
-    grouped,
-    mark_grouped,
-    table_of,
-)
-from outlet_client.people.consents import (
-    CONSENTS,
     TYPED_TOGETHER,
     WITHDRAWALS,
-    end,
-    rows_of,
-    text_of_moment,
 )
-from outlet_client.people.linked_keys import contested, keys_of, reach, withdrawn_keys
-from outlet_client.people.person_states import PEOPLE, State, followed_batch, move, record_people
-from outlet_client.people.record_linkage import Entry, group
-from outlet_client.people.relay_submissions import forget_undelivered
 
 if TYPE_CHECKING:
     import datetime as dt

@@ -18,7 +18,7 @@ from sqlalchemy.dialects import sqlite
 from outlet_client.errors import OutletError
 from outlet_client.log_tables.hash_chain import Link, next_link
 from outlet_client.log_tables.rights_store import ANCHOR, LOG, rights_if_any, rights_of
-from outlet_client.people.consents import text_of_moment
+from outlet_client.moments import text_of_moment
 from outlet_client.records.actor import Purpose
 from outlet_client.records.signed_heads import kept, older, purge_heads
 

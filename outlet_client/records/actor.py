@@ -60,7 +60,7 @@ class Asked:
         if purpose not in [one.value for one in Purpose]:
             expected = ", ".join(Purpose)
             raise NotAsked(f"purpose: got none of these, expected one of {expected}")
-        return cls(user() if by is None else name_of(by), Purpose(purpose))
+        return cls(named_or_user(by), Purpose(purpose))
 
 
 def name_of(text: str) -> str:
@@ -104,3 +104,12 @@ def user() -> str:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
         return f"user {os.getuid()}"
+
+
+def named_or_user(by: str | None) -> str:
+    """Who does this: the name given, else the operating system's user.
+
+    Raises:
+        NotAsked: If the name is none.
+    """
+    return user() if by is None else name_of(by)

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from outlet_client.errors import OutletError
 from outlet_client.log_tables.rights_store import REQUESTS, rights_if_any
-from outlet_client.people.consents import text_of_moment
+from outlet_client.moments import text_of_moment
 from outlet_client.records.access_log import Act, record
 
 if TYPE_CHECKING:

@@ -39,6 +39,13 @@ _THERE = sa.text("SELECT name FROM sqlite_master WHERE type = 'table'")
 _TABLES = {table.name for table in (LOG, ANCHOR, HEADS)}
 _ANCHORS = "SELECT number, hash FROM log_anchor"
 
+CANNOT_TELL = (
+    "Entries since the last countersigned one: who can write here can change and cut them unseen.",
+    "A folder that was put back whole to an earlier day, until the next night asks the office.",
+    "What was never written, by a program that is not this one.",
+)
+"""What no finding says; printed with every verification."""
+
 
 class Fault(StrEnum):
     """What is wrong with a log."""

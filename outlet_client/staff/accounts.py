@@ -22,7 +22,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import VerifyMismatchError
 
 from outlet_client.errors import OutletError
-from outlet_client.people.consents import text_of_moment
+from outlet_client.moments import text_of_moment
 from outlet_client.records.actor import name_of
 from outlet_client.staff.sign_in_throttle import failed, forget, refuse_early, wait
 from outlet_client.staff.staff_store import PASSKEYS, STAFF, UNDERTAKINGS

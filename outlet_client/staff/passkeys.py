@@ -23,7 +23,7 @@ from webauthn.helpers.structs import (
     UserVerificationRequirement,
 )
 
-from outlet_client.people.consents import text_of_moment
+from outlet_client.moments import text_of_moment
 from outlet_client.staff.accounts import SignInRefused, StaffRefused
 from outlet_client.staff.staff_store import PASSKEYS
 

@@ -35,8 +35,8 @@ from typer.testing import CliRunner
 from features.bands import SCHEMES, pack
 from outlet_client.bands.book_store import store_book
 from outlet_client.commands.staff import accounts_of
-from outlet_client.customer_access import now
 from outlet_client.main import app
+from outlet_client.moments import now
 from outlet_client.people.client_book import client_book
 from outlet_client.people.consents import Consent
 from outlet_client.people.people_store import People
@@ -48,7 +48,8 @@ from privacy.identity import Kind as Party
 from privacy.keyring import Keyring
 from privacy.registrations import TAG_BYTES
 from privacy.tokens import token
-from sandbox.processes import ENVIRONMENT, free_port, introduce
+from sandbox.enrolment import free_port, introduce
+from sandbox.processes import ENVIRONMENT
 from server.holder.meter import Meter
 from server.hq.services import HqToml
 from server.hq.services import running as hq_running

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from outlet_client.customer_access import now
+from outlet_client.moments import now
 from outlet_client.report.night_facts import NightFacts
 from outlet_client.report.report_page import write_report
 from tests.browser.counter import ASSOCIATE, DIGITS, MANAGER, OFFICER, OUTLET, PHONES

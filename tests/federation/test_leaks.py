@@ -32,7 +32,7 @@ from privacy.identity import Kind
 from privacy.keyring import Keyring
 from privacy.registrations import nonce_of, tag_of
 from privacy.tokens import Token, token
-from sandbox.processes import NOTICE
+from sandbox.enrolment import NOTICE
 from sandbox.world import World
 from server.office.notary import Notary
 from tests.federation.conftest import whole_nights

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from outlet_client.commands.command_errors import services_of
 from outlet_client.night.night_steps import Nightly
 from outlet_client.people.people_store import People
 from outlet_client.records.access_log import Act, record_in
-from outlet_client.services import OFFICE
+from outlet_client.services import OFFICE, services_of
 from privacy.identity import Kind
 from privacy.keyring import Keyring
 from tests.federation.dying import KILLED

@@ -27,7 +27,7 @@ from privacy.books import SignedBook, open_book, sign_book
 from privacy.identity import Kind
 from privacy.keyring import Keyring
 from privacy.tokens import TokenShare, blind
-from sandbox.processes import NOTICE, address_of
+from sandbox.enrolment import NOTICE, address_of
 from server.wire import outlets_pb2, outlets_pb2_grpc
 from server.wire.refusals import read_refusal
 from tests.federation.conftest import whole_nights

@@ -27,9 +27,9 @@ from privacy.directory import Directory
 from privacy.identity import Kind
 from privacy.keyring import Keyring
 from privacy.units import Purpose, Unit
+from sandbox.enrolment import JOIN_SECONDS, address_of
 from sandbox.local_grid import LocalGrid
 from sandbox.network import Shelf
-from sandbox.processes import JOIN_SECONDS, address_of
 from server.hq.banding import Banding
 from server.hq.directory import Registry
 from server.hq.due import Tonight

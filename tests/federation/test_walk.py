@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 import sqlalchemy as sa
 
-from sandbox.processes import address_of
+from sandbox.enrolment import address_of
 from server.hq.due import Tonight
 from server.hq.store import HqStore
 from tests.federation.conftest import CUSTOMERS

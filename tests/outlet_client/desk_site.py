@@ -46,7 +46,7 @@ from privacy.identity import Kind as Party
 from privacy.keyring import Keyring
 from privacy.registrations import TAG_BYTES
 from privacy.tokens import token
-from sandbox.processes import free_port, introduce
+from sandbox.enrolment import free_port, introduce
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from features.errors import LedgerError
+from outlet_client.commands.consents import import_consents
 from outlet_client.main import app
 from outlet_client.people.client_book import (
     ClientBook,
@@ -23,10 +24,11 @@ from outlet_client.people.client_book import (
     refresh_clients,
 )
 from outlet_client.people.client_entries import forget_ledger, note, typed_keys
-from outlet_client.people.consents import WITHDRAWALS, Consent, Recorded, import_consents
+from outlet_client.people.consents import Consent, Recorded
 from outlet_client.people.duplicates import DecisionRefused, ambiguous, decide, pairs
 from outlet_client.people.people_store import People, State
 from outlet_client.people.record_linkage import MOST_SHARING, Entry, Pair, Shared, group
+from outlet_client.people.tables import WITHDRAWALS
 from outlet_client.settings import OutletFile
 from privacy.identity import Kind
 from privacy.keyring import Keyring

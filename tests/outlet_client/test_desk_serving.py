@@ -39,7 +39,8 @@ from outlet_client.errors import NotConfigured
 from outlet_client.main import app
 from outlet_client.settings import OutletFile
 from outlet_client.staff.accounts import AT_ONCE, Accounts
-from sandbox.processes import ENVIRONMENT, free_port
+from sandbox.enrolment import free_port
+from sandbox.processes import ENVIRONMENT
 from tests.outlet_client.desk_site import (
     ANNA,
     MEI,

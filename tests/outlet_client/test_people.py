@@ -11,8 +11,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from outlet_client.commands.consents import export_consents, import_consents
 from outlet_client.errors import ConsentRefused
-from outlet_client.people.consents import Recorded, export_consents, import_consents
+from outlet_client.people.consents import Recorded
 from outlet_client.people.people_store import People, State
 from privacy.books import fine_key
 from privacy.directory import Directory

@@ -20,8 +20,8 @@ from features.outcomes import Outcome
 from features.points import PART_BOUND, outlet_parts
 from features.scorecard import Scorecard
 from features.snapshot import CutOff, Snapshot
-from outlet_client.allocation.proposal_notes import WHOSE_BAND
 from outlet_client.bands.book_store import store_book
+from outlet_client.bands.lookup import WHOSE_BAND
 from outlet_client.contribution.answer_store import AnswerStore
 from outlet_client.contribution.contributions import HomeCustomers, Outlet, SlotEvents
 from outlet_client.contribution.scorecard_store import (

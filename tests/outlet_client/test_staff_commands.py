@@ -158,7 +158,7 @@ def test_the_list_says_what_each_undertook_and_who_is_locked_out(desk: Desk) -> 
 
 
 def _now() -> Any:
-    from outlet_client.customer_access import now
+    from outlet_client.moments import now
 
     return now()
 
