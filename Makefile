@@ -7,15 +7,27 @@ export FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION = 1
 # A server's thread pool inside one small network costs more than it gains.
 export POLARS_MAX_THREADS ?= 2
 
-.PHONY: setup night test check lock wire peers clean
+# Else a fresh environment's modules would be compiled again at every start of a program.
+export PYTHONDONTWRITEBYTECODE =
+
+PYTEST := $(BIN)/pytest -n auto --dist loadgroup --durations=15
+
+.PHONY: setup night test test-long pytest check lock wire peers clean
 
 setup: .venv/.run-ready
 
 night: .venv/.run-ready
 	$(BIN)/escapement-sandbox night
 
-test: check
-	$(BIN)/pytest -n auto
+# `make -j2 test` runs the checks beside the tests.
+test: check pytest
+
+# Draws 200 examples of each law, where `make test` draws 25.
+test-long: PYTEST += --hypothesis-profile=long
+test-long: check pytest
+
+pytest: .venv/.dev-ready
+	$(PYTEST)
 
 check: .venv/.dev-ready
 	$(BIN)/ruff check .

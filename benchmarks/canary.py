@@ -41,7 +41,7 @@ from privacy.noise import DiscreteGaussian, scale_for
 from privacy.plans import ReleasePlan
 from privacy.two_key_sum import Aggregate, Contribution, CustomerRelease
 from privacy.units import Purpose
-from sandbox.verdicts import OUTCOMES
+from sandbox.review_verdicts import OUTCOMES
 from server.hq.night import CUSTOMER_SCALE, MOST_CUSTOMERS
 from server.hq.settings import HqSettings
 from server.hq.training import Training
@@ -62,7 +62,7 @@ DELTA, CONFIDENCE = 1e-6, 0.95
 _DRAWS = cache(DiscreteGaussian)
 
 
-class Audit(NamedTuple):
+class CanaryAudit(NamedTuple):
     """What trials came to, as mu: the distance of two Gaussians of standard deviation 1.
 
     Attributes:
@@ -111,7 +111,7 @@ def main() -> None:
     )
 
 
-def audit(trials: int, fault: str = "none") -> Audit:
+def audit(trials: int, fault: str = "none") -> CanaryAudit:
     """Runs nights with and without the canary and tells them apart.
 
     Args:
@@ -135,7 +135,7 @@ def audit(trials: int, fault: str = "none") -> Audit:
     most = [stats.beta.ppf((1 + CONFIDENCE) / 2, wrong + 1, count - wrong) for wrong in errors]
     spread = math.sqrt((ratios[:, 0].var() + ratios[:, 1].var()) / 2)
     measured = float(ratios[:, 1].mean() - ratios[:, 0].mean()) / spread
-    return Audit(math.sqrt(2 * CLAIMED), measured, -float(stats.norm.ppf(most).sum()))
+    return CanaryAudit(math.sqrt(2 * CLAIMED), measured, -float(stats.norm.ppf(most).sum()))
 
 
 @cache

@@ -33,7 +33,7 @@ from starlette.routing import Route
 
 from benchmarks.lookup import fill, parties
 from outlet_client.desk.asgi_app import desk_app
-from outlet_client.desk.desk_server import configured, site_of
+from outlet_client.desk.desk_server import open_site, server_config
 from outlet_client.people.people_store import People
 from outlet_client.staff.accounts import Accounts, Role, secret_of
 from outlet_client.staff.agreed_texts import UNDERTAKING, read_text
@@ -84,8 +84,8 @@ def _serve(home: Path) -> None:
     async def nothing(_request: Request) -> Response:
         return Response()
 
-    with site_of(home) as site:
-        config = configured(site)
+    with open_site(home) as site:
+        config = server_config(site)
         app = desk_app(site)
         app.router.routes.append(Route("/nothing", nothing, methods=["GET", "POST"]))
         config.app = app

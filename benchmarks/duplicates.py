@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from outlet_client.people.identifiers import identifier
-from outlet_client.people.record_linkage import Entry, Groups, Shared, group
+from outlet_client.people.record_linkage import ClientEntry, Groups, Shared, link_entries
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -41,7 +41,7 @@ def main() -> None:
     true = _pairs_of(truth)
     _print(f"{len(entries)} entries, {len(true)} pairs of one person; normalised in {read:.2f} s")
     began = time.perf_counter()
-    found = group(entries)
+    found = link_entries(entries)
     _print(f"grouped in {time.perf_counter() - began:.2f} s", "")
     _print("| | joined pairs | precision | recall | left out | pairs for a person |")
     _print("|---|---|---|---|---|---|")
@@ -54,14 +54,14 @@ def main() -> None:
             names = (pair.one, pair.other)
             (same if frozenset(names) in true else different).append(names)
         decided += len(found.pairs)
-        found = group(entries, same, different)
+        found = link_entries(entries, same, different)
     _row(f"and {decided} decided rightly", entries, found, true)
     _print("")
-    for shared, (count, right) in _ambiguous(group(entries), true).items():
+    for shared, (count, right) in _ambiguous(link_entries(entries), true).items():
         _print(f"pairs for a person, {shared}: {count}, of which one person {right}")
 
 
-def _read(file: Path, region: str) -> tuple[list[Entry], dict[str, str]]:
+def _read(file: Path, region: str) -> tuple[list[ClientEntry], dict[str, str]]:
     table = pl.read_csv(file, infer_schema=False)
     names = ("outlet_id", "local_customer_id", "phone_as_typed", "email_as_typed")
     entries, truth = [], {}
@@ -70,7 +70,7 @@ def _read(file: Path, region: str) -> tuple[list[Entry], dict[str, str]]:
     ).iter_rows():
         name = f"{outlet}/{customer}"
         entries.append(
-            Entry(name, identifier(phone, None, region), identifier(None, email, region))
+            ClientEntry(name, identifier(phone, None, region), identifier(None, email, region))
         )
         truth[name] = person
     return entries, truth
@@ -85,7 +85,7 @@ def _pairs_of(persons: Mapping[str, str]) -> Pairs:
     }
 
 
-def _row(what: str, entries: Iterable[Entry], found: Groups, true: Pairs) -> None:
+def _row(what: str, entries: Iterable[ClientEntry], found: Groups, true: Pairs) -> None:
     joined = _pairs_of(found.persons)
     right = len(joined & true)
     unknown = sum(not ({entry.phone, entry.email} - {None} - found.contested) for entry in entries)

@@ -27,7 +27,7 @@ import polars as pl
 
 from features.events import event_features
 from features.snapshot import CutOff, Snapshot
-from outlet_client.contribution.tonights_data import Asked, ready_for
+from outlet_client.contribution.tonights_data import RollCall, prepare_outlet
 from outlet_client.ledger.event_reader import read_events
 from outlet_client.ledger.event_store import EventStore
 from outlet_client.ledger.intake import first_day
@@ -36,7 +36,7 @@ from outlet_client.people.people_store import People
 from outlet_client.report.night_facts import NightFacts
 from outlet_client.report.report_page import write_report
 from outlet_client.settings import OutletFile
-from outlet_client.setup.settings_check import look_over
+from outlet_client.setup.dry_run import dry_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -155,18 +155,17 @@ def _alone(home: Path, clock: Clock) -> None:
 
 def _check(home: Path, clock: Clock) -> None:
     with clock.of("check"):
-        found = look_over(_settings(home), AT)
+        found = dry_run(_settings(home), AT)
     if found.problems:
         raise SystemExit(f"check: {found.problems}")
 
 
 def _first(home: Path, clock: Clock) -> None:
     with (
-        closing(EventStore.open(home)) as store,
         closing(_people(home)) as people,
         clock.of("first reading: judged, stored, client entries noted"),
     ):
-        store.take_in(_settings(home), AT, people)
+        EventStore(home).take_in(_settings(home), AT, people)
 
 
 def _features(home: Path, clock: Clock) -> None:
@@ -180,18 +179,18 @@ def _later(home: Path, clock: Clock) -> None:
     settings = _settings(home)
     began = time.time()
     with clock.of("a later night"), closing(_people(home)) as people:
-        with clock.of("- retention"), closing(EventStore.open(home)) as store:
-            store.purge(first_day(settings, AT))
-        with clock.of("- what is new in the ledger, and all events"):
+        with clock.of("- retention"):
+            EventStore(home).purge(first_day(settings, AT))
+        with clock.of("- the ledger, which has grown, and all events"):
             read = read_events(home, settings, AT, people=people)
         with clock.of("- client book"):
             book = client_book(settings, people)
         slots = pl.int_range(len(book.customers), eager=True).alias("slot")
         listed = book.customers.with_columns(slots, home=pl.lit(value=True))
         keys = dict.fromkeys(slots.to_list(), bytes(32))
-        asked = Asked(CutOff(CUT_OFF), CutOff(AS_OF), ("y_loyal", "y_flipped"))
+        asked = RollCall(CutOff(CUT_OFF), CutOff(AS_OF), ("y_loyal", "y_flipped"))
         with clock.of("- two snapshots, features and outcomes"):
-            customers, _ = ready_for(asked, settings, read.attached.events, listed, keys)
+            customers, _ = prepare_outlet(asked, settings, read.attached.events, listed, keys)
         facts = NightFacts(
             AT, "outlet", home, str(CUT_OFF), str(AS_OF), customers, read.intake, read.attached,
             read.unknown, book.left_out, book.ambiguous, people.counts(), None, began, None,

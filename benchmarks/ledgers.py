@@ -18,8 +18,8 @@ import polars as pl
 
 from features.outcomes import Outcome
 from features.snapshot import CutOff
-from sandbox.cases import CASE_DAY
 from sandbox.market import simulated_market
+from sandbox.purchase_cases import CASE_DAY
 from sandbox.world import TrainOn, World
 
 if TYPE_CHECKING:

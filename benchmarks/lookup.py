@@ -26,17 +26,17 @@ from outlet_client.bands.lookup import LookUp
 from outlet_client.desk.socket_service import DESK_SOCKET, DeskService, start_desk
 from outlet_client.people.consents import Consent
 from outlet_client.people.people_store import People
-from outlet_client.records.actor import Asked, Purpose
+from outlet_client.records.actor import Actor, LookupPurpose
 from outlet_client.services import Services
-from privacy.books import Book, Kind, sign_book
+from privacy.books import Book, BookKind, sign_book
 from privacy.directory import Directory
-from privacy.identity import Kind as Party
+from privacy.identity import PartyKind
 from privacy.keyring import Keyring
 from privacy.registrations import TAG_BYTES
 from privacy.tokens import token
 from sandbox.enrolment import free_port, introduce
-from server.hq.services import HqToml
 from server.hq.services import running as hq_running
+from server.hq.settings import HqFile
 from server.office.running import running as office_running
 from server.office.settings import OfficeFile, OfficeTokens
 from server.wire import outlets_pb2, outlets_pb2_grpc
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     from privacy.tokens import Token
 
-ASKED = Asked("benchmark", Purpose.SALE)
+ASKED = Actor("benchmark", LookupPurpose.SALE)
 
 
 def main() -> None:
@@ -61,17 +61,17 @@ def main() -> None:
         many = options.known + options.times
         quotas = OfficeTokens(outlet_a_day=many, network_a_day=many)
         stack.enter_context(office_running(office, OfficeFile(tokens=quotas), lambda: False))
-        stack.enter_context(hq_running(hq, HqToml(tokens=quotas)))
+        stack.enter_context(hq_running(hq, HqFile(tokens=quotas)))
         people = stack.enter_context(closing(People.open(outlet.folder, outlet.identity())))
         phones = fill(outlet, people, (hq, office), options.slots, options.known)
         services = stack.enter_context(
             closing(
                 Services.connect(
-                    outlet.identity(), outlet.peer(Party.HQ), outlet.peer(Party.OFFICE)
+                    outlet.identity(), outlet.peer(PartyKind.HQ), outlet.peer(PartyKind.OFFICE)
                 )
             )
         )
-        key, total = outlet.peer(Party.HQ).verify_key, outlet.token_key()
+        key, total = outlet.peer(PartyKind.HQ).verify_key, outlet.token_key()
         look_up = stack.enter_context(closing(LookUp(outlet.folder, people, key, "SG", 30)))
         began = time.perf_counter()
         look_up.look_up(phones[0], None, ASKED)
@@ -105,8 +105,8 @@ def main() -> None:
 def parties(folder: Path) -> tuple[Keyring, Keyring, Keyring]:
     """HQ, the office and one outlet, who trust one another."""
     at = dt.datetime.now(dt.UTC)
-    hq, office = Keyring(folder / "hq", Party.HQ), Keyring(folder / "office", Party.OFFICE)
-    outlet = Keyring(folder / "outlet", Party.OUTLET)
+    hq, office = Keyring(folder / "hq", PartyKind.HQ), Keyring(folder / "office", PartyKind.OFFICE)
+    outlet = Keyring(folder / "outlet", PartyKind.OUTLET)
     hq.create("hq", f"127.0.0.1:{free_port()}", at, f"127.0.0.1:{free_port()}")
     address = f"127.0.0.1:{free_port()}"
     office.create("office", address, at, address)
@@ -128,7 +128,7 @@ def fill(
     }
     people.record_consents(Consent(key, "n1", at, "benchmark") for key in tokens)
     people.keep_tokens(tokens)
-    people.submission(1, known, bytes.fromhex(outlet.peer(Party.HQ).sealing_key))
+    people.submission(1, known, bytes.fromhex(outlet.peer(PartyKind.HQ).sealing_key))
     people.submitted(1)
     fingerprints = random.integers(0, 2**64, slots, dtype=np.uint64)
     places = random.permutation(slots)[:known]
@@ -140,11 +140,11 @@ def fill(
         keys[place] = one.raw
     entries = pack({"eligibility": random.integers(0, 4, slots).astype(np.uint8)})
     book = Book.masked(
-        entries, keys, kind=Kind.BAND, release="n/1", version=1, as_of=at.date().isoformat(),
+        entries, keys, kind=BookKind.BAND, release="n/1", version=1, as_of=at.date().isoformat(),
         made_at=int(at.timestamp()), directory=directory.digest,
     )  # fmt: skip
     signed = sign_book(book, holders[0].identity().signing).encode()
-    store_book(outlet.folder, signed, directory, outlet.peer(Party.HQ).verify_key, at)
+    store_book(outlet.folder, signed, directory, outlet.peer(PartyKind.HQ).verify_key, at)
     return phones
 
 

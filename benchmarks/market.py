@@ -18,7 +18,7 @@ from features.learning import read_usual, usual_rows
 from features.outcomes import Outcome
 from features.starting import starting_scorecard
 from sandbox.baselines import auc
-from sandbox.clear import ClearSum
+from sandbox.clear_sum import ClearSum
 from sandbox.market import simulated_market
 from sandbox.replay import home_sums, replay
 from sandbox.world import TrainOn, World

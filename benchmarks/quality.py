@@ -25,10 +25,10 @@ from benchmarks.ledgers import (
     real_cases,
     small_cases,
 )
-from benchmarks.peers import Judged, Peer, environment_ready, peer_scores
+from benchmarks.peers import HeldOutCustomers, Peer, environment_ready, peer_scores
 from sandbox.baselines import auc, linked_features
 from sandbox.replay import CONTENDERS, ReplayReport, replay
-from sandbox.show import plot_auc_by_epsilon
+from sandbox.tables_and_plots import plot_auc_by_epsilon
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -107,7 +107,7 @@ def _peer(case: Case, target: str, peer: Peer, repeats: int) -> str:
         model=peer,
         epsilon=case.epsilon if private else None,
         repeats=repeats if private else 1,
-        judged=Judged(linked_features(judged.snapshot, judged.customers), judged.fold),
+        judged=HeldOutCustomers(linked_features(judged.snapshot, judged.customers), judged.fold),
     )
     figures = [
         auc(judged.given[target][test], score[test])

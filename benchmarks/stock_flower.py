@@ -122,7 +122,7 @@ class BenchmarkFailed(Exception):
     """Flower did not get through; its last words are in the message."""
 
 
-class Processes:
+class FlowerProcesses:
     """Programs of this environment in sessions of their own; leaving ends them and all they began.
 
     Flower's SuperLink puts its SuperExec in yet another session, so that a group's end is not
@@ -230,7 +230,7 @@ def main() -> None:
     try:
         with (
             tempfile.TemporaryDirectory(prefix="stock-flower-") as folder,
-            Processes(Path(folder)) as processes,
+            FlowerProcesses(Path(folder)) as processes,
         ):
             report = _begin(processes, Path(folder), options.nodes, options.rounds)
             for line in _lines(processes, report, began + options.limit, options.rounds):
@@ -247,7 +247,7 @@ def main() -> None:
     )
 
 
-def _begin(processes: Processes, folder: Path, nodes: int, rounds: int) -> Path:
+def _begin(processes: FlowerProcesses, folder: Path, nodes: int, rounds: int) -> Path:
     """Starts the SuperLink, the SuperNodes and the run; returns the report's place."""
     certificate, key = folder / "certificate.pem", folder / "key.pem"
     _write_certificate(certificate, key)
@@ -279,7 +279,7 @@ def _begin(processes: Processes, folder: Path, nodes: int, rounds: int) -> Path:
 
 
 def _lines(
-    processes: Processes, report: Path, end: float, count: int
+    processes: FlowerProcesses, report: Path, end: float, count: int
 ) -> Iterator[dict[str, object]]:
     """The ServerApp's lines, as they come."""
     seen = 0
@@ -301,7 +301,7 @@ def _check(line: dict[str, object], nodes: int) -> None:
         raise BenchmarkFailed(f"got {line['answers']} answers, expected {nodes}")
 
 
-def _wait_for(processes: Processes, port: int) -> None:
+def _wait_for(processes: FlowerProcesses, port: int) -> None:
     """Waits until the SuperLink listens."""
     end = time.monotonic() + 60
     while time.monotonic() < end:

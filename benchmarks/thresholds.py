@@ -18,7 +18,7 @@ import numpy as np
 from privacy.units import Purpose
 from sandbox.market import simulated_market
 from sandbox.network import Network, Settings
-from sandbox.verdicts import FLIPPED, OUTCOMES, Judged, cuts_of
+from sandbox.review_verdicts import FLIPPED, OUTCOMES, ClearSumVerdicts, cuts_of
 from sandbox.world import TrainOn, World
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ SECOND = 2
 """The place of the band above the lowest in a scheme; one more is the highest."""
 
 
-class Found(NamedTuple):
+class MarketFigures(NamedTuple):
     """One market's figures, all shares within 0 and 1.
 
     Known are customers with evidence enough for a band; honest ones are known and resell nothing
@@ -91,8 +91,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--trainings", type=int, default=4, help="over how many a year is spread")
     options = parser.parse_args()
-    _print("seed", "cuts", *Found._fields)
-    _print(*["---"] * (2 + len(Found._fields)))
+    _print("seed", "cuts", *MarketFigures._fields)
+    _print(*["---"] * (2 + len(MarketFigures._fields)))
     rows = []
     for seed in range(1, options.seeds + 1):
         judged, found = measure(seed, options.trainings)
@@ -106,7 +106,7 @@ def main() -> None:
         _print(f"{quantile:.0%}", "", *(f"{figure:.3f}" for figure in spread))
 
 
-def measure(seed: int, trainings: int) -> tuple[Judged, Found]:
+def measure(seed: int, trainings: int) -> tuple[ClearSumVerdicts, MarketFigures]:
     """Simulates a market, trains once, and judges the clear sum."""
     random = np.random.default_rng(seed)
     market = simulated_market(random, outlets=OUTLETS, customers=CUSTOMERS)
@@ -122,12 +122,12 @@ def measure(seed: int, trainings: int) -> tuple[Judged, Found]:
         raise SystemExit(f"seed {seed}: {report.ended}")
     cards = [report.scorecards[outcome] for outcome in OUTCOMES]
     cost = settings.hq.costs()[Purpose.CALIBRATION]
-    judged = Judged.of(cards, model.second, cost, world, market, y, everybody)
+    judged = ClearSumVerdicts.of(cards, model.second, cost, world, market, y, everybody)
     came_back = world.given[OUTCOMES[1 - FLIPPED]] > 0
     return judged, _figures(judged, [y[outcome] for outcome in OUTCOMES], came_back)
 
 
-def _figures(judged: Judged, y: list[Vector], came_back: Flags) -> Found:
+def _figures(judged: ClearSumVerdicts, y: list[Vector], came_back: Flags) -> MarketFigures:
     clear = judged.clear
     errors = [
         calibration_error(calibration.probability(score), truth)
@@ -147,7 +147,7 @@ def _figures(judged: Judged, y: list[Vector], came_back: Flags) -> Found:
     eligible, priority = loyal >= SECOND, loyal > SECOND
     elevated, review = risk >= SECOND, risk > SECOND
     honest = known & ~flips
-    return Found(
+    return MarketFigures(
         loyal_error,
         flipped_error,
         *named(eligible, came_back),

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from features.cells import (
+from features.cell_parsing import (
     ISO,
     LARGEST_AMOUNT,
     Cells,

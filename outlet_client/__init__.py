@@ -1,1 +1,1 @@
-"""What runs at an outlet: it answers signed plans from its own ledger, and nothing else."""
+"""The program of an outlet: its nights, its look-ups, its customers' rights."""

@@ -1,4 +1,4 @@
-"""What the commands about one customer share: options, and where they work.
+"""Opens the stores that a customer's record is read from: people, settings, look-ups.
 
 Invariant: nothing is left open when a command ends, however it ends.
 """
@@ -13,7 +13,7 @@ from outlet_client.bands.lookup import LookUp
 from outlet_client.moments import now
 from outlet_client.people.people_store import People
 from outlet_client.settings import OutletFile
-from privacy.identity import Kind
+from privacy.identity import PartyKind
 from privacy.keyring import Keyring
 
 if TYPE_CHECKING:
@@ -23,16 +23,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Desk:
-    """Where a customer's record is put together.
-
-    Attributes:
-        home: The outlet's folder,
-        outlet: and its name.
-        settings: Its settings,
-        people: people,
-        look_up: and look-ups.
-    """
+class CustomerAccess:
+    """The open stores that a customer's record is read from."""
 
     home: Path
     outlet: str
@@ -42,24 +34,21 @@ class Desk:
 
 
 @contextmanager
-def people_of(home: Path) -> Iterator[tuple[People, OutletFile]]:
+def open_people(home: Path) -> Iterator[tuple[People, OutletFile]]:
     """Opens the people and the settings of an outlet's folder."""
     settings = OutletFile.read(home / "escapement.toml")
-    with closing(People.open(home, Keyring(home, Kind.OUTLET).identity())) as people:
+    with closing(People.open(home, Keyring(home, PartyKind.OUTLET).identity())) as people:
         yield people, settings
 
 
 @contextmanager
-def desk_of(home: Path, clock: Callable[[], dt.datetime] = now) -> Iterator[Desk]:
-    """Opens all that a record of a customer is put together from.
-
-    Args:
-        home: The outlet's folder.
-        clock: Says when a look-up is made.
-    """
-    ring = Keyring(home, Kind.OUTLET)
-    hq_key = ring.peer(Kind.HQ).verify_key
-    with people_of(home) as (people, settings):
+def open_customer_access(
+    home: Path, clock: Callable[[], dt.datetime] = now
+) -> Iterator[CustomerAccess]:
+    """Opens people, settings and look-ups of an outlet's folder."""
+    ring = Keyring(home, PartyKind.OUTLET)
+    hq_key = ring.peer(PartyKind.HQ).verify_key
+    with open_people(home) as (people, settings):
         look_up = LookUp(home, people, hq_key, settings.region, settings.book_days, clock)
         with closing(look_up):
-            yield Desk(home, ring.identity().card.name, settings, people, look_up)
+            yield CustomerAccess(home, ring.identity().card.name, settings, people, look_up)

@@ -1,4 +1,4 @@
-"""How this outlet opens its SQLite databases.
+"""Opening of the outlet's SQLite databases.
 
 Invariant: a transaction takes the database's write lock when it begins, so nothing that it read can
 change before it ends; another writer waits up to a minute for its turn. Who only reads waits for no
@@ -8,14 +8,15 @@ writer, and sees what was last committed.
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+import threading
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 from sqlalchemy.pool import StaticPool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -59,10 +60,7 @@ def make_tables(
 ) -> None:
     """Makes the tables that are missing; where none is, nothing is written or waited for.
 
-    Args:
-        engine: Of `engine_of`.
-        metadata: Whose tables.
-        then: What else is to be done in the transaction that makes some.
+    `then` is done in the transaction that makes some.
     """
     with closing(engine.raw_connection()) as connection:  # begins no transaction
         cursor = connection.cursor()
@@ -76,8 +74,54 @@ def make_tables(
         then(writer)
 
 
-def said_of(error: SQLAlchemyError) -> str:
-    """What may be said of a database's error: SQLite's words, which hold no cell; else its type."""
+class Store:
+    """The tables behind one SQLite database; for any number of threads."""
+
+    def __init__(
+        self,
+        url: str,
+        metadata: sa.MetaData,
+        then: Callable[[sa.Connection], object] = lambda _: None,
+        *,
+        ahead: bool = False,
+    ) -> None:
+        """Opens the database, making its tables where they are missing.
+
+        `then` is done in the transaction that makes some; with `ahead` the file has a write-ahead
+        log.
+        """
+        self._engine = engine_of(url)
+        if ahead:
+            write_ahead(self._engine)
+        # Look-ups must not wait for a night that writes.
+        self._reader = self._engine if url == "sqlite://" else reader_of(url)
+        self._alone = threading.Lock()  # threads queue here, more quickly than in SQLite
+        self._metadata, self._then = metadata, then
+        self._make_tables()
+
+    def _make_tables(self) -> None:
+        make_tables(self._engine, self._metadata, self._then)
+
+    @contextmanager
+    def transaction(self) -> Iterator[sa.Connection]:
+        """One writer at a time, over threads and processes; an exception undoes all of it."""
+        with self._alone, self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """What was committed last, without waiting for a writer."""
+        with self._reader.connect() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Closes all connections."""
+        self._engine.dispose()
+        self._reader.dispose()
+
+
+def database_error_text(error: SQLAlchemyError) -> str:
+    """The text of a database error without any cell of data; else the error's type."""
     cause = getattr(error, "orig", None)
     if not isinstance(cause, sqlite3.Error):
         return f"database: {type(error).__name__}"

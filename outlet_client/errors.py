@@ -1,35 +1,18 @@
-"""The errors of `outlet_client`.
+"""The errors of `outlet_client` that several modules raise or tell apart.
 
-OutletError
-+-- QuestionRefused   a question that does not fit its signed plan
-+-- NotConfigured     a setting, key or card is missing or wrong
-+-- HqUnreachable     HQ does not listen, or went away
-+-- NotOnTheList      HQ does not know this outlet's keys
-+-- ClockOff          this outlet's clock is too far from HQ's
-+-- ServiceUnreachable   HQ's or the privacy office's services do not listen, or went away
-+-- ServiceRefused    HQ or the privacy office said no, or answered what was not asked
-+-- QuotaSpent        no more evaluations today
-+-- NoIdentifier      neither a usable phone nor a usable e-mail
-+-- ConsentRefused    a file of consents that cannot be read: file, row, column, reason
-+-- BookMissing       no band book yet, or only one that is too old to show
-+-- ScorecardMissing  no scorecard kept yet, or only one of another catalogue (scorecards.py)
-+-- AllocationRefused   an allocation that cannot be proposed or decided as asked (allocation.py)
-+-- TooManyBad        so many rows in quarantine that no night is joined (purchases.py)
-+-- PartMissing       a part of the events read before is gone or damaged (parts.py)
-+-- CountsDiffer      rows in and rows accounted for differ: a defect (taking.py)
-+-- DecisionRefused   a decision on two customers that cannot be taken as asked (duplicates.py)
-+-- CorrectionRefused an event that cannot be corrected as asked (corrections.py)
-+-- SightingRefused   a sighting that cannot be reported or decided as asked (sightings.py)
-+-- LogBroken         a log without its beginning, or with an entry that is none (rights/log.py)
-+-- LogContradicted   a log that is not the one that was written (rights/audit.py)
-+-- NotAsked          a look-up without who or why (rights/asked.py)
-+-- StepFailed        a step of the night that an error ended that nobody wrote (nightly.py)
-+-- Unforeseen        an error that nobody wrote, by its type only
+Each is an `OutletError`, and so are those of one module, which stand in it: a refused allocation in
+`allocation/ranking.py`, correction in `ledger/corrections.py`, sighting in
+`ledger/sighting_rows.py`, request in `records/customer_requests.py`, decision on two customers in
+`people/duplicates.py`, account or sign-in in `staff/accounts.py`; a log that was altered in
+`records/access_log.py` and `log_audit.py`.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+from features.errors import FeatureError
+from privacy.errors import PrivacyError
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -37,6 +20,10 @@ if TYPE_CHECKING:
 
 class OutletError(Exception):
     """Base of every error that `outlet_client` raises on purpose."""
+
+
+OWN_ERRORS = (OutletError, PrivacyError, FeatureError)
+"""The errors that this program raises on purpose; their text holds no customer's data."""
 
 
 class QuestionRefused(OutletError):

@@ -1,4 +1,4 @@
-"""What a night says while it runs: JSON lines for a log, or progress for a person in a terminal.
+"""Logging of nights and servers: JSON lines for a collector, or progress in a terminal.
 
 Invariant: a line holds what our own programs say and nothing else. A library's message, and the
 text of an exception, may hold a cell of a ledger: of those only the name and the place are written.
@@ -15,7 +15,7 @@ import traceback
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Self
 
 from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from rich.console import Console
-from rich.progress import TaskID
 
 _LOG = logging.getLogger(__name__)
 
@@ -35,8 +34,8 @@ _NIGHT: ContextVar[int | None] = ContextVar("night", default=None)
 _STEP: ContextVar[str | None] = ContextVar("step", default=None)
 
 
-class Shown(Protocol):
-    """Where a night says how far it is."""
+class NightProgress:
+    """Receives how far a night is, and shows nothing."""
 
     def begin(self, step: str) -> None:
         """A step begins."""
@@ -45,71 +44,36 @@ class Shown(Protocol):
         """So many rows more were read."""
 
     def failed(self) -> None:
-        """The step failed."""
+        """The step failed; the error is in the log."""
 
     def error(self, text: str) -> None:
-        """The night failed, for this reason."""
-
-
-class Unseen:
-    """For nobody to look at."""
-
-    def begin(self, step: str) -> None:
-        """Does nothing."""
-
-    def rows(self, count: int) -> None:
-        """Does nothing."""
-
-    def failed(self) -> None:
-        """Does nothing; the error is in the log."""
-
-    def error(self, text: str) -> None:
-        """Writes a line to the log."""
+        """The night failed, for this reason; writes it to the log."""
         _LOG.error("the night failed: %s", text)
 
 
-def place(night: int | None, step: str | None) -> None:
-    """Says which night and step the lines from here on belong to."""
+def set_log_position(night: int | None, step: str | None) -> None:
+    """Sets the night and step that the lines from here on carry."""
     _NIGHT.set(night)
     _STEP.set(step)
 
 
 @contextmanager
-def shown(console: Console) -> Iterator[Shown]:
-    """Sets logging up for a night: JSON lines on stderr, or progress in a terminal.
-
-    Args:
-        console: On stderr.
-    """
+def showing_progress(console: Console) -> Iterator[NightProgress]:
+    """Sets logging up for a night: JSON lines on stderr, or progress in a terminal."""
     try:
-        if not console.is_terminal:
-            with logged(console):
-                yield Unseen()
-            return
-        bar = Progress(
-            SpinnerColumn(finished_text="✓"),
-            TextColumn("{task.description}"),
-            TextColumn("{task.fields[read]}"),
-            TimeElapsedColumn(),
-            console=console,
-        )
-        with bar, _logging_to(_Terminal(console)):
-            steps = _Bar(bar, console)
-            try:
-                yield steps
-            finally:
-                steps.end()
+        with logging_to(console):
+            if console.is_terminal:
+                with _Bar(console) as bar:
+                    yield bar
+            else:
+                yield NightProgress()
     finally:
-        place(None, None)
+        set_log_position(None, None)
 
 
 @contextmanager
-def logged(console: Console) -> Iterator[None]:
-    """Sets logging up for what runs for long: JSON lines on stderr, or plain ones in a terminal.
-
-    Args:
-        console: On stderr.
-    """
+def logging_to(console: Console) -> Iterator[None]:
+    """Sets logging up for what runs for long: JSON lines on stderr, or plain ones in a terminal."""
     if console.is_terminal:
         handler: logging.Handler = _Terminal(console)
     else:
@@ -132,24 +96,24 @@ class JsonLines(logging.Formatter):
             "at": at.isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": message_of(record),
+            "message": log_text(record),
             "night": _NIGHT.get(),
             "step": _STEP.get(),
         }
         if record.exc_info and record.exc_info[0] is not None:
             line["error"] = record.exc_info[0].__name__
-            line["where"] = where(record.exc_info[2])
+            line["where"] = traceback_lines(record.exc_info[2])
         return json.dumps(line, ensure_ascii=False)
 
 
-def message_of(record: logging.LogRecord) -> str:
-    """What a line may say: our own words, or where a library said something."""
+def log_text(record: logging.LogRecord) -> str:
+    """The text that a line may have: our own words, or the place where a library said something."""
     if any(record.name == own or record.name.startswith(f"{own}.") for own in _OWN):
         return record.getMessage()
     return f"{Path(record.pathname).name}, line {record.lineno}; what it says is left out"
 
 
-def where(trace: TracebackType | None) -> list[str]:
+def traceback_lines(trace: TracebackType | None) -> list[str]:
     """The lines of code that a traceback passed, without their values: file, line, function."""
     return [
         f"{Path(frame.filename).name}:{frame.lineno} {frame.name}"
@@ -157,40 +121,55 @@ def where(trace: TracebackType | None) -> list[str]:
     ]
 
 
-class _Bar:
+class _Bar(NightProgress):
     """Progress in a terminal: one line a step."""
 
-    def __init__(self, bar: Progress, console: Console) -> None:
-        self._bar, self._console = bar, console
-        self._task: TaskID | None = None
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bar = Progress(
+            SpinnerColumn(finished_text="✓"),
+            TextColumn("{task.description}"),
+            TextColumn("{task.fields[read]}"),
+            TimeElapsedColumn(),
+            console=console,
+        )
         self._rows = 0
 
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._end()
+        self._bar.stop()
+
+    @override
     def begin(self, step: str) -> None:
-        """Ends the last step's line and begins another."""
-        self.end()
+        self._end()
         self._rows = 0
-        self._task = self._bar.add_task(step, total=None, read="")
+        self._bar.add_task(step, total=None, read="")
 
-    def end(self) -> None:
-        """Ends the last step's line."""
-        if self._task is not None:
-            self._bar.update(self._task, total=1, completed=1)
-
+    @override
     def rows(self, count: int) -> None:
-        """Counts rows on the step's line."""
         self._rows += count
-        if self._task is not None:
-            self._bar.update(self._task, read=f"{self._rows:,} rows")
+        self._show(read=f"{self._rows:,} rows")
 
+    @override
     def failed(self) -> None:
-        """Says so on the step's line."""
-        if self._task is not None:
-            self._bar.update(self._task, read="[red]failed[/]")
+        self._show(read="[red]failed[/]")
 
+    @override
     def error(self, text: str) -> None:
-        """Says in red why the night failed."""
         said = escape(text)
         self._console.print(f"[bold red]error:[/] {said}", highlight=False, soft_wrap=True)
+
+    def _end(self) -> None:
+        self._show(total=1, completed=1)
+
+    def _show(self, **fields: Any) -> None:
+        """Changes the line of the last step that began."""
+        if self._bar.task_ids:
+            self._bar.update(self._bar.task_ids[-1], **fields)
 
 
 class _Terminal(logging.Handler):
@@ -203,9 +182,10 @@ class _Terminal(logging.Handler):
     @override
     def emit(self, record: logging.LogRecord) -> None:
         at = dt.datetime.fromtimestamp(record.created).astimezone()
-        said = message_of(record)
+        said = log_text(record)
         if record.exc_info and record.exc_info[0] is not None:
-            said += f" ({record.exc_info[0].__name__}: {' > '.join(where(record.exc_info[2]))})"
+            passed = " > ".join(traceback_lines(record.exc_info[2]))
+            said += f" ({record.exc_info[0].__name__}: {passed})"
         self._console.print(
             f"{at:%H:%M:%S} {record.levelname.lower()} {said}",
             markup=False, highlight=False, soft_wrap=True,

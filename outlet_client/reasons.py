@@ -43,7 +43,7 @@ _NAMES = {outcome.value: scheme.name for outcome, scheme in SCHEMES.items()}
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Explained:
+class ExplainedScores:
     """What this outlet's own events say about a customer.
 
     Attributes:
@@ -59,7 +59,7 @@ class Explained:
 
 def explain(
     home: Path, settings: OutletFile, people: People, phone: str | None, email: str | None
-) -> Explained | Status:
+) -> ExplainedScores | Status:
     """Takes a customer's scores apart, as far as this outlet's own events go.
 
     Everybody in the client book with the customer's phone or e-mail is this customer.
@@ -90,21 +90,16 @@ def explain(
         _NAMES.get(card.outcome, card.outcome): reasons_of(snapshot, key, card)
         for card in kept.cards
     }
-    return Explained(str(last), kept.as_of, scores)
+    return ExplainedScores(str(last), kept.as_of, scores)
 
 
-def evidence(found: Explained) -> int:
+def events_here(found: ExplainedScores) -> int:
     """The number of events here, as far as it is told; the same for every score."""
     return max((one.evidence for one in found.scores.values()), default=0)
 
 
-def lines(found: Reasons, most: int) -> Iterator[tuple[str, int]]:
-    """The largest events, and what is left: text and points, which add up to the part.
-
-    Args:
-        found: One score's reasons.
-        most: How many events have a line of their own.
-    """
+def reason_lines(found: Reasons, most: int) -> Iterator[tuple[str, int]]:
+    """The largest events, and what is left: text and points, which add up to the part."""
     for one in found.events[:most]:
         yield one.text, one.points
     if others := found.events[most:]:

@@ -1,4 +1,4 @@
-"""HQ and the privacy office as an outlet reaches them: gRPC, TLS pinned to each one's card."""
+"""The outlet's connections to HQ's and the privacy office's services: gRPC, pinned TLS."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from outlet_client.moments import now
 from privacy.directory import Directory
 from privacy.envelopes import digest
 from privacy.errors import InvalidParameter
-from privacy.identity import Kind
+from privacy.identity import PartyKind
 from privacy.log_heads import SignedHead
 from privacy.tokens import Blinded, Evaluation, Token, blind, unblind
 from server.wire import outlets_pb2, outlets_pb2_grpc
@@ -36,8 +36,6 @@ class Services:
     """What an outlet asks of HQ and of the privacy office.
 
     Attributes:
-        hq: Channel to HQ's services.
-        office: Channel to the privacy office's.
         timeout: Seconds for one call.
         clock: Says when a day's quota ends.
     """
@@ -61,9 +59,6 @@ class Services:
 
     def reach(self, which: str) -> None:
         """Waits until a side's pinned certificate answered.
-
-        Args:
-            which: `HQ` or `OFFICE`.
 
         Raises:
             ServiceUnreachable: If it does not in time.
@@ -129,9 +124,7 @@ class Services:
     def countersign(self, digest: bytes, held: SignedHead | None) -> SignedHead:
         """Asks the privacy office for a statement about the log's head, unverified.
 
-        Args:
-            digest: What it is to be over.
-            held: The last statement that is here; None before the first.
+        `held` is the last statement that is here; None before the first.
 
         Returns:
             It, or the office's last statement if that one is not here.
@@ -220,11 +213,6 @@ def _refusals(which: str, clock: Callable[[], dt.datetime]) -> Iterator[None]:
 
 
 def services_of(ring: Keyring, timeout: float = 30.0) -> Services:
-    """Connects to HQ's and the office's services as the outlet whose keyring this is.
-
-    Args:
-        ring: The outlet's.
-        timeout: In seconds, of each call.
-    """
-    hq, office = ring.peer(Kind.HQ), ring.peer(Kind.OFFICE)
+    """Connects to HQ's and the office's services as the outlet whose keyring this is."""
+    hq, office = ring.peer(PartyKind.HQ), ring.peer(PartyKind.OFFICE)
     return Services.connect(ring.identity(), hq, office, timeout)

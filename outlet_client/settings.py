@@ -1,11 +1,11 @@
-"""What an outlet decides for itself: `escapement.toml`, with its floors and its desk."""
+"""The outlet's settings, `escapement.toml`: sources, floors, desk."""
 
 from __future__ import annotations
 
 import datetime as dt
 import tomllib
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -41,21 +41,7 @@ class OutletSettings(BaseModel):
 class DeskSettings(BaseModel):
     """The staff's pages. Unknown keys are refused; paths are relative to the file.
 
-    Attributes:
-        listen: host:port. Without a certificate the host has to be 127.0.0.1.
-        hosts: With a certificate: the names under which browsers know the desk, with a port where
-            it is not 443, such as "desk.shop.example:8480"; `listen` where empty. A request for
-            another name is refused.
-        certificate: TLS certificate with its chain, PEM,
-        key: and its private key, PEM.
-        idle_minutes: A session ends after so long without use,
-        session_hours: and after so long at all.
-        lookups_a_day: How many customers one person may look up a day.
-        opens: Look-ups before this time of day, by this machine's clock,
-        closes: and from this on are shown to the privacy officer.
-        undertaking: What staff undertake before they look anybody up; its first line is its
-            version. The program's own where None.
-        notice: What a customer agrees to at the desk; likewise.
+    What each means stands in docs/settings.md.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -111,39 +97,21 @@ class DeskSettings(BaseModel):
         return self.model_copy(update=placed)
 
 
-_SOURCES = ("ledger", "references", "sightings", "interests", "clients")
-_FILES = ("policy", "outcomes")
+_IN_FOLDER = (
+    "ledger", "references", "sightings", "interests", "clients", "policy", "outcomes", "desk"
+)  # fmt: skip
+"""Settings with paths, which are relative to the file's folder."""
+
+
+def _without_old_keys(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings without what release 0.1 had and this one does not need."""
+    return {key: value for key, value in settings.items() if key != "reread_days"}
 
 
 class OutletFile(BaseModel):
     """escapement.toml. Unknown keys are refused; paths are relative to the file.
 
-    Attributes:
-        ledger: The ledger.
-        references: The tier of each reference: reference and tier; None where references have
-            none.
-        sightings: Resale sightings: serial, seen_at and status; None where none are kept.
-        interests: The waitlist: customer_id, reference and since; None where it is the ledger's
-            rows of kind interest.
-        clients: The client book: customer_id, phone and email; None where the ledger holds phone
-            and email itself.
-        policy: The allocation policy, TOML; the one that comes with the program where None.
-        region: For phones without a country, such as "SG" or "US".
-        most_quarantined: The largest share of the ledger's rows that may be in quarantine; with
-            more, the night refuses to start.
-        keep_days: Events older than this leave the features and are purged here.
-        reread_days: A database that is read by `changed` is read whole after so many days, since
-            rows that were deleted are not noticed otherwise.
-        request_days: Within how many days a customer's request is to be answered.
-        evaluations_a_night: How many tokens are asked for, dummies included: the same number
-            every night, so that it tells nothing.
-        book_days: A band book made longer ago is not shown.
-        outcomes: For the sandbox: a CSV of customer_id and y instead of the ledger's own outcomes.
-        horizon_days: How long after the cut-off an outcome is watched.
-        join_minutes: How long to keep trying to join a night.
-        night_hours: After how long an endless night is left.
-        desk: The staff's pages.
-        floors: What this outlet refuses.
+    What each setting means stands in docs/settings.md.
     """
 
     # No error repeats what was written: it may be a URL with a password.
@@ -158,7 +126,6 @@ class OutletFile(BaseModel):
     region: str = Field("SG", pattern="^[A-Z]{2}$")
     most_quarantined: float = Field(0.02, ge=0, le=1)
     keep_days: int = Field(1826, ge=1)
-    reread_days: int = Field(7, ge=1)
     request_days: int = Field(30, ge=1)
     evaluations_a_night: int = Field(512, ge=1)
     book_days: int = Field(30, ge=1)
@@ -177,7 +144,7 @@ class OutletFile(BaseModel):
             NotConfigured: If it is not there, not TOML, or has unknown or wrong settings.
         """
         try:
-            found = cls(**tomllib.loads(file.read_text(encoding="utf-8")))
+            found = cls(**_without_old_keys(tomllib.loads(file.read_text(encoding="utf-8"))))
         except FileNotFoundError as error:
             raise NotConfigured(
                 f"{file}: no such file; `escapement-outlet init FILE-or-URL` makes one"
@@ -185,15 +152,9 @@ class OutletFile(BaseModel):
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValidationError) as error:
             raise NotConfigured(f"{file}: {error}") from error
         folder = file.parent.resolve()  # however it was named: paths are what was read before
-        placed: dict[str, object] = {
-            name: None if value is None else value.at(folder)
-            for name in _SOURCES
-            for value in [getattr(found, name)]
+        placed = {
+            name: folder / value if isinstance(value, Path) else value.at(folder)
+            for name in _IN_FOLDER
+            if (value := getattr(found, name)) is not None
         }
-        placed |= {
-            name: None if value is None else folder / value
-            for name in _FILES
-            for value in [getattr(found, name)]
-        }
-        placed["desk"] = found.desk.at(folder)
         return found.model_copy(update=placed)

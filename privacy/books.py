@@ -65,7 +65,7 @@ class BookRefused(PrivacyError):
     """A book that is malformed, forged, stale, not newer, or of another directory."""
 
 
-class Kind(StrEnum):
+class BookKind(StrEnum):
     """What a book is for; part of every mask."""
 
     BAND = "band"
@@ -101,7 +101,7 @@ class Book:
         body: slots * width masked bytes.
     """
 
-    kind: Kind
+    kind: BookKind
     release: str
     version: int
     as_of: str
@@ -140,7 +140,7 @@ class Book:
         entries: npt.NDArray[np.uint8],
         keys: Sequence[bytes | None],
         *,
-        kind: Kind,
+        kind: BookKind,
         release: str,
         version: int,
         as_of: str,
@@ -219,7 +219,7 @@ def mask_entries(
     entries: npt.NDArray[np.uint8],
     keys: Sequence[bytes | None],
     *,
-    kind: Kind,
+    kind: BookKind,
     release: str,
     version: int,
     made_at: int,
@@ -295,7 +295,7 @@ def open_book(
     directory: str | None,
     not_before: int,
     not_after: int | None = None,
-    kind: Kind | None = None,
+    kind: BookKind | None = None,
 ) -> Book:
     """Reads a book that HQ signed, if it is the one to use now.
 
@@ -339,7 +339,7 @@ def open_book(
     return book
 
 
-def _info(kind: Kind, release: str, version: int, made_at: int) -> bytes:
+def _info(kind: BookKind, release: str, version: int, made_at: int) -> bytes:
     numbers = (number.to_bytes(8, "big") for number in (version, made_at))
     return frame(_TAG, kind.value.encode(), release.encode(), *numbers)
 
@@ -379,6 +379,6 @@ def _header(data: bytes) -> dict[str, Any]:
             raise BookRefused(f"book: {name} is of another type, expected {kind.__name__}")
     if _canonical(raw) != data:
         raise BookRefused("book: header is not in canonical form; fetch it again")
-    if raw["kind"] not in set(Kind):
-        raise BookRefused(f"book: of an unknown kind, expected {' or '.join(Kind)}")
-    return {**raw, "kind": Kind(raw["kind"])}
+    if raw["kind"] not in set(BookKind):
+        raise BookRefused(f"book: of an unknown kind, expected {' or '.join(BookKind)}")
+    return {**raw, "kind": BookKind(raw["kind"])}

@@ -36,7 +36,7 @@ class CardRefused(PrivacyError):
     """A public card that is malformed, of another kind, or not signed by its own key."""
 
 
-class Kind(StrEnum):
+class PartyKind(StrEnum):
     """What a party is."""
 
     OUTLET = "outlet"
@@ -60,7 +60,7 @@ class Card:
         sealing_key: HPKE key that registrations are sealed to, hex; "" unless HQ.
     """
 
-    kind: Kind
+    kind: PartyKind
     name: str
     address: str
     certificate: str
@@ -93,7 +93,7 @@ class Card:
         return json.dumps(body, indent=2).encode() + b"\n"
 
     @classmethod
-    def decode(cls, data: bytes, kind: Kind) -> Self:
+    def decode(cls, data: bytes, kind: PartyKind) -> Self:
         """Reads a public file.
 
         Raises:
@@ -102,7 +102,7 @@ class Card:
         try:
             raw: dict[str, Any] = json.loads(data)
             signature = bytes.fromhex(raw.pop("signature"))
-            card = cls(**{**raw, "kind": Kind(raw["kind"])})
+            card = cls(**{**raw, "kind": PartyKind(raw["kind"])})
             fits = all(isinstance(value, str) for value in asdict(card).values())
             signed = fits and card.verify_key.verify(signature, _CARD_DOMAIN, card._body())
             card._check_keys()
@@ -136,13 +136,13 @@ class Card:
         constraints = blocks[0].extensions.get_extension_for_class(x509.BasicConstraints).value
         if constraints.ca or not isinstance(blocks[0].public_key(), ec.EllipticCurvePublicKey):
             raise ValueError("expected a certificate that signs no others")
-        if self.kind is Kind.OUTLET:
+        if self.kind is PartyKind.OUTLET:
             key = serialization.load_ssh_public_key(self.node_key.encode())
             if not isinstance(key, ec.EllipticCurvePublicKey) or key.key_size != _NODE_KEY_BITS:
                 raise ValueError("expected a P-384 node key")
         elif len(bytes.fromhex(self.token_key)) != _KEY_BYTES:
             raise ValueError("expected a share of the token key")
-        if self.kind is Kind.HQ and len(bytes.fromhex(self.sealing_key)) != _KEY_BYTES:
+        if self.kind is PartyKind.HQ and len(bytes.fromhex(self.sealing_key)) != _KEY_BYTES:
             raise ValueError("expected a sealing key")
 
     def _body(self) -> bytes:
@@ -170,7 +170,7 @@ class Identity:
     @classmethod
     def generate(
         cls,
-        kind: Kind,
+        kind: PartyKind,
         name: str,
         address: str,
         at: dt.datetime,
@@ -199,7 +199,7 @@ class Identity:
         tls_key = ec.generate_private_key(ec.SECP256R1())
         certificate = _certificate(tls_key, f"{name}.{kind}", at)
         secret = public = b""
-        if kind is Kind.OUTLET:
+        if kind is PartyKind.OUTLET:
             node = ec.generate_private_key(ec.SECP384R1())
             secret = node.private_bytes(
                 _PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
@@ -207,7 +207,7 @@ class Identity:
             public = node.public_key().public_bytes(
                 serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
             )
-        sealing = SealKey.generate() if kind is Kind.HQ else None
+        sealing = SealKey.generate() if kind is PartyKind.HQ else None
         card = Card(
             kind,
             name,
@@ -244,7 +244,7 @@ class Identity:
         return json.dumps(body, indent=2).encode() + b"\n"
 
     @classmethod
-    def decode(cls, data: bytes, kind: Kind) -> Self:
+    def decode(cls, data: bytes, kind: PartyKind) -> Self:
         """Reads what `encode` wrote.
 
         Raises:

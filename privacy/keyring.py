@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from privacy.errors import PrivacyError
-from privacy.identity import Card, Identity, Kind
+from privacy.identity import Card, Identity, PartyKind
 from privacy.tokens import TokenRefused, TokenShare, total_key
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Keyring:
     """
 
     folder: Path
-    kind: Kind
+    kind: PartyKind
 
     def create(
         self, name: str, address: str, at: dt.datetime, service_address: str = ""
@@ -48,7 +48,7 @@ class Keyring:
         """
         if self._identity_file.exists():
             raise KeyringError(f"{self._identity_file}: keys exist already; move them away first")
-        share = None if self.kind is Kind.OUTLET else TokenShare.generate()
+        share = None if self.kind is PartyKind.OUTLET else TokenShare.generate()
         identity = Identity.generate(
             self.kind,
             name,
@@ -100,7 +100,9 @@ class Keyring:
         Raises:
             KeyringError: If a card is missing.
         """
-        shares = (bytes.fromhex(self.peer(kind).token_key) for kind in (Kind.HQ, Kind.OFFICE))
+        shares = (
+            bytes.fromhex(self.peer(kind).token_key) for kind in (PartyKind.HQ, PartyKind.OFFICE)
+        )
         return total_key(*shares)
 
     @property
@@ -133,7 +135,7 @@ class Keyring:
         place.parent.mkdir(parents=True, exist_ok=True)
         write_private(place, data)
 
-    def distrust(self, kind: Kind, name: str) -> None:
+    def distrust(self, kind: PartyKind, name: str) -> None:
         """Takes a card off the list: the revocation.
 
         Raises:
@@ -144,13 +146,13 @@ class Keyring:
             raise KeyringError(f"{kind} {name}: no such card in {place.parent}")
         place.unlink()
 
-    def peers(self, kind: Kind) -> dict[str, Card]:
+    def peers(self, kind: PartyKind) -> dict[str, Card]:
         """The trusted cards of a kind, by name."""
         files = sorted(self.folder.glob(f"peers/{kind}-*.json"))
         cards = [Card.decode(file.read_bytes(), kind) for file in files]
         return {card.name: card for card in cards}
 
-    def peer(self, kind: Kind) -> Card:
+    def peer(self, kind: PartyKind) -> Card:
         """The one trusted card of a kind.
 
         Raises:
@@ -171,7 +173,7 @@ class Keyring:
     def _share_file(self) -> Path:
         return self.folder / "token-share.json"
 
-    def _peer_file(self, kind: Kind, name: str) -> Path:
+    def _peer_file(self, kind: PartyKind, name: str) -> Path:
         return self.folder / "peers" / f"{kind}-{name}.json"
 
 

@@ -35,7 +35,7 @@ class RegistrationRefused(PrivacyError):
     """A sealed registration that is malformed, or made for another batch."""
 
 
-class Act(IntEnum):
+class RegistrationAct(IntEnum):
     """What a registration asks for."""
 
     NOTHING = 0
@@ -71,7 +71,7 @@ class Registration:
             registration was recorded; 0 before any, and in other messages.
     """
 
-    act: Act
+    act: RegistrationAct
     token: bytes = field(repr=False)
     proof: bytes = field(repr=False)
     since: int = field(default=0, repr=False)
@@ -79,17 +79,17 @@ class Registration:
     @classmethod
     def register(cls, token: bytes, secret: bytes, since: int = 0) -> Self:
         """Registers a token; `secret` is fresh and kept by the outlet."""
-        return cls(Act.REGISTER, token, nonce_of(secret), since)
+        return cls(RegistrationAct.REGISTER, token, nonce_of(secret), since)
 
     @classmethod
     def withdraw(cls, token: bytes, secret: bytes) -> Self:
         """Withdraws a token everywhere, by the secret of this outlet's own registration."""
-        return cls(Act.WITHDRAW, token, secret)
+        return cls(RegistrationAct.WITHDRAW, token, secret)
 
     @classmethod
     def dummy(cls) -> Self:
         """A message that asks for nothing."""
-        return cls(Act.NOTHING, bytes(_TOKEN_BYTES), bytes(SECRET_BYTES))
+        return cls(RegistrationAct.NOTHING, bytes(_TOKEN_BYTES), bytes(SECRET_BYTES))
 
     def sealed(self, hq: bytes, batch: int) -> bytes:
         """Seals the message to HQ's key for one batch; SEALED_BYTES bytes."""
@@ -106,7 +106,7 @@ class Registration:
         """
         try:
             message = key.open(sealed, _DOMAIN, batch.to_bytes(8, "big"))
-            act = Act(message[0])
+            act = RegistrationAct(message[0])
         except (PrivacyError, ValueError, IndexError) as error:
             raise RegistrationRefused(f"registration: not one of batch {batch}") from error
         if len(message) != MESSAGE_BYTES:

@@ -17,7 +17,7 @@ import polars as pl
 from features.ledger import SIGHTINGS
 from outlet_client.people.consents import Consent
 from outlet_client.people.people_store import People
-from privacy.identity import Card, Kind
+from privacy.identity import Card, PartyKind
 from privacy.keyring import Keyring
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def enrol(
         settings: The three roles'.
     """
     at = dt.datetime.now(dt.UTC)
-    hq, office = Keyring(folder / "hq", Kind.HQ), Keyring(folder / "office", Kind.OFFICE)
+    hq, office = Keyring(folder / "hq", PartyKind.HQ), Keyring(folder / "office", PartyKind.OFFICE)
     hq.create("hq", f"127.0.0.1:{free_port()}", at, f"127.0.0.1:{free_port()}")
     address = f"127.0.0.1:{free_port()}"
     office.create("office", address, at, address)
@@ -71,7 +71,7 @@ def enrol(
     tiers = whole.select("reference", "tier").drop_nulls().unique("reference").sort("reference")
     labels = pl.DataFrame({"customer_id": world.customers, **outcomes}).filter(pl.Series(training))
     for name, own in world.outlets.items():
-        ring = Keyring(folder / "outlets" / name, Kind.OUTLET)
+        ring = Keyring(folder / "outlets" / name, PartyKind.OUTLET)
         ring.create(name, "", at)
         introduce(ring, hq)
         introduce(ring, office)

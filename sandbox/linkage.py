@@ -30,7 +30,7 @@ _TYPED = {
 
 
 @dataclass(frozen=True, slots=True)
-class Quality:
+class LinkageQuality:
     """How well tokens know a customer again.
 
     Attributes:
@@ -84,7 +84,7 @@ def typed_books(path: Path) -> pl.DataFrame:
     return rows.unique(maintain_order=True)
 
 
-def link(books: pl.DataFrame, region: str) -> tuple[pl.DataFrame, Quality]:
+def link(books: pl.DataFrame, region: str) -> tuple[pl.DataFrame, LinkageQuality]:
     """Tokens of every client-book entry.
 
     Where an outlet has several rows of a customer, the first usable identifier counts.
@@ -127,13 +127,13 @@ def tokens_of(identifiers: Sequence[str]) -> list[str]:
     return found
 
 
-def _quality(entries: int, linked: pl.DataFrame) -> Quality:
+def _quality(entries: int, linked: pl.DataFrame) -> LinkageQuality:
     pairs = linked.join(linked, on="customer", suffix="_other").filter(
         pl.col("outlet") < pl.col("outlet_other")
     )
     same = (pairs["token"] == pairs["token_other"]).mean()
     shared = linked.group_by("token").agg(pl.col("customer").n_unique().alias("customers"))
-    return Quality(
+    return LinkageQuality(
         entries,
         entries - len(linked),
         float(same) if isinstance(same, float) else None,

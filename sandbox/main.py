@@ -20,14 +20,14 @@ from features.outcomes import Outcome  # noqa: TC001  (typer reads it in annotat
 from features.snapshot import CutOff
 from outlet_client.errors import OutletError
 from privacy.errors import PrivacyError
-from sandbox.cases import CASE_DAY
 from sandbox.market import simulated_market
 from sandbox.market_plots import plot_marginals
 from sandbox.network import Settings
 from sandbox.one_night import one_night
 from sandbox.processes import ProcessFailed
+from sandbox.purchase_cases import CASE_DAY
 from sandbox.replay import ReplayFailed, ReplayReport, replay
-from sandbox.show import (
+from sandbox.tables_and_plots import (
     auc_table,
     lookups_table,
     plot_auc_by_epsilon,
@@ -40,7 +40,7 @@ from sandbox.world import TrainOn, World
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sandbox.linkage import Quality
+    from sandbox.linkage import LinkageQuality
     from sandbox.market import Market
     from sandbox.one_night import OneNight
 
@@ -171,7 +171,7 @@ def _replay(
     train_on: TrainOn,
     *,
     later: World | None,
-    linkage: Quality,
+    linkage: LinkageQuality,
     starting: Mapping[str, Outcome],
     processes: bool = False,
 ) -> ReplayReport:

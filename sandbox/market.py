@@ -6,7 +6,7 @@ come in December for open pieces and bring more of them back. **One-watch custom
 **VIPs** spend most, are offered scarce pieces soon, and sometimes trade up. **Flippers** spread
 over outlets, build a profile with open pieces, often discounted, want what is worth more than its
 price, decline other offers, and resell most of it within months; some of them keep much
-(`people_of_market.py` has the traits behind this, which overlap, and `behaviour_of_market.py` what
+(`market_people.py` has the traits behind this, which overlap, and `market_behaviour.py` what
 they lead to).
 
 Open pieces are bought from the shelf, limited ones mostly so; what is by allocation only is sold
@@ -32,8 +32,8 @@ import numpy as np
 import polars as pl
 
 from features.ledger import Kind
-from sandbox.behaviour_of_market import Behaviour
-from sandbox.people_of_market import COUNTRIES, drawn_people
+from sandbox.market_behaviour import Behaviour
+from sandbox.market_people import COUNTRIES, drawn_people
 
 FIRST_DAY = dt.date(2022, 1, 1)
 DAYS = 1461
@@ -68,7 +68,7 @@ class Market:
         sightings: outlet_id (who sold the piece and holds the sighting), serial, seen_at, status.
         outlets: outlet_id, country, size (relative).
         people: Truth: customer_id, persona, flips (resells for profit), main (the main outlet), and
-            the traits of `people_of_market.py`.
+            the traits of `market_people.py`.
         resales: Truth: serial, customer_id, resold_at; every real one, seen or not.
     """
 

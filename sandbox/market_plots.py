@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from features.ledger import Kind, Tier
-from sandbox.people_of_market import PERSONAS
+from sandbox.market_people import PERSONAS
 
 if TYPE_CHECKING:
     from pathlib import Path

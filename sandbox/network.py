@@ -23,10 +23,10 @@ from privacy.envelopes import SigningKey, digest
 from privacy.units import Purpose
 from sandbox.local_grid import Drop, LocalGrid
 from server.hq.banding import Banding
-from server.hq.directory import SlotKey
 from server.hq.due import Tonight
 from server.hq.flower_link import FlowerLink
-from server.hq.night import Night
+from server.hq.night import HqNight
+from server.hq.registry import SlotKey
 from server.hq.settings import HqSettings
 from server.hq.store import HqStore
 from server.office.ledger_store import OfficeStore
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from features.events import EventFeatures
     from features.outcomes import Outcome
     from privacy.budget import Ledger
-    from server.hq.report import NightReport, Step
+    from server.hq.report import NightReport, ReleaseReport
 
 FIRST_NODE = 1000
 """Flower node of the first outlet."""
@@ -168,7 +168,7 @@ class Network:
     outlets: Mapping[str, Outlet]
     directory: pl.Series
     directory_digest: str
-    shelf: Shelf
+    shelf: MemoryLibrary
     grid: LocalGrid
 
     @classmethod
@@ -229,7 +229,9 @@ class Network:
             drop,
         )
         hq_store = HqStore(_url(folder, "hq", "hq.db"))
-        return cls(settings, office, hq_store, outlets, directory, directory_digest, Shelf(), grid)
+        return cls(
+            settings, office, hq_store, outlets, directory, directory_digest, MemoryLibrary(), grid
+        )
 
     def night(
         self,
@@ -238,7 +240,7 @@ class Network:
         *outcomes: str,
         bands: bool = False,
         policy: BandPolicy | None = None,
-        on_step: Callable[[Step], None] = lambda _step: None,
+        on_step: Callable[[ReleaseReport], None] = lambda _step: None,
     ) -> NightReport:
         """Runs one night of HQ; with `bands` it releases points and publishes a book."""
         slots = len(self.directory) if bands else 0
@@ -249,7 +251,7 @@ class Network:
             policy or BandPolicy(),
             self.office.clock,
         )
-        return Night(
+        return HqNight(
             Tonight(name, cut_off, cut_off, outcomes, self.directory_digest, slots),
             self.settings.hq,
             self.office,
@@ -284,7 +286,7 @@ class Network:
 
 
 @dataclass(slots=True)
-class Shelf:
+class MemoryLibrary:
     """Books in memory, and the key they are signed with.
 
     Attributes:

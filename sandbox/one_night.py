@@ -1,7 +1,7 @@
 """A night of a small watch network of real processes, look-ups, and a withdrawal by the next night.
 
 Trained on home outcomes as a year's policy pays for it. Figures are of the clear sum
-(`sandbox.clear`), which only the sandbox can make: AUC as of the cut-off, `review` as of the
+(`sandbox.clear_sum`), which only the sandbox can make: AUC as of the cut-off, `review` as of the
 market's last day. Look-ups are of the book that the night published. The market's truth is used to
 choose whom to look up and to judge, and nowhere else.
 """
@@ -23,7 +23,7 @@ from sandbox.enrolment import address_of
 from sandbox.network import Settings
 from sandbox.processes import Processes
 from sandbox.replay import Spread, baselines, figures
-from sandbox.verdicts import OUTCOMES, Judged
+from sandbox.review_verdicts import OUTCOMES, ClearSumVerdicts
 from sandbox.world import TrainOn, World
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class OneNight:
     ledger: Ledger
     at: int
     auc: dict[str, dict[str, Spread]]
-    judged: Judged | None
+    judged: ClearSumVerdicts | None
     world: World
     lookups: list[Lookup]
     seconds: float
@@ -202,7 +202,7 @@ def one_night(
         second = next(model.second for model in models if model is not None)
         cost = Settings.of_a_year(TRAININGS_A_YEAR).hq.costs()[Purpose.CALIBRATION]
         cards = [night.scorecards[outcome] for outcome in OUTCOMES]
-        judged = Judged.of(cards, second, cost, world, market, y, ~test)
+        judged = ClearSumVerdicts.of(cards, second, cost, world, market, y, ~test)
     return OneNight(
         night,
         network.ledger(),

@@ -26,17 +26,17 @@ import polars as pl
 from features.scorecard import Scorecard
 from outlet_client.people.consents import Consent
 from outlet_client.people.people_store import People
-from privacy.identity import Kind
+from privacy.identity import PartyKind
 from privacy.keyring import Keyring
 from privacy.loss import Rho
 from privacy.tokens import token
 from privacy.units import Purpose
 from sandbox.enrolment import NOTICE, address_of, enrol
 from server.hq.banding import Judgement
-from server.hq.directory import Registry
-from server.hq.report import NightReport, Step
-from server.hq.store import HqStore, Model
-from server.hq.training import Evaluation
+from server.hq.registry import Registry
+from server.hq.report import NightReport, ReleaseReport
+from server.hq.store import HqStore
+from server.hq.training import ScorecardEvaluation
 from server.office.ledger_store import OfficeStore
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from privacy.budget import Ledger
     from sandbox.network import Settings
     from sandbox.world import World
+    from server.hq.model_store import StandingModel
 
 CONSENT_NEEDED = 2
 """Exit code of a look-up of somebody never seen."""
@@ -171,7 +172,7 @@ class Processes:
         pl.concat([book.with_columns(pl.col("phone").fill_null("")), row]).write_csv(
             home / "clients.csv"
         )
-        people = People.open(home, Keyring(home, Kind.OUTLET).identity())
+        people = People.open(home, Keyring(home, PartyKind.OUTLET).identity())
         at = dt.datetime.now(dt.UTC)
         key = people.local_key(f"mailto:{address}")
         people.record_consents([Consent(key, NOTICE, at, "sandbox")])
@@ -263,7 +264,7 @@ class Processes:
             raise ProcessFailed(f"HQ left no record of {name}; its last words:\n{words}")
         raw = json.loads(record.read_text())
         steps = [
-            Step(
+            ReleaseReport(
                 step["release"],
                 Purpose(step["purpose"]),
                 step["outlets"],
@@ -279,7 +280,7 @@ class Processes:
         report.ended = raw["ended"]
         report.skipped, report.book = raw["skipped"], raw["book"]
         report.evaluations = {
-            outcome: Evaluation(**found) for outcome, found in raw["evaluations"].items()
+            outcome: ScorecardEvaluation(**found) for outcome, found in raw["evaluations"].items()
         }
         report.calibrations = {
             outcome: judged
@@ -293,7 +294,7 @@ class Processes:
         store.close()
         return report
 
-    def standing(self, outcome: str) -> Model | None:
+    def standing(self, outcome: str) -> StandingModel | None:
         """What stands for an outcome at HQ: its cuts, and each slot's latest band."""
         store = self._hq_store()
         model = store.model(outcome)
@@ -307,7 +308,7 @@ class Processes:
         """
         shares = [
             Keyring(self.folder / role, kind).token_share()
-            for role, kind in (("hq", Kind.HQ), ("office", Kind.OFFICE))
+            for role, kind in (("hq", PartyKind.HQ), ("office", PartyKind.OFFICE))
         ]
         registry = Registry(f"sqlite:///{self.folder / 'hq' / 'hq.db'}")
         places = {key.token: slot for slot, key in enumerate(registry.keys()) if key is not None}

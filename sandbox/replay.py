@@ -24,9 +24,9 @@ from features.learning import read_usual, usual_rows
 from outlet_client.report.local_model import fit_and_score
 from privacy.units import Unit
 from sandbox.baselines import auc, fit_and_score_linked, linked_features, past_spend
-from sandbox.clear import ClearSum
+from sandbox.clear_sum import ClearSum
+from sandbox.lookup_places import Place, by_place
 from sandbox.network import Network, Settings
-from sandbox.places import Place, by_place
 from sandbox.processes import Processes
 from sandbox.world import TrainOn, World
 
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from features.events import Vector
     from features.outcomes import Outcome
     from privacy.budget import Ledger
-    from sandbox.linkage import Quality
-    from server.hq.report import NightReport, Step
+    from sandbox.linkage import LinkageQuality
+    from server.hq.report import NightReport, ReleaseReport
 
 CONTENDERS = (
     "network",
@@ -93,7 +93,7 @@ class ReplayReport:
     seconds: float
     peak_mib: float
     auc: dict[str, Spread]
-    linkage: Quality | None = None
+    linkage: LinkageQuality | None = None
 
     def as_json(self) -> dict[str, object]:
         """Plain values, for `json.dumps`."""
@@ -111,7 +111,7 @@ def replay(
     train_on: TrainOn = TrainOn.GIVEN,
     processes: bool = False,
     later: World | None = None,
-    on_step: Callable[[Step], None] = lambda _step: None,
+    on_step: Callable[[ReleaseReport], None] = lambda _step: None,
 ) -> list[ReplayReport]:
     """Trains and scores once per fold and repeat.
 
@@ -194,7 +194,7 @@ def _in_one_process(
     y: Mapping[str, Vector],
     training: npt.NDArray[np.bool_],
     settings: Settings,
-    on_step: Callable[[Step], None],
+    on_step: Callable[[ReleaseReport], None],
 ) -> tuple[NightReport, Ledger]:
     """One training in this process."""
     network = Network.build(world.members(y, training), world.customers, settings)
@@ -210,7 +210,7 @@ def _in_processes(
     y: Mapping[str, Vector],
     training: npt.NDArray[np.bool_],
     settings: Settings,
-    on_step: Callable[[Step], None],
+    on_step: Callable[[ReleaseReport], None],
 ) -> tuple[NightReport, Ledger]:
     """One training with every party a process of its own."""
     with tempfile.TemporaryDirectory() as folder:

@@ -23,10 +23,10 @@ from features.snapshot import CutOff, Snapshot
 from outlet_client.contribution.contributions import HomeCustomers
 from outlet_client.sources.canonical_files import read_table
 from privacy.books import fine_key
-from sandbox.cases import CASE_DAY, cases
-from sandbox.linkage import Quality, client_books, link, typed_books
+from sandbox.linkage import LinkageQuality, client_books, link, typed_books
 from sandbox.market import DAYS, FIRST_DAY
 from sandbox.network import Member, slot_keys
+from sandbox.purchase_cases import CASE_DAY, cases
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -85,7 +85,7 @@ class World:
         registrations: Path | None = None,
         region: str = "US",
         per_purchase: bool = False,
-    ) -> tuple[World, Quality]:
+    ) -> tuple[World, LinkageQuality]:
         """Reads and validates the files, and links customers over outlets by token.
 
         Args:
@@ -96,7 +96,7 @@ class World:
             registrations: Client books as typed; where None, phone and email are the ledger's.
             region: For phones without a country.
             per_purchase: Whether labels are of purchases, and a purchase is scored by its buyer as
-                of the day before; see `sandbox.cases`.
+                of the day before; see `sandbox.purchase_cases`.
 
         Raises:
             LedgerError: At the first thing that is wrong with one of them.
@@ -105,7 +105,7 @@ class World:
         if per_purchase:
             events, judged = cases(raw, ledger.name, read_table(labels), labels.name, target)
             entries = raw.select("outlet_id", "customer_id").n_unique()
-            return cls.of(events, judged, CASE_DAY, CASE_DAY.date), Quality.certain(entries)
+            return cls.of(events, judged, CASE_DAY, CASE_DAY.date), LinkageQuality.certain(entries)
         events = canonical_events(raw, ledger.name)
         judged = _read_labels(labels, cut_off, target)
         horizon_end = dt.date.fromisoformat(judged["horizon_end"][0])

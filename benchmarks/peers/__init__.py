@@ -90,7 +90,7 @@ class Peer(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Judged:
+class HeldOutCustomers:
     """Customers to score who are not the rows that are trained on, as at a later cut-off.
 
     Attributes:
@@ -117,7 +117,7 @@ def peer_scores(
     epsilon: float | None,
     repeats: int,
     delta: float = 1e-6,
-    judged: Judged | None = None,
+    judged: HeldOutCustomers | None = None,
     environment: Path = ENVIRONMENT,
 ) -> Matrix:
     """Trains once per repeat and fold, and scores whoever is of that fold.
@@ -144,7 +144,7 @@ def peer_scores(
     """
     if (epsilon is None) is (model is Peer.DP_EBM):
         raise ValueError(f"{model} got epsilon {epsilon}, expected one just for {Peer.DP_EBM}")
-    judged = judged or Judged(x, fold)
+    judged = judged or HeldOutCustomers(x, fold)
     for rows in (x, judged.x):
         if rows.shape[1] != LINKED_COLUMNS:
             raise ValueError(f"got {rows.shape[1]} columns, expected {LINKED_COLUMNS}")

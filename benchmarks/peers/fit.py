@@ -50,7 +50,7 @@ GRADIENT_BOOSTING = {
 """Chosen once on the benchmark's ledgers: sklearn's defaults rank .01 to .03 worse."""
 
 
-class Model(Protocol):
+class Classifier(Protocol):
     """What both libraries' classifiers offer."""
 
     def fit(self, x: Matrix, y: Vector) -> object:
@@ -83,13 +83,13 @@ def scores(task: dict[str, npt.NDArray[np.generic]]) -> Matrix:
 
 def _model(
     task: dict[str, npt.NDArray[np.generic]], x: Matrix, seed: int
-) -> tuple[Model, npt.NDArray[np.int64]]:
+) -> tuple[Classifier, npt.NDArray[np.int64]]:
     """An untrained model, and the columns that it is to see."""
     every = np.arange(x.shape[1])
     if str(task["model"]) == "gradient_boosting":
         # Draws of columns for a split would be wasted on those that say nothing.
         varied = every[np.ptp(x, axis=0) > 0]
-        model: Model = HistGradientBoostingClassifier(random_state=seed, **GRADIENT_BOOSTING)
+        model: Classifier = HistGradientBoostingClassifier(random_state=seed, **GRADIENT_BOOSTING)
         return model, varied
     model = DPExplainableBoostingClassifier(
         epsilon=float(task["epsilon"]),

@@ -1,1 +1,1 @@
-"""Who may be offered a scarce piece, and what a person made of it."""
+"""Allocation of scarce watches: the waitlist, ranked proposals, and what a person decides."""

@@ -1,4 +1,4 @@
-"""Allocations, proposed and decided: what the commands do, and the staff's page.
+"""Proposing an allocation and deciding about it, for the commands and the staff's pages.
 
 Invariant: a proposal is stored before anybody sees it, and each look-up for it is in the log. A
 decision has a person's name, is in the log before it takes effect, and is not made by a band that
@@ -13,34 +13,34 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from features.allocation import AllocationPolicy
-from outlet_client.allocation.disputed_lines import refuse_disputed, reviewed
+from outlet_client.allocation.disputed_lines import hide_disputed_bands, refuse_disputed
 from outlet_client.allocation.proposal_store import AllocationStore, Decided, Proposal
 from outlet_client.allocation.ranking import (
     SEED_BYTES,
     AllocationRefused,
     Terms,
     differences,
-    given,
-    ordered,
     passed_over,
+    rank_candidates,
     read_policy,
+    recipients_after_change,
 )
 from outlet_client.allocation.waitlist import allocatable as allocatable_of
-from outlet_client.allocation.waitlist import banded, open_interests, tier_of
+from outlet_client.allocation.waitlist import look_up_bands, open_interests, tier_of
 from outlet_client.people.client_book import client_book
-from outlet_client.records.access_log import Act, record_in
-from outlet_client.records.actor import name_of, words_of
-from privacy.identity import Kind
+from outlet_client.records.access_log import LogAct, record_act_in
+from outlet_client.records.actor import checked_name, checked_sentence
+from privacy.identity import PartyKind
 from privacy.keyring import Keyring
 
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Sequence
 
-    from outlet_client.allocation.ranking import Ties
-    from outlet_client.allocation.waitlist import Allocatable, Banded
-    from outlet_client.customer_access import Desk
-    from outlet_client.records.actor import Asked
+    from outlet_client.allocation.ranking import TieBreak
+    from outlet_client.allocation.waitlist import Allocatable, CandidateBands
+    from outlet_client.customer_access import CustomerAccess
+    from outlet_client.records.actor import Actor
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,35 +58,28 @@ class Proposed:
     earlier: tuple[int, ...]
 
 
-def allocatable(desk: Desk, at: dt.datetime) -> tuple[Allocatable, ...]:
+def allocatable(access: CustomerAccess, at: dt.datetime) -> tuple[Allocatable, ...]:
     """The references that can be allocated, with tier and how many open interests are listed.
 
     Raises:
         NotConfigured: If the outlet has no references.
         LedgerError: If they or the interests cannot be read.
     """
-    return allocatable_of(desk.home, desk.settings, at, desk.people)
+    return allocatable_of(access.home, access.settings, at, access.people)
 
 
 def propose(
-    desk: Desk,
+    access: CustomerAccess,
     reference: str,
     pieces: int,
-    ties: Ties,
+    ties: TieBreak,
     seed: str | None,
-    asked: Asked,
+    asked: Actor,
     at: dt.datetime,
 ) -> Proposed:
     """Proposes who of those on the waitlist may be offered the pieces of a reference.
 
-    Args:
-        desk: Where.
-        reference: What is allocated.
-        pieces: How many there are.
-        ties: What decides between equals.
-        seed: Of the lottery, to draw it again; None to draw a new one.
-        asked: Who asks; each customer who has a key is a look-up.
-        at: When.
+    A seed draws an earlier lottery again. Each customer who has a key is a look-up of whoever asks.
 
     Raises:
         AllocationRefused: If the reference is in no tier or nobody waits for it, or pieces or seed
@@ -96,12 +89,12 @@ def propose(
         LedgerError: If a table cannot be read.
         BookRefused: If the band book is damaged or forged.
     """
-    policy = read_policy(desk.settings.policy)
-    tier = tier_of(desk.settings, reference)
+    policy = read_policy(access.settings.policy)
+    tier = tier_of(access.settings, reference)
     used = secrets.token_hex(SEED_BYTES) if seed is None else seed.strip().lower()
     terms = Terms(reference, tier, pieces, ties, used, drawn=seed is None)
-    found = _banded(desk, reference, asked, at)
-    with closing(AllocationStore.open(desk.home)) as store:
+    found = _banded(access, reference, asked, at)
+    with closing(AllocationStore.open(access.home)) as store:
         earlier = tuple(store.numbers(reference))
         number = store.add(
             Proposal(
@@ -111,72 +104,59 @@ def propose(
                 policy.text,
                 found.version,
                 found.as_of,
-                ordered(found.candidates, policy, terms),
+                rank_candidates(found.candidates, policy, terms),
             )
         )
         return Proposed(store.read(number), found.no_book, earlier)
 
 
-def shown(desk: Desk, number: int | None = None) -> list[Proposal]:
+def shown(access: CustomerAccess, number: int | None = None) -> list[Proposal]:
     """Proposals as they may be shown now: without the bands of customers who dispute theirs.
 
-    Args:
-        desk: Where.
-        number: The proposal's; None for all, the oldest first.
+    Without a number all, the oldest first.
 
     Raises:
         AllocationRefused: If there is none of this number.
     """
-    with closing(AllocationStore.open(desk.home)) as store:
+    with closing(AllocationStore.open(access.home)) as store:
         numbers = store.numbers() if number is None else [number]
-        return reviewed(desk, [store.read(one) for one in numbers])
+        return hide_disputed_bands(access, [store.read(one) for one in numbers])
 
 
 def passed_over_by(
-    desk: Desk, number: int, give: Sequence[str] = (), instead_of: Sequence[str] = ()
+    access: CustomerAccess, number: int, give: Sequence[str] = (), instead_of: Sequence[str] = ()
 ) -> tuple[int, ...]:
     """The ranks that a decision would pass over: whoever decides is to be told before they do.
 
-    Args:
-        desk: Where.
-        number: The proposal's.
-        give: As `change` takes them; with neither, the proposal would be accepted.
-        instead_of: Likewise.
+    What `change` takes as `give` and `instead_of`; with neither, the proposal would be accepted.
 
     Raises:
         AllocationRefused: If it cannot be decided so.
     """
-    with closing(AllocationStore.open(desk.home)) as store:
-        proposal = _undecided(desk, store, number)
+    with closing(AllocationStore.open(access.home)) as store:
+        proposal = _undecided(access, store, number)
     return passed_over(proposal.lines, _final(proposal, give, instead_of))
 
 
-def accept(desk: Desk, number: int, by: str, at: dt.datetime) -> Proposal:
+def accept(access: CustomerAccess, number: int, by: str, at: dt.datetime) -> Proposal:
     """Decides that the pieces go to those to whom they were proposed.
-
-    Args:
-        desk: Where.
-        number: The proposal's.
-        by: Who decides.
-        at: When.
-
-    Returns:
-        It with the decision.
 
     Raises:
         NotAsked: If the name is none.
         AllocationRefused: If there is none of this number, somebody decided before, or a band is
             under review.
     """
-    who = name_of(by)
-    with closing(AllocationStore.open(desk.home)) as store:
-        proposal = _undecided(desk, store, number)
-        record_in(desk.home, at, Act.DECISION, who, about=_about(number), outcome="accepted")
+    who = checked_name(by)
+    with closing(AllocationStore.open(access.home)) as store:
+        proposal = _undecided(access, store, number)
+        record_act_in(
+            access.home, at, LogAct.DECISION, who, about=_about(number), outcome="accepted"
+        )
         return _decide(store, proposal, (at, who, ""), proposal.given)
 
 
 def change(
-    desk: Desk,
+    access: CustomerAccess,
     number: int,
     by: str,
     reason: str,
@@ -186,26 +166,17 @@ def change(
 ) -> Proposal:
     """Decides otherwise than proposed, with a reason. The proposal stays as it was.
 
-    Args:
-        desk: Where.
-        number: The proposal's.
-        by: Who decides.
-        reason: Why; it is kept beside the decision.
-        give: Customers who get a piece that was not proposed to them.
-        instead_of: Customers who do without one that was.
-        at: When.
-
-    Returns:
-        It with the decision.
+    Those of `give` get a piece that was not proposed to them, those of `instead_of` do without one
+    that was. The reason is kept beside the decision.
 
     Raises:
         NotAsked: If the name is none, or there is no reason.
         AllocationRefused: As `accept`; or if a customer has no such line, or the pieces are too
             few.
     """
-    who, why = name_of(by), words_of(reason, "reason", "a sentence")
-    with closing(AllocationStore.open(desk.home)) as store:
-        proposal = _undecided(desk, store, number)
+    who, why = checked_name(by), checked_sentence(reason, "reason", "a sentence")
+    with closing(AllocationStore.open(access.home)) as store:
+        proposal = _undecided(access, store, number)
         final = _final(proposal, give, instead_of)
         if set(final) == set(proposal.given):
             raise AllocationRefused(
@@ -214,23 +185,20 @@ def change(
             )
         more, less = (len(set(one)) for one in (give, instead_of))
         outcome = f"changed: {more} given, {less} instead"
-        record_in(desk.home, at, Act.OVERRIDE, who, about=_about(number), outcome=outcome)
+        record_act_in(access.home, at, LogAct.OVERRIDE, who, about=_about(number), outcome=outcome)
         return _decide(store, proposal, (at, who, why), final)
 
 
-def rerun(desk: Desk, number: int) -> int:
-    """Computes a proposal's order again from what is stored.
-
-    Returns:
-        How many lines it has.
+def rerun(access: CustomerAccess, number: int) -> int:
+    """Computes a proposal's order again from what is stored; returns its number of lines.
 
     Raises:
         AllocationRefused: If there is none of this number, or the order is another.
     """
-    with closing(AllocationStore.open(desk.home)) as store:
+    with closing(AllocationStore.open(access.home)) as store:
         stored = store.read(number)
     policy = AllocationPolicy.parse(stored.policy_text, stored.policy_source)
-    again = ordered((line.candidate for line in stored.lines), policy, stored.terms)
+    again = rank_candidates((line.candidate for line in stored.lines), policy, stored.terms)
     if ranks := differences(stored.lines, again):
         raise AllocationRefused(
             f"allocation {number}: got another order from rank {ranks[0]} on, expected the "
@@ -240,21 +208,23 @@ def rerun(desk: Desk, number: int) -> int:
     return len(again)
 
 
-def _banded(desk: Desk, reference: str, asked: Asked, at: dt.datetime) -> Banded:
-    hq_key = Keyring(desk.home, Kind.OUTLET).peer(Kind.HQ).verify_key
-    interests = open_interests(desk.home, desk.settings, reference, at, desk.people)
-    book = client_book(desk.settings, desk.people, by_day=True)
-    return banded(interests, book, desk.look_up, desk.home, hq_key, asked)
+def _banded(
+    access: CustomerAccess, reference: str, asked: Actor, at: dt.datetime
+) -> CandidateBands:
+    hq_key = Keyring(access.home, PartyKind.OUTLET).peer(PartyKind.HQ).verify_key
+    interests = open_interests(access.home, access.settings, reference, at, access.people)
+    book = client_book(access.settings, access.people, by_day=True)
+    return look_up_bands(interests, book, access.look_up, access.home, hq_key, asked)
 
 
-def _undecided(desk: Desk, store: AllocationStore, number: int) -> Proposal:
+def _undecided(access: CustomerAccess, store: AllocationStore, number: int) -> Proposal:
     proposal = store.undecided(number)
-    refuse_disputed(desk, proposal)
+    refuse_disputed(access, proposal)
     return proposal
 
 
 def _final(proposal: Proposal, give: Sequence[str], instead_of: Sequence[str]) -> tuple[str, ...]:
-    return given(proposal.lines, proposal.terms.pieces, give, instead_of)
+    return recipients_after_change(proposal.lines, proposal.terms.pieces, give, instead_of)
 
 
 def _decide(

@@ -1,4 +1,4 @@
-"""Stored proposals with a customer who disputes what is held of them since.
+"""Proposals in which a customer disputes their data: the bands of that customer are hidden.
 
 Invariant: from a dispute until a named person decides it, no band of its customer is shown of a
 proposal, and no piece is given by one that was made with the band.
@@ -21,8 +21,8 @@ from outlet_client.records.customer_requests import disputed
 
 if TYPE_CHECKING:
     from outlet_client.allocation.proposal_store import Proposal
-    from outlet_client.allocation.ranking import Line
-    from outlet_client.customer_access import Desk
+    from outlet_client.allocation.ranking import ProposalLine
+    from outlet_client.customer_access import CustomerAccess
     from outlet_client.people.people_store import People
 
 UNDER_REVIEW = Status.UNDER_REVIEW.value
@@ -30,29 +30,30 @@ UNDER_REVIEW = Status.UNDER_REVIEW.value
 _HIDDEN = "Under review since it was proposed."
 
 
-def veiled(line: Line) -> Line:
-    """A line without its bands and what says them in words; itself where there are none."""
+def without_bands(line: ProposalLine) -> ProposalLine:
+    """The line without its bands and their wording; the line itself where it has none."""
     if not _banded(line):
         return line
     one = replace(line.candidate, eligibility=NEW, flipper_risk=NEW, no_band=UNDER_REVIEW)
     return replace(line, candidate=one, ruling=replace(line.ruling, rule=0), why=_HIDDEN)
 
 
-def reviewed(desk: Desk, proposals: list[Proposal]) -> list[Proposal]:
-    """Proposals as they may be shown now."""
-    found = under_review(desk, proposals)
+def hide_disputed_bands(access: CustomerAccess, proposals: list[Proposal]) -> list[Proposal]:
+    """The proposals, without the bands of customers who dispute their data."""
+    found = disputed_customers(access, proposals)
     return [
         replace(
             one,
             lines=tuple(
-                veiled(line) if line.candidate.customer in found else line for line in one.lines
+                without_bands(line) if line.candidate.customer in found else line
+                for line in one.lines
             ),
         )
         for one in proposals
     ]
 
 
-def refuse_disputed(desk: Desk, proposal: Proposal) -> None:
+def refuse_disputed(access: CustomerAccess, proposal: Proposal) -> None:
     """Lets nobody decide by a band that is under review.
 
     A line that was decided as without a band may stand: nothing of it follows from what is
@@ -61,7 +62,7 @@ def refuse_disputed(desk: Desk, proposal: Proposal) -> None:
     Raises:
         AllocationRefused: If there is such a line; it names the customer and the next step.
     """
-    for customer, number in under_review(desk, [proposal]).items():
+    for customer, number in disputed_customers(access, [proposal]).items():
         raise AllocationRefused(
             f"allocation {proposal.id}: customer {customer} is under review; decide that with "
             f"`escapement-outlet customer decide {number}` first, or propose anew with "
@@ -69,9 +70,9 @@ def refuse_disputed(desk: Desk, proposal: Proposal) -> None:
         )
 
 
-def under_review(desk: Desk, proposals: list[Proposal]) -> dict[str, int]:
-    """The customers of lines with bands who are under review, and a dispute's number."""
-    with rights_if_any(desk.home) as connection:
+def disputed_customers(access: CustomerAccess, proposals: list[Proposal]) -> dict[str, int]:
+    """The customers on these lines who dispute their data, each with the number of the dispute."""
+    with rights_if_any(access.home) as connection:
         disputes = {} if connection is None else disputed(connection)
     if not disputes:
         return {}
@@ -79,13 +80,13 @@ def under_review(desk: Desk, proposals: list[Proposal]) -> dict[str, int]:
     found = {}
     for line in dict.fromkeys(lines):
         one = line.candidate
-        reached = _reached(desk.people, (one.customer, *one.also))
+        reached = _reached(access.people, (one.customer, *one.also))
         if numbers := [disputes[key] for key in disputes.keys() & reached]:
             found[one.customer] = min(numbers)
     return found
 
 
-def _banded(line: Line) -> bool:
+def _banded(line: ProposalLine) -> bool:
     return not line.candidate.no_band
 
 

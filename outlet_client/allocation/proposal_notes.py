@@ -1,11 +1,11 @@
-"""What is said of a proposal beside its lines, to whoever reads it."""
+"""The sentences shown beside a proposal: what to say to customers, ties, policy and book."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from features.allocation import Decision
-from outlet_client.allocation.ranking import Ties
+from outlet_client.allocation.ranking import TieBreak
 from outlet_client.bands.lookup import WHOSE_BAND
 
 if TYPE_CHECKING:
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from outlet_client.allocation.proposal_store import Proposal
 
 
-def passing(ranks: tuple[int, ...]) -> str:
-    """Who is passed over, in words."""
+def passed_over_text(ranks: tuple[int, ...]) -> str:
+    """Says in words which ranks a decision passes over."""
     who, s = ("1 customer waits", "") if len(ranks) == 1 else (f"{len(ranks)} customers wait", "s")
     listed = ", ".join(map(str, ranks))
     return f"{who} for a manager's look (rank{s} {listed}): this passes them over."
 
 
 def notes(proposal: Proposal) -> Iterator[str]:
-    """What is to be known about a proposal beside its lines."""
+    """The sentences beside a proposal, one by one."""
     terms = proposal.terms
     said: dict[str, list[str]] = {}
     for rank, line in enumerate(proposal.lines, 1):
@@ -42,7 +42,9 @@ def notes(proposal: Proposal) -> Iterator[str]:
             "manager gives one by `allocation change`, with a reason."
         )
     origin = "drawn for this proposal" if terms.drawn else "given by whoever asked, not drawn"
-    equals = "by lottery" if terms.ties is Ties.LOTTERY else "by waiting time, by lot within a day"
+    equals = (
+        "by lottery" if terms.ties is TieBreak.LOTTERY else "by waiting time, by lot within a day"
+    )
     yield f"Equals {equals}; seed {terms.seed}, {origin}."
     book = f"version {proposal.book_version}, as of {proposal.book_as_of}"
     yield (

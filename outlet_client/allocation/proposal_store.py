@@ -1,4 +1,4 @@
-"""Proposals and what people decided about them, in the outlet's own database.
+"""The store of proposals and of decisions about them, in the outlet's own database.
 
 Invariant: rows are only added. A proposal is stored whole before anybody sees it, with all that its
 order follows from; a decision is one more row beside it, and there is at most one.
@@ -6,17 +6,22 @@ order follows from; a decision is one more row beside it, and there is at most o
 
 from __future__ import annotations
 
-import datetime as dt
 import hashlib
-import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from features.allocation import Decision, Ruling
 from features.ledger import Tier
-from outlet_client.allocation.ranking import AllocationRefused, Candidate, Line, Terms, Ties
+from outlet_client.allocation.ranking import (
+    AllocationRefused,
+    Candidate,
+    ProposalLine,
+    Terms,
+    TieBreak,
+)
+from outlet_client.database import Store
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,8 +56,8 @@ _LINES = sa.Table(
     sa.Column("proposal", sa.Integer, primary_key=True),
     sa.Column("rank", sa.Integer, primary_key=True),
     sa.Column("customer", sa.Text, nullable=False),
-    sa.Column("also", sa.Text, nullable=False),
-    sa.Column("since", sa.Text, nullable=False),
+    sa.Column("also", sa.JSON, nullable=False),
+    sa.Column("since", sa.Date, nullable=False),
     sa.Column("eligibility", sa.Text, nullable=False),
     sa.Column("flipper_risk", sa.Text, nullable=False),
     sa.Column("no_band", sa.Text, nullable=False),
@@ -69,8 +74,8 @@ _DECISIONS = sa.Table(
     sa.Column("at", sa.Text, nullable=False),
     sa.Column("by", sa.Text, nullable=False),
     sa.Column("reason", sa.Text, nullable=False),
-    sa.Column("given", sa.Text, nullable=False),
-    sa.Column("passed_over", sa.Text, nullable=False),
+    sa.Column("given", sa.JSON, nullable=False),
+    sa.Column("passed_over", sa.JSON, nullable=False),
 )
 
 
@@ -105,13 +110,9 @@ class Proposal:
     """One proposal with all that its order follows from.
 
     Attributes:
-        made_at: When, ISO 8601, UTC.
-        terms: What is allocated, and how.
-        policy_source: The file of the rules,
         policy_text: and the rules as they were then.
         book_version: Of the band book; None where there was none.
         book_as_of: The day that its data ends with, ISO 8601; "" likewise.
-        lines: In order.
         id: Its number; 0 before it is stored.
         decided: What became of it; None until somebody decided.
     """
@@ -122,7 +123,7 @@ class Proposal:
     policy_text: str = field(repr=False)
     book_version: int | None
     book_as_of: str
-    lines: tuple[Line, ...]
+    lines: tuple[ProposalLine, ...]
     id: int = 0
     decided: Decided | None = None
 
@@ -139,45 +140,30 @@ class Proposal:
         return tuple(line.candidate.customer for line in self.lines if line.proposed)
 
 
-class AllocationStore:
+class AllocationStore(Store):
     """Proposals and decisions behind one SQLAlchemy URL."""
 
     def __init__(self, url: str) -> None:
         """Opens the store, making its tables where they are missing."""
-        self._engine = sa.create_engine(url, connect_args={"timeout": 60})
-        with self._engine.begin() as connection:
-            _METADATA.create_all(connection)
+        super().__init__(url, _METADATA)
 
     @classmethod
     def open(cls, home: Path) -> AllocationStore:
         """Opens the store in an outlet's folder."""
         return cls(f"sqlite:///{home / 'outlet.db'}")
 
-    def close(self) -> None:
-        """Closes all connections."""
-        self._engine.dispose()
-
     def add(self, proposal: Proposal) -> int:
-        """Stores a proposal, whole or not at all.
-
-        Returns:
-            Its number.
-        """
+        """Stores a proposal, whole or not at all; returns its number."""
         terms, digest = proposal.terms, proposal.policy_digest
         policy = {"digest": digest, "source": proposal.policy_source, "text": proposal.policy_text}
         row = {
             "made_at": proposal.made_at,
             "policy": digest,
-            "reference": terms.reference,
-            "tier": terms.tier.value,
-            "pieces": terms.pieces,
-            "ties": terms.ties.value,
-            "seed": terms.seed,
-            "drawn": terms.drawn,
+            **asdict(terms),
             "book_version": proposal.book_version,
             "book_as_of": proposal.book_as_of,
         }
-        with self._engine.begin() as connection:
+        with self.transaction() as connection:
             connection.execute(_POLICIES.insert().prefix_with("OR IGNORE"), policy)
             number = connection.execute(_PROPOSALS.insert().returning(_PROPOSALS.c.id), row)
             made = int(number.scalar_one())
@@ -190,7 +176,7 @@ class AllocationStore:
         query = sa.select(_PROPOSALS.c.id).order_by(_PROPOSALS.c.id)
         if reference is not None:
             query = query.where(_PROPOSALS.c.reference == reference)
-        with self._engine.connect() as connection:
+        with self.reading() as connection:
             return list(connection.scalars(query))
 
     def read(self, number: int) -> Proposal:
@@ -204,7 +190,7 @@ class AllocationStore:
         )
         lines = sa.select(_LINES).where(_LINES.c.proposal == number).order_by(_LINES.c.rank)
         decisions = sa.select(_DECISIONS).where(_DECISIONS.c.proposal == number)
-        with self._engine.connect() as connection:
+        with self.reading() as connection:
             row = connection.execute(proposals.where(_PROPOSALS.c.id == number)).one_or_none()
             if row is None:
                 raise AllocationRefused(
@@ -215,7 +201,9 @@ class AllocationStore:
             found = tuple(_line(one) for one in connection.execute(lines))
         return Proposal(
             row.made_at,
-            Terms(row.reference, Tier(row.tier), row.pieces, Ties(row.ties), row.seed, row.drawn),
+            Terms(
+                row.reference, Tier(row.tier), row.pieces, TieBreak(row.ties), row.seed, row.drawn
+            ),
             row.source,
             row.text,
             row.book_version,
@@ -242,17 +230,9 @@ class AllocationStore:
         Raises:
             AllocationRefused: If somebody decided before; that stays.
         """
-        row = {
-            "proposal": number,
-            "at": decided.at,
-            "by": decided.by,
-            "reason": decided.reason,
-            "given": json.dumps(decided.given),
-            "passed_over": json.dumps(decided.passed_over),
-        }
         try:
-            with self._engine.begin() as connection:
-                connection.execute(_DECISIONS.insert(), row)
+            with self.transaction() as connection:
+                connection.execute(_DECISIONS.insert(), {"proposal": number, **asdict(decided)})
         except sa.exc.IntegrityError as error:
             raise _decided_before(number) from error
 
@@ -264,35 +244,20 @@ def _decided_before(number: int) -> AllocationRefused:
     )
 
 
-def _row(proposal: int, rank: int, line: Line) -> dict[str, object]:
-    one, ruling = line.candidate, line.ruling
-    return {
-        "proposal": proposal,
-        "rank": rank,
-        "customer": one.customer,
-        "also": json.dumps(one.also),
-        "since": one.since.isoformat(),
-        "eligibility": one.eligibility,
-        "flipper_risk": one.flipper_risk,
-        "no_band": one.no_band,
-        "decision": ruling.decision.value,
-        "say": ruling.say,
-        "rule": ruling.rule,
-        "proposed": line.proposed,
-        "why": line.why,
-    }
+def _row(proposal: int, rank: int, line: ProposalLine) -> dict[str, object]:
+    told = {"proposed": line.proposed, "why": line.why}
+    ruling = asdict(line.ruling)
+    return {"proposal": proposal, "rank": rank, **asdict(line.candidate), **ruling, **told}
 
 
-def _line(row: sa.Row[Any]) -> Line:
-    since, also = dt.date.fromisoformat(row.since), tuple(json.loads(row.also))
-    return Line(
-        Candidate(row.customer, since, row.eligibility, row.flipper_risk, row.no_band, also),
-        Ruling(Decision(row.decision), row.say, row.rule),
-        row.proposed,
-        row.why,
+def _line(row: sa.Row[Any]) -> ProposalLine:
+    one = Candidate(
+        row.customer, row.since, row.eligibility, row.flipper_risk, row.no_band, tuple(row.also)
+    )
+    return ProposalLine(
+        one, Ruling(Decision(row.decision), row.say, row.rule), row.proposed, row.why
     )
 
 
 def _decided(row: sa.Row[Any]) -> Decided:
-    final, passed = (tuple(json.loads(cell)) for cell in (row.given, row.passed_over))
-    return Decided(row.at, row.by, row.reason, final, passed)
+    return Decided(row.at, row.by, row.reason, tuple(row.given), tuple(row.passed_over))

@@ -1,4 +1,4 @@
-"""Proposals: in which order an outlet's open interests come, and who gets the pieces.
+"""Ranking of candidates for an allocation, and who is proposed the pieces.
 
 Invariant: the order follows from what a proposal holds (bands, waiting times, policy, seed) and
 from nothing else, so that anybody can compute it again; a piece is only proposed to who may be
@@ -43,7 +43,7 @@ class AllocationRefused(OutletError):
     """An allocation that cannot be proposed or decided as asked."""
 
 
-class Ties(StrEnum):
+class TieBreak(StrEnum):
     """What decides between customers whom policy and bands hold equal."""
 
     WAITING = "waiting"
@@ -78,10 +78,6 @@ class Terms:
     """What is allocated, and how.
 
     Attributes:
-        reference: The reference,
-        tier: and its tier.
-        pieces: How many there are.
-        ties: What decides between equals.
         seed: 32 hex digits, of the lottery.
         drawn: Whether the seed was drawn for this proposal, and not given by whoever asked.
     """
@@ -89,7 +85,7 @@ class Terms:
     reference: str
     tier: Tier
     pieces: int
-    ties: Ties
+    ties: TieBreak
     seed: str
     drawn: bool
 
@@ -109,15 +105,8 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """One line of a proposal; its place in the list is the rank.
-
-    Attributes:
-        candidate: Who.
-        ruling: What the policy says.
-        proposed: Whether a piece is proposed to go here.
-        why: One sentence on how the line came to its place.
-    """
+class ProposalLine:
+    """One line of a proposal; its place in the list is the rank."""
 
     candidate: Candidate
     ruling: Ruling
@@ -149,9 +138,9 @@ def read_policy(path: Path | None) -> AllocationPolicy:
     return AllocationPolicy.parse(text, place.name)
 
 
-def ordered(
+def rank_candidates(
     candidates: Iterable[Candidate], policy: AllocationPolicy, terms: Terms
-) -> tuple[Line, ...]:
+) -> tuple[ProposalLine, ...]:
     """Orders candidates, and proposes the pieces to the first who may be offered one.
 
     The order is: the policy's decision; the band of eligibility, "new" and "building" alike; then
@@ -161,33 +150,30 @@ def ordered(
         (one, policy.decide(one.eligibility, one.flipper_risk, terms.tier)) for one in candidates
     ]
     ruled.sort(key=lambda pair: (*_group(*pair), *_tie(pair[0], terms)))
-    lines: list[Line] = []
+    lines: list[ProposalLine] = []
     for _, equals in groupby(ruled, key=lambda pair: _group(*pair)):
         group = list(equals)
         for place, (one, ruling) in enumerate(group, 1):
             offered = ruling.decision is Decision.OFFER
             proposed = offered and len(lines) < terms.pieces
             why = _why(place, group, terms) + ("; no piece is left" if offered > proposed else "")
-            lines.append(Line(one, ruling, proposed, f"{why}."))
+            lines.append(ProposalLine(one, ruling, proposed, f"{why}."))
     return tuple(lines)
 
 
-def differences(before: Sequence[Line], after: Sequence[Line]) -> list[int]:
+def differences(before: Sequence[ProposalLine], after: Sequence[ProposalLine]) -> list[int]:
     """The ranks, counted from 1, at which two orders of the same candidates differ."""
     pairs = zip(map(_essence, before), map(_essence, after), strict=True)
     return [rank for rank, (old, new) in enumerate(pairs, 1) if old != new]
 
 
-def given(
-    lines: Sequence[Line], pieces: int, give: Iterable[str], instead_of: Iterable[str]
+def recipients_after_change(
+    lines: Sequence[ProposalLine], pieces: int, give: Iterable[str], instead_of: Iterable[str]
 ) -> tuple[str, ...]:
     """Who gets the pieces once a manager changed a proposal, by customer id.
 
-    Args:
-        lines: The proposal's.
-        pieces: How many there are.
-        give: Customers who get one that was not proposed to them.
-        instead_of: Customers who do without one that was.
+    Those of `give` get a piece that was not proposed to them, those of `instead_of` do without one
+    that was.
 
     Raises:
         AllocationRefused: If one of them is not such a customer, or there are not enough pieces.
@@ -213,13 +199,8 @@ def given(
     return final
 
 
-def passed_over(lines: Sequence[Line], final: Iterable[str]) -> tuple[int, ...]:
-    """The ranks, counted from 1, that a manager was to look at and that get no piece.
-
-    Args:
-        lines: The proposal's.
-        final: Who gets the pieces, by customer id.
-    """
+def passed_over(lines: Sequence[ProposalLine], final: Iterable[str]) -> tuple[int, ...]:
+    """The ranks, counted from 1, that a manager was to look at and that get no piece."""
     getting = set(final)
     return tuple(
         rank
@@ -238,7 +219,7 @@ def _group(one: Candidate, ruling: Ruling) -> tuple[int, int]:
 
 
 def _tie(one: Candidate, terms: Terms) -> tuple[str, bytes]:
-    waiting = terms.ties is Ties.WAITING
+    waiting = terms.ties is TieBreak.WAITING
     return one.since.isoformat() if waiting else "", terms.lot(one.customer)
 
 
@@ -250,11 +231,11 @@ def _why(place: int, group: Sequence[tuple[Candidate, Ruling]], terms: Terms) ->
     if len(group) == 1:
         return f"By rule {ruling.rule}; the only one with {alike}"
     why = f"By rule {ruling.rule}; number {place} of {len(group)} with {alike}, "
-    if terms.ties is Ties.LOTTERY:
+    if terms.ties is TieBreak.LOTTERY:
         return f"{why}by lot"
     same_day = sum(other.since == one.since for other, _ in group) > 1
     return f"{why}by waiting time{', and by lot within the day' if same_day else ''}"
 
 
-def _essence(line: Line) -> tuple[Candidate, Ruling, bool]:
+def _essence(line: ProposalLine) -> tuple[Candidate, Ruling, bool]:
     return line.candidate, line.ruling, line.proposed

@@ -1,4 +1,4 @@
-"""An outlet's open interests in a reference, and who they are: from its files and its band book.
+"""The waitlist of a reference: open interests, who they are of, and their bands.
 
 Invariant: nobody is asked over the network; and who has no band here counts as "new", for whatever
 reason, never as refused.
@@ -6,7 +6,6 @@ reason, never as refused.
 
 from __future__ import annotations
 
-from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,25 +16,26 @@ from features.errors import LedgerError
 from features.ledger import Kind, days_of, text_of
 from features.outcomes import Outcome
 from outlet_client.allocation.ranking import AllocationRefused, Candidate, read_policy
-from outlet_client.bands.book_store import read_shelf, stamp_of
+from outlet_client.bands.book_store import file_stamp, read_shelf
 from outlet_client.bands.lookup import Status
 from outlet_client.errors import BookMissing, NotConfigured
 from outlet_client.ledger.event_reader import read_events
 from outlet_client.ledger.event_store import EventStore
-from outlet_client.ledger.side_tables import present, read_references, read_whole
+from outlet_client.ledger.side_tables import present, read_references
 from outlet_client.records.access_log import PROPOSAL
+from outlet_client.sources.table_reader import read_all
 
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Mapping
     from pathlib import Path
 
-    from features.allocation import Ruling
+    from features.allocation import Decision
     from features.ledger import Tier
     from outlet_client.bands.lookup import Answer, LookUp
     from outlet_client.people.client_book import ClientBook
     from outlet_client.people.people_store import People
-    from outlet_client.records.actor import Asked
+    from outlet_client.records.actor import Actor
     from outlet_client.settings import OutletFile
     from outlet_client.sources.source import Source
     from privacy.envelopes import VerifyKey
@@ -53,8 +53,8 @@ _SCORES = tuple(SCHEMES[outcome].name for outcome in (Outcome.LOYAL, Outcome.FLI
 
 
 @dataclass(frozen=True, slots=True)
-class Banded:
-    """What the band book says of the candidates.
+class CandidateBands:
+    """The candidates of a reference with their bands, and the version of the book they are from.
 
     Attributes:
         candidates: In no order.
@@ -74,8 +74,6 @@ class Allocatable:
     """A reference that can be allocated.
 
     Attributes:
-        reference: The reference,
-        tier: and its tier.
         waiting: How many open interests in it are listed; of these several may be one person's.
     """
 
@@ -107,12 +105,6 @@ def allocatable(
 ) -> tuple[Allocatable, ...]:
     """The references that can be allocated, in order.
 
-    Args:
-        home: The outlet's folder.
-        settings: The outlet's.
-        at: When this is.
-        people: As `read_events` takes them.
-
     Raises:
         NotConfigured: If the outlet has no references.
         LedgerError: If they or the interests cannot be read.
@@ -123,13 +115,20 @@ def allocatable(
     return tuple(Allocatable(one, tiers[one], waiting.get(one, 0)) for one in sorted(tiers))
 
 
-def ruling_of(settings: OutletFile, reference: str, answer: Answer) -> tuple[Tier, Ruling]:
-    """What the outlet's policy says of one customer and one reference.
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What the policy allows one customer of one reference."""
 
-    Args:
-        settings: The outlet's.
-        reference: What is asked for.
-        answer: Of the look-up; without bands the customer counts as "new" in both.
+    reference: str
+    tier: Tier
+    decision: Decision
+    say: str
+
+
+def allowance(settings: OutletFile, reference: str, answer: Answer) -> Allowance:
+    """Applies the outlet's policy to one customer and one reference.
+
+    Without bands the customer counts as "new" in both.
 
     Raises:
         NotConfigured: If the outlet has no references file, or its policy is missing.
@@ -140,7 +139,8 @@ def ruling_of(settings: OutletFile, reference: str, answer: Answer) -> tuple[Tie
     tier = tier_of(settings, reference)
     bands = {band.score: band.band for band in answer.bands}
     eligibility, flipper_risk = (bands.get(score, NEW) for score in _SCORES)
-    return tier, read_policy(settings.policy).decide(eligibility, flipper_risk, tier)
+    ruling = read_policy(settings.policy).decide(eligibility, flipper_risk, tier)
+    return Allowance(reference, tier, ruling.decision, ruling.say)
 
 
 def open_interests(
@@ -151,13 +151,6 @@ def open_interests(
     people: People | None = None,
 ) -> list[tuple[str, dt.date]]:
     """The open interests in a reference: customer and since when, as often as they are listed.
-
-    Args:
-        home: The outlet's folder.
-        settings: The outlet's.
-        reference: What is asked for.
-        at: When this is.
-        people: As `read_events` takes them.
 
     Raises:
         LedgerError: If the table cannot be read: file, row, column, reason.
@@ -174,25 +167,17 @@ def open_interests(
     return list(zip(rows["customer"], rows["since"], strict=True))
 
 
-def banded(
+def look_up_bands(
     interests: list[tuple[str, dt.date]],
     book: ClientBook,
     look_up: LookUp,
     home: Path,
     hq_key: VerifyKey,
-    asked: Asked,
-) -> Banded:
-    """Finds out who the interests are of, and their bands, in this outlet's own folder.
+    asked: Actor,
+) -> CandidateBands:
+    """Looks up the bands of everybody on a waitlist, in this outlet's own folder.
 
     Customers with one phone or e-mail are one person, who counts once, since the earliest interest.
-
-    Args:
-        interests: Of `open_interests`.
-        book: Who the customers are.
-        look_up: Reads the band book, and logs each of them.
-        home: The outlet's folder.
-        hq_key: HQ's pinned key.
-        asked: Who asks, and why.
 
     Raises:
         BookRefused: If the band book is damaged or forged.
@@ -204,12 +189,16 @@ def banded(
         try:
             shelf = read_shelf(home, hq_key)
             found = look_up.look_up_keys(keys, asked, PROPOSAL)
-            same = stamp_of(home) == shelf.stamp
+            same = file_stamp(home) == shelf.stamp
         except BookMissing as error:
-            return Banded(_candidates(people, dict.fromkeys(keys, NO_BOOK)), None, "", str(error))
+            return CandidateBands(
+                _candidates(people, dict.fromkeys(keys, NO_BOOK)), None, "", str(error)
+            )
         if same:  # else a night replaced the book meanwhile
             bands = {key: _bands(answer) for key, answer in found.items()}
-            return Banded(_candidates(people, bands), shelf.book.version, shelf.book.as_of, "")
+            return CandidateBands(
+                _candidates(people, bands), shelf.book.version, shelf.book.as_of, ""
+            )
 
 
 def _references(settings: OutletFile) -> Source:
@@ -231,12 +220,11 @@ def _open(home: Path, settings: OutletFile, at: dt.datetime, people: People | No
     if settings.interests is None:
         rows = _of_ledger(home, settings, at, people)
     else:
-        rows = _listed(settings.interests)
+        rows = read_interests(settings.interests)
     return rows.filter(~pl.col("closed"))
 
 
 def _bands(answer: Answer | BandRefused) -> dict[str, str] | str:
-    """The bands of an answer, or why there are none."""
     if isinstance(answer, BandRefused):
         return UNREADABLE
     if answer.status is not Status.KNOWN:
@@ -271,9 +259,19 @@ def _candidates(
     return tuple(made)
 
 
-def _listed(source: Source) -> pl.DataFrame:
-    """The interest list: an entry with anything in closed_at is over."""
-    table = present(read_whole(source, (*_LISTED, _CLOSED)), source, _LISTED)
+def read_interests(source: Source) -> pl.DataFrame:
+    """Reads a table of interests; an entry with anything in closed_at is over.
+
+    Args:
+        source: customer_id, reference, since, and perhaps closed_at.
+
+    Returns:
+        file, row, customer, reference, since (null where it is no day) and closed.
+
+    Raises:
+        LedgerError: If it cannot be read, a column is missing, or a customer or reference empty.
+    """
+    table = present(read_all(source, (*_LISTED, _CLOSED)), source, _LISTED)
     closed = pl.lit(value=False)
     if _CLOSED in table.columns:
         closed = pl.col(_CLOSED).cast(pl.String).str.strip_chars().fill_null("") != ""
@@ -295,8 +293,8 @@ def _of_ledger(
 ) -> pl.DataFrame:
     """The ledger's rows of kind interest: its customer's answer in the same basket ends one."""
     events = read_events(home, settings, at, people=people, by_day=True).attached.events
-    with closing(EventStore.open(home)) as store:
-        missing = [name for name in _IN_LEDGER if name not in store.columns()]
+    columns = EventStore(home).columns()
+    missing = [name for name in _IN_LEDGER if name not in columns]
     for name in missing:
         reason = "missing; add it, or set `interests` to a table with customer_id, reference "
         raise LedgerError(settings.ledger.name, None, name, f"{reason}and since")

@@ -1,1 +1,1 @@
-"""The band book at the outlet, and what is looked up in it."""
+"""The band book at the outlet, and look-ups in it."""

@@ -1,4 +1,4 @@
-"""The band book on disk, with the directory that its slots are looked up in.
+"""The band book on disk: fetching it from HQ, storing it, reading it, and whether it is stale.
 
 Invariant: the book on disk was signed by HQ, and is never replaced by one that is older, stale or
 of another directory; whoever reads while a night replaces both finds the old pair or the new one.
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from outlet_client.errors import BookMissing
-from privacy.books import BookRefused, Kind, SignedBook, open_book
+from privacy.books import BookKind, BookRefused, SignedBook, open_book
 from privacy.directory import Directory
 from privacy.keyring import write_private
 
@@ -38,7 +38,7 @@ class Shelf:
 
     Attributes:
         book: Verified.
-        stamp: What `stamp_of` said when it was read.
+        stamp: What `file_stamp` said when it was read.
         fingerprints: `uint64[slots]`, ascending.
         slots: `int64[slots]`, the slot of each fingerprint.
     """
@@ -65,14 +65,6 @@ def store_book(
 ) -> bool:
     """Keeps a band book with its directory, if it is genuine and newer than the last one.
 
-    Args:
-        home: The outlet's folder.
-        signed_bytes: What `Services.book` gave: `SignedBook.encode`'s.
-        directory: The one that the book names; see `directory_of`.
-        hq_key: HQ's pinned key.
-        at: When.
-        book_days: A book made longer ago is refused.
-
     Returns:
         Whether it was new; False for the very book that is stored already.
 
@@ -86,13 +78,13 @@ def store_book(
         return False
     name = directory.digest
     book = open_book(
-        _signed(signed_bytes),
+        SignedBook.decode(signed_bytes),
         hq_key,
         newer_than=None if last is None else _last_version(last, hq_key),
         directory=name,
-        not_before=int(at.timestamp()) - 86_400 * book_days,
+        not_before=_oldest(at, book_days),
         not_after=int(at.timestamp()) + 86_400,
-        kind=Kind.BAND,
+        kind=BookKind.BAND,
     )
     if book.slots != directory.slots:
         raise BookRefused(f"book: got {book.slots} slots, its directory has {directory.slots}")
@@ -105,6 +97,11 @@ def store_book(
     return True
 
 
+def is_stale(book: Book, at: dt.datetime, book_days: int) -> bool:
+    """Whether a band book is too old to be shown: HQ made it more than `book_days` days ago."""
+    return book.made_at < _oldest(at, book_days)
+
+
 def fetch_book(
     home: Path,
     services: Services,
@@ -113,18 +110,9 @@ def fetch_book(
     at: dt.datetime,
     book_days: int,
 ) -> bool:
-    """Fetches the latest book, and its directory where that is not tonight's, and keeps both.
+    """Fetches and stores the latest book and its directory; returns whether there was a new one.
 
-    Args:
-        home: The outlet's folder.
-        services: HQ and the privacy office by day.
-        directory: Tonight's; None where no night was joined.
-        hq_key: HQ's pinned key.
-        at: When.
-        book_days: A book made longer ago is refused.
-
-    Returns:
-        Whether there was a new one.
+    Without a directory of tonight it is fetched.
 
     Raises:
         BookRefused: If it must not be used; the last good one stays.
@@ -149,7 +137,7 @@ def directory_of(signed_bytes: bytes, hq_key: VerifyKey) -> str:
     return _opened(signed_bytes, hq_key).directory
 
 
-def stamp_of(home: Path) -> tuple[int, int]:
+def file_stamp(home: Path) -> tuple[int, int]:
     """What tells one book on disk from another without reading it.
 
     Raises:
@@ -185,12 +173,13 @@ def read_shelf(home: Path, hq_key: VerifyKey) -> Shelf:
         ) from error
 
 
-def _signed(data: bytes) -> SignedBook:
-    return SignedBook.decode(data)
-
-
 def _opened(data: bytes, hq_key: VerifyKey) -> Book:
-    return open_book(_signed(data), hq_key, newer_than=None, directory=None, not_before=0)
+    signed = SignedBook.decode(data)
+    return open_book(signed, hq_key, newer_than=None, directory=None, not_before=0)
+
+
+def _oldest(at: dt.datetime, book_days: int) -> int:
+    return int(at.timestamp()) - 86_400 * book_days
 
 
 def _last_version(data: bytes, hq_key: VerifyKey) -> int | None:
@@ -206,7 +195,7 @@ def _directory_file(home: Path, name: str) -> Path:
 
 
 def _read_pair(home: Path, hq_key: VerifyKey) -> Shelf:
-    stamp = stamp_of(home)
+    stamp = file_stamp(home)
     book = _opened((home / BOOK_FILE).read_bytes(), hq_key)
     directory = Directory.decode(_directory_file(home, book.directory).read_bytes())
     if directory.digest != book.directory or directory.slots != book.slots:

@@ -1,4 +1,4 @@
-"""Look-ups: what a customer's band allows, read at the outlet itself, also when HQ is down.
+"""Look-ups of a customer's bands, answered at the outlet itself, also when HQ is down.
 
 Invariant: an answer holds bands and what they allow; never points, outlets, history or counts. Who
 asked, when and why is stored before anybody reads the answer; where it cannot be, there is none.
@@ -13,12 +13,12 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from features.bands import SCHEMES, BandRefused, unpack
-from outlet_client.bands.book_store import read_shelf, stamp_of
+from outlet_client.bands.book_store import file_stamp, is_stale, read_shelf
 from outlet_client.errors import BookMissing, NoIdentifier
 from outlet_client.log_tables.rights_store import RightsStore
 from outlet_client.people.identifiers import identifiers
 from outlet_client.people.people_store import State
-from outlet_client.records.access_log import Act, note, record
+from outlet_client.records.access_log import LogAct, note_lookups, record_act
 from outlet_client.records.actor import NotAsked
 from outlet_client.records.customer_requests import disputed
 from privacy.books import read_entry
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from outlet_client.bands.book_store import Shelf
     from outlet_client.people.people_store import People
-    from outlet_client.records.actor import Asked
+    from outlet_client.records.actor import Actor
     from outlet_client.services import Services
     from privacy.envelopes import VerifyKey
 
@@ -55,8 +55,6 @@ class Band:
     """One band, and what staff may say.
 
     Attributes:
-        score: Such as "eligibility".
-        band: Such as "priority".
         allows: A sentence that may be read aloud.
     """
 
@@ -94,13 +92,7 @@ class LookUp:
     ) -> None:
         """Prepares; the book is read at the first look-up.
 
-        Args:
-            home: The outlet's folder.
-            people: Who may be spoken of.
-            hq_key: HQ's pinned key.
-            region: The outlet's region for phones without a country.
-            book_days: A book made longer ago is not shown.
-            clock: Says how old a book is, and when a consent was given.
+        A book that HQ made more than `book_days` days ago is not shown.
         """
         self._home = home
         self._people = people
@@ -116,13 +108,10 @@ class LookUp:
         """Closes the log."""
         self._rights.close()
 
-    def look_up(self, phone: str | None, email: str | None, asked: Asked) -> Answer:
+    def look_up(self, phone: str | None, email: str | None, asked: Actor) -> Answer:
         """Answers for one customer, without asking anybody.
 
-        Args:
-            phone: As typed.
-            email: As typed; used only where the phone is not usable.
-            asked: Who asks, and why.
+        The e-mail is used where nobody stands here by the phone.
 
         Raises:
             NoIdentifier: If neither phone nor e-mail is usable.
@@ -136,14 +125,11 @@ class LookUp:
         return found
 
     def look_up_keys(
-        self, keys: Sequence[str], asked: Asked, about: str = ""
+        self, keys: Sequence[str], asked: Actor, about: str = ""
     ) -> dict[str, Answer | BandRefused]:
         """Answers for several people at once, by `People.local_key`.
 
-        Args:
-            keys: Whose; one entry each in the log.
-            asked: Who asks, and why.
-            about: What they are looked up for together; "" for one customer.
+        Each is one entry in the log; `about` says what they are looked up for together.
 
         Returns:
             For each key the answer, or why the book's entry stands for no bands.
@@ -167,7 +153,7 @@ class LookUp:
                     failed = error
                     outcomes.append((key, type(error).__name__))
                     break
-            note(connection, self._clock(), asked, outcomes, about)
+            note_lookups(connection, self._clock(), asked, outcomes, about)
         if failed is not None:
             raise failed
         return answers
@@ -179,20 +165,14 @@ class LookUp:
         notice: str,
         services: Services,
         pinned_total: bytes,
-        asked: Asked,
+        asked: Actor,
     ) -> Answer:
         """Records a consent, asks both holders for the token if it is not known, and answers.
 
         The registration leaves with the next night; where other outlets registered the customer
         before, the book has an answer now.
 
-        Args:
-            phone: As typed.
-            email: As typed; used only where the phone is not usable.
-            notice: Which text the customer agreed to.
-            services: HQ and the privacy office; one evaluation of each is spent.
-            pinned_total: The network's token key.
-            asked: Who asks and recorded the consent, and why.
+        One evaluation of each holder is spent.
 
         Raises:
             NotAsked: If the notice is blank; nothing was recorded.
@@ -208,7 +188,7 @@ class LookUp:
         at = self._clock()
         self._people.record_consent(key, notice, asked.by, at, also)
         with self._rights.transaction() as connection:
-            record(connection, at, Act.CONSENT, asked.by, purpose=asked.purpose, key=key)
+            record_act(connection, at, LogAct.CONSENT, asked.by, purpose=asked.purpose, key=key)
         key, usable = self._known_as(phone, email)
         person = self._people.person(key)
         if person is not None and person.state is State.KNOWN and person.key == key:
@@ -220,9 +200,9 @@ class LookUp:
             self._people.keep_tokens({key: token})
         return self.look_up(phone, email, asked)
 
-    def _note(self, key: str, asked: Asked, outcome: str) -> None:
+    def _note(self, key: str, asked: Actor, outcome: str) -> None:
         with self._rights.transaction() as connection:
-            note(connection, self._clock(), asked, [(key, outcome)])
+            note_lookups(connection, self._clock(), asked, [(key, outcome)])
 
     def _typed(self, phone: str | None, email: str | None) -> dict[str, str]:
         """The usable identifiers by their keys, the phone's first."""
@@ -262,14 +242,13 @@ class LookUp:
 
     def _fresh_shelf(self) -> Shelf:
         shelf = self._shelf
-        stamp = stamp_of(self._home)
+        stamp = file_stamp(self._home)
         if shelf is None or shelf.stamp != stamp:
             with self._alone:  # the first reads, the others find what it read
                 shelf = self._shelf
                 if shelf is None or shelf.stamp != stamp:
                     shelf = self._shelf = read_shelf(self._home, self._hq_key)
-        oldest = self._clock().timestamp() - 86_400 * self._book_days
-        if shelf.book.made_at < oldest:
+        if is_stale(shelf.book, self._clock(), self._book_days):
             made = dt.datetime.fromtimestamp(shelf.book.made_at, dt.UTC)
             raise BookMissing(
                 f"band book: made {made:%Y-%m-%d}, expected one not older than {self._book_days} "

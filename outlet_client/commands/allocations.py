@@ -6,7 +6,6 @@ never by phone or e-mail; and a piece goes to nobody without a person's name bes
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,67 +15,65 @@ from rich.table import Table
 
 from outlet_client.allocation import allocation_decisions
 from outlet_client.allocation.disputed_lines import UNDER_REVIEW
-from outlet_client.allocation.proposal_notes import notes, passing
-from outlet_client.allocation.ranking import Ties
+from outlet_client.allocation.proposal_notes import notes, passed_over_text
+from outlet_client.allocation.ranking import TieBreak
 from outlet_client.bands.lookup import WHOSE_BAND
 from outlet_client.commands.command_errors import failing
-from outlet_client.commands.options import HERE, OUT, Home, Json, say
-from outlet_client.customer_access import desk_of
+from outlet_client.commands.options import HERE, By, Decider, Home, Json
+from outlet_client.commands.output import OUT, say, say_json
+from outlet_client.customer_access import open_customer_access
 from outlet_client.moments import now
-from outlet_client.records.actor import Asked, Purpose
+from outlet_client.records.actor import Actor, LookupPurpose
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from outlet_client.allocation.proposal_store import Proposal
-    from outlet_client.allocation.ranking import Line
-    from outlet_client.customer_access import Desk
+    from outlet_client.allocation.ranking import ProposalLine
+    from outlet_client.customer_access import CustomerAccess
 
 allocation_app = typer.Typer(
     no_args_is_help=True, help="Proposals of who gets a scarce piece, and what was decided."
 )
 
 Number = Annotated[int, typer.Argument(help="The proposal's number.")]
-By = Annotated[str, typer.Option(help="Who decides.")]
 
 
 def allocate(
     reference: Annotated[str, typer.Option(help="The reference to allocate.")],
     pieces: Annotated[int, typer.Option(help="How many there are.")],
     ties: Annotated[
-        Ties, typer.Option(help="What decides between customers who are otherwise equal.")
-    ] = Ties.WAITING,
+        TieBreak, typer.Option(help="What decides between customers who are otherwise equal.")
+    ] = TieBreak.WAITING,
     seed: Annotated[
         str | None, typer.Option(help="Draw by this seed instead of a new one, to check a lottery.")
     ] = None,
-    by: Annotated[
-        str | None, typer.Option(help="Who asks; the operating system's user by default.")
-    ] = None,
+    by: By = None,
     home: Home = HERE,
-    as_json: Json = False,  # noqa: FBT002  (a flag on the command line)
+    as_json: Json = False,
 ) -> None:
     """Proposes who of those on the waitlist may be offered the pieces of a reference.
 
     Each of them is a look-up, and is logged as one.
     """
-    with failing(), desk_of(home) as desk:
-        asked = Asked.of(by, Purpose.ALLOCATION)
-        made = allocation_decisions.propose(desk, reference, pieces, ties, seed, asked, now())
+    with failing(), open_customer_access(home) as access:
+        asked = Actor.of(by, LookupPurpose.ALLOCATION)
+        made = allocation_decisions.propose(access, reference, pieces, ties, seed, asked, now())
         _print(made.proposal, as_json=as_json, no_book=made.no_book, earlier=made.earlier)
 
 
 @allocation_app.command()
-def accept(number: Number, by: By, home: Home = HERE) -> None:
+def accept(number: Number, by: Decider, home: Home = HERE) -> None:
     """Decides that the pieces go to those to whom they were proposed."""
-    with failing(), desk_of(home) as desk:
-        _say_who_is_passed_over(desk, number)
-        _print_decision(allocation_decisions.accept(desk, number, by, now()))
+    with failing(), open_customer_access(home) as access:
+        _say_who_is_passed_over(access, number)
+        _print_decision(allocation_decisions.accept(access, number, by, now()))
 
 
 @allocation_app.command()
 def change(
     number: Number,
-    by: By,
+    by: Decider,
     reason: Annotated[str, typer.Option(help="Why; it is kept beside the decision.")],
     give: Annotated[list[str], typer.Option(help="A customer who gets a piece; may be repeated.")],
     instead_of: Annotated[
@@ -85,29 +82,31 @@ def change(
     home: Home = HERE,
 ) -> None:
     """Decides otherwise than proposed, with a reason. The proposal stays as it was."""
-    with failing(), desk_of(home) as desk:
+    with failing(), open_customer_access(home) as access:
         others = instead_of or ()
-        _say_who_is_passed_over(desk, number, give, others)
-        _print_decision(allocation_decisions.change(desk, number, by, reason, give, others, now()))
+        _say_who_is_passed_over(access, number, give, others)
+        _print_decision(
+            allocation_decisions.change(access, number, by, reason, give, others, now())
+        )
 
 
 @allocation_app.command()
 def show(
     number: Annotated[int | None, typer.Argument(help="The proposal's; all without one.")] = None,
     home: Home = HERE,
-    as_json: Json = False,  # noqa: FBT002  (a flag on the command line)
+    as_json: Json = False,
 ) -> None:
     """Shows one proposal with its decision, or lists all."""
-    with failing(), desk_of(home) as desk:
-        proposals = allocation_decisions.shown(desk, number)
+    with failing(), open_customer_access(home) as access:
+        proposals = allocation_decisions.shown(access, number)
         if number is not None:
             _print(proposals[0], as_json=as_json)
             return
         if as_json:
-            OUT.print_json(json.dumps([_as_dict(one) for one in proposals]))
+            say_json([_as_dict(one) for one in proposals])
             return
         if not proposals:
-            OUT.print("No proposals yet; `escapement-outlet allocate` makes one.")
+            say("No proposals yet; `escapement-outlet allocate` makes one.")
         for one in proposals:
             terms, state = one.terms, one.decided.words if one.decided else "not decided"
             say(f"{one.id}: {one.made_at[:10]}, {terms.pieces} of {terms.reference}, {state}")
@@ -116,17 +115,16 @@ def show(
 @allocation_app.command()
 def rerun(number: Number, home: Home = HERE) -> None:
     """Computes a proposal's order again from what is stored, and says whether it is the same."""
-    with failing(), desk_of(home) as desk:
-        lines = allocation_decisions.rerun(desk, number)
-        OUT.print(f"Allocation {number}: the same order, {lines} lines.", highlight=False)
+    with failing(), open_customer_access(home) as access:
+        lines = allocation_decisions.rerun(access, number)
+        say(f"Allocation {number}: the same order, {lines} lines.")
 
 
 def _say_who_is_passed_over(
-    desk: Desk, number: int, give: Sequence[str] = (), instead_of: Sequence[str] = ()
+    access: CustomerAccess, number: int, give: Sequence[str] = (), instead_of: Sequence[str] = ()
 ) -> None:
-    """Says it before it is decided."""
-    if ranks := allocation_decisions.passed_over_by(desk, number, give, instead_of):
-        say(passing(ranks))
+    if ranks := allocation_decisions.passed_over_by(access, number, give, instead_of):
+        say(passed_over_text(ranks))
 
 
 def _as_dict(proposal: Proposal) -> dict[str, Any]:
@@ -137,11 +135,9 @@ def _as_dict(proposal: Proposal) -> dict[str, Any]:
     return found
 
 
-def _line_dict(rank: int, line: Line) -> dict[str, Any]:
-    one, ruling = asdict(line.candidate), asdict(line.ruling)
-    one["since"] = line.candidate.since.isoformat()
+def _line_dict(rank: int, line: ProposalLine) -> dict[str, Any]:
     told = {"say": line.say, "proposed": line.proposed, "why": line.why}
-    return {"rank": rank, **one, **ruling, **told}
+    return {"rank": rank, **asdict(line.candidate), **asdict(line.ruling), **told}
 
 
 def _print(
@@ -149,7 +145,7 @@ def _print(
 ) -> None:
     if as_json:
         more = {"no_book": no_book, "earlier": earlier} if earlier is not None else {}
-        OUT.print_json(json.dumps({**_as_dict(proposal), **more, "note": WHOSE_BAND}))
+        say_json({**_as_dict(proposal), **more, "note": WHOSE_BAND})
         return
     if no_book:
         say(f"No bands: {no_book}.")
@@ -168,7 +164,7 @@ def _print(
         )
     else:
         if proposal.decided.passed_over:
-            say(f"Said before it was decided: {passing(proposal.decided.passed_over)}")
+            say(f"Said before it was decided: {passed_over_text(proposal.decided.passed_over)}")
         _print_decision(proposal)
 
 

@@ -6,31 +6,30 @@ error is a defect, and is shown as one.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import typer
 from rich.markup import escape
 from sqlalchemy.exc import SQLAlchemyError
 
-from features.errors import FeatureError
-from outlet_client.commands.options import ERR
-from outlet_client.database import said_of
+from outlet_client.commands.output import ERR
+from outlet_client.database import database_error_text
 from outlet_client.errors import (
+    OWN_ERRORS,
     ClockOff,
     HqUnreachable,
     NotConfigured,
     NotOnTheList,
-    OutletError,
     QuotaSpent,
     ServiceUnreachable,
 )
 from outlet_client.ledger.event_reader import TooManyBad
 from outlet_client.records.log_audit import LogContradicted
-from privacy.errors import PrivacyError
 from privacy.keyring import KeyringError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 EXIT_CODES: dict[type[Exception], int] = {
     HqUnreachable: 3,
@@ -46,24 +45,23 @@ EXIT_CODES: dict[type[Exception], int] = {
 """The one table from an error's type to an exit code; any other of our own is 1."""
 
 
-class failing:  # noqa: N801  (used as a word in a with statement)
-    """Ends the program with one line and a documented code for an error of our own."""
+@contextmanager
+def failing(say: Callable[[str], None] | None = None) -> Iterator[None]:
+    """Ends the program with one line and a documented code for an error of our own.
 
-    def __init__(self, say: Callable[[str], None] | None = None) -> None:
-        """Takes who says the line; by default it is printed in red."""
-        self._say = say or _print_error
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, _trace: object) -> None:
+    Args:
+        say: Says the line; by default it is printed in red.
+    """
+    try:
+        yield
+    except (*OWN_ERRORS, OSError, SQLAlchemyError) as error:
+        text = str(error)
         if isinstance(error, SQLAlchemyError):
-            error = OSError(said_of(error))
-        if isinstance(error, OSError) and error.filename:
-            error = OSError(f"{error.filename}: {error.strerror}")
-        if isinstance(error, OutletError | PrivacyError | FeatureError | OSError):
-            self._say(str(error))
-            raise typer.Exit(EXIT_CODES.get(type(error), 1)) from error
+            text = database_error_text(error)
+        elif isinstance(error, OSError) and error.filename:
+            text = f"{error.filename}: {error.strerror}"
+        (say or _print_error)(text)
+        raise typer.Exit(EXIT_CODES.get(type(error), 1)) from error
 
 
 def _print_error(text: str) -> None:

@@ -14,15 +14,16 @@ import polars as pl
 import typer
 
 from outlet_client.commands.command_errors import failing
-from outlet_client.commands.options import HERE, OUT, Home
-from outlet_client.customer_access import people_of
+from outlet_client.commands.options import HERE, Home
+from outlet_client.commands.output import say
+from outlet_client.customer_access import open_people
 from outlet_client.errors import ConsentRefused
 from outlet_client.moments import now
 from outlet_client.people.client_book import identifiers_of, refresh_clients
 from outlet_client.people.consents import Consent, Recorded
 from outlet_client.people.identifiers import identifiers
-from outlet_client.records.access_log import Act, record_in
-from outlet_client.records.actor import user
+from outlet_client.records.access_log import LogAct, record_act_in
+from outlet_client.records.actor import system_user
 from outlet_client.setup.sampling import look_at_files
 from outlet_client.sources.table_reader import read_all
 from privacy.keyring import write_private
@@ -43,35 +44,38 @@ consent_app = typer.Typer(no_args_is_help=True, help="Who agreed to take part, a
 @consent_app.command("import")
 def consent_import(file: Path, home: Home = HERE) -> None:
     """Records the consents of a CSV: phone, email, notice, recorded_at, recorded_by."""
-    with failing(), people_of(home) as (people, settings):
+    with failing(), open_people(home) as (people, settings):
         counts = import_consents(file, people, settings.region, at := now())
         outcome = f"{counts[Recorded.NEW]} recorded"
-        record_in(home, at, Act.CONSENT, user(), about="a file of consents", outcome=outcome)
-        OUT.print("; ".join(f"{count} {what}" for what, count in counts.items()), highlight=False)
+        record_act_in(
+            home, at, LogAct.CONSENT, system_user(), about="a file of consents", outcome=outcome
+        )
+        say("; ".join(f"{count} {what}" for what, count in counts.items()))
 
 
 @consent_app.command("export")
 def consent_export(file: Path, home: Home = HERE) -> None:
     """Writes the standing consents of the client book's customers as such a CSV."""
-    with failing(), people_of(home) as (people, settings):
+    with failing(), open_people(home) as (people, settings):
         refresh_clients(settings, people, by_day=True)
         standing = people.consents().filter(pl.col("withdrawn_at").is_null())["key"]
         identifiers = identifiers_of(settings, people, standing.unique().to_list())
-        record_in(home, now(), Act.EXPORT, user(), about="the consents", outcome="file")
+        record_act_in(
+            home, now(), LogAct.EXPORT, system_user(), about="the consents", outcome="file"
+        )
         written, left_out = export_consents(file, people, identifiers)
-        OUT.print(f"{written} written; {left_out} of nobody in the client book", highlight=False)
+        say(f"{written} written; {left_out} of nobody in the client book")
 
 
 @consent_app.command("show")
 def consent_show(home: Home = HERE) -> None:
     """Says how many consents there are to each notice, standing and ended."""
-    with failing(), people_of(home) as (people, _):
-        ended = pl.col("withdrawn_at").is_not_null()
-        counts = people.consents().group_by("notice").agg(all=pl.len(), ended=ended.sum())
-        for notice, everything, over in counts.sort("notice").iter_rows():
-            OUT.print(f"{notice}: {everything - over} standing, {over} ended", highlight=False)
-        if counts.is_empty():
-            OUT.print("No consents yet; `escapement-outlet consent import FILE` records some.")
+    with failing(), open_people(home) as (people, _):
+        counts = people.consent_counts()
+        for one in counts:
+            say(f"{one['notice']}: {one['standing']} standing, {one['ended']} ended")
+        if not counts:
+            say("No consents yet; `escapement-outlet consent import FILE` records some.")
 
 
 def import_consents(
@@ -79,11 +83,7 @@ def import_consents(
 ) -> dict[Recorded, int]:
     """Records the consents of a file, all or none; importing it again changes nothing.
 
-    Args:
-        file: CSV or Parquet with COLUMNS.
-        people: Where they are recorded.
-        region: The outlet's region for phones without a country.
-        at: Now; a consent from the future is refused.
+    A consent from the future is refused.
 
     Returns:
         How many were recorded, were there already, or are older than a withdrawal.
@@ -115,11 +115,6 @@ def import_consents(
 
 def export_consents(file: Path, people: People, identifiers: Mapping[str, str]) -> tuple[int, int]:
     """Writes the standing consents as a file that `import_consents` reads, for its owner only.
-
-    Args:
-        file: Where to.
-        people: Whose.
-        identifiers: Identifiers of the client book's customers by key; the store has none.
 
     Returns:
         How many were written, and how many were left out because nobody in the client book has

@@ -14,23 +14,24 @@ import typer
 
 from outlet_client.allocation.waitlist import tier_of
 from outlet_client.commands.command_errors import failing
-from outlet_client.commands.options import HERE, OUT, By, Email, Home, Json, Phone, hand_over, say
+from outlet_client.commands.options import HERE, By, Email, Home, Json, Phone
+from outlet_client.commands.output import hand_over, say, say_json
 from outlet_client.commands.requests import decide, dispute, receive, requests
-from outlet_client.customer_access import desk_of, people_of
+from outlet_client.customer_access import open_customer_access, open_people
 from outlet_client.ledger import corrections
 from outlet_client.ledger.corrections import CorrectionRefused
 from outlet_client.ledger.intake import first_day
 from outlet_client.log_tables.rights_store import rights_of
 from outlet_client.moments import now, today
 from outlet_client.records import customer_requests
-from outlet_client.records.access_log import Act, record
-from outlet_client.records.actor import Asked, Purpose, named_or_user
-from outlet_client.records.customer_requests import RequestKind, RequestRefused, Taking
-from outlet_client.rights import dossier_text, rights_text
+from outlet_client.records.access_log import LogAct, record_act
+from outlet_client.records.actor import Actor, LookupPurpose, actor_name
+from outlet_client.records.customer_requests import NewRequest, RequestKind, RequestRefused
+from outlet_client.rights import rights_text
 from outlet_client.rights.dossier import Dossier, Form, dossier
-from outlet_client.rights.dossier_page import page
-from outlet_client.rights.find_person import whose
-from outlet_client.rights.ledger_view import take_in
+from outlet_client.rights.dossier_formats import dossier_page, dossier_text
+from outlet_client.rights.find_person import find_person
+from outlet_client.rights.ledger_view import read_ledger_view
 from outlet_client.rights.request_handling import answer_or_make, end_consent
 
 if TYPE_CHECKING:
@@ -52,20 +53,19 @@ def show(
     by: By = None,
     html: Annotated[Path | None, typer.Option(help="Write a page for the customer.")] = None,
     home: Home = HERE,
-    as_json: Json = False,  # noqa: FBT002  (a flag on the command line)
+    as_json: Json = False,
 ) -> None:
     """Shows what is held of a customer, the band with its reasons, and who looked."""
     with failing():
         made, days = _dossier(home, phone, email, by, Form.SCREEN if html is None else Form.PAGE)
         if html is not None:
-            hand_over(html, page(made, days).encode())
+            hand_over(html, dossier_page(made, days).encode())
         if as_json:  # beside a page too; then nothing but JSON is printed
-            OUT.print_json(json.dumps(made.as_dict()))
+            say_json(made.as_dict())
         elif html is not None:
             say(f"{html}: for the customer; readable by you only.")
         else:
-            for line in dossier_text.lines(made):
-                say(line)
+            say(dossier_text(made))
 
 
 @customer_app.command()
@@ -89,7 +89,7 @@ def correct(
         list[str] | None,
         typer.Option("--set", help="COLUMN=VALUE, such as price=950.00; may be repeated."),
     ] = None,
-    strike: Annotated[  # noqa: FBT002  (a flag on the command line)
+    strike: Annotated[
         bool, typer.Option("--strike", help="It happened to somebody else, or not at all.")
     ] = False,
     request: Annotated[
@@ -102,12 +102,12 @@ def correct(
     with failing():
         if bool(values) == strike:
             raise CorrectionRefused("correction: expected --set, at least once, or --strike")
-        name, at = named_or_user(by), now()
-        with desk_of(home) as desk:
-            taken = take_in(desk, at)
-            who = whose(desk.people, desk.settings, phone, email)
+        name, at = actor_name(by), now()
+        with open_customer_access(home) as access:
+            taken = read_ledger_view(access, at)
+            who = find_person(access.people, access.settings, phone, email)
             rows = taken.rows_of(who.customers)
-            settings = desk.settings
+            settings = access.settings
         with rights_of(home) as connection:
             if strike:
                 corrections.strike(connection, rows, event, name, at)
@@ -122,8 +122,10 @@ def correct(
                 said = said or "as the ledger has it again"
             outcome = "struck" if strike else "corrected"
             about = f"event {event}"
-            record(connection, at, Act.CORRECTION, name, key=who.key, about=about, outcome=outcome)
-            taking = Taking(today(), settings.request_days, name, at=at)
+            record_act(
+                connection, at, LogAct.CORRECTION, name, key=who.key, about=about, outcome=outcome
+            )
+            taking = NewRequest(today(), settings.request_days, name, at=at)
             done = f"Event {event} corrected."
             answered = _settle_correction(connection, who.keys, request, done, taking)
         then = "are without it" if strike else "use it so"
@@ -137,8 +139,8 @@ def correct(
 @customer_app.command()
 def withdraw(phone: Phone = None, email: Email = None, by: By = None, home: Home = HERE) -> None:
     """Ends a customer's consent, here and wherever this outlet can tell of it."""
-    with failing(), people_of(home) as (people, settings):
-        taking = Taking(today(), settings.request_days, named_or_user(by))
+    with failing(), open_people(home) as (people, settings):
+        taking = NewRequest(today(), settings.request_days, actor_name(by))
         say(rights_text.withdrawn(end_consent(home, people, settings, (phone, email), taking)))
 
 
@@ -147,10 +149,10 @@ def _settle_correction(
     keys: Sequence[str],
     number: int | None,
     answer: str,
-    taking: Taking,
+    taking: NewRequest,
 ) -> str:
     """Answers the request that a correction was for, and says so; or that several stay open."""
-    waiting = customer_requests.open_of(connection, RequestKind.CORRECTION, keys)
+    waiting = customer_requests.open_numbers(connection, RequestKind.CORRECTION, keys)
     if number is None and len(waiting) > 1:
         listed = ", ".join(map(str, waiting))
         return (
@@ -172,9 +174,9 @@ def _settle_correction(
 def _dossier(
     home: Path, phone: str | None, email: str | None, by: str | None, form: Form
 ) -> tuple[Dossier, int]:
-    asked = Asked.of(by, Purpose.CUSTOMER)
-    with desk_of(home) as desk:
-        return dossier(desk, phone, email, asked, now(), form), desk.settings.request_days
+    asked = Actor.of(by, LookupPurpose.CUSTOMER)
+    with open_customer_access(home) as access:
+        return dossier(access, phone, email, asked, now(), form), access.settings.request_days
 
 
 def _pair(text: str) -> tuple[str, str]:

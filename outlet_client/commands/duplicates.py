@@ -1,4 +1,4 @@
-"""`escapement-outlet duplicates`: pairs of the client book that a person has to decide on.
+"""`escapement-outlet duplicates`: client-book entries that may be one person, for a decision.
 
 Invariant: what is printed is the outlet's own customer ids and what they share, never a name, a
 phone or an e-mail.
@@ -6,22 +6,17 @@ phone or an e-mail.
 
 from __future__ import annotations
 
-import json
-from contextlib import closing
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from outlet_client.commands.command_errors import failing
-from outlet_client.commands.options import HERE, OUT, Home
+from outlet_client.commands.options import HERE, Home, Json
+from outlet_client.commands.output import say, say_json
+from outlet_client.customer_access import open_people
 from outlet_client.people.client_book import refresh_clients
 from outlet_client.people.duplicates import decide, pairs
-from outlet_client.people.people_store import People
 from outlet_client.people.record_linkage import Shared
-from outlet_client.settings import OutletFile
-from privacy.identity import Kind
-from privacy.keyring import Keyring
 
 _SHARE = {
     Shared.PHONE: "share a phone, their e-mails differ",
@@ -30,32 +25,23 @@ _SHARE = {
 }
 
 
-def duplicates(
-    home: Home = HERE,
-    as_json: Annotated[  # noqa: FBT002  (a flag on the command line)
-        bool, typer.Option("--json", help="For programs.")
-    ] = False,
-) -> None:
+def duplicates(home: Home = HERE, as_json: Json = False) -> None:
     """Lists pairs of customers who may be one person, for somebody to decide."""
-    with failing(), closing(_people(home)) as people:
-        refresh_clients(OutletFile.read(home / "escapement.toml"), people, by_day=True)
+    with failing(), open_people(home) as (people, settings):
+        refresh_clients(settings, people, by_day=True)
         found = pairs(people)
         if as_json:
             rows = [{"one": p.one, "other": p.other, "share": p.shared.value} for p in found]
-            OUT.print_json(json.dumps({"ambiguous": len(found), "pairs": rows}))
+            say_json({"ambiguous": len(found), "pairs": rows})
             return
         for pair in found:
-            OUT.print(
-                f"{escape(pair.one)}  {escape(pair.other)}  {_SHARE[pair.shared]}", highlight=False
-            )
-        OUT.print(
+            say(f"{pair.one}  {pair.other}  {_SHARE[pair.shared]}")
+        say(
             f"{len(found)} pairs. Until a person decides, they count as two, and what they share "
             "is used by neither. Look at both in your own system, then: `escapement-outlet "
             'duplicates-decide ID ID --same|--different --by "NAME"`.'
             if found
-            else "No pairs wait for anybody.",
-            highlight=False,
-            soft_wrap=True,
+            else "No pairs wait for anybody."
         )
 
 
@@ -67,7 +53,7 @@ def duplicates_decide(
     home: Home = HERE,
 ) -> None:
     """Records whether two customers are one person."""
-    with failing(), closing(_people(home)) as people:
+    with failing(), open_people(home) as (people, _):
         decide(people, one, other, same=same, by=by)
         said = (
             "one person from now on: their purchases count together, and a withdrawal by either "
@@ -76,8 +62,4 @@ def duplicates_decide(
             else "two people: neither is recognised by what they share. Who consented by it only "
             "needs a new consent by another phone or e-mail."
         )
-        OUT.print(f"{escape(one)} and {escape(other)} are {said}", highlight=False, soft_wrap=True)
-
-
-def _people(home: Home) -> People:
-    return People.open(home, Keyring(home, Kind.OUTLET).identity())
+        say(f"{one} and {other} are {said}")

@@ -19,18 +19,12 @@ from rich.markup import escape
 from sqlalchemy.exc import ArgumentError
 
 from outlet_client.commands.command_errors import failing
-from outlet_client.commands.options import HERE, OUT, Home
+from outlet_client.commands.options import HERE, Home
+from outlet_client.commands.output import OUT
 from outlet_client.errors import NotConfigured
 from outlet_client.settings import OutletFile
 from outlet_client.setup.column_matching import cells_of, fit
-from outlet_client.setup.format_guess import Guess
-from outlet_client.setup.sampling import (
-    clients_table,
-    ledger_table,
-    look_at_files,
-    look_at_table,
-    ties_of,
-)
+from outlet_client.setup.sampling import look_at_files, look_at_table
 from outlet_client.setup.section_guess import (
     customer_among,
     describe_clients,
@@ -40,6 +34,7 @@ from outlet_client.setup.section_guess import (
 from outlet_client.setup.settings_sections import Line, Section
 from outlet_client.setup.settings_text import settings_text
 from outlet_client.sources.source import Source
+from outlet_client.sources.table_reader import primary_key_of
 from privacy.keyring import write_private
 
 if TYPE_CHECKING:
@@ -47,12 +42,12 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-    from outlet_client.setup.sampling import Seen, Ties
+    from outlet_client.setup.format_guess import Guess
+    from outlet_client.setup.sampling import Seen
 
 SETTINGS = "escapement.toml"
 OLD_SETTINGS = "escapement.toml.old"
 PASSWORD_FILE = "ledger.password"  # noqa: S105  (a file's name)
-_UNTOUCHED = {"ledger": "ledger.csv", "floors": {}}
 _REGION = "SG"
 
 
@@ -66,10 +61,10 @@ def init(
     region: Annotated[
         str | None, typer.Option(help="Country of phones without one, such as SG.")
     ] = None,
-    ask_password: Annotated[  # noqa: FBT002  (a flag on the command line)
+    ask_password: Annotated[
         bool, typer.Option("--ask-password", help="Asks for the database's password.")
     ] = False,
-    force: Annotated[  # noqa: FBT002  (a flag on the command line)
+    force: Annotated[
         bool, typer.Option("--force", help="Replaces settings that are there.")
     ] = False,
     home: Home = HERE,
@@ -77,7 +72,10 @@ def init(
     """Looks at the data and writes a commented escapement.toml. No keys are needed."""
     with failing():
         place = home / SETTINGS
-        _not_somebodys(place, force=force)
+        if place.exists() and not force:
+            raise NotConfigured(
+                f"{place}: is there already; --force replaces it and keeps the old one"
+            )
         if "://" in source:
             password = typer.prompt("Password", hide_input=True) if ask_password else None
             found = _of_database(source, password, table, query, clients)
@@ -126,21 +124,25 @@ class _Found:
 
 def _of_files(pattern: str, clients: str | None) -> _Found:
     seen = look_at_files(pattern)
-    ledger = _with_form(describe_ledger(seen.sample, None, None), seen)
-    tables = [(ledger, seen.source)]
-    samples = {"ledger": seen.sample}
-    if clients is not None:
-        book = look_at_files(clients)
-        section = describe_clients(book.sample, _customer(book.sample, seen.sample))
-        tables.append((_with_form(section, book), book.source))
-        samples["clients"] = book.sample
-    return _Found(f"{len(seen.sample):,} rows of {Path(pattern).name}", tuple(tables), samples)
+    ledger = _with_form(describe_ledger(seen.sample), seen)
+    book = None if clients is None else look_at_files(clients)
+    return _found(f"{len(seen.sample):,} rows of {Path(pattern).name}", ledger, seen, book)
+
+
+def _found(words: str, ledger: Section, seen: Seen, book: Seen | None) -> _Found:
+    """The ledger and, where there is one, the client book that holds its customers."""
+    if book is None:
+        return _Found(words, ((ledger, seen.source),), {"ledger": seen.sample})
+    section = describe_clients(book.sample, _customer(book.sample, seen.sample))
+    tables = ((ledger, seen.source), (_with_form(section, book), book.source))
+    return _Found(words, tables, {"ledger": seen.sample, "clients": book.sample})
 
 
 def _with_form(section: Section, seen: Seen) -> Section:
     """A section that says how a CSV file is written, too."""
-    lines = tuple(Line(name, guess.value, guess.why) for name, guess in seen.guesses.items())
-    return replace(section, form=(*lines, *section.form), doubts=(*seen.doubts, *section.doubts))
+    section.form[:0] = [Line(name, guess.value, guess.why) for name, guess in seen.guesses.items()]
+    section.doubts[:0] = seen.doubts
+    return section
 
 
 def _customer(book: pl.DataFrame, ledger: pl.DataFrame) -> Guess | None:
@@ -175,31 +177,16 @@ def _of_database(
 ) -> _Found:
     url = _url(text, asked)
     base = Source(source=url.render_as_string(hide_password=False))
-    others: tuple[str, ...] = ()
-    if table is None and query is None:
-        table, others = ledger_table(base)
     source = base.model_copy(update={"table": table, "query": query})
     seen = look_at_table(source)
-    ties = ties_of(source)
-    changing = fit(seen.sample, ("changed",)).get("changed")
-    ledger = describe_ledger(seen.sample, ties.key, None if changing is None else changing.value)
+    ledger = describe_ledger(seen.sample, primary_key_of(source))
     if any(line.todo for line in ledger.columns):
         doubt = "is the rest in another table? Name a SELECT that joins them with --query"
-        ledger = replace(ledger, doubts=(*ledger.doubts, doubt))
-    if others:
-        doubt = f"table: {', '.join(others)} look as much like a ledger; is {table} the one?"
-        ledger = replace(ledger, doubts=(*ledger.doubts, doubt))
-    tables, samples = [(ledger, source)], {"ledger": seen.sample}
-    if clients is None and not {"phone", "email"} & {line.key for line in ledger.columns}:
-        clients = clients_table(base, table)
-    if clients is not None:
-        book = _client_book(base, clients)
-        samples["clients"] = book.sample
-        own = _referred(ties, ledger, clients) or _customer(book.sample, seen.sample)
-        tables.append((_with_form(describe_clients(book.sample, own), book), book.source))
-    hidden = tuple((section, _without_password(place, url)) for section, place in tables)
-    words = f"{len(seen.sample):,} rows of {table or 'the query'}"
-    return _Found(words, hidden, samples, None if url.password is None else str(url.password))
+        ledger.doubts.append(doubt)
+    book = None if clients is None else _client_book(base, clients)
+    found = _found(f"{len(seen.sample):,} rows of {table or 'the query'}", ledger, seen, book)
+    tables = tuple((section, _without_password(place, url)) for section, place in found.tables)
+    return replace(found, tables=tables, password=url.password and str(url.password))
 
 
 def _client_book(base: Source, name: str) -> Seen:
@@ -244,28 +231,7 @@ def _without_password(source: Source, url: sa.URL) -> Source:
     )
 
 
-def _referred(ties: Ties, ledger: Section, clients: str) -> Guess | None:
-    """The client book's column that the ledger's customer refers to."""
-    own = next((str(line.value) for line in ledger.columns if line.key == "customer_id"), "")
-    table, column = ties.refers.get(own, ("", ""))
-    if not table or table != clients.rpartition(".")[2]:
-        return None
-    return Guess(column, f"the ledger's {own} refers to it")
-
-
 # --- words ----------------------------------------------------------------------------------------
-
-
-def _not_somebodys(place: Path, *, force: bool) -> None:
-    """Refuses to replace settings that are more than a template of an older `enrol`."""
-    if force or not place.exists():
-        return
-    try:
-        untouched = tomllib.loads(place.read_text(encoding="utf-8")) == _UNTOUCHED
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
-        untouched = False
-    if not untouched or (place.parent / "ledger.csv").exists():
-        raise NotConfigured(f"{place}: is there already; --force replaces it and keeps the old one")
 
 
 def _region(told: str | None, found: _Found) -> Line:

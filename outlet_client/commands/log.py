@@ -1,4 +1,4 @@
-"""`escapement-outlet log`: who did what, and whether the log still says so.
+"""`escapement-outlet log`: verifies the access log, or lists it.
 
 Invariant: `verify` changes nothing and asks nobody.
 """
@@ -6,41 +6,44 @@ Invariant: `verify` changes nothing and asks nobody.
 from __future__ import annotations
 
 import datetime as dt
-import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from outlet_client.commands.command_errors import EXIT_CODES, failing
-from outlet_client.commands.options import HERE, OUT, Home, Json, say
-from outlet_client.customer_access import people_of
+from outlet_client.commands.options import HERE, Home, Json, typed_day
+from outlet_client.commands.output import say, say_json
+from outlet_client.customer_access import open_people
 from outlet_client.log_tables.rights_store import rights_if_any
 from outlet_client.moments import now
-from outlet_client.records.access_log import Act, entries_since, record_in
-from outlet_client.records.actor import NotAsked, user
-from outlet_client.records.log_audit import CANNOT_TELL, LogContradicted, audit
-from privacy.identity import Kind
+from outlet_client.records.access_log import LogAct, recent_entries, record_act_in
+from outlet_client.records.actor import system_user
+from outlet_client.records.log_audit import CANNOT_TELL, LogContradicted, audit_log
+from privacy.identity import PartyKind
 from privacy.keyring import Keyring
 
 if TYPE_CHECKING:
     from outlet_client.people.people_store import People
-    from outlet_client.records.access_log import Entry
-    from outlet_client.records.log_audit import Audit
+    from outlet_client.records.access_log import LogEntry
+    from outlet_client.records.log_audit import LogAudit
 
 log_app = typer.Typer(
     no_args_is_help=True, help="Who looked, decided, changed and exported, and whether it stands."
 )
 
+_BEGINNING = dt.datetime.min.replace(tzinfo=dt.UTC)
+
 
 @log_app.command()
-def verify(home: Home = HERE, as_json: Json = False) -> None:  # noqa: FBT002  (a flag)
+def verify(home: Home = HERE, as_json: Json = False) -> None:
     """Computes the log's chain anew and holds it against the privacy office's statements."""
     with failing():
-        ring = Keyring(home, Kind.OUTLET)
-        office, name = ring.peer(Kind.OFFICE).verify_key, ring.identity().card.name
-        found = audit(home, office, name, now())
+        ring = Keyring(home, PartyKind.OUTLET)
+        office, name = ring.peer(PartyKind.OFFICE).verify_key, ring.identity().card.name
+        found = audit_log(home, office, name, now())
     if as_json:
-        OUT.print_json(json.dumps(_as_dict(found)))
+        say_json(_as_dict(found))
     else:
         _print(found)
     if found.findings:
@@ -54,16 +57,20 @@ def show(
     ] = None,
     by: Annotated[str | None, typer.Option(help="What this person did only.")] = None,
     home: Home = HERE,
-    as_json: Json = False,  # noqa: FBT002  (a flag on the command line)
+    as_json: Json = False,
 ) -> None:
     """Lists what was done, the oldest first. With --json it is an export, and logged as one."""
-    with failing(), people_of(home) as (people, _):
-        first = _day(since)
+    with failing(), open_people(home) as (people, _):
+        day = typed_day(since, "--since")
+        # When the day begins, on this machine's own clock.
+        first = dt.datetime.combine(day, dt.time()).astimezone() if day else _BEGINNING
         with rights_if_any(home) as connection:
-            found = () if connection is None else entries_since(connection, first, by=by)
+            found = () if connection is None else recent_entries(connection, first, by=by)[::-1]
         if as_json:
-            record_in(home, now(), Act.EXPORT, user(), about="the log", outcome="json")
-            OUT.print_json(json.dumps([_entry(one, people) for one in found]))
+            record_act_in(
+                home, now(), LogAct.EXPORT, system_user(), about="the log", outcome="json"
+            )
+            say_json([_entry(one, people) for one in found])
             return
         if not found:
             say("Nothing was logged.")
@@ -71,23 +78,20 @@ def show(
             say(_line(one, people))
 
 
-def _as_dict(found: Audit) -> dict[str, Any]:
+def _as_dict(found: LogAudit) -> dict[str, Any]:
     return {
         "outlet": found.outlet,
         "first": found.begins.number + 1,
         "last": found.head.number,
         "statements": 0 if found.last is None else found.last.number,
         "countersigned": found.covers,
-        "countersigned_at": None if found.covers_at is None else found.covers_at.isoformat(),
-        "findings": [
-            {"fault": one.fault.value, "first": one.first, "last": one.last, "text": one.text}
-            for one in found.findings
-        ],
+        "countersigned_at": found.covers_at,
+        "findings": [asdict(one) for one in found.findings],
         "cannot_tell": list(CANNOT_TELL),
     }
 
 
-def _print(found: Audit) -> None:
+def _print(found: LogAudit) -> None:
     first, last = found.begins.number + 1, found.head.number
     say(
         f"Log of {found.outlet}: "
@@ -109,33 +113,13 @@ def _print(found: Audit) -> None:
         say(f"  {text}")
 
 
-def _entry(one: Entry, people: People) -> dict[str, Any]:
-    return {
-        "number": one.number,
-        "at": one.at.isoformat(timespec="seconds"),
-        "act": one.act.value,
-        "by": one.by,
-        "purpose": one.purpose or "",
-        "customers": list(people.customers_of(one.key)) if one.key else [],
-        "key": one.key,
-        "about": one.about,
-        "outcome": one.outcome,
-    }
+def _entry(one: LogEntry, people: People) -> dict[str, Any]:
+    customers = people.customers_of(one.key) if one.key else ()
+    return {**asdict(one), "purpose": one.purpose or "", "customers": customers}
 
 
-def _line(one: Entry, people: People) -> str:
+def _line(one: LogEntry, people: People) -> str:
     who = people.customers_of(one.key) if one.key else ()
     whose = (", ".join(who) or "nobody in the client book") if one.key else ""
     said = [one.act.value, one.purpose or "", whose, one.about, one.outcome]
     return f"{one.number}  {one.at:%Y-%m-%d %H:%M} UTC  {one.by}: {', '.join(filter(None, said))}"
-
-
-def _day(since: str | None) -> dt.datetime:
-    """When a day begins, on this machine's own clock."""
-    if since is None:
-        return dt.datetime.min.replace(tzinfo=dt.UTC)
-    try:
-        day = dt.date.fromisoformat(since)
-    except ValueError as error:
-        raise NotAsked("--since: expected a date as YYYY-MM-DD") from error
-    return dt.datetime.combine(day, dt.time()).astimezone()

@@ -1,43 +1,36 @@
-"""Options that several commands have, and how their lines and files come out."""
+"""Options that several commands have."""
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
-from privacy.keyring import write_private
+from outlet_client.records.actor import LookupPurpose, NotAsked
 
 Home = Annotated[Path, typer.Option(help="Folder of keys, settings and state.")]
 HERE = Path()
 Phone = Annotated[str | None, typer.Option(help="As typed.")]
-Email = Annotated[
-    str | None, typer.Option(help="As typed; used where nobody is known by the phone.")
+Email = Annotated[str | None, typer.Option(help="As typed; the phone goes first.")]
+Purpose = Annotated[
+    LookupPurpose, typer.Option(help="Why you look; kept, and shown to the customer.")
 ]
 By = Annotated[
     str | None, typer.Option(help="Who does this; the operating system's user by default.")
 ]
+Decider = Annotated[str, typer.Option("--by", help="Who decides: a person's name.")]
 Json = Annotated[bool, typer.Option("--json", help="For programs.")]
 
-OUT = Console()
-ERR = Console(stderr=True)
 
-
-def say(text: str) -> None:
-    """Prints a line as it is, markup and all."""
-    OUT.print(escape(text), highlight=False, soft_wrap=True)
-
-
-def hand_over(file: Path, data: bytes) -> None:
-    """Writes a file for a customer, readable by its owner only.
+def typed_day(text: str | None, option: str) -> dt.date | None:
+    """A day that was typed as an option's value; None without one.
 
     Raises:
-        OSError: If it cannot be written; it names the file that was asked for.
+        NotAsked: If it is none.
     """
     try:
-        write_private(file, data)
-    except OSError as error:
-        raise OSError(f"{file}: cannot be written: {error.strerror}") from error
+        return None if text is None else dt.date.fromisoformat(text.strip())
+    except ValueError as error:
+        raise NotAsked(f"{option}: expected a date as YYYY-MM-DD") from error

@@ -1,30 +1,27 @@
-"""Requests of customers: taking them down, listing them, answering them.
+"""Commands for customers' requests: recording them, listing them, answering them.
 
 Invariant: a dispute hides a band at once, and only a person with a name shows it again.
 """
 
 from __future__ import annotations
 
-import datetime as dt
-import json
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from outlet_client.commands.command_errors import failing
-from outlet_client.commands.options import HERE, OUT, By, Email, Home, Json, Phone, say
-from outlet_client.customer_access import people_of
+from outlet_client.commands.options import HERE, By, Decider, Email, Home, Json, Phone, typed_day
+from outlet_client.commands.output import say, say_json
+from outlet_client.customer_access import open_people
 from outlet_client.log_tables.rights_store import rights_of
 from outlet_client.moments import now, today
 from outlet_client.records import customer_requests
-from outlet_client.records.actor import named_or_user
-from outlet_client.records.customer_requests import RequestKind, RequestRefused, Taking
-from outlet_client.rights.request_handling import settle, take_down
+from outlet_client.records.actor import actor_name
+from outlet_client.records.customer_requests import NewRequest, RequestKind
+from outlet_client.rights.request_handling import settle_request, take_down_request
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from outlet_client.records.customer_requests import Request
 
 
 def dispute(
@@ -55,13 +52,13 @@ def receive(
 
 def decide(
     number: Annotated[int, typer.Argument(help="The request's.")],
-    by: Annotated[str, typer.Option(help="Who decides: a person's name.")],
+    by: Decider,
     note: Annotated[str, typer.Option(help="What was decided or done; the customer reads it.")],
     home: Home = HERE,
 ) -> None:
     """Answers a request. After a dispute the band is shown again."""
-    with failing(), people_of(home) as (people, _):
-        found, more = settle(home, people, number, by, note, now())
+    with failing(), open_people(home) as (people, _):
+        found, more = settle_request(home, people, number, by, note, now())
         say(f"Request {number} ({found.kind}): {found.standing(today())}.")
         if found.kind is RequestKind.DISPUTE:
             say(
@@ -73,23 +70,25 @@ def decide(
 
 
 def requests(
-    everything: Annotated[  # noqa: FBT002  (a flag on the command line)
+    everything: Annotated[
         bool, typer.Option("--all", help="Also those that were answered.")
     ] = False,
     home: Home = HERE,
-    as_json: Json = False,  # noqa: FBT002  (a flag on the command line)
+    as_json: Json = False,
 ) -> None:
     """Lists the requests that are open, and marks those that are overdue."""
-    with failing(), people_of(home) as (people, _):
+    with failing(), open_people(home) as (people, _):
         with rights_of(home) as connection:
             found = [
                 one
                 for one in customer_requests.requests(connection)
                 if everything or one.answered is None
             ]
-        listed = [_listed(one, people.customers_of(one.key), today()) for one in found]
+        listed = [
+            {**one.as_dict(today()), "customers": people.customers_of(one.key)} for one in found
+        ]
         if as_json:
-            OUT.print_json(json.dumps(listed))
+            say_json(listed)
             return
         if not found:
             say("No open requests." if not everything else "No requests yet.")
@@ -107,9 +106,10 @@ def _receive(
     by: str | None,
     received: str | None,
 ) -> None:
-    with failing(), people_of(home) as (people, settings):
-        taking = Taking(_day(received), settings.request_days, named_or_user(by), about.strip())
-        made, stands = take_down(home, people, settings, kind, typed, taking)
+    with failing(), open_people(home) as (people, settings):
+        day = typed_day(received, "--received") or today()
+        taking = NewRequest(day, settings.request_days, actor_name(by), about.strip())
+        made, stands = take_down_request(home, people, settings, kind, typed, taking)
         say(f"Request {made.number} ({kind}), to be answered by {made.due.isoformat()}.")
         if kind is RequestKind.DISPUTE:
             say(
@@ -124,25 +124,3 @@ def _receive(
             )
         command = f"escapement-outlet customer decide {made.number}"
         say(f"Answer it with `{command} --by NAME --note TEXT`.")
-
-
-def _listed(one: Request, customers: tuple[str, ...], day: dt.date) -> dict[str, Any]:
-    return {
-        "number": one.number,
-        "kind": one.kind.value,
-        "customers": list(customers),
-        "received": one.received.isoformat(),
-        "due": one.due.isoformat(),
-        "overdue": one.overdue(day),
-        "standing": one.standing(day),
-        "taken_by": one.taken_by,
-        "about": one.about,
-        "answer": one.answer,
-    }
-
-
-def _day(received: str | None) -> dt.date:
-    try:
-        return today() if received is None else dt.date.fromisoformat(received)
-    except ValueError as error:
-        raise RequestRefused("--received: expected a date as YYYY-MM-DD") from error

@@ -5,7 +5,6 @@ Invariant: every change is in the log before it takes effect, and a password is 
 
 from __future__ import annotations
 
-import json
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,13 +13,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from outlet_client.commands.command_errors import failing
-from outlet_client.commands.options import HERE, OUT, By, Home, Json, say
+from outlet_client.commands.options import HERE, By, Home, Json
+from outlet_client.commands.output import OUT, say, say_json
 from outlet_client.moments import now
-from outlet_client.records.access_log import Act, record_in
-from outlet_client.records.actor import named_or_user
+from outlet_client.records.access_log import LogAct, record_act_in
+from outlet_client.records.actor import actor_name
 from outlet_client.staff.accounts import Accounts, Role, secret_of
 from outlet_client.staff.staff_store import StaffStore
-from privacy.identity import Kind
+from privacy.identity import PartyKind
 from privacy.keyring import Keyring
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def remove(name: Name, by: By = None, home: Home = HERE) -> None:
 
 
 @staff_app.command("list")
-def list_command(home: Home = HERE, as_json: Json = False) -> None:  # noqa: FBT002  (a flag on the command line)
+def list_command(home: Home = HERE, as_json: Json = False) -> None:
     """Lists the accounts, what each undertook and when, and who is locked out."""
     with failing(), accounts_of(home) as accounts:
         found = [
@@ -86,20 +86,18 @@ def list_command(home: Home = HERE, as_json: Json = False) -> None:  # noqa: FBT
             for one in accounts.all()
         ]
         if as_json:
-            OUT.print_json(
-                json.dumps(
-                    [
-                        {
-                            "name": one.name,
-                            "role": one.role,
-                            "undertook": None if undertaken is None else undertaken[0],
-                            "undertook_at": None if undertaken is None else undertaken[1],
-                            "temporary_password": one.temporary,
-                            "locked_out": locked,
-                        }
-                        for one, undertaken, locked in found
-                    ]
-                )
+            say_json(
+                [
+                    {
+                        "name": one.name,
+                        "role": one.role,
+                        "undertook": undertaken and undertaken[0],
+                        "undertook_at": undertaken and undertaken[1],
+                        "temporary_password": one.temporary,
+                        "locked_out": locked,
+                    }
+                    for one, undertaken, locked in found
+                ]
             )
             return
         if not found:
@@ -116,13 +114,13 @@ def list_command(home: Home = HERE, as_json: Json = False) -> None:  # noqa: FBT
 @contextmanager
 def accounts_of(home: Path) -> Iterator[Accounts]:
     """Opens the accounts of an outlet's folder."""
-    identity = Keyring(home, Kind.OUTLET).identity()
+    identity = Keyring(home, PartyKind.OUTLET).identity()
     with closing(StaffStore(home)) as store:
         yield Accounts(store, secret_of(identity))
 
 
 def _log(home: Path, by: str | None, name: str, outcome: str) -> None:
-    record_in(home, now(), Act.STAFF, named_or_user(by), about=name, outcome=outcome)
+    record_act_in(home, now(), LogAct.STAFF, actor_name(by), about=name, outcome=outcome)
 
 
 def _hand_over(name: str, password: str) -> None:

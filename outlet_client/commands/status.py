@@ -7,23 +7,23 @@ not waited for.
 from __future__ import annotations
 
 import datetime as dt
-import json
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from outlet_client.bands.book_store import read_shelf
 from outlet_client.commands.command_errors import failing
-from outlet_client.commands.options import HERE, OUT, Home, Json, say
+from outlet_client.commands.options import HERE, Home, Json
+from outlet_client.commands.output import say, say_json
 from outlet_client.errors import BookMissing
 from outlet_client.night.health_file import Condition, read_health
-from outlet_client.night.night_log import Night, NightLog, Outcome
-from outlet_client.people.duplicates import ambiguous
+from outlet_client.night.night_log import NightLog, NightOutcome, NightRow
+from outlet_client.people.duplicates import pairs
 from outlet_client.people.people_store import People, State
 from outlet_client.records.customer_requests import open_requests, overdue_requests
 from outlet_client.settings import OutletFile
 from privacy.books import BookRefused
-from privacy.identity import Kind
+from privacy.identity import PartyKind
 from privacy.keyring import Keyring
 
 if TYPE_CHECKING:
@@ -56,25 +56,13 @@ class Standing:
     """How an outlet stands.
 
     Attributes:
-        outlet: Its name.
-        nights: The last ones, the newest first.
-        error: Why the last failed, or could not begin; None where it did not.
         begun: Whether the last start got as far as being one of these nights.
-        book_as_of: The day that the stored band book's data ends with; None without one.
         book_days: How many days ago HQ made it.
-        people: How many stand where.
-        rows: Of the ledger, when it was last read.
-        quarantined: Those of them that could not be used.
-        requests: Open requests of customers.
-        overdue: Those of them that were to be answered by now.
-        log_countersigned: When the privacy office last countersigned the log, ISO 8601; None if it
-            never did.
         log_findings: How much the last night found wrong with the log.
-        ambiguous: Pairs of client-book entries that wait for a person to decide.
     """
 
     outlet: str
-    nights: tuple[Night, ...]
+    nights: tuple[NightRow, ...]
     error: str | None
     begun: bool
     book_as_of: str | None
@@ -89,22 +77,18 @@ class Standing:
     ambiguous: int
 
 
-def status(home: Home = HERE, as_json: Json = False) -> None:  # noqa: FBT002  (a flag)
+def status(home: Home = HERE, as_json: Json = False) -> None:
     """Says how this outlet stands: nights, book, ledger, people, requests, and what to do next."""
     with failing():
-        _print(home, as_json=as_json)
-
-
-def _print(home: Path, *, as_json: bool) -> None:
-    at = dt.datetime.now(dt.UTC)
-    settings = OutletFile.read(home / "escapement.toml")
-    found = standing(home, at)
-    todo = next_steps(found, settings, at)
-    if as_json:
-        OUT.print_json(json.dumps({**asdict(found), "next": todo}, default=str))
-        return
-    for line in [*_lines(found), "Next:", *(f"  {step}" for step in todo)]:
-        say(line)
+        at = dt.datetime.now(dt.UTC)
+        settings = OutletFile.read(home / "escapement.toml")
+        found = standing(home, at)
+        todo = next_steps(found, settings, at)
+        if as_json:
+            say_json({**asdict(found), "next": todo})
+            return
+        for line in [*_lines(found), "Next:", *(f"  {step}" for step in todo)]:
+            say(line)
 
 
 def standing(home: Path, at: dt.datetime) -> Standing:
@@ -113,7 +97,7 @@ def standing(home: Path, at: dt.datetime) -> Standing:
     Raises:
         PrivacyError: If a key or card is missing.
     """
-    ring, health = Keyring(home, Kind.OUTLET), read_health(home)
+    ring, health = Keyring(home, PartyKind.OUTLET), read_health(home)
     identity = ring.identity()
     as_of, days = _book(home, ring, at)
     with closing(People.open(home, identity)) as people, closing(NightLog.open(home)) as log:
@@ -131,7 +115,7 @@ def standing(home: Path, at: dt.datetime) -> Standing:
             overdue=overdue_requests(home, at),
             log_countersigned=None if health is None else health.log_countersigned,
             log_findings=0 if health is None else health.log_findings,
-            ambiguous=ambiguous(people),
+            ambiguous=len(pairs(people)),
         )
 
 
@@ -165,13 +149,12 @@ def next_steps(found: Standing, settings: OutletFile, at: dt.datetime) -> list[s
 
 
 def _of_nights(found: Standing, at: dt.datetime) -> list[str]:
-    """What the last nights call for."""
     last = found.nights[0] if found.nights else None
     if not found.begun:
         return [f"no night could begin: {found.error}"]
     if last is None:
         return ["no night yet: `escapement-outlet nightly`, best from a timer (deploy/systemd)"]
-    if last.outcome is Outcome.FAILED:
+    if last.outcome is NightOutcome.FAILED:
         after = _AFTER.get(last.error or "", "the log of that night says more")
         return [f"the last night failed: {found.error}; {after}"]
     if at - (last.ended or last.started) > LATE:
@@ -181,7 +164,6 @@ def _of_nights(found: Standing, at: dt.datetime) -> list[str]:
 
 
 def _of_log(found: Standing, at: dt.datetime) -> list[str]:
-    """What the log calls for."""
     steps = []
     if found.log_findings:
         steps.append(
@@ -192,15 +174,14 @@ def _of_log(found: Standing, at: dt.datetime) -> list[str]:
     days = None if signed is None else (at - dt.datetime.fromisoformat(signed)).days
     if days is not None and days > UNSIGNED_DAYS:
         steps.append(f"the log was not countersigned for {days} days: ask the privacy office why")
-    elif days is None and found.nights and found.nights[0].outcome is Outcome.COMPLETE:
+    elif days is None and found.nights and found.nights[0].outcome is NightOutcome.COMPLETE:
         steps.append("the log was never countersigned: ask the privacy office why")
     return steps
 
 
 def _book(home: Path, ring: Keyring, at: dt.datetime) -> tuple[str | None, int | None]:
-    """The stored book's last day, and its age in days."""
     try:
-        book = read_shelf(home, ring.peer(Kind.HQ).verify_key).book
+        book = read_shelf(home, ring.peer(PartyKind.HQ).verify_key).book
     except (BookMissing, BookRefused):
         return None, None
     made = dt.datetime.fromtimestamp(book.made_at, dt.UTC)
@@ -208,7 +189,6 @@ def _book(home: Path, ring: Keyring, at: dt.datetime) -> tuple[str | None, int |
 
 
 def _lines(found: Standing) -> list[str]:
-    """How an outlet stands, in words."""
     lines = [f"Outlet {found.outlet}", "Nights:"]
     lines += [f"  {_night_line(night)}" for night in found.nights] or ["  none yet"]
     if found.book_as_of is None:
@@ -230,7 +210,7 @@ def _lines(found: Standing) -> list[str]:
     return lines
 
 
-def _night_line(night: Night) -> str:
+def _night_line(night: NightRow) -> str:
     began = f"{night.number}, {night.started:%Y-%m-%d %H:%M} UTC: "
     if night.outcome is None:
         place = "before its first step" if night.step is None else f"at step {night.step}"

@@ -13,7 +13,6 @@ import sqlite3
 import tarfile
 import tempfile
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,29 +21,32 @@ import typer
 from rich.markup import escape
 from sqlalchemy.exc import SQLAlchemyError
 
-from features.errors import FeatureError, LedgerError
+from features.errors import LedgerError
 from features.ledger import with_tiers
 from features.sightings import attach
 from outlet_client.allocation.ranking import read_policy
 from outlet_client.commands.command_errors import failing
-from outlet_client.commands.options import HERE, OUT, Home
-from outlet_client.database import said_of
-from outlet_client.errors import HqUnreachable, NotConfigured, OutletError
-from outlet_client.ledger.intake import chunks_of
-from outlet_client.ledger.parquet_store import Parts
+from outlet_client.commands.options import HERE, Home
+from outlet_client.commands.output import OUT, say
+from outlet_client.errors import OWN_ERRORS, HqUnreachable, NotConfigured
+from outlet_client.ledger.event_store import EventStore
+from outlet_client.ledger.judged_rows import judged_batches
 from outlet_client.ledger.side_tables import read_references
 from outlet_client.ledger.sighting_rows import noted_in, sightings_of
 from outlet_client.night.flower_node import clock_difference
-from outlet_client.records.access_log import Act, record_in
-from outlet_client.records.actor import user
+from outlet_client.night.night_journal import error_text
+from outlet_client.records.access_log import LogAct, record_act_in
+from outlet_client.records.actor import system_user
 from outlet_client.services import HQ, OFFICE, services_of
 from outlet_client.settings import OutletFile
-from privacy.errors import PrivacyError
-from privacy.identity import Kind
+from privacy.identity import PartyKind
 from privacy.keyring import Keyring, KeyringError, write_private
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+_Check = tuple[str, "Callable[[], str]"]
+"""A name, and what looks and says how it stands."""
 
 LEAST_FREE_BYTES = 2**28
 REACH_SECONDS = 5.0
@@ -62,18 +64,16 @@ third who may use the desk."""
 def doctor(home: Home = HERE) -> None:
     """Checks keys, cards, settings and their files, disk, HQ, clock, and says what to do."""
     healthy = True
-    for check in _checks(home):
+    for name, look in _checks(home):
         try:
-            found = check.look()
+            found = look()
         except HqUnreachable as error:  # by day that is as it should be
-            said = escape(str(error))
-            OUT.print(f"[yellow]?[/] {check.name}: {said}", highlight=False, soft_wrap=True)
-        except (OutletError, PrivacyError, FeatureError, OSError, SQLAlchemyError) as error:
+            _print_check("[yellow]?[/]", name, str(error))
+        except (*OWN_ERRORS, OSError, SQLAlchemyError) as error:
             healthy = False
-            said = escape(said_of(error) if isinstance(error, SQLAlchemyError) else str(error))
-            OUT.print(f"[red]✗[/] {check.name}: {said}", highlight=False, soft_wrap=True)
+            _print_check("[red]✗[/]", name, error_text(error))
         else:
-            OUT.print(f"[green]✓[/] {check.name}: {escape(found)}", highlight=False, soft_wrap=True)
+            _print_check("[green]✓[/]", name, found)
     if not healthy:
         raise typer.Exit(1)
 
@@ -81,17 +81,17 @@ def doctor(home: Home = HERE) -> None:
 def backup(file: Path, home: Home = HERE) -> None:
     """Writes keys, cards, settings, databases and `events` into one file. Keep it secret."""
     with failing():
-        Keyring(home, Kind.OUTLET).identity()
+        Keyring(home, PartyKind.OUTLET).identity()
         write_private(file, b"")
-        record_in(home, dt.datetime.now(dt.UTC), Act.EXPORT, user(), about="a backup")
-        with tarfile.open(file, "w:gz") as archive, Parts(home).locked(alone=False):
+        record_act_in(home, dt.datetime.now(dt.UTC), LogAct.EXPORT, system_user(), about="a backup")
+        with tarfile.open(file, "w:gz") as archive, EventStore(home).locked():
             for name in KEPT:
                 if (home / name).exists():
                     archive.add(home / name, name)
             for name in DATABASES:
                 if (home / name).exists():
                     _copy_whole(home / name, archive)
-        OUT.print(f"{file}: holds this outlet's secret keys; keep it where only you can read it.")
+        say(f"{file}: holds this outlet's secret keys; keep it where only you can read it.")
 
 
 def _copy_whole(database: Path, archive: tarfile.TarFile) -> None:
@@ -111,7 +111,7 @@ def restore(file: Path, home: Home = HERE) -> None:
         home.mkdir(parents=True, exist_ok=True)
         with tarfile.open(file) as archive:
             archive.extractall(home, filter="data")
-        OUT.print(
+        say(
             f"Restored to {home}. Plans answered after the backup are not remembered: tell HQ not "
             "to resume a night that began before now. Withdrawals made since the backup are not "
             "remembered either: make them again with `escapement-outlet withdraw`. Disputes and "
@@ -124,14 +124,12 @@ def restore(file: Path, home: Home = HERE) -> None:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Check:
-    name: str
-    look: Callable[[], str]
+def _print_check(mark: str, name: str, said: str) -> None:
+    OUT.print(f"{mark} {name}: {escape(said)}", highlight=False, soft_wrap=True)
 
 
 def _checks(home: Path) -> list[_Check]:
-    ring = Keyring(home, Kind.OUTLET)
+    ring = Keyring(home, PartyKind.OUTLET)
 
     def disk() -> str:
         free = shutil.disk_usage(home).free
@@ -140,7 +138,7 @@ def _checks(home: Path) -> list[_Check]:
         return f"{free // 2**20} MiB free"
 
     def reach() -> str:
-        host, _, port = ring.peer(Kind.HQ).address.rpartition(":")
+        host, _, port = ring.peer(PartyKind.HQ).address.rpartition(":")
         try:
             socket.create_connection((host, int(port)), timeout=5).close()
         except OSError as error:
@@ -153,45 +151,44 @@ def _checks(home: Path) -> list[_Check]:
         return "answer under the card's certificate"
 
     def clock() -> str:
-        off = clock_difference(ring.identity(), ring.peer(Kind.HQ))
+        off = clock_difference(ring.identity(), ring.peer(PartyKind.HQ))
         return f"{off:+.0f} s against HQ's"
 
     return [
-        _Check("keys", lambda: f"outlet {ring.identity().card.name}"),
-        _Check("HQ's card", lambda: ring.peer(Kind.HQ).fingerprint),
-        _Check("office's card", lambda: ring.peer(Kind.OFFICE).fingerprint),
+        ("keys", lambda: f"outlet {ring.identity().card.name}"),
+        ("HQ's card", lambda: ring.peer(PartyKind.HQ).fingerprint),
+        ("office's card", lambda: ring.peer(PartyKind.OFFICE).fingerprint),
         *_files(home),
-        _Check("disk", disk),
-        _Check("HQ (listens during a night only)", reach),
-        _Check("HQ's services", lambda: services(HQ)),
-        _Check("office's services", lambda: services(OFFICE)),
-        _Check("clock", clock),
+        ("disk", disk),
+        ("HQ (listens during a night only)", reach),
+        ("HQ's services", lambda: services(HQ)),
+        ("office's services", lambda: services(OFFICE)),
+        ("clock", clock),
     ]
 
 
 def _files(home: Path) -> list[_Check]:
-    """Reads the tables that the settings name."""
     path = home / "escapement.toml"
     try:
         settings = OutletFile.read(path)
     except NotConfigured:
-        return [_Check("settings", lambda: str(OutletFile.read(path)))]  # says what is wrong
+        return [("settings", lambda: str(OutletFile.read(path)))]  # says what is wrong
     references, policy = settings.references, settings.policy
-    checks = [_Check("ledger", lambda: _ledger(settings))]
+    checks = [("ledger", lambda: _ledger(settings))]
     if references is not None:
-        checks.append(_Check("references", lambda: f"{len(read_references(references))} rows"))
+        checks.append(("references", lambda: f"{len(read_references(references))} rows"))
     if settings.sightings is not None or _reported(home):
-        checks.append(_Check("sightings", lambda: _sightings(home, settings)))
+        checks.append(("sightings", lambda: _sightings(home, settings)))
     if policy is not None:
-        checks.append(_Check("policy", lambda: f"{len(read_policy(policy).rules)} rules"))
+        checks.append(("policy", lambda: f"{len(read_policy(policy).rules)} rules"))
     return checks
 
 
 def _ledger(settings: OutletFile) -> str:
     """Says how many rows there are, and of which days, if they are good enough for a night."""
     rows, good, days = 0, 0, list[dt.date]()
-    for chunk in chunks_of(settings):
-        rows, good = rows + chunk.rows, good + len(chunk.events)
+    for chunk in judged_batches(settings):
+        rows, good = rows + len(chunk.rows), good + len(chunk.events)
         some = chunk.events["date"]
         days += [day for day in (some.min(), some.max()) if isinstance(day, dt.date)]
     if not rows:
@@ -216,7 +213,9 @@ def _sightings(home: Path, settings: OutletFile) -> str:
     found = sightings_of(home, settings)
     if found is None:  # what was stored went meanwhile
         return "none"
-    pieces = [chunk.events.filter(pl.col("serial").is_not_null()) for chunk in chunks_of(settings)]
+    pieces = [
+        chunk.events.filter(pl.col("serial").is_not_null()) for chunk in judged_batches(settings)
+    ]
     apart = attach(with_tiers(pl.concat(pieces), None)[0], found).apart
     seen = int((found["turn"] == 0).sum())
     decided = f"; {len(found) - seen} decided here" if seen < len(found) else ""

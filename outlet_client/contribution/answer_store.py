@@ -1,4 +1,4 @@
-"""The outlet's memory of what it answered.
+"""The store of the answers that this outlet gave, so that a plan is answered once.
 
 Invariant: a plan is answered once. An answer is stored before it is sent, and a retry sends the
 same bytes; so no two answers to one plan can be compared.
@@ -6,7 +6,6 @@ same bytes; so no two answers to one plan can be compared.
 
 from __future__ import annotations
 
-import threading
 from contextlib import contextmanager
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import sqlalchemy as sa
 
-from outlet_client.database import engine_of, make_tables
+from outlet_client.database import Store
 from outlet_client.errors import QuestionRefused
 from privacy.budget import YEAR_SECONDS
 from privacy.fixed_point import ring_type
@@ -56,19 +55,17 @@ class AnswerStore:
 
     def __init__(self, url: str) -> None:
         """Opens the store, making its tables where they are missing."""
-        self._engine = engine_of(url)
-        self._alone = threading.Lock()
-        make_tables(self._engine, _METADATA)
+        self._store = Store(url, _METADATA)
 
     @contextmanager
     def transaction(self) -> Iterator[Answers]:
         """One answer at a time, over threads and processes; an exception undoes all of it."""
-        with self._alone, self._engine.begin() as connection:
+        with self._store.transaction() as connection:
             yield Answers(connection)
 
     def close(self) -> None:
         """Closes all connections."""
-        self._engine.dispose()
+        self._store.close()
 
 
 class Answers:

@@ -28,10 +28,9 @@ from features.learning import (
 )
 from features.noisy_points import MOST_EVENTS, RING_BITS, SCALE, PointsCode
 from features.scorecard import decode_scorecards
-from outlet_client.contribution.scorecard_store import KeptScorecards, keep
+from outlet_client.contribution.scorecard_store import KeptScorecards, keep_scorecards
 from outlet_client.errors import OutletError, QuestionRefused
-from privacy.books import Book, read_entry
-from privacy.books import Kind as BookKind
+from privacy.books import Book, BookKind, read_entry
 from privacy.envelopes import SigningKey, VerifyKey, digest
 from privacy.fixed_point import clipping_units
 from privacy.loss import EpsilonDelta, Rho
@@ -52,9 +51,7 @@ if TYPE_CHECKING:
 def dimension(purpose: Purpose, scores: int) -> int | None:
     """The public layout of a customer sum that an outlet contributes to, by its dimension.
 
-    Args:
-        purpose: What a sum is for; None for one that outlets do not know.
-        scores: How many scorecards it is of.
+    None for a purpose that outlets do not know.
     """
     known = {
         Purpose.USUAL: USUAL_DIMENSION,
@@ -134,17 +131,10 @@ class Outlet:
     """One outlet, ready to answer tonight's plans.
 
     Attributes:
-        name: The outlet's id.
-        settings: Its own floors.
-        key: Its signing key.
-        office: The privacy office's pinned key.
-        answers: What it answered so far.
         clock: Unix seconds.
         cut_off: Tonight's cut-off, ISO 8601; the last day in the features that train.
-        home: Its home customers, as of the cut-off.
         views: Its events up to each day that points may be asked for, by ISO 8601 date.
         slots: How many slots the network has.
-        directory: The directory's digest, the same for the whole night.
     """
 
     name: str
@@ -186,7 +176,7 @@ class Outlet:
             answers.add(plan, signed.digest, share, at)
             if plan.purpose is Purpose.POINTS:
                 code = PointsCode.decode(question["scorecard"])
-                keep(answers, KeptScorecards(plan.as_of, code.cards))
+                keep_scorecards(answers, KeptScorecards(plan.as_of, code.cards))
         return share
 
     def _check_question(
@@ -270,7 +260,6 @@ class Outlet:
             )
 
     def _contribution(self, plan: ReleasePlan, question: Mapping[str, bytes]) -> Contribution:
-        """One row a unit, for what the plan's purpose asks."""
         if plan.purpose is Purpose.POINTS:
             return self._points(plan, PointsCode.decode(question["scorecard"]))
         cards, sums = decode_scorecards(question["scorecard"]), self.home.sums
@@ -288,7 +277,6 @@ class Outlet:
         return self._calibration(y, Book.decode(question["attachment"]))
 
     def _points(self, plan: ReleasePlan, code: PointsCode) -> Contribution:
-        """One row an event, at its customer's slot."""
         view = self.views[plan.as_of]
         listed = view.slots >= 0
         return Contribution(code.rows(view.events)[listed], view.slots[listed] * code.width)
@@ -308,7 +296,6 @@ class Outlet:
         return self._people(calibration_rows(bins, np.stack(y, axis=1)))
 
     def _people(self, rows: Matrix) -> Contribution:
-        """One row a person of the home customers."""
         return Contribution(by_owner(rows, self.home.owners))
 
 

@@ -1,4 +1,4 @@
-"""The scorecards that this outlet last answered points for, kept beside its answers.
+"""The store of the scorecards for which this outlet last contributed points.
 
 Invariant: what is kept came with a plan that the pinned office signed, in the transaction of its
 answer; so there is either an answer with its scorecards, or neither.
@@ -55,7 +55,7 @@ class KeptScorecards:
     cards: tuple[Scorecard, ...]
 
 
-def keep(answers: Answers, kept: KeptScorecards) -> None:
+def keep_scorecards(answers: Answers, kept: KeptScorecards) -> None:
     """Replaces the kept scorecards, within the transaction of an answer."""
     connection = answers.connection
     _METADATA.create_all(connection)
@@ -69,9 +69,6 @@ def keep(answers: Answers, kept: KeptScorecards) -> None:
 
 def read_scorecards(home: Path) -> KeptScorecards:
     """Reads the kept scorecards.
-
-    Args:
-        home: The outlet's folder.
 
     Raises:
         ScorecardMissing: If none was kept yet, or only one of another catalogue.

@@ -1,4 +1,4 @@
-"""From an outlet's events and client book to what can be asked of it tonight.
+"""Tonight's data: features and outcomes of the days that HQ's roll call names.
 
 Invariant: events count under their customer's slot, of customers with a standing consent and a slot
 in tonight's directory, and of nobody else.
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What a roll call says of tonight.
+class RollCall:
+    """HQ's roll call: the days and outcomes that it may ask for tonight.
 
     Attributes:
         cut_off: The last day in the features that train.
@@ -54,14 +54,14 @@ class Asked:
         return cls(*days, tuple(tonight["outcomes"].split(",")))
 
 
-def ready_for(
-    asked: Asked,
+def prepare_outlet(
+    asked: RollCall,
     settings: OutletFile,
     events: pl.DataFrame,
     listed: pl.DataFrame,
     keys: Mapping[int, bytes],
 ) -> tuple[HomeCustomers, dict[str, SlotEvents]]:
-    """Computes the features of each day that may be asked for, once each.
+    """Computes the features of each day in the roll call, once each.
 
     Args:
         asked: Tonight's.

@@ -1,1 +1,1 @@
-"""What staff may ask by day: a customer's bands, and this outlet's own reasons."""
+"""The desk: web pages for staff, served at the outlet, and a socket for its own programs."""

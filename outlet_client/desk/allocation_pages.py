@@ -1,4 +1,4 @@
-"""Allocation pages: proposals, and what a manager decides about them.
+"""The pages of allocations: proposals, and a manager's decision about each.
 
 Invariant: customers are named by the outlet's own ids; a piece goes to nobody without a manager who
 saw, before deciding, whom the decision passes over.
@@ -9,7 +9,6 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from features.errors import FeatureError
 from outlet_client.allocation.allocation_decisions import (
     accept,
     allocatable,
@@ -19,14 +18,13 @@ from outlet_client.allocation.allocation_decisions import (
     shown,
 )
 from outlet_client.allocation.disputed_lines import UNDER_REVIEW
-from outlet_client.allocation.proposal_notes import passing
-from outlet_client.allocation.ranking import AllocationRefused, Ties
+from outlet_client.allocation.proposal_notes import passed_over_text
+from outlet_client.allocation.ranking import AllocationRefused, TieBreak
 from outlet_client.bands.lookup import WHOSE_BAND
-from outlet_client.desk.messages import MEANS, said
-from outlet_client.desk.site import number_of, render, see
-from outlet_client.errors import OutletError
-from outlet_client.records.actor import Asked, Purpose
-from privacy.errors import PrivacyError
+from outlet_client.desk.messages import MEANS, message_of_error
+from outlet_client.desk.site import number_of, redirect_to, render
+from outlet_client.errors import OWN_ERRORS, OutletError
+from outlet_client.records.actor import Actor, LookupPurpose
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -37,28 +35,51 @@ if TYPE_CHECKING:
 _MOST_LISTED = 50
 
 
-def show_all(site: Site, visit: Visit) -> Response:
+def show_all(
+    site: Site, visit: Visit, status: HTTPStatus = HTTPStatus.OK, error: str = ""
+) -> Response:
     """The references that can be allocated, and the proposals so far."""
-    return _all(site, visit, HTTPStatus.OK, "")
+    try:
+        references = [one for one in allocatable(site.access, visit.at) if one.waiting]
+        missing = ""
+    except OWN_ERRORS as cause:
+        references, missing = [], message_of_error(cause)
+    proposals = shown(site.access)[: -_MOST_LISTED - 1 : -1]
+    return render(
+        "allocations.html", site, visit, status, references=references, missing=missing,
+        proposals=proposals, error=error, typed=visit.form,
+    )  # fmt: skip
 
 
 def ask(site: Site, visit: Visit) -> Response:
     """Makes a proposal."""
-    asked = Asked.of(visit.name, Purpose.ALLOCATION)
+    asked = Actor.of(visit.name, LookupPurpose.ALLOCATION)
     pieces = visit.number("pieces")
     if pieces is None:
-        return _all(site, visit, HTTPStatus.BAD_REQUEST, "Say how many pieces there are.")
-    ties = Ties.LOTTERY if visit.typed("ties") == Ties.LOTTERY.value else Ties.WAITING
+        return show_all(site, visit, HTTPStatus.BAD_REQUEST, "Say how many pieces there are.")
+    ties = TieBreak.LOTTERY if visit.typed("ties") == TieBreak.LOTTERY.value else TieBreak.WAITING
     try:
-        made = propose(site.desk, visit.typed("reference"), pieces, ties, None, asked, visit.at)
-    except (OutletError, PrivacyError, FeatureError) as error:
-        return _all(site, visit, HTTPStatus.CONFLICT, said(error))
-    return see(f"/allocations/{made.proposal.id}")
+        made = propose(site.access, visit.typed("reference"), pieces, ties, None, asked, visit.at)
+    except OWN_ERRORS as error:
+        return show_all(site, visit, HTTPStatus.CONFLICT, message_of_error(error))
+    return redirect_to(f"/allocations/{made.proposal.id}")
 
 
-def show_one(site: Site, visit: Visit) -> Response:
+def show_one(
+    site: Site,
+    visit: Visit,
+    status: HTTPStatus = HTTPStatus.OK,
+    error: str = "",
+    *,
+    passes: str = "",
+) -> Response:
     """One proposal, with what was decided or what can be."""
-    return _one(site, visit, HTTPStatus.OK, "")
+    [proposal] = shown(site.access, visit.numbers["number"])
+    return render(
+        "allocation.html", site, visit, status, proposal=proposal, means=MEANS,
+        under_review=UNDER_REVIEW, whose=WHOSE_BAND, error=error, passes=passes,
+        give=_ticked(visit, "give"), less=_ticked(visit, "less"), reason=visit.typed("reason"),
+    )  # fmt: skip
 
 
 def decide(site: Site, visit: Visit) -> Response:
@@ -66,44 +87,22 @@ def decide(site: Site, visit: Visit) -> Response:
     number = visit.numbers["number"]
     reason = visit.typed("reason")
     try:
-        [proposal] = shown(site.desk, number)
+        [proposal] = shown(site.access, number)
         give, less = (_customers(proposal, visit, name) for name in ("give", "less"))
         changes = bool(give or less)
         if changes and not reason:
             words = "Say why you decide otherwise than proposed; the reason is kept beside it."
-            return _one(site, visit, HTTPStatus.BAD_REQUEST, words)
-        passed = passed_over_by(site.desk, number, give, less)
-        if passed and visit.typed("seen") != passing(passed):
-            return _one(site, visit, HTTPStatus.OK, "", passes=passing(passed))
+            return show_one(site, visit, HTTPStatus.BAD_REQUEST, words)
+        passed = passed_over_by(site.access, number, give, less)
+        if passed and visit.typed("seen") != passed_over_text(passed):
+            return show_one(site, visit, passes=passed_over_text(passed))
         if changes:
-            change(site.desk, number, visit.name, reason, give, less, visit.at)
+            change(site.access, number, visit.name, reason, give, less, visit.at)
         else:
-            accept(site.desk, number, visit.name, visit.at)
+            accept(site.access, number, visit.name, visit.at)
     except OutletError as error:
-        return _one(site, visit, HTTPStatus.CONFLICT, said(error))
-    return see(f"/allocations/{number}")
-
-
-def _all(site: Site, visit: Visit, status: HTTPStatus, error: str) -> Response:
-    try:
-        references = [one for one in allocatable(site.desk, visit.at) if one.waiting]
-        missing = ""
-    except (OutletError, FeatureError) as cause:
-        references, missing = [], said(cause)
-    proposals = shown(site.desk)[: -_MOST_LISTED - 1 : -1]
-    return render(
-        "allocations.html", site, visit, status, references=references, missing=missing,
-        proposals=proposals, error=error, typed=visit.form,
-    )  # fmt: skip
-
-
-def _one(site: Site, visit: Visit, status: HTTPStatus, error: str, *, passes: str = "") -> Response:
-    [proposal] = shown(site.desk, visit.numbers["number"])
-    return render(
-        "allocation.html", site, visit, status, proposal=proposal, lines=_lines(proposal),
-        whose=WHOSE_BAND, error=error, passes=passes,
-        give=_ticked(visit, "give"), less=_ticked(visit, "less"), reason=visit.typed("reason"),
-    )  # fmt: skip
+        return show_one(site, visit, HTTPStatus.CONFLICT, message_of_error(error))
+    return redirect_to(f"/allocations/{number}")
 
 
 def _customers(proposal: Proposal, visit: Visit, name: str) -> list[str]:
@@ -122,31 +121,3 @@ def _customers(proposal: Proposal, visit: Visit, name: str) -> list[str]:
 def _ticked(visit: Visit, name: str) -> set[int]:
     """Ranks, 0 for what is none; a customer's id could hold anything, the end of a line too."""
     return {number_of(one.strip()) or 0 for one in visit.form.get(name, "").split("\n") if one}
-
-
-def _lines(proposal: Proposal) -> list[dict[str, object]]:
-    """What the table shows of each line."""
-    given = set() if proposal.decided is None else set(proposal.decided.given)
-    found = []
-    for rank, line in enumerate(proposal.lines, 1):
-        one = line.candidate
-        bands = [] if one.no_band else [
-            ("eligibility", one.eligibility, MEANS["eligibility", one.eligibility]),
-            ("flipper_risk", one.flipper_risk, MEANS["flipper_risk", one.flipper_risk]),
-        ]  # fmt: skip
-        found.append(
-            {
-                "rank": rank,
-                "customer": one.customer,
-                "also": one.also,
-                "since": one.since.isoformat(),
-                "bands": bands,
-                "no_band": one.no_band,
-                "decision": UNDER_REVIEW if not line.ruling.rule else line.ruling.decision.value,
-                "why": line.why,
-                "say": line.say,
-                "proposed": line.proposed,
-                "given": one.customer in given,
-            }
-        )
-    return found

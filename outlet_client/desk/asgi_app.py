@@ -1,4 +1,4 @@
-"""The desk as an ASGI application: which address is which page.
+"""The desk as an ASGI application: its routes.
 
 Invariant: an address that is not in `PAGES` does not exist, but for two files and an empty page;
 and one that is there is reached by `guard.enter` only.
@@ -23,17 +23,19 @@ from outlet_client.desk import (
     sighting_pages,
     sign_in_pages,
 )
-from outlet_client.desk.request_guard import LEFT, Passwords, enter, left, own_origin, sealed
-from outlet_client.desk.site import (
+from outlet_client.desk.page_roles import (
     EVERYBODY,
-    LOOKERS,
-    MANAGERS,
-    MOST_DIGITS,
-    OFFICERS,
-    Page,
-    script,
-    style,
+    MAY_ALLOCATE,
+    MAY_DECIDE_DISPUTES,
+    MAY_DECIDE_SIGHTINGS,
+    MAY_LOOK_UP,
+    MAY_READ_LOG,
+    MAY_READ_RECORDS,
+    MAY_READ_REPORT,
+    MAY_REPORT_SIGHTINGS,
 )
+from outlet_client.desk.request_guard import LEFT, Passwords, enter, left, own_origin, with_headers
+from outlet_client.desk.site import MOST_DIGITS, Page, script, style
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -71,22 +73,25 @@ PAGES = (
         before_undertaking=True,
     ),
     Page("/", EVERYBODY, sign_in_pages.start),
-    Page("/look-up", LOOKERS, lookup_pages.show_look_up, lookup_pages.look_up),
-    Page("/look-up/agreed", LOOKERS, None, lookup_pages.first_time),
-    Page("/sightings", LOOKERS, sighting_pages.show, sighting_pages.tell),
-    Page("/sightings/decision", MANAGERS, None, sighting_pages.decide),
-    Page("/allocations", MANAGERS, allocation_pages.show_all, allocation_pages.ask),
+    Page("/look-up", MAY_LOOK_UP, lookup_pages.show_look_up, lookup_pages.look_up),
+    Page("/look-up/agreed", MAY_LOOK_UP, None, lookup_pages.first_time),
+    Page("/sightings", MAY_REPORT_SIGHTINGS, sighting_pages.show, sighting_pages.tell),
+    Page("/sightings/decision", MAY_DECIDE_SIGHTINGS, None, sighting_pages.decide),
+    Page("/allocations", MAY_ALLOCATE, allocation_pages.show_all, allocation_pages.ask),
     Page(
-        "/allocations/{number:number}", MANAGERS, allocation_pages.show_one, allocation_pages.decide
+        "/allocations/{number:number}",
+        MAY_ALLOCATE,
+        allocation_pages.show_one,
+        allocation_pages.decide,
     ),
-    Page("/report", MANAGERS, report_pages.show),
-    Page("/log", OFFICERS, privacy_pages.show_log),
-    Page("/log/reviewed", OFFICERS, None, privacy_pages.review),
-    Page("/log/verify", OFFICERS, privacy_pages.verify),
-    Page("/customer", OFFICERS, privacy_pages.show_customer, privacy_pages.on_customer),
-    Page("/requests", OFFICERS, privacy_pages.show_requests),
-    Page("/requests/{number:number}", OFFICERS, None, privacy_pages.answer),
-    Page("/consents", OFFICERS, privacy_pages.show_consents),
+    Page("/report", MAY_READ_REPORT, report_pages.show),
+    Page("/log", MAY_READ_LOG, privacy_pages.show_log),
+    Page("/log/reviewed", MAY_READ_LOG, None, privacy_pages.review),
+    Page("/log/verify", MAY_READ_LOG, privacy_pages.verify),
+    Page("/customer", MAY_READ_RECORDS, privacy_pages.show_customer, privacy_pages.on_customer),
+    Page("/requests", MAY_DECIDE_DISPUTES, privacy_pages.show_requests),
+    Page("/requests/{number:number}", MAY_DECIDE_DISPUTES, None, privacy_pages.answer),
+    Page("/consents", MAY_READ_RECORDS, privacy_pages.show_consents),
 )
 
 
@@ -133,10 +138,10 @@ def _files(site: Site) -> list[Route]:
     def route(path: str, data: bytes, kind: str) -> Route:
         async def answer(request: Request) -> Response:
             if own_origin(site, request) is None:
-                return sealed(site, PlainTextResponse("No.", HTTPStatus.MISDIRECTED_REQUEST))
+                return with_headers(site, PlainTextResponse("No.", HTTPStatus.MISDIRECTED_REQUEST))
             made = Response(data, media_type=kind)
             made.headers["Cache-Control"] = "public, max-age=3600"
-            return sealed(site, made)
+            return with_headers(site, made)
 
         return Route(path, answer)
 
@@ -152,6 +157,6 @@ def _files(site: Site) -> list[Route]:
 
 def _plain(site: Site, status: HTTPStatus) -> Callable[[Request, Exception], Awaitable[Response]]:
     async def answer(_request: Request, _error: Exception) -> Response:
-        return sealed(site, PlainTextResponse(f"{status.phrase}.", status))
+        return with_headers(site, PlainTextResponse(f"{status.phrase}.", status))
 
     return answer

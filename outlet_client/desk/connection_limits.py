@@ -1,4 +1,4 @@
-"""How long a connection may keep the desk waiting, and how many one machine may have.
+"""Limits of a connection to the desk: how long it may be slow, how many one machine may have.
 
 Invariant: a connection from which no whole request comes in time is ended, however slowly its bytes
 trickle; and no other machine can take all connections, or all threads that answer.
@@ -25,8 +25,8 @@ _HERE = "127.0.0.1"
 """Browsers on this machine, and what tunnels to it, are not counted."""
 
 
-class Impatient(H11Protocol):
-    """HTTP/1.1 for a handful of browsers. Its headers are bounded, unlike those of httptools."""
+class LimitedHttp(H11Protocol):
+    """HTTP/1.1 with bounded headers, time and connections, for a handful of browsers."""
 
     _due: asyncio.TimerHandle | None = None
 

@@ -1,4 +1,4 @@
-"""How the staff's pages are served: what they are opened from, and the web server's settings.
+"""The desk's web server: the stores it opens, and its TLS and port.
 
 Invariant: without a certificate it listens on 127.0.0.1 only; what it needs is opened once, and
 closed however it ends; its log names no customer and no address that was visited.
@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from outlet_client.customer_access import desk_of
+from outlet_client.customer_access import open_customer_access
 from outlet_client.desk.asgi_app import desk_app
-from outlet_client.desk.connection_limits import Impatient
+from outlet_client.desk.connection_limits import LimitedHttp
 from outlet_client.desk.sessions import Challenges, Sessions
 from outlet_client.desk.site import Site
 from outlet_client.errors import NotConfigured
@@ -27,7 +27,7 @@ from outlet_client.staff.accounts import Accounts, secret_of
 from outlet_client.staff.agreed_texts import NOTICE, UNDERTAKING, read_text
 from outlet_client.staff.passkeys import Passkeys
 from outlet_client.staff.staff_store import StaffStore
-from privacy.identity import Kind
+from privacy.identity import PartyKind
 from privacy.keyring import Keyring
 
 if TYPE_CHECKING:
@@ -43,16 +43,16 @@ _CALL_SECONDS = 10.0
 
 
 @contextmanager
-def site_of(home: Path, clock: Callable[[], dt.datetime] = now) -> Iterator[Site]:
-    """Opens all that the pages are made from."""
-    ring = Keyring(home, Kind.OUTLET)
+def open_site(home: Path, clock: Callable[[], dt.datetime] = now) -> Iterator[Site]:
+    """Opens the stores that the pages are made from."""
+    ring = Keyring(home, PartyKind.OUTLET)
     with ExitStack() as stack:
-        opened = stack.enter_context(desk_of(home, clock))
+        opened = stack.enter_context(open_customer_access(home, clock))
         staff = stack.enter_context(closing(StaffStore(home)))
         rights = stack.enter_context(closing(RightsStore(home)))
         settings = opened.settings.desk
         yield Site(
-            desk=opened,
+            access=opened,
             rights=rights,
             accounts=Accounts(staff, secret_of(ring.identity())),
             passkeys=Passkeys(staff),
@@ -70,20 +70,20 @@ def site_of(home: Path, clock: Callable[[], dt.datetime] = now) -> Iterator[Site
         )
 
 
-def configured(site: Site) -> uvicorn.Config:
-    """How the pages are served.
+def server_config(site: Site) -> uvicorn.Config:
+    """The web server's configuration.
 
     Raises:
         NotConfigured: If certificate or key cannot be read.
     """
-    settings = site.desk.settings.desk
+    settings = site.access.settings.desk
     made = uvicorn.Config(
         desk_app(site),
         host=settings.host,
         port=settings.port,
         ssl_certfile=None if settings.certificate is None else str(settings.certificate),
         ssl_keyfile=None if settings.key is None else str(settings.key),
-        http=Impatient,
+        http=LimitedHttp,
         log_config=None,
         access_log=False,  # it would name addresses; what was done is in the outlet's own log
         server_header=False,

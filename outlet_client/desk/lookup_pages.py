@@ -1,4 +1,4 @@
-"""The look-up page: both bands in one glance, and what they allow.
+"""The look-up page: a customer's two bands and what they allow.
 
 Invariant: what was typed is in the answer to that very form and nowhere else, not in an address, a
 cookie or a log; and an answer shows bands, what they allow and the book's date, never counts,
@@ -9,26 +9,24 @@ from __future__ import annotations
 
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from features.bands import BandRefused
-from features.errors import FeatureError
-from outlet_client.allocation.waitlist import ruling_of, tier_of
+from outlet_client.allocation.waitlist import allowance, tier_of
 from outlet_client.bands.lookup import Status
-from outlet_client.desk.lookup_usage import QuotaReached, used_today
-from outlet_client.desk.messages import MEANS, NO_BANDS, PURPOSES, said
+from outlet_client.desk.lookup_usage import LookupQuotaReached, used_today
+from outlet_client.desk.messages import MEANS, NO_BANDS, PURPOSES, message_of_error
 from outlet_client.desk.site import render
-from outlet_client.errors import OutletError
-from outlet_client.records.actor import Asked, NotAsked, Purpose
-from privacy.errors import PrivacyError
+from outlet_client.errors import OWN_ERRORS, OutletError
+from outlet_client.records.actor import Actor, LookupPurpose, NotAsked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from starlette.responses import Response
 
+    from outlet_client.allocation.waitlist import Allowance
     from outlet_client.bands.lookup import Answer
     from outlet_client.desk.site import Site, Visit
 
@@ -46,40 +44,6 @@ class Busy(OutletError):
         super().__init__("Your last look-up is still being answered. Wait for it, then try again.")
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """A band on the page.
-
-    Attributes:
-        score: Such as "flipper_risk".
-        band: Such as "low"; says which shape is drawn.
-        word: The band in words.
-        allows: What it allows, in a sentence.
-    """
-
-    score: str
-    band: str
-    word: str
-    allows: str
-
-
-@dataclass(frozen=True, slots=True)
-class Ruled:
-    """What the policy says of a reference.
-
-    Attributes:
-        reference: What was asked for,
-        tier: its tier,
-        decision: what the policy says,
-        say: and a sentence that may be read aloud.
-    """
-
-    reference: str
-    tier: str
-    decision: str
-    say: str
-
-
 def show_look_up(site: Site, visit: Visit) -> Response:
     """An empty form."""
     return _page(site, visit)
@@ -88,8 +52,8 @@ def show_look_up(site: Site, visit: Visit) -> Response:
 def look_up(site: Site, visit: Visit) -> Response:
     """Answers for one customer."""
 
-    def ask(asked: Asked) -> Answer:
-        return site.desk.look_up.look_up(visit.typed("phone"), visit.typed("email"), asked)
+    def ask(asked: Actor) -> Answer:
+        return site.access.look_up.look_up(visit.typed("phone"), visit.typed("email"), asked)
 
     return _answered(site, visit, ask)
 
@@ -100,9 +64,9 @@ def first_time(site: Site, visit: Visit) -> Response:
         words = "Tick the box once the customer has agreed to the notice as it stands here."
         return _page(site, visit, HTTPStatus.BAD_REQUEST, error=words, nothing=_CONSENT)
 
-    def ask(asked: Asked) -> Answer:
+    def ask(asked: Actor) -> Answer:
         with site.services() as services:
-            return site.desk.look_up.first_time(
+            return site.access.look_up.first_time(
                 visit.typed("phone"),
                 visit.typed("email"),
                 site.notice.version,
@@ -117,24 +81,23 @@ def first_time(site: Site, visit: Visit) -> Response:
 _CONSENT = (Status.CONSENT_NEEDED.value, *NO_BANDS[Status.CONSENT_NEEDED])
 
 
-def _answered(site: Site, visit: Visit, ask: Callable[[Asked], Answer]) -> Response:
+def _answered(site: Site, visit: Visit, ask: Callable[[Actor], Answer]) -> Response:
     reference = visit.typed("reference")
-    settings = site.desk.settings
+    settings = site.access.settings
     try:
-        asked = Asked.of(visit.name, visit.typed("purpose"))
+        asked = Actor.of(visit.name, visit.typed("purpose"))
         if reference:
             tier_of(settings, reference)  # before anything is logged or spent
         with _alone(visit.name):
             used_today(site, visit, more=1)
             answer = ask(asked)
-        ruled = None
+        allowed = None
         if reference and answer.status is not Status.CONSENT_NEEDED:
-            tier, ruling = ruling_of(settings, reference, answer)
-            ruled = Ruled(reference, tier.value, ruling.decision.value, ruling.say)
+            allowed = allowance(settings, reference, answer)
     except NotAsked:
         words = "Say why you look this customer up: choose a purpose."
         return _page(site, visit, HTTPStatus.BAD_REQUEST, error=words)
-    except (QuotaReached, Busy) as error:
+    except (LookupQuotaReached, Busy) as error:
         return _page(site, visit, HTTPStatus.TOO_MANY_REQUESTS, error=str(error))
     except BandRefused:
         words = (
@@ -142,15 +105,12 @@ def _answered(site: Site, visit: Visit, ask: Callable[[Asked], Answer]) -> Respo
             "tell whoever runs this program."
         )
         return _page(site, visit, HTTPStatus.CONFLICT, error=words)
-    except (OutletError, PrivacyError, FeatureError) as error:
-        return _page(site, visit, HTTPStatus.CONFLICT, error=said(error))
+    except OWN_ERRORS as error:
+        return _page(site, visit, HTTPStatus.CONFLICT, error=message_of_error(error))
     nothing = None
     if answer.status is not Status.KNOWN:
         nothing = (answer.status.value, *NO_BANDS[answer.status])
-    bands = [
-        Shown(one.score, one.band, MEANS[one.score, one.band], one.allows) for one in answer.bands
-    ]
-    return _page(site, visit, bands=bands, as_of=answer.as_of, ruled=ruled, nothing=nothing)
+    return _page(site, visit, answer=answer, allowed=allowed, nothing=nothing)
 
 
 @contextmanager
@@ -175,16 +135,16 @@ def _page(
     status: HTTPStatus = HTTPStatus.OK,
     *,
     error: str = "",
-    bands: list[Shown] | None = None,
-    as_of: str = "",
-    ruled: Ruled | None = None,
+    answer: Answer | None = None,
+    allowed: Allowance | None = None,
     nothing: tuple[str, str, str] | None = None,
 ) -> Response:
     return render(
         "look_up.html", site, visit, status,
         typed={name: visit.typed(name) for name in ("phone", "email", "purpose", "reference")},
         purposes=[(one.value, word) for one, word in PURPOSES.items()],
-        references=site.desk.settings.references is not None, left=used_today(site, visit, more=0),
-        error=error, bands=bands or [], as_of=as_of, ruled=ruled, nothing=nothing,
-        notice=site.notice, own_request=Purpose.CUSTOMER.value,
+        references=site.access.settings.references is not None,
+        left=used_today(site, visit, more=0), error=error, answer=answer, means=MEANS,
+        allowed=allowed, nothing=nothing,
+        notice=site.notice, own_request=LookupPurpose.CUSTOMER.value,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""How much each person looks up: the quota, and what is unusual enough for the privacy officer.
+"""How much each person looks up: the quota, and unusual use for the privacy officer.
 
 Invariant: both are read from the log alone, so what was looked up by a command counts too; a flag
 names who, when and how many, never whom.
@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 
 from outlet_client.bands.lookup import Status
 from outlet_client.errors import OutletError
-from outlet_client.records.access_log import Act, counts_of_day
-from outlet_client.records.actor import Purpose
+from outlet_client.records.access_log import LogAct, counts_of_day
+from outlet_client.records.actor import LookupPurpose
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from outlet_client.desk.site import Site, Visit
-    from outlet_client.records.access_log import Entry
+    from outlet_client.records.access_log import LogEntry
     from outlet_client.settings import DeskSettings
 
 TIMES_USUAL, LEAST_MANY = 3, 15
@@ -36,7 +36,7 @@ MOST_OF_ONE = 5
 one."""
 
 
-class QuotaReached(OutletError):
+class LookupQuotaReached(OutletError):
     """Somebody has looked up as many customers today as one person may."""
 
     def __init__(self, quota: int) -> None:
@@ -46,8 +46,8 @@ class QuotaReached(OutletError):
         )
 
 
-class Why(StrEnum):
-    """Why something is unusual."""
+class FlagReason(StrEnum):
+    """Why a person's use is unusual."""
 
     QUOTA = "the day's quota reached"
     MANY = "far more look-ups than on this person's usual day"
@@ -70,7 +70,7 @@ class Flag:
 
     day: dt.date
     by: str
-    why: Why
+    why: FlagReason
     count: int
 
     @property
@@ -82,20 +82,15 @@ class Flag:
 def used_today(site: Site, visit: Visit, *, more: int) -> int:
     """How many look-ups somebody has left today.
 
-    Args:
-        site: Where.
-        visit: Whose.
-        more: How many are about to be made.
-
     Raises:
         QuotaReached: If there are not so many left.
     """
-    quota = site.desk.settings.desk.lookups_a_day
+    quota = site.access.settings.desk.lookups_a_day
     with site.rights.transaction() as connection:
         made = counts_of_day(connection, visit.name, day_start(visit.at))
     left = max(0, quota - made)  # commands know no quota
     if more > left:
-        raise QuotaReached(quota)
+        raise LookupQuotaReached(quota)
     return left
 
 
@@ -105,53 +100,49 @@ def day_start(at: dt.datetime) -> dt.datetime:
     return dt.datetime.combine(at.astimezone().date(), dt.time()).astimezone(dt.UTC)
 
 
-def unusual(entries: Iterable[Entry], settings: DeskSettings) -> list[Flag]:
-    """What is unusual, the newest first.
-
-    Args:
-        entries: Of the log, of some weeks, in any order.
-        settings: Quota and opening hours.
-    """
-    days: dict[tuple[dt.date, str], list[Entry]] = defaultdict(list)
+def unusual(entries: Iterable[LogEntry], settings: DeskSettings) -> list[Flag]:
+    """What is unusual, the newest first."""
+    days: dict[tuple[dt.date, str], list[LogEntry]] = defaultdict(list)
     lock_outs: Counter[tuple[dt.date, str]] = Counter()
     for one in entries:
         place = one.at.astimezone().date(), one.by
-        if one.act is Act.LOOK_UP:
+        if one.act is LogAct.LOOK_UP:
             days[place].append(one)
-        elif one.act is Act.LOCK_OUT:
+        elif one.act is LogAct.LOCK_OUT:
             lock_outs[place] += 1
     sizes: dict[str, dict[dt.date, int]] = defaultdict(dict)
     for (day, by), some in days.items():
         if one_by_one := _one_by_one(some):
             sizes[by][day] = len(one_by_one)
-    flags = [Flag(day, by, Why.LOCK_OUT, count) for (day, by), count in lock_outs.items()]
+    flags = [Flag(day, by, FlagReason.LOCK_OUT, count) for (day, by), count in lock_outs.items()]
     for (day, by), some in days.items():
         others = [size for other, size in sizes[by].items() if other != day]
         flags += [Flag(day, by, why, count) for why, count in _of_day(some, others, settings)]
     return sorted(flags, key=lambda flag: (flag.day, flag.by, flag.why), reverse=True)
 
 
-def _one_by_one(some: Sequence[Entry]) -> list[Entry]:
+def _one_by_one(some: Sequence[LogEntry]) -> list[LogEntry]:
     """Without those that a proposal made of all who wait, as the quota has it."""
     return [one for one in some if not one.about]
 
 
 def _of_day(
-    everything: Sequence[Entry], others: Sequence[int], settings: DeskSettings
-) -> list[tuple[Why, int]]:
+    everything: Sequence[LogEntry], others: Sequence[int], settings: DeskSettings
+) -> list[tuple[FlagReason, int]]:
     opens, closes, some = settings.opens, settings.closes, _one_by_one(everything)
     usual = median(others) if others else 0
     strangers = sum(one.outcome == Status.CONSENT_NEEDED.value for one in some)
     closed = sum(not opens <= one.at.astimezone().time() < closes for one in everything)
     halves: Counter[str] = Counter()
     for one in some:  # a customer's own file is two look-ups each time it is shown
-        halves[one.key] += 1 if one.purpose is Purpose.CUSTOMER else 2
+        halves[one.key] += 1 if one.purpose is LookupPurpose.CUSTOMER else 2
     most = max(halves.values(), default=0) // 2
     found = {
-        Why.QUOTA: len(some) * (len(some) >= settings.lookups_a_day),
-        Why.MANY: len(some) * bool(others and len(some) >= max(LEAST_MANY, TIMES_USUAL * usual)),
-        Why.STRANGERS: strangers * (strangers >= MOST_STRANGERS),
-        Why.ONE_CUSTOMER: most * (most >= MOST_OF_ONE),
-        Why.HOURS: closed,
+        FlagReason.QUOTA: len(some) * (len(some) >= settings.lookups_a_day),
+        FlagReason.MANY: len(some)
+        * bool(others and len(some) >= max(LEAST_MANY, TIMES_USUAL * usual)),
+        FlagReason.STRANGERS: strangers * (strangers >= MOST_STRANGERS),
+        FlagReason.ONE_CUSTOMER: most * (most >= MOST_OF_ONE),
+        FlagReason.HOURS: closed,
     }
     return [(why, count) for why, count in found.items() if count]

@@ -1,4 +1,4 @@
-"""What the desk says to people.
+"""The texts of errors as the desk shows them to staff.
 
 Invariant: no sentence says or hints what happened elsewhere; "new" and a missing band are never a
 refusal, in any wording.
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from outlet_client.bands.lookup import Status
 from outlet_client.errors import BookMissing, NoIdentifier, QuotaSpent, ServiceUnreachable
-from outlet_client.records.actor import Purpose
+from outlet_client.records.actor import LookupPurpose
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,11 +22,11 @@ FORBIDDEN = (
     "Your account may not see this page. Whoever runs this program gives out roles.",
 )
 
-PURPOSES: Mapping[Purpose, str] = {
-    Purpose.SALE: "Sale in progress",
-    Purpose.ALLOCATION: "Allocation review",
-    Purpose.SERVICE: "Service",
-    Purpose.CUSTOMER: "The customer asked",
+PURPOSES: Mapping[LookupPurpose, str] = {
+    LookupPurpose.SALE: "Sale in progress",
+    LookupPurpose.ALLOCATION: "Allocation review",
+    LookupPurpose.SERVICE: "Service",
+    LookupPurpose.CUSTOMER: "The customer asked",
 }
 """Why staff look somebody up; the order is the form's."""
 
@@ -70,14 +70,14 @@ _SAID: Mapping[type[Exception], str] = {
 }
 
 
-def said_of_file(error: OSError) -> str:
-    """Why a file cannot be read or written; not which, since its path is nobody's at the desk."""
+def message_of_file_error(error: OSError) -> str:
+    """Why a file cannot be read or written, without its path, which nobody at the desk needs."""
     why = error.strerror or type(error).__name__
     return (
         f"A file of this outlet cannot be read or written: {why}. Tell whoever runs this program."
     )
 
 
-def said(error: Exception) -> str:
-    """An error of ours, for who works at the desk; its own words where there are none."""
+def message_of_error(error: Exception) -> str:
+    """The text of one of our errors for staff; the error's own where there is no other."""
     return _SAID.get(type(error), str(error))

@@ -1,4 +1,4 @@
-"""The privacy officer's pages: the log and what is unusual in it, customers' rights, consents.
+"""The privacy officer's pages: access log, unusual use, customers' requests, consents.
 
 Invariant: what was typed of a customer is in the answer to that very form and nowhere else; lists
 name customers by the outlet's own ids, the log by a mark that only this outlet can make.
@@ -9,39 +9,35 @@ from __future__ import annotations
 import datetime as dt
 import json
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import polars as pl
 from starlette.responses import HTMLResponse, Response
 
-from features.errors import FeatureError
 from outlet_client.desk.lookup_usage import unusual
-from outlet_client.desk.messages import said
-from outlet_client.desk.site import OWN_STYLE, message, number_of, render, see
-from outlet_client.errors import OutletError
+from outlet_client.desk.messages import message_of_error
+from outlet_client.desk.site import OWN_STYLE, message_page, number_of, redirect_to, render
+from outlet_client.errors import OWN_ERRORS, OutletError
 from outlet_client.records import customer_requests
-from outlet_client.records.access_log import Act, recent, record
-from outlet_client.records.actor import Asked, Purpose, words_of
-from outlet_client.records.customer_requests import RequestKind, Taking
-from outlet_client.records.log_audit import CANNOT_TELL, audit
+from outlet_client.records.access_log import LogAct, recent_entries, record_act
+from outlet_client.records.actor import Actor, LookupPurpose, checked_sentence
+from outlet_client.records.customer_requests import NewRequest, RequestKind
+from outlet_client.records.log_audit import CANNOT_TELL, audit_log
 from outlet_client.rights import rights_text
 from outlet_client.rights.dossier import Form, dossier
-from outlet_client.rights.dossier_page import page
-from outlet_client.rights.request_handling import end_consent, settle, take_down
-from privacy.errors import PrivacyError
-from privacy.identity import Kind
+from outlet_client.rights.dossier_formats import dossier_page
+from outlet_client.rights.request_handling import end_consent, settle_request, take_down_request
+from privacy.identity import PartyKind
 from privacy.keyring import Keyring
 
 if TYPE_CHECKING:
     from outlet_client.desk.lookup_usage import Flag
     from outlet_client.desk.site import Site, Visit
-    from outlet_client.records.access_log import Entry
+    from outlet_client.records.access_log import LogEntry
     from outlet_client.rights.dossier import Dossier
 
 _A_PAGE = 100
 _WATCHED = dt.timedelta(days=30)
 _YEAR = dt.timedelta(days=365)
-_ALL = 1_000_000
 _MARK = 8
 
 _KINDS = {
@@ -58,10 +54,10 @@ _KINDS = {
 
 def show_log(site: Site, visit: Visit) -> Response:
     """What is unusual, and the log, the newest first."""
-    act = next((one for one in Act if one.value == visit.query.get("act")), None)
+    act = next((one for one in LogAct if one.value == visit.query.get("act")), None)
     by = visit.query.get("by") or None
     with site.rights.transaction() as connection:
-        found = recent(
+        found = recent_entries(
             connection,
             visit.at - _YEAR,
             by=by,
@@ -69,9 +65,9 @@ def show_log(site: Site, visit: Visit) -> Response:
             limit=_A_PAGE,
             before_number=number_of(visit.query.get("before", "")),
         )
-        watched = recent(connection, visit.at - _WATCHED, limit=_ALL)
+        watched = recent_entries(connection, visit.at - _WATCHED)
     return render(
-        "log.html", site, visit, entries=[_entry(one) for one in found], acts=list(Act), act=act,
+        "log.html", site, visit, entries=found, mark=_MARK, acts=list(LogAct), act=act,
         by=by or "", staff=sorted({one.by for one in watched}), flags=_flags(site, watched),
         more=found[-1].number if len(found) == _A_PAGE else None, days=_WATCHED.days,
     )  # fmt: skip
@@ -80,49 +76,44 @@ def show_log(site: Site, visit: Visit) -> Response:
 def review(site: Site, visit: Visit) -> Response:
     """Keeps that the privacy officer looked at a flag, and what they made of it."""
     with site.rights.transaction() as connection:
-        watched = recent(connection, visit.at - _WATCHED, limit=_ALL)
+        watched = recent_entries(connection, visit.at - _WATCHED)
         for flag in _flags(site, watched):
             if flag.name == visit.typed("flag"):
                 outcome = "followed up" if visit.typed("outcome") == "follow" else "in order"
                 about = flag.name
-                record(connection, visit.at, Act.REVIEW, visit.name, about=about, outcome=outcome)
-    return see("/log")
+                record_act(
+                    connection, visit.at, LogAct.REVIEW, visit.name, about=about, outcome=outcome
+                )
+    return redirect_to("/log")
 
 
 def verify(site: Site, visit: Visit) -> Response:
     """Computes the log's chain anew, and holds it against what the privacy office signed."""
-    ring = Keyring(site.home, Kind.OUTLET)
-    office = ring.peer(Kind.OFFICE).verify_key
-    found = audit(site.home, office, ring.identity().card.name, visit.at)
+    ring = Keyring(site.home, PartyKind.OUTLET)
+    office = ring.peer(PartyKind.OFFICE).verify_key
+    found = audit_log(site.home, office, ring.identity().card.name, visit.at)
     return render("verify.html", site, visit, found=found, cannot=CANNOT_TELL)
 
 
-def _flags(site: Site, watched: tuple[Entry, ...]) -> list[Flag]:
-    """What is unusual and nobody has looked at."""
-    seen = {one.about for one in watched if one.act is Act.REVIEW}
-    flags = unusual(watched, site.desk.settings.desk)
+def _flags(site: Site, watched: tuple[LogEntry, ...]) -> list[Flag]:
+    seen = {one.about for one in watched if one.act is LogAct.REVIEW}
+    flags = unusual(watched, site.access.settings.desk)
     return [one for one in flags if one.name not in seen]
-
-
-def _entry(one: Entry) -> dict[str, object]:
-    return {
-        "number": one.number,
-        "at": one.at.isoformat(),
-        "act": one.act.value,
-        "by": one.by,
-        "purpose": "" if one.purpose is None else one.purpose.value,
-        "about": one.about,
-        "mark": one.key[:_MARK],
-        "outcome": one.outcome,
-    }
 
 
 # --- one customer ---------------------------------------------------------------------------------
 
 
-def show_customer(site: Site, visit: Visit) -> Response:
+def show_customer(
+    site: Site, visit: Visit, status: HTTPStatus = HTTPStatus.OK, error: str = ""
+) -> Response:
     """Asks whose record it is."""
-    return _customer(site, visit, HTTPStatus.OK, "")
+    typed = {name: visit.typed(name) for name in ("phone", "email", "about", "kind")}
+    return render(
+        "customer.html", site, visit, status, typed=typed, error=error,
+        kinds=[(one.value, word) for one, word in _KINDS.items()],
+        today=visit.at.astimezone().date().isoformat(),
+    )  # fmt: skip
 
 
 def on_customer(site: Site, visit: Visit) -> Response:
@@ -131,12 +122,12 @@ def on_customer(site: Site, visit: Visit) -> Response:
     do = doing.get(visit.typed("do"), _receive)
     try:
         return do(site, visit)
-    except (OutletError, PrivacyError, FeatureError) as error:
-        return _customer(site, visit, HTTPStatus.CONFLICT, said(error))
+    except OWN_ERRORS as error:
+        return show_customer(site, visit, HTTPStatus.CONFLICT, message_of_error(error))
 
 
 def _shown(site: Site, visit: Visit) -> Response:
-    made = page(_held(site, visit, Form.PAGE), site.desk.settings.request_days)
+    made = dossier_page(_held(site, visit, Form.PAGE), site.access.settings.request_days)
     return HTMLResponse(made, headers={"Content-Security-Policy": OWN_STYLE})
 
 
@@ -147,17 +138,19 @@ def _export(site: Site, visit: Visit) -> Response:
 
 
 def _held(site: Site, visit: Visit, form: Form) -> Dossier:
-    asked = Asked.of(visit.name, Purpose.CUSTOMER)
-    return dossier(site.desk, *_typed(visit), asked, visit.at, form)
+    asked = Actor.of(visit.name, LookupPurpose.CUSTOMER)
+    return dossier(site.access, *_typed(visit), asked, visit.at, form)
 
 
 def _withdraw(site: Site, visit: Visit) -> Response:
     if visit.typed("sure") != "yes":
         error = "Tick that the customer withdraws; this cannot be undone without a new consent."
-        return _customer(site, visit, HTTPStatus.BAD_REQUEST, error)
-    desk = site.desk
-    found = end_consent(desk.home, desk.people, desk.settings, _typed(visit), _taking(site, visit))
-    return message(
+        return show_customer(site, visit, HTTPStatus.BAD_REQUEST, error)
+    access = site.access
+    found = end_consent(
+        access.home, access.people, access.settings, _typed(visit), _taking(site, visit)
+    )
+    return message_page(
         site, visit, HTTPStatus.OK, "Withdrawal", rights_text.withdrawn(found), back="/customer"
     )
 
@@ -166,26 +159,17 @@ def _receive(site: Site, visit: Visit) -> Response:
     kind = next((one for one in RequestKind if one.value == visit.typed("kind")), None)
     if kind is None:
         error = "Choose what the customer asks for."
-        return _customer(site, visit, HTTPStatus.BAD_REQUEST, error)
-    desk, taking = site.desk, _taking(site, visit)
-    take_down(desk.home, desk.people, desk.settings, kind, _typed(visit), taking)
-    return see("/requests")
-
-
-def _customer(site: Site, visit: Visit, status: HTTPStatus, error: str) -> Response:
-    typed = {name: visit.typed(name) for name in ("phone", "email", "about", "kind")}
-    return render(
-        "customer.html", site, visit, status, typed=typed, error=error,
-        kinds=[(one.value, word) for one, word in _KINDS.items()],
-        today=visit.at.astimezone().date().isoformat(),
-    )  # fmt: skip
+        return show_customer(site, visit, HTTPStatus.BAD_REQUEST, error)
+    access, taking = site.access, _taking(site, visit)
+    take_down_request(access.home, access.people, access.settings, kind, _typed(visit), taking)
+    return redirect_to("/requests")
 
 
 def _typed(visit: Visit) -> tuple[str | None, str | None]:
     return visit.typed("phone") or None, visit.typed("email") or None
 
 
-def _taking(site: Site, visit: Visit) -> Taking:
+def _taking(site: Site, visit: Visit) -> NewRequest:
     day = today = visit.at.astimezone().date()
     if received := visit.typed("received"):
         try:
@@ -195,59 +179,46 @@ def _taking(site: Site, visit: Visit) -> Taking:
     if day > today:
         raise customer_requests.RequestRefused("received: in the future; expected today or earlier")
     about = visit.typed("about")
-    said = words_of(about, "what they say", "sentences") if about else ""
-    return Taking(day, site.desk.settings.request_days, visit.name, said, visit.at)
+    said = checked_sentence(about, "what they say", "sentences") if about else ""
+    return NewRequest(day, site.access.settings.request_days, visit.name, said, visit.at)
 
 
 # --- requests and consents ------------------------------------------------------------------------
 
 
-def show_requests(site: Site, visit: Visit) -> Response:
+def show_requests(
+    site: Site, visit: Visit, status: HTTPStatus = HTTPStatus.OK, error: str = ""
+) -> Response:
     """What customers asked for, the open ones first, with the day by which each is due."""
-    return _requests(site, visit, HTTPStatus.OK, "")
+    today = visit.at.astimezone().date()
+    with site.rights.transaction() as connection:
+        found = customer_requests.requests(connection)
+    listed = [
+        {
+            **one.as_dict(today),
+            "kind": _KINDS[one.kind],
+            "customers": site.access.people.customers_of(one.key),
+            "open": one.answered is None,
+        }
+        for one in sorted(found, key=lambda one: (one.answered is not None, one.due))
+    ]
+    return render("requests.html", site, visit, status, requests=listed, error=error)
 
 
 def answer(site: Site, visit: Visit) -> Response:
     """Answers a request, with a sentence that the customer reads."""
     number = visit.numbers["number"]
-    desk = site.desk
+    access = site.access
     try:
-        settle(desk.home, desk.people, number, visit.name, visit.form.get("note", ""), visit.at)
+        settle_request(
+            access.home, access.people, number, visit.name, visit.form.get("note", ""), visit.at
+        )
     except OutletError as error:
-        return _requests(site, visit, HTTPStatus.CONFLICT, said(error))
-    return see("/requests")
+        return show_requests(site, visit, HTTPStatus.CONFLICT, message_of_error(error))
+    return redirect_to("/requests")
 
 
 def show_consents(site: Site, visit: Visit) -> Response:
     """How many consents there are to each notice, standing and ended."""
-    ended = pl.col("withdrawn_at").is_not_null()
-    counts = site.desk.people.consents().group_by("notice").agg(all=pl.len(), ended=ended.sum())
-    notices = [
-        {"notice": notice, "standing": everything - over, "ended": over}
-        for notice, everything, over in counts.sort("notice").iter_rows()
-    ]
+    notices = site.access.people.consent_counts()
     return render("consents.html", site, visit, notices=notices, notice=site.notice)
-
-
-def _requests(site: Site, visit: Visit, status: HTTPStatus, error: str) -> Response:
-    today = visit.at.astimezone().date()
-    with site.rights.transaction() as connection:
-        found = customer_requests.requests(connection)
-    listed: list[dict[str, Any]] = [
-        {
-            "number": one.number,
-            "kind": _KINDS[one.kind],
-            "customers": site.desk.people.customers_of(one.key),
-            "received": one.received.isoformat(),
-            "due": one.due.isoformat(),
-            "overdue": one.overdue(today),
-            "open": one.answered is None,
-            "standing": one.standing(today),
-            "taken_by": one.taken_by,
-            "about": one.about,
-            "answer": one.answer,
-        }
-        for one in found
-    ]
-    listed.sort(key=lambda one: (not one["open"], one["due"]))
-    return render("requests.html", site, visit, status, requests=listed, error=error)

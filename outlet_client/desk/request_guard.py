@@ -1,4 +1,4 @@
-"""The desk's door: every request comes through `enter`, and every answer leaves through `sealed`.
+"""The guard of every request and answer of the desk: session, role, form, headers.
 
 Invariant: a page is reached only by who is signed in with a role that may see it, after the
 undertaking; a form is taken only from a page of ours made for that very session; and no text of an
@@ -24,13 +24,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse
 
-from features.errors import FeatureError
-from outlet_client.database import said_of
-from outlet_client.desk.messages import FORBIDDEN, HOME, said, said_of_file
-from outlet_client.desk.site import Visit, message, see
-from outlet_client.errors import OutletError
+from outlet_client.database import database_error_text
+from outlet_client.desk.messages import FORBIDDEN, HOME, message_of_error, message_of_file_error
+from outlet_client.desk.site import Visit, message_page, redirect_to
+from outlet_client.errors import OWN_ERRORS
 from outlet_client.staff.accounts import AT_ONCE
-from privacy.errors import PrivacyError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -73,15 +71,15 @@ _HEADERS = {
 
 
 class NoForm(Exception):
-    """What no form of ours sends."""
+    """A form that the desk did not make was sent."""
 
 
 class Full(Exception):
-    """As many passwords wait to be checked as may."""
+    """Too many passwords wait to be checked."""
 
 
 class Passwords:
-    """Whose turn it is to have a password checked, which takes long; one a process.
+    """The queue of password checks, which take long; one a process.
 
     They wait here and not in threads, so that whoever sends many keeps no other page waiting.
     """
@@ -108,29 +106,22 @@ class Passwords:
 
 
 async def enter(site: Site, page: Page, request: Request, passwords: Passwords) -> Response:
-    """Answers one request for a page.
-
-    Args:
-        site: What pages are made from.
-        page: Which.
-        request: The browser's.
-        passwords: Where forms with a password wait.
-    """
+    """Answers one request for a page."""
     is_form = request.method == "POST"
     try:
         form = await _form(request) if is_form else {}
     except (NoForm, ValueError, ClientDisconnect):
-        return sealed(site, PlainTextResponse("No form of ours.", HTTPStatus.BAD_REQUEST))
+        return with_headers(site, PlainTextResponse("No form of ours.", HTTPStatus.BAD_REQUEST))
     try:
         async with passwords.turn() if is_form and page.checks_password else nullcontext():
             return await run_in_threadpool(_entered, site, page, request, form)
     except Full:
         words = "Too many sign in just now. Wait a moment, then send it again."
-        return sealed(site, PlainTextResponse(words, HTTPStatus.SERVICE_UNAVAILABLE))
+        return with_headers(site, PlainTextResponse(words, HTTPStatus.SERVICE_UNAVAILABLE))
 
 
-def sealed(site: Site, answer: Response) -> Response:
-    """Puts the headers on that every answer carries; what an answer set itself stays."""
+def with_headers(site: Site, answer: Response) -> Response:
+    """Adds the headers that every answer carries; what an answer set itself stays."""
     for name, value in _HEADERS.items():
         answer.headers.setdefault(name, value)
     if site.is_secure:
@@ -145,10 +136,10 @@ async def left(site: Site, request: Request) -> Response:
     """
     origin = own_origin(site, request)
     if origin is None:
-        return sealed(site, PlainTextResponse("No.", HTTPStatus.MISDIRECTED_REQUEST))
+        return with_headers(site, PlainTextResponse("No.", HTTPStatus.MISDIRECTED_REQUEST))
     visit = Visit(site.clock(), {}, {}, {}, None, None, origin)
     line = "This page was left alone for a while, so it shows nothing any more."
-    return sealed(site, message(site, visit, HTTPStatus.OK, "Put down", line, back=HOME))
+    return with_headers(site, message_page(site, visit, HTTPStatus.OK, "Put down", line, back=HOME))
 
 
 def own_origin(site: Site, request: Request) -> str | None:
@@ -157,14 +148,14 @@ def own_origin(site: Site, request: Request) -> str | None:
     return next((one for one in site.origins if urlsplit(one).netloc == host), None)
 
 
-def mark_of(site: Site, visit: Visit) -> str:
-    """What the forms of a browser carry in which nobody is signed in."""
+def anonymous_mark(site: Site, visit: Visit) -> str:
+    """The mark in forms of a browser in which nobody is signed in."""
     found = visit.cookies.get(site.cookie_of(_FORM), "")
     return found if _MARK.fullmatch(found) else secrets.token_urlsafe()
 
 
-def marked(site: Site, answer: Response, mark: str) -> Response:
-    """An answer with such a form: its cookie carries the same."""
+def with_anonymous_mark(site: Site, answer: Response, mark: str) -> Response:
+    """Adds the cookie that belongs to the mark in the form."""
     name = site.cookie_of(_FORM)
     answer.set_cookie(name, mark, httponly=True, samesite="strict", secure=site.is_secure)
     return answer
@@ -174,36 +165,40 @@ def _entered(site: Site, page: Page, request: Request, form: Mapping[str, str]) 
     origin = own_origin(site, request)
     if origin is None:
         known = ", ".join(site.origins)
-        return sealed(site, PlainTextResponse(f"Open the desk as {known}.", 421))
+        return with_headers(site, PlainTextResponse(f"Open the desk as {known}.", 421))
     path, query = request.path_params, request.query_params
     visit = Visit(site.clock(), form, path, query, None, None, origin, request.cookies)
     try:
         visit = _known(site, visit)
         answer = _answered(site, page, visit, request)
-    except (OutletError, PrivacyError, FeatureError) as error:
-        answer = message(site, visit, HTTPStatus.CONFLICT, "That did not work", said(error))
+    except OWN_ERRORS as error:
+        answer = message_page(
+            site, visit, HTTPStatus.CONFLICT, "That did not work", message_of_error(error)
+        )
     except (OSError, SQLAlchemyError, sqlite3.Error) as error:
         _LOG.error("%s: %s", page.path, type(error).__name__)
-        answer = message(site, visit, HTTPStatus.CONFLICT, "That did not work", _why(error))
+        answer = message_page(site, visit, HTTPStatus.CONFLICT, "That did not work", _why(error))
     except Exception as error:  # noqa: BLE001  (its text may hold a customer's data)
         _LOG.error("%s: %s", page.path, type(error).__name__)
         lines = (
             f"The desk made a mistake ({type(error).__name__}); it is in the program's log.",
             "What you asked for may not have been done. Tell whoever runs this program.",
         )
-        answer = message(site, visit, HTTPStatus.INTERNAL_SERVER_ERROR, "A mistake", *lines)
+        answer = message_page(site, visit, HTTPStatus.INTERNAL_SERVER_ERROR, "A mistake", *lines)
     if visit.account is not None and answer.media_type == "text/html":
         # Whoever takes up a tablet that was put down finds nothing on it.
-        seconds = round(60 * site.desk.settings.desk.idle_minutes)
+        seconds = round(60 * site.access.settings.desk.idle_minutes)
         answer.headers["Refresh"] = f"{seconds}; url={LEFT}"
-    return sealed(site, answer)
+    return with_headers(site, answer)
 
 
 def _why(error: OSError | SQLAlchemyError | sqlite3.Error) -> str:
     """What may be said of it: neither a cell nor a path."""
     if isinstance(error, OSError):
-        return said_of_file(error)
-    return said_of(error) if isinstance(error, SQLAlchemyError) else f"database: {error}"
+        return message_of_file_error(error)
+    return (
+        database_error_text(error) if isinstance(error, SQLAlchemyError) else f"database: {error}"
+    )
 
 
 def _known(site: Site, visit: Visit) -> Visit:
@@ -222,20 +217,20 @@ def _known(site: Site, visit: Visit) -> Visit:
 def _answered(site: Site, page: Page, visit: Visit, request: Request) -> Response:
     view = page.post if request.method == "POST" else page.get
     if view is None:
-        return message(site, visit, HTTPStatus.METHOD_NOT_ALLOWED, "Nothing here", back=HOME)
+        return message_page(site, visit, HTTPStatus.METHOD_NOT_ALLOWED, "Nothing here", back=HOME)
     account = visit.account
     if page.roles and account is None:
-        return see("/sign-in")
+        return redirect_to("/sign-in")
     if request.method == "POST" and not _is_ours(site, visit, request):
         title = "This form is too old, or not from here"
         lines = ("Nothing was done. Go back, reload the page, and send it again.",)
-        return message(site, visit, HTTPStatus.FORBIDDEN, title, *lines)
+        return message_page(site, visit, HTTPStatus.FORBIDDEN, title, *lines)
     if page.roles and account is not None:
         if not page.before_undertaking and (first := _first(site, account)):
-            return see(first)
+            return redirect_to(first)
         if account.role not in page.roles:
             _LOG.warning("%s: another role", page.path)
-            return message(site, visit, HTTPStatus.FORBIDDEN, *FORBIDDEN)
+            return message_page(site, visit, HTTPStatus.FORBIDDEN, *FORBIDDEN)
     return view(site, visit)
 
 

@@ -1,4 +1,4 @@
-"""Who is signed in at the desk, and which challenges of passkeys are open.
+"""Sessions of signed-in staff, and open passkey challenges, in memory.
 
 Invariant: a session lives in this process only and under an id made when somebody signed in, so no
 id that a browser brings from before is ever taken up; the id itself is kept hashed. A challenge is
@@ -28,10 +28,7 @@ class Session:
     """One browser's.
 
     Attributes:
-        name: Whose account.
         generation: Of the account when it began; another one ends the session.
-        made: When it began,
-        seen: and when it was used last.
         csrf: What every form of it carries.
     """
 
@@ -56,11 +53,7 @@ class Sessions:
         self._all: dict[str, Session] = {}
 
     def begin(self, account: Account, at: dt.datetime) -> str:
-        """Begins one; the oldest of this account ends where there are too many.
-
-        Returns:
-            The id, for the browser alone.
-        """
+        """Begins a session; returns its id, for the browser alone."""
         made = secrets.token_urlsafe(32)
         with self._alone:
             for key in [key for key, one in self._all.items() if self._over(one, at)]:

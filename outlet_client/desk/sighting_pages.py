@@ -1,4 +1,4 @@
-"""Sightings: pieces of this outlet that were seen for sale, and what a manager makes of that.
+"""The pages of resale sightings: reporting one, and a manager's decision about it.
 
 Invariant: only pieces that this outlet sold are here, under its own ids of customers; whose they
 are is shown to managers only, and they alone say that one was resold.
@@ -10,12 +10,12 @@ import datetime as dt
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from features.errors import FeatureError
-from outlet_client.desk.messages import said
-from outlet_client.desk.site import MANAGERS, render, see
-from outlet_client.errors import OutletError
+from outlet_client.desk.messages import message_of_error
+from outlet_client.desk.page_roles import MAY_DECIDE_SIGHTINGS
+from outlet_client.desk.site import redirect_to, render
+from outlet_client.errors import OWN_ERRORS
 from outlet_client.sightings.sighting_decisions import confirm, dismiss, report
-from outlet_client.sightings.sighting_history import Seen, open_sightings
+from outlet_client.sightings.sighting_history import SightingHistory, open_sightings
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -23,21 +23,30 @@ if TYPE_CHECKING:
     from outlet_client.desk.site import Site, Visit
 
 
-def show(site: Site, visit: Visit) -> Response:
+def show(site: Site, visit: Visit, status: HTTPStatus = HTTPStatus.OK, error: str = "") -> Response:
     """What was seen, the open ones first, and a form to report another."""
-    return _page(site, visit, HTTPStatus.OK, "")
+    seen, missing = SightingHistory(), ""
+    try:
+        if visit.account is not None and visit.account.role in MAY_DECIDE_SIGHTINGS:
+            seen = open_sightings(site.access, visit.at)
+    except OWN_ERRORS as cause:
+        missing = message_of_error(cause)
+    return render(
+        "sightings.html", site, visit, status, seen=seen, missing=missing, error=error,
+        typed=visit.form, today=visit.at.astimezone().date().isoformat(),
+    )  # fmt: skip
 
 
 def tell(site: Site, visit: Visit) -> Response:
     """Takes down that somebody saw a piece for sale."""
     day = _day(visit)
     if day is None:
-        return _page(site, visit, HTTPStatus.BAD_REQUEST, "Say on which day the piece was seen.")
+        return show(site, visit, HTTPStatus.BAD_REQUEST, "Say on which day the piece was seen.")
     try:
-        report(site.desk, visit.typed("serial"), day, visit.typed("where"), visit.name, visit.at)
-    except (OutletError, FeatureError) as error:
-        return _page(site, visit, HTTPStatus.CONFLICT, said(error))
-    return see("/sightings")
+        report(site.access, visit.typed("serial"), day, visit.typed("where"), visit.name, visit.at)
+    except OWN_ERRORS as error:
+        return show(site, visit, HTTPStatus.CONFLICT, message_of_error(error))
+    return redirect_to("/sightings")
 
 
 def decide(site: Site, visit: Visit) -> Response:
@@ -45,15 +54,15 @@ def decide(site: Site, visit: Visit) -> Response:
     serial, reason, day = visit.typed("serial"), visit.typed("reason"), _day(visit)
     decision = visit.typed("decision")
     if decision not in ("confirm", "dismiss"):
-        return _page(site, visit, HTTPStatus.BAD_REQUEST, "Choose: confirm or dismiss.")
+        return show(site, visit, HTTPStatus.BAD_REQUEST, "Choose: confirm or dismiss.")
     try:
         if decision == "confirm":
-            confirm(site.desk, serial, visit.name, reason, visit.at, day)
+            confirm(site.access, serial, visit.name, reason, visit.at, day)
         else:
-            dismiss(site.desk, serial, visit.name, reason, visit.at)
-    except (OutletError, FeatureError) as error:
-        return _page(site, visit, HTTPStatus.CONFLICT, said(error))
-    return see("/sightings")
+            dismiss(site.access, serial, visit.name, reason, visit.at)
+    except OWN_ERRORS as error:
+        return show(site, visit, HTTPStatus.CONFLICT, message_of_error(error))
+    return redirect_to("/sightings")
 
 
 def _day(visit: Visit) -> dt.date | None:
@@ -61,16 +70,3 @@ def _day(visit: Visit) -> dt.date | None:
         return dt.date.fromisoformat(visit.typed("seen"))
     except ValueError:
         return None
-
-
-def _page(site: Site, visit: Visit, status: HTTPStatus, error: str) -> Response:
-    seen, missing = Seen(), ""
-    try:
-        if visit.account is not None and visit.account.role in MANAGERS:
-            seen = open_sightings(site.desk, visit.at)
-    except (OutletError, FeatureError) as cause:
-        missing = said(cause)
-    return render(
-        "sightings.html", site, visit, status, seen=seen, missing=missing, error=error,
-        typed=visit.form, today=visit.at.astimezone().date().isoformat(),
-    )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Signing in and out, the undertaking, and one's own password and passkeys.
+"""The pages of signing in and out, the undertaking, one's own password and passkeys.
 
 Invariant: whoever signs in gets a session made for it; nothing that the browser sent becomes one.
 """
@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from starlette.background import BackgroundTask
 
-from outlet_client.desk.request_guard import mark_of, marked
-from outlet_client.desk.site import LOOKERS, OFFICERS, render, see
-from outlet_client.records.access_log import Act
+from outlet_client.desk.page_roles import MAY_LOOK_UP
+from outlet_client.desk.request_guard import anonymous_mark, with_anonymous_mark
+from outlet_client.desk.site import redirect_to, render
+from outlet_client.records.access_log import LogAct
 from outlet_client.staff.accounts import SignInRefused, StaffRefused
 from outlet_client.staff.passkeys import host_of
 from outlet_client.staff.sign_in_throttle import MustWait
@@ -27,14 +28,13 @@ if TYPE_CHECKING:
 
 def start(_site: Site, visit: Visit) -> Response:
     """The first page of whoever is signed in."""
-    if visit.account is not None and visit.account.role in OFFICERS:
-        return see("/log")
-    return see("/look-up")
+    looks = visit.account is None or visit.account.role in MAY_LOOK_UP
+    return redirect_to("/look-up" if looks else "/log")
 
 
 def show_sign_in(site: Site, visit: Visit) -> Response:
     """Asks for name and password, or a passkey."""
-    return see("/") if visit.account is not None else _asked(site, visit)
+    return redirect_to("/") if visit.account is not None else _asked(site, visit)
 
 
 def sign_in(site: Site, visit: Visit) -> Response:
@@ -51,7 +51,7 @@ def sign_in(site: Site, visit: Visit) -> Response:
 
 def sign_in_by_passkey(site: Site, visit: Visit) -> Response:
     """Checks what a passkey signed."""
-    challenge = site.challenges.take(mark_of(site, visit), visit.at)
+    challenge = site.challenges.take(anonymous_mark(site, visit), visit.at)
     try:
         name = site.passkeys.authenticate(
             visit.typed("credential"), visit.typed("answer"), challenge, visit.origin
@@ -68,30 +68,45 @@ def sign_in_by_passkey(site: Site, visit: Visit) -> Response:
 def sign_out(site: Site, visit: Visit) -> Response:
     """Ends the session."""
     site.sessions.end(visit.cookies.get(site.cookie, ""))
-    gone = see("/sign-in")
+    gone = redirect_to("/sign-in")
     gone.delete_cookie(site.cookie, secure=site.is_secure, httponly=True, samesite="strict")
     return gone
 
 
-def show_undertaking(site: Site, visit: Visit) -> Response:
+def show_undertaking(
+    site: Site, visit: Visit, status: HTTPStatus = HTTPStatus.OK, error: str = ""
+) -> Response:
     """What staff undertake."""
-    return _undertaking(site, visit, HTTPStatus.OK, "")
+    given = site.accounts.undertook(visit.name, site.undertaking)
+    before = site.accounts.undertaken(visit.name)
+    return render(
+        "undertaking.html", site, visit, status, text=site.undertaking, given=given, before=before,
+        error=error,
+    )  # fmt: skip
 
 
 def undertake(site: Site, visit: Visit) -> Response:
     """Keeps that it was undertaken."""
     if visit.typed("agree") != "yes" or visit.typed("digest") != site.undertaking.digest:
         words = "Tick the box to go on. Without the undertaking nobody is looked up."
-        return _undertaking(site, visit, HTTPStatus.BAD_REQUEST, words)
+        return show_undertaking(site, visit, HTTPStatus.BAD_REQUEST, words)
     version = site.undertaking.version
-    site.log(visit.at, Act.UNDERTAKING, visit.name, about=version, outcome="given")
+    site.log(visit.at, LogAct.UNDERTAKING, visit.name, about=version, outcome="given")
     site.accounts.undertake(visit.name, site.undertaking, visit.at)
-    return see("/")
+    return redirect_to("/")
 
 
-def show_account(site: Site, visit: Visit) -> Response:
+def show_account(
+    site: Site, visit: Visit, status: HTTPStatus = HTTPStatus.OK, error: str = ""
+) -> Response:
     """One's own password and passkeys."""
-    return _account(site, visit, HTTPStatus.OK, "")
+    account = _signed_in(visit)
+    options, challenge = site.passkeys.registration(account, host_of(visit.origin))
+    site.challenges.keep(_mark(visit), challenge, visit.at)
+    return render(
+        "account.html", site, visit, status, passkeys=site.passkeys.of(account.name),
+        options=options, error=error, looks=account.role in MAY_LOOK_UP,
+    )  # fmt: skip
 
 
 def change_password(site: Site, visit: Visit) -> Response:
@@ -99,19 +114,19 @@ def change_password(site: Site, visit: Visit) -> Response:
     new = visit.form.get("new", "")
     if new != visit.form.get("again", ""):
         words = "The two new passwords differ. Type the same twice."
-        return _account(site, visit, HTTPStatus.BAD_REQUEST, words)
+        return show_account(site, visit, HTTPStatus.BAD_REQUEST, words)
 
     def log() -> None:
-        site.log(visit.at, Act.STAFF, visit.name, about="own password", outcome="changed")
+        site.log(visit.at, LogAct.STAFF, visit.name, about="own password", outcome="changed")
 
     try:
         old = visit.form.get("old", "")
         account = site.accounts.change_password(visit.name, old, new, visit.at, log)
     except SignInRefused:
-        page = _account(site, visit, HTTPStatus.BAD_REQUEST, "The old password is wrong.")
+        page = show_account(site, visit, HTTPStatus.BAD_REQUEST, "The old password is wrong.")
         return _refused(site, visit, visit.name, page)
     except (StaffRefused, MustWait) as error:
-        return _account(site, visit, HTTPStatus.BAD_REQUEST, str(error))
+        return show_account(site, visit, HTTPStatus.BAD_REQUEST, str(error))
     return _with_session(site, visit, account)
 
 
@@ -119,42 +134,42 @@ def make_passkey(site: Site, visit: Visit) -> Response:
     """Keeps a passkey that the browser made."""
     challenge = site.challenges.take(_mark(visit), visit.at)
     account, answer, label = _signed_in(visit), visit.typed("answer"), visit.typed("label")
-    logged = site.logged(visit.at, Act.STAFF, visit.name, about="own passkey", outcome="added")
+    logged = site.logged(visit.at, LogAct.STAFF, visit.name, about="own passkey", outcome="added")
     try:
         with logged:
             site.passkeys.register(account, answer, challenge, visit.origin, label, visit.at)
     except StaffRefused as error:
-        return _account(site, visit, HTTPStatus.BAD_REQUEST, str(error))
-    return see("/account")
+        return show_account(site, visit, HTTPStatus.BAD_REQUEST, str(error))
+    return redirect_to("/account")
 
 
 def remove_passkey(site: Site, visit: Visit) -> Response:
     """Takes one of one's own passkeys away."""
-    with site.logged(visit.at, Act.STAFF, visit.name, about="own passkey", outcome="removed"):
+    with site.logged(visit.at, LogAct.STAFF, visit.name, about="own passkey", outcome="removed"):
         site.passkeys.remove(visit.name, visit.typed("credential"))
-    return see("/account")
+    return redirect_to("/account")
 
 
 def _asked(
     site: Site, visit: Visit, status: HTTPStatus = HTTPStatus.OK, error: str = ""
 ) -> Response:
-    mark = mark_of(site, visit)
+    mark = anonymous_mark(site, visit)
     options, challenge = site.passkeys.authentication(host_of(visit.origin))
     site.challenges.keep(mark, challenge, visit.at)
     page = render(
         "sign_in.html", site, visit, status, form=mark, error=error, name=visit.typed("name"),
         options=options,
     )  # fmt: skip
-    return marked(site, page, mark)
+    return with_anonymous_mark(site, page, mark)
 
 
 def _let_in(site: Site, visit: Visit, account: Account, how: str) -> Response:
-    site.log(visit.at, Act.SIGN_IN, account.name, about=how, outcome="signed in")
+    site.log(visit.at, LogAct.SIGN_IN, account.name, about=how, outcome="signed in")
     return _with_session(site, visit, account)
 
 
 def _with_session(site: Site, visit: Visit, account: Account) -> Response:
-    gone = see("/")
+    gone = redirect_to("/")
     site.sessions.end(visit.cookies.get(site.cookie, ""))
     made = site.sessions.begin(account, visit.at)
     gone.set_cookie(site.cookie, made, httponly=True, samesite="strict", secure=site.is_secure)
@@ -162,7 +177,6 @@ def _with_session(site: Site, visit: Visit, account: Account) -> Response:
 
 
 def _refused(site: Site, visit: Visit, typed: str, page: Response) -> Response:
-    """A page after a wrong password."""
     # Behind the answer: it takes time and may fail, and is done for names that there are only.
     page.background = BackgroundTask(_log_lock_out, site, visit, typed)
     return page
@@ -173,26 +187,7 @@ def _log_lock_out(site: Site, visit: Visit, typed: str) -> None:
     if site.accounts.locked(typed, visit.at):
         with suppress(StaffRefused):
             name = site.accounts.named(typed).name
-            site.log(visit.at, Act.LOCK_OUT, name, outcome="locked out")
-
-
-def _undertaking(site: Site, visit: Visit, status: HTTPStatus, error: str) -> Response:
-    given = site.accounts.undertook(visit.name, site.undertaking)
-    before = site.accounts.undertaken(visit.name)
-    return render(
-        "undertaking.html", site, visit, status, text=site.undertaking, given=given, before=before,
-        error=error,
-    )  # fmt: skip
-
-
-def _account(site: Site, visit: Visit, status: HTTPStatus, error: str) -> Response:
-    account = _signed_in(visit)
-    options, challenge = site.passkeys.registration(account, host_of(visit.origin))
-    site.challenges.keep(_mark(visit), challenge, visit.at)
-    return render(
-        "account.html", site, visit, status, passkeys=site.passkeys.of(account.name),
-        options=options, error=error, looks=account.role in LOOKERS,
-    )  # fmt: skip
+            site.log(visit.at, LogAct.LOCK_OUT, name, outcome="locked out")
 
 
 def _signed_in(visit: Visit) -> Account:

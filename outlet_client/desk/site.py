@@ -1,4 +1,4 @@
-"""What the desk's pages share: what they are made from, who visits, and how a page is written.
+"""The desk's site: its open stores, the visitor of a request, and how pages are rendered.
 
 Invariant: a page is a function of one visit and of the site; it names a customer by what was typed
 in the very form it answers, or by the outlet's own id, and by nothing else.
@@ -15,28 +15,26 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jinja2
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from outlet_client.records.access_log import Act, record
-from outlet_client.rights.dossier_page import moment
-from outlet_client.rights.dossier_page import named as worded
-from outlet_client.staff.accounts import Role
+from outlet_client.page_templates import page_templates
+from outlet_client.records.access_log import LogAct, record_act
 
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
-    from outlet_client.customer_access import Desk
+    from outlet_client.customer_access import CustomerAccess
     from outlet_client.desk.sessions import Challenges, Session, Sessions
     from outlet_client.log_tables.rights_store import RightsStore
     from outlet_client.services import Services
-    from outlet_client.staff.accounts import Account, Accounts
+    from outlet_client.staff.accounts import Account, Accounts, Role
     from outlet_client.staff.agreed_texts import Text
     from outlet_client.staff.passkeys import Passkeys
 
 _HERE = Path(__file__).parent
+_TEMPLATES = page_templates(_HERE / "templates")
 
 COOKIE = "desk"
 """Of the session; `__Host-desk` over TLS."""
@@ -50,33 +48,19 @@ OWN_STYLE = (
 MOST_DIGITS = 9
 """Of a number in a path, a query or a form."""
 
-LOOKERS = frozenset({Role.ASSOCIATE, Role.MANAGER})
-MANAGERS = frozenset({Role.MANAGER})
-OFFICERS = frozenset({Role.PRIVACY})
-EVERYBODY = frozenset(Role)
-
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Site:
-    """What pages are made from; one a process.
+    """The open stores and settings that pages are made from; one a process.
 
     Attributes:
-        desk: The outlet's people, look-ups and settings.
-        rights: Its log and its customers' requests.
-        accounts: Its staff,
-        passkeys: and their passkeys.
-        sessions: Who is signed in.
-        challenges: Of passkeys.
-        undertaking: What staff undertake before they look anybody up.
-        notice: What a customer agrees to.
         origins: The addresses under which browsers know the desk, such as http://localhost:8480;
             the first is the one for passkeys.
         services: Opens HQ's and the office's services, for a first-time look-up.
         pinned_total: The network's token key.
-        clock: Says when this is, UTC.
     """
 
-    desk: Desk
+    access: CustomerAccess
     rights: RightsStore
     accounts: Accounts
     passkeys: Passkeys
@@ -92,22 +76,22 @@ class Site:
     @property
     def home(self) -> Path:
         """The outlet's folder."""
-        return self.desk.home
+        return self.access.home
 
     def log(
-        self, at: dt.datetime, act: Act, by: str, *, about: str = "", outcome: str = ""
+        self, at: dt.datetime, act: LogAct, by: str, *, about: str = "", outcome: str = ""
     ) -> None:
         """Adds an act to the log; it is durable when this returns."""
         with self.rights.transaction() as connection:
-            record(connection, at, act, by, about=about, outcome=outcome)
+            record_act(connection, at, act, by, about=about, outcome=outcome)
 
     @contextmanager
     def logged(
-        self, at: dt.datetime, act: Act, by: str, *, about: str, outcome: str
+        self, at: dt.datetime, act: LogAct, by: str, *, about: str, outcome: str
     ) -> Iterator[None]:
         """Adds an act to the log and lets it be done; where either fails, it is not in the log."""
         with self.rights.transaction() as connection:
-            record(connection, at, act, by, about=about, outcome=outcome)
+            record_act(connection, at, act, by, about=about, outcome=outcome)
             yield
 
     @property
@@ -127,17 +111,13 @@ class Site:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Visit:
-    """One request, once it is known whose it is.
+    """One request of a known visitor.
 
     Attributes:
-        at: When.
-        form: What was sent.
         numbers: What stands in the path.
         query: What stands behind the path; never anything of a customer.
         account: Whose; None where nobody is signed in.
-        session: Theirs.
         origin: The address under which the browser knows the desk.
-        cookies: The browser's.
     """
 
     at: dt.datetime
@@ -174,16 +154,12 @@ View = Callable[[Site, Visit], Response]
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One address.
+    """One address of the desk, with who may see it.
 
     Attributes:
-        path: Such as "/allocations/{number:number}".
         roles: Who may go there; empty where nobody has to be signed in.
-        get: What is shown; None where there is nothing to show.
-        post: What is done; None where there is nothing to do.
         before_undertaking: Whether it can be reached before the undertaking was given and a
             temporary password changed.
-        checks_password: Whether what is done checks a password, which takes long.
     """
 
     path: str
@@ -197,12 +173,11 @@ class Page:
 def render(
     template: str, site: Site, visit: Visit, status: HTTPStatus = HTTPStatus.OK, **values: Any
 ) -> HTMLResponse:
-    """Writes a page."""
-    made = _environment().get_template(template)
-    text = made.render(
+    """Renders a template as a page."""
+    text = _TEMPLATES.get_template(template).render(
         account=visit.account,
         csrf="" if visit.session is None else visit.session.csrf,
-        outlet=site.desk.outlet,
+        outlet=site.access.outlet,
         style=style()[1],
         **values,
     )
@@ -215,39 +190,26 @@ def number_of(text: str) -> int | None:
     return int(text) if good else None
 
 
-def see(path: str) -> RedirectResponse:
+def redirect_to(path: str) -> RedirectResponse:
     """Sends the browser to another page of ours, to be read with GET."""
     return RedirectResponse(path, HTTPStatus.SEE_OTHER)
 
 
-def message(
+def message_page(
     site: Site, visit: Visit, status: HTTPStatus, title: str, *lines: str, back: str = "/"
 ) -> HTMLResponse:
-    """A page that says one thing."""
+    """A page with one message."""
     return render("message.html", site, visit, status, title=title, lines=lines, back=back)
 
 
 @cache
 def style() -> tuple[bytes, str]:
-    """The style sheet, and a mark of its content."""
+    """The style sheet, and a digest of its content."""
     data = (_HERE / "desk.css").read_bytes()
     return data, hashlib.sha256(data).hexdigest()[:12]
 
 
 @cache
 def script() -> bytes:
-    """The only script: it talks to the browser's passkeys."""
+    """The only script, which talks to the browser's passkeys, and a digest of its content."""
     return (_HERE / "passkeys.js").read_bytes()
-
-
-@cache
-def _environment() -> jinja2.Environment:
-    made = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HERE / "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    made.filters |= {"moment": moment, "worded": worded}
-    return made

@@ -1,4 +1,4 @@
-"""Look-ups for this machine's own programs, such as the desk page, over a socket.
+"""Look-ups for this machine's own programs, over a Unix socket.
 
 Invariant: only the user whom this program runs as can open the socket, from its first moment; and
 no error's text reaches a caller but those of our own, which hold no customer's data. Who asks, and
@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import os
 from concurrent import futures
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import grpc
 from typing_extensions import override
 
-from features.errors import FeatureError
-from outlet_client.errors import OutletError
-from outlet_client.records.actor import Asked
-from privacy.errors import PrivacyError
+from outlet_client.errors import OWN_ERRORS
+from outlet_client.records.actor import Actor
 from server.wire import office_pb2, outlets_pb2, outlets_pb2_grpc
 from server.wire.refusals import METADATA_KEY
 
@@ -30,19 +29,16 @@ if TYPE_CHECKING:
 DESK_SOCKET = "desk.sock"
 
 
+@dataclass(frozen=True)
 class DeskService(outlets_pb2_grpc.DeskServicer):
-    """Look-ups for the desk page, on this machine only; decides nothing."""
+    """Look-ups for the desk page, on this machine only; decides nothing.
 
-    def __init__(
-        self,
-        look_up: LookUp,
-        services: Services,
-        pinned_total: bytes,
-    ) -> None:
-        """Serves look-ups; `services` and `pinned_total` are for first times."""
-        self._look_up = look_up
-        self._services = services
-        self._pinned_total = pinned_total
+    The services and the network's token key are for first times.
+    """
+
+    look_up: LookUp
+    services: Services
+    pinned_total: bytes
 
     @override
     def Lookup(
@@ -50,7 +46,7 @@ class DeskService(outlets_pb2_grpc.DeskServicer):
     ) -> outlets_pb2.LookupResponse:
         try:
             found = self._found(request)
-        except (OutletError, PrivacyError, FeatureError) as error:
+        except OWN_ERRORS as error:
             refusal = office_pb2.Refusal(type=type(error).__name__, message=str(error))
             context.set_trailing_metadata(((METADATA_KEY, refusal.SerializeToString()),))
             context.abort(grpc.StatusCode.FAILED_PRECONDITION, type(error).__name__)
@@ -60,17 +56,17 @@ class DeskService(outlets_pb2_grpc.DeskServicer):
         return outlets_pb2.LookupResponse(status=found.status, as_of=found.as_of, bands=bands)
 
     def _found(self, request: outlets_pb2.LookupRequest) -> Answer:
-        asked = Asked.of(request.by, request.purpose)
+        asked = Actor.of(request.by, request.purpose)
         if request.consent_notice:
-            return self._look_up.first_time(
+            return self.look_up.first_time(
                 request.phone,
                 request.email,
                 request.consent_notice,
-                self._services,
-                self._pinned_total,
+                self.services,
+                self.pinned_total,
                 asked,
             )
-        return self._look_up.look_up(request.phone, request.email, asked)
+        return self.look_up.look_up(request.phone, request.email, asked)
 
 
 def start_desk(service: DeskService, home: Path) -> grpc.Server:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -21,9 +20,10 @@ from outlet_client.ledger.sighting_rows import sightings_of
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from features.ledger import Tier
     from outlet_client.ledger.intake import Intake
     from outlet_client.people.people_store import People
     from outlet_client.settings import OutletFile
@@ -98,23 +98,19 @@ def read_events(
         LedgerError: If a file or table cannot be read at all, or no row can be used.
         TooManyBad: If too many rows cannot be used, by night.
     """
-    with closing(EventStore.open(home)) as store:
-        if by_day and settings.ledger.is_database and store.is_filled:
-            intake = store.counts()
-        else:
-            intake = store.take_in(settings, at, people, progress)
-        held = corrections.apply(home, store.rows())
-        rows = held.filter(pl.col("date") >= first_day(settings, at))
-        tiers = None if settings.references is None else read_references(settings.references)
-        events, unknown = with_tiers(rows.drop("line"), tiers)
-        intake = replace(
-            intake,
-            used=intake.used - len(unknown) - (len(held) - len(rows)),
-            left_out=intake.left_out + len(held) - len(rows),
-            quarantined=intake.quarantined + len(unknown),
-        )
-        references = tuple(unknown["reference"].unique().sort())
-        _judge(store, settings, intake, references, by_day=by_day)
+    store = EventStore(home)
+    if by_day and settings.ledger.is_database and store.is_filled:
+        intake = store.counts()
+    else:
+        intake = store.take_in(settings, at, people, progress)
+    held = corrections.apply(home, store.rows())
+    rows = held.filter(pl.col("date") >= first_day(settings, at))
+    old = len(held) - len(rows)
+    intake = replace(intake, used=intake.used - old, left_out=intake.left_out + old)
+    tiers = None if settings.references is None else read_references(settings.references)
+    events, unknown, intake = with_known_tiers(rows.drop("line"), tiers, intake)
+    references = tuple(unknown["reference"].unique().sort())
+    _judge(store, settings, intake, references, by_day=by_day)
     if events.is_empty():
         reason = "no rows; expected at least one event"
         if intake.rows:
@@ -123,6 +119,24 @@ def read_events(
     seen = sightings_of(home, settings)
     attached = Attached.without(events) if seen is None else attach(events, seen)
     return Read(attached, intake, len(unknown), references)
+
+
+def with_known_tiers(
+    rows: pl.DataFrame, tiers: Mapping[str, Tier] | None, intake: Intake
+) -> tuple[pl.DataFrame, pl.DataFrame, Intake]:
+    """Gives each row the tier of its reference; a row whose reference is in none waits for one.
+
+    Args:
+        rows: Those that are used so far.
+        tiers: The tier of each reference; None where references have none.
+        intake: What became of all rows so far.
+
+    Returns:
+        The events, the rows that wait, and the counts with these in quarantine.
+    """
+    events, unknown = with_tiers(rows, tiers)
+    used, quarantined = intake.used - len(unknown), intake.quarantined + len(unknown)
+    return events, unknown, replace(intake, used=used, quarantined=quarantined)
 
 
 def _judge(
@@ -139,7 +153,7 @@ def _judge(
     if intake.quarantined:
         _LOG.warning("rows in quarantine: %d of %d", intake.quarantined, intake.rows)
     if intake.share > settings.most_quarantined and not by_day:
-        bad = store.quarantine(settings).head(_SHOWN).rows(named=True)
+        bad = store.quarantine().head(_SHOWN).rows(named=True)
         first = [
             f"{one['file']}, row {one['row']}, column {one['column']}: {one['reason']}"
             if one["column"]

@@ -1,62 +1,71 @@
-"""The events that this outlet has read from its own ledger, and how they are kept up to date.
+"""The events that this outlet has read from its own ledger, in one file that a reading replaces.
 
-Invariant: what is committed is one whole reading: parts are written first, and one transaction
-names them together with the marks, the counts and the client entries. A kill leaves the old state
-or the new one. Every row has one fate, and `Intake` adds up.
-
-A line has one row: of rows with one `line_id` the last one read stands, also where it was corrected
-to a day that is too old to be kept. A row in quarantine corrects nothing.
+Invariant: `events/ledger.parquet` is one whole reading: rows, fates, and of each source file how it
+was when it was read. A new reading is written beside it, synced and renamed, so a kill leaves the
+last one or this one. Client entries are committed before: after a kill between the two, the next
+reading notes the same entries again.
 """
 
 from __future__ import annotations
 
+import fcntl
+import json
+import os
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 import polars as pl
 
-from outlet_client.database import engine_of, make_tables, reader_of
-from outlet_client.ledger import intake_state
-from outlet_client.ledger.ingest import Taking, by_file, counted, live, quarantined, rewrite
-from outlet_client.ledger.intake_state import METADATA, label_of
-from outlet_client.ledger.parquet_store import PART_SCHEMA, Parts
-from outlet_client.people.client_entries import forget_ledger, note
+from outlet_client.errors import OutletError
+from outlet_client.ledger.intake import (
+    ROW_SCHEMA,
+    Intake,
+    RowFate,
+    bad_cells,
+    with_fates,
+    without_old_cells,
+)
+from outlet_client.ledger.ledger_reading import ReadLedger, SourceFile, read_ledger, used_rows
+from outlet_client.ledger.old_parts import with_vanished_files
+from outlet_client.people.client_entries import forget_ledger, note_entries
 from privacy.keyring import write_private
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    import sqlalchemy as sa
-
-    from outlet_client.ledger.intake import Intake
-    from outlet_client.ledger.intake_state import State
+    from outlet_client.ledger.ledger_reading import LedgerReading
     from outlet_client.people.people_store import People
     from outlet_client.settings import OutletFile
 
+_FOLDER, _FILE, _LOCK = "events", "ledger.parquet", "events.lock"
 _QUARANTINE = "quarantine.csv"
+_ABOUT = "escapement"
+
+
+class EventsDamaged(OutletError):
+    """What was read before cannot be read back."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            f"{_FOLDER}/{_FILE}: damaged; bring the outlet's folder back from a backup, or delete "
+            "this file: the ledger is then read anew, without what was in files that are gone"
+        )
 
 
 class EventStore:
     """One outlet's events."""
 
     def __init__(self, home: Path) -> None:
-        """Opens the store in an outlet's folder, making its tables where they are missing."""
+        """Opens the store in an outlet's folder.
+
+        Args:
+            home: The outlet's folder.
+        """
         self._home = home
-        url = f"sqlite:///{home / 'outlet.db'}"
-        self._engine, self._reader = engine_of(url), reader_of(url)
-        self._parts = Parts(home)
-        make_tables(self._engine, METADATA)
-
-    @classmethod
-    def open(cls, home: Path) -> EventStore:
-        """Opens the store in an outlet's folder."""
-        return cls(home)
-
-    def close(self) -> None:
-        """Closes all connections."""
-        self._engine.dispose()
-        self._reader.dispose()
+        self._place = home / _FOLDER / _FILE
 
     def take_in(
         self,
@@ -65,7 +74,7 @@ class EventStore:
         people: People | None = None,
         progress: Callable[[int], None] = lambda _: None,
     ) -> Intake:
-        """Reads what is new in the ledger. Safe to kill anywhere and to run again.
+        """Reads what changed in the ledger. Safe to kill anywhere and to run again.
 
         Args:
             settings: The outlet's.
@@ -76,37 +85,36 @@ class EventStore:
 
         Raises:
             LedgerError: If a file or table cannot be read at all; nothing was changed then.
-            PartMissing: If a part that is needed is gone.
+            EventsDamaged: If what was read before cannot be read back.
         """
-        with self._parts.locked(alone=True):
-            state = self._state()
-            self._parts.tidy(state.named())
-            taking = Taking(self._parts, state, settings, at)
+        with self.locked():
             who = people if settings.clients is None else None
-            taking.read(progress, noting=who is not None)
-            found = taking.settle()
-            if taking.changed:
-                with self._engine.begin() as connection:
-                    if who is not None:
-                        _note(connection, taking, who, settings.region)
-                    intake_state.save(connection, state)
-                self._parts.tidy(state.named())
-            _write_quarantine(self._home, taking.bad, state, settings)
-            return found
+            reading = read_ledger(
+                settings,
+                self._home,
+                at,
+                self._load(),
+                noting=who is not None,
+                hear=lambda _name, _batch, judged: progress(len(judged.rows)),
+            )
+            ledger = reading.ledger
+            if not self.is_filled:
+                ledger = with_vanished_files(ledger, self._home)
+            if reading.is_new:
+                if who is not None:
+                    _note(reading, who, settings.region)
+                self._save(ledger)
+            _write_quarantine(self._home, _bad_cells(ledger))
+            return Intake.of(ledger.rows, reading.intake.read_now)
 
     @property
     def is_filled(self) -> bool:
         """Whether a ledger was read, and what was read is still there."""
-        state = self._state()
-        return bool(state.files) and (state.named() == {""} or self._parts.are_there)
+        return self._place.exists()
 
     def rows(self) -> pl.DataFrame:
         """The events that count: canonical columns without `tier`, and `line`."""
-        with self._parts.locked(alone=False):
-            state = self._state()
-            frames = [live(self._parts, part) for part in state.parts.values()]
-        whole = pl.concat(frames) if frames else pl.DataFrame(schema=PART_SCHEMA)
-        return whole.select(pl.exclude("file", "row", "line"), "line")
+        return used_rows(self._load())
 
     def purge(self, before: dt.date) -> int:
         """Removes the rows dated earlier, from the disk too; they are left out from now on.
@@ -114,66 +122,109 @@ class EventStore:
         Returns:
             How many.
         """
-        with self._parts.locked(alone=True):
-            state = self._state()
-            self._parts.tidy(state.named())
-            gone = 0
-            for part in list(state.parts.values()):
-                if part.first_day >= before.isoformat():
-                    continue
-                rows = live(self._parts, part)
-                old = pl.col("date") < before
-                for number, count in by_file(rows.filter(old)):
-                    held = state.of(number)
-                    held.left_out += count
-                    held.kept_from = max(held.kept_from, before.isoformat())
-                    gone += count
-                rewrite(self._parts, state, [part], rows.filter(~old))
-            with self._engine.begin() as connection:
-                intake_state.save(connection, state)
-            self._parts.tidy(state.named())
-        return gone
+        with self.locked():
+            ledger = self._load()
+            if not (ledger.rows["date"] < before).any():
+                return 0
+            rows = with_fates(without_old_cells(ledger.rows, before))
+            files = {
+                file.name: replace(file, kept_from=max(file.kept_from, before.isoformat()))
+                for file in ledger.files.values()
+            }
+            self._save(replace(ledger, files=files, rows=rows))
+            return Intake.of(ledger.rows).used - Intake.of(rows).used
 
     def counts(self) -> Intake:
         """What became of all rows so far."""
-        with self._parts.locked(alone=False):
-            state = self._state()
-            return counted(state, quarantined(self._parts, state), 0)
+        return Intake.of(self._load().rows)
 
-    def quarantine(self, settings: OutletFile) -> pl.DataFrame:
+    def quarantine(self) -> pl.DataFrame:
         """Why rows are in quarantine: file, row, line, column, reason; one row a bad cell."""
-        with self._parts.locked(alone=False):
-            state = self._state()
-            return _labelled(quarantined(self._parts, state), state, settings)
+        return _bad_cells(self._load())
 
     def columns(self) -> frozenset[str]:
         """The canonical columns that all of the ledger has."""
-        held = [one.columns for one in self._state().files.values() if one.rows]
-        return frozenset.intersection(*held) if held else frozenset()
+        ledger = self._load()
+        read = set(ledger.rows["file"].unique())
+        held = [set(file.columns) for file in ledger.files.values() if file.number in read]
+        return frozenset(set.intersection(*held)) if held else frozenset()
 
-    def _state(self) -> State:
-        with self._reader.connect() as connection:
-            return intake_state.load(connection)
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Waits until nobody else writes; readers wait for nobody."""
+        descriptor = os.open(self._home / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _load(self) -> ReadLedger:
+        """What was read so far."""
+        if not self.is_filled:
+            return ReadLedger()
+        try:
+            with self._place.open("rb") as file:  # one file, also where it is replaced meanwhile
+                about = json.loads(pl.read_parquet_metadata(file)[_ABOUT])
+                file.seek(0)
+                rows = pl.read_parquet(file).select(ROW_SCHEMA.keys())
+            files = [SourceFile(**one) for one in about["files"]]
+        except (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError) as error:
+            raise EventsDamaged from error
+        names = {file.name: file for file in files}
+        return ReadLedger(names, rows, about["readings"], about["source"])
+
+    def _save(self, ledger: ReadLedger) -> None:
+        """Puts a reading in the place of the last one; after this it outlives a power cut.
+
+        Raises:
+            OSError: If the disk is full.
+        """
+        files = [asdict(file) for file in ledger.files.values()]
+        about = {"files": files, "readings": ledger.readings, "source": ledger.source}
+        self._place.parent.mkdir(mode=0o700, exist_ok=True)
+        new = self._place.with_suffix(".new")
+        write_private(new, b"")
+        try:
+            ledger.rows.write_parquet(new, compression="lz4", metadata={_ABOUT: json.dumps(about)})
+        except pl.exceptions.PolarsError as error:
+            raise OSError(f"{new.name}: not written; is the disk full?") from error
+        _sync(new)
+        new.replace(self._place)
+        _sync(self._place.parent)
+        for other in self._place.parent.iterdir():  # the parts of 0.1
+            if other != self._place:
+                other.unlink()
 
 
-def _note(connection: sa.Connection, taking: Taking, people: People, region: str) -> None:
+def _sync(place: Path) -> None:
+    descriptor = os.open(place, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _note(reading: LedgerReading, people: People, region: str) -> None:
     """Keeps who the customers of the rows just read are, under keys of this outlet."""
-    if taking.whole:
-        forget_ledger(connection)
-    if taking.entries:
-        entries = pl.concat(taking.entries).unique(maintain_order=True)
-        note(connection, entries, people.local_key, region)
+    with people.transaction() as connection:
+        if reading.is_whole:
+            forget_ledger(connection)
+        if reading.entries is not None:
+            note_entries(connection, reading.entries, people.local_key, region)
 
 
-def _labelled(bad: pl.DataFrame, state: State, settings: OutletFile) -> pl.DataFrame:
-    """Bad cells under the names of their files."""
-    names = {held.number: label_of(held, settings.ledger) for held in state.files.values()}
-    label = pl.col("file").replace_strict(names, return_dtype=pl.String)
-    return bad.sort("file", "row", maintain_order=True).with_columns(label)
+def _bad_cells(ledger: ReadLedger) -> pl.DataFrame:
+    """The bad cells of rows in quarantine, under the names of their files."""
+    names = {file.number: file.label for file in ledger.files.values()}
+    rows = ledger.rows.filter(pl.col("fate") == RowFate.QUARANTINED.value)
+    cells = bad_cells(rows.select("file", "row", "line", "bad"))
+    label = pl.col("file").replace_strict(names, default="", return_dtype=pl.String)
+    return cells.with_columns(label)
 
 
-def _write_quarantine(home: Path, bad: pl.DataFrame, state: State, settings: OutletFile) -> None:
+def _write_quarantine(home: Path, bad: pl.DataFrame) -> None:
     """Writes the bad rows down for a person: where and why, never a cell."""
-    place, data = home / _QUARANTINE, _labelled(bad, state, settings).write_csv().encode()
+    place, data = home / _QUARANTINE, bad.write_csv().encode()
     if not place.exists() or place.read_bytes() != data:  # a kill may have left the last one
         write_private(place, data)

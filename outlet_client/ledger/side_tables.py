@@ -22,18 +22,6 @@ if TYPE_CHECKING:
     from outlet_client.sources.source import Source
 
 
-def read_whole(source: Source, names: Collection[str]) -> pl.DataFrame:
-    """Reads a small table: references, sightings, interests.
-
-    Returns:
-        The columns that are there, as they come; and `row`, from 1 for the first of a file.
-
-    Raises:
-        LedgerError: If a file or table cannot be read, or at the first row that is none.
-    """
-    return read_all(source, names)
-
-
 def read_references(source: Source) -> dict[str, Tier]:
     """Reads which tier each reference is in.
 
@@ -44,7 +32,7 @@ def read_references(source: Source) -> dict[str, Tier]:
         LedgerError: If a column is missing or a cell empty, a tier is none, or a reference is named
             twice.
     """
-    table = present(read_whole(source, ("reference", "tier")), source, ("reference", "tier"))
+    table = present(read_all(source, ("reference", "tier")), source, ("reference", "tier"))
     known = {tier.value: tier for tier in Tier}
     found: dict[str, Tier] = {}
     tiers = decoded(table["tier"], source.codes)
@@ -66,7 +54,7 @@ def read_sightings(source: Source) -> pl.DataFrame:
     Raises:
         LedgerError: At the first thing that is wrong.
     """
-    table = present(read_whole(source, SIGHTING_COLUMNS), source, SIGHTING_COLUMNS)
+    table = present(read_all(source, SIGHTING_COLUMNS), source, SIGHTING_COLUMNS)
     return canonical_sightings(
         table.with_columns(
             days_of(table["seen_at"], source.name, source.dates).alias("seen_at"),

@@ -1,4 +1,4 @@
-"""How the entries of the log are chained.
+"""The hash chain of the access log.
 
 Invariant: an entry's hash is made of the hash before it and of every cell of its own, each with its
 length, so that no two lists of cells give the same bytes; whoever changes, removes, adds or moves

@@ -1,4 +1,4 @@
-"""The tables of customers' rights: the log, its countersigned heads, requests, corrections.
+"""The store behind `rights.db`: access log, countersigned heads, requests, corrections.
 
 Invariant: no column holds a phone or an e-mail; rows of the log are only added, by `log.py`, and
 deleted from its beginning when they are a year old.
@@ -10,15 +10,16 @@ one sync makes an entry durable instead of three.
 
 from __future__ import annotations
 
-import threading
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
+from typing_extensions import override
 
-from outlet_client.database import engine_of, make_tables, reader_of, write_ahead
+from outlet_client.database import Store, reader_of
 from outlet_client.errors import OutletError
 from outlet_client.log_tables.hash_chain import beginning
+from outlet_client.moments import MomentText
 
 if TYPE_CHECKING:
     import sqlite3
@@ -68,11 +69,11 @@ REQUESTS = sa.Table(
     sa.Column("number", sa.Integer, primary_key=True),
     sa.Column("kind", sa.Text, nullable=False),
     sa.Column("key", sa.Text, nullable=False, index=True),
-    sa.Column("received", sa.Text, nullable=False),
-    sa.Column("due", sa.Text, nullable=False),
+    sa.Column("received", sa.Date, nullable=False),
+    sa.Column("due", sa.Date, nullable=False),
     sa.Column("taken_by", sa.Text, nullable=False),
     sa.Column("about", sa.Text, nullable=False),
-    sa.Column("answered", sa.Text),
+    sa.Column("answered", MomentText),
     sa.Column("answered_by", sa.Text),
     sa.Column("answer", sa.Text),
     sqlite_autoincrement=True,
@@ -112,17 +113,16 @@ class RightsGone(OutletError):
     """The file was removed under a running program: the open disputes went with it."""
 
 
-class RightsStore:
+class RightsStore(Store):
     """The tables behind one file of an outlet's folder; for any number of threads."""
 
     def __init__(self, home: Path) -> None:
         """Opens the store, making its tables where they are missing."""
         self._place = home / RIGHTS_FILE
-        self._engine = engine_of(f"sqlite:///{self._place}")
-        write_ahead(self._engine)
-        self._alone = threading.Lock()  # threads queue here, more quickly than in SQLite
-        self._make_tables()
+        super().__init__(f"sqlite:///{self._place}", _METADATA, _anchor, ahead=True)
+        self._opened = self._inode()
 
+    @override
     @contextmanager
     def transaction(self) -> Iterator[sa.Connection]:
         """One at a time, over threads and processes; an exception undoes all of it.
@@ -134,12 +134,9 @@ class RightsStore:
             if self._inode() != self._opened:  # what is written to a removed file is lost
                 self._engine.dispose()
                 self._make_tables()
+                self._opened = self._inode()  # nobody else's while the engine keeps a connection
             with self._engine.begin() as connection:
                 yield connection
-
-    def _make_tables(self) -> None:
-        make_tables(self._engine, _METADATA, _anchor)
-        self._opened = self._inode()  # nobody else's while the engine keeps a connection
 
     def _inode(self) -> int:
         try:
@@ -150,10 +147,6 @@ class RightsStore:
                 "and all disputes; stop the program, remove the files that begin with "
                 "this name, bring it back from a backup, and start the program again"
             ) from error
-
-    def close(self) -> None:
-        """Closes all connections."""
-        self._engine.dispose()
 
 
 @contextmanager
@@ -198,7 +191,6 @@ def _lenient(connection: sqlite3.Connection, _record: object) -> None:
 
 
 def _anchor(connection: sa.Connection) -> None:
-    """Begins the chain of a log that has none."""
     if connection.scalar(sa.select(sa.func.count()).select_from(ANCHOR)) == 0:
         begin = beginning()
         connection.execute(ANCHOR.insert().values(number=begin.number, hash=begin.hash))

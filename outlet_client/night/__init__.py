@@ -1,1 +1,1 @@
-"""The outlet's night: its steps, what is answered, and what it says of itself."""
+"""The outlet's night: its steps, the Flower node, the night log and the health file."""

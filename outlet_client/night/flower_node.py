@@ -53,9 +53,14 @@ from flwr.supercore.task_identity import TaskIdentity
 from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
-from features.errors import FeatureError
-from outlet_client.errors import ClockOff, HqUnreachable, NotOnTheList, OutletError, QuestionRefused
-from privacy.errors import PrivacyError
+from outlet_client.errors import (
+    OWN_ERRORS,
+    ClockOff,
+    HqUnreachable,
+    NotOnTheList,
+    OutletError,
+    QuestionRefused,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -125,7 +130,7 @@ def client_app(
 def join_night(
     app: ClientApp, identity: Identity, hq: Card, app_digest: str, *, window: float, night: float
 ) -> int:
-    """Joins HQ's night, answers until goodnight, and leaves.
+    """Joins HQ's night, answers until goodnight, leaves; returns the number of answers.
 
     Args:
         app: From `client_app`.
@@ -134,9 +139,6 @@ def join_night(
         app_digest: What is installed here; another run is refused.
         window: Seconds to keep trying to join.
         night: Seconds after which an endless night is left.
-
-    Returns:
-        How many questions were answered.
 
     Raises:
         HqUnreachable: If HQ did not listen within the window, or went away.
@@ -364,7 +366,7 @@ def _types_only(message: Message, refusals: list[Exception]) -> Iterator[list[Me
     try:
         yield failure
     except Exception as error:  # noqa: BLE001  (whatever it is, its text must not leave)
-        ours = isinstance(error, OutletError | PrivacyError | FeatureError)
+        ours = isinstance(error, OWN_ERRORS)
         _LOG.warning("question refused: %s", error if ours else type(error).__name__)
         refusals.append(error)
         failure.append(Message(Error(RAISED, type(error).__name__), reply_to=message))

@@ -33,19 +33,7 @@ class Condition(StrEnum):
 class Health:
     """What `health.json` says; moments are ISO 8601, UTC.
 
-    Attributes:
-        status: ok: the last night was complete; running; failed: it was not.
-        night: Its number; None where none could begin.
-        step: The last that began.
-        started: When the night was first started.
-        ended: When it ended; None while it runs.
-        last_complete: When the last complete night ended.
-        error: Why it failed.
-        rows: Of the ledger.
-        quarantined: Those of them that could not be used.
-        book_as_of: The day that the stored band book's data ends with.
-        log_countersigned: When the privacy office last countersigned the log.
-        log_findings: How much is wrong with the log, as `escapement-outlet log verify` says it.
+    What each field says stands in deploy/README.md.
     """
 
     status: Condition

@@ -1,4 +1,4 @@
-"""What one night says of itself while it runs: its row, the health file, its place in the log.
+"""Records a night as it runs: its row in the night log, the health file, the log position.
 
 Invariant: the row is written first. A monitor that reads the health file never learns of a step
 that the row does not name.
@@ -6,53 +6,44 @@ that the row does not name.
 
 from __future__ import annotations
 
-import datetime as dt
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from features.errors import FeatureError
-from outlet_client.database import said_of
-from outlet_client.errors import OutletError
-from outlet_client.logs import place
+from outlet_client.database import database_error_text
+from outlet_client.errors import OWN_ERRORS
+from outlet_client.logs import set_log_position
+from outlet_client.moments import now
 from outlet_client.night.health_file import Condition, Health, read_health, write_health
-from outlet_client.night.night_log import Night, NightLog, Outcome, Step
-from privacy.errors import PrivacyError
+from outlet_client.night.night_log import NightLog, NightOutcome, NightRow, NightStep
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Iterator
     from pathlib import Path
 
     from outlet_client.people.registration import Introduced
-    from outlet_client.records.countersigning import LogStanding
-
-OWN_ERRORS = (OutletError, PrivacyError, FeatureError)
-"""Whose text holds no customer's data."""
 
 
-class Account:
-    """One night's account.
+class NightJournal:
+    """The records of one night, kept up to date while it runs."""
 
-    Attributes:
-        night: Its row as it stands.
-    """
-
-    def __init__(self, home: Path, log: NightLog, night: Night, health: Health) -> None:
+    def __init__(self, home: Path, log: NightLog, night: NightRow, health: Health) -> None:
         """Takes a night that began; see `account_of`."""
         self.night = night
         self._home, self._log, self._health = home, log, health
-        place(night.number, None)
+        set_log_position(night.number, None)
 
-    def step(self, step: Step) -> None:
+    def step(self, step: NightStep) -> None:
         """A step begins."""
         self.note(step=step)
-        place(self.night.number, step)
+        set_log_position(self.night.number, step)
         self._write()
 
     def note(self, **changes: Any) -> None:
-        """Changes the row."""
+        """Changes cells of the row."""
         self.night = replace(self.night, **changes)
         self._log.write(self.night)
 
@@ -72,35 +63,30 @@ class Account:
             total = total.with_sent(night.sent)
         return min(night.started for night in nights), total.sent
 
-    def book(self, as_of: str | None) -> None:
-        """Which band book is stored now."""
-        self._health = replace(self._health, book_as_of=as_of)
-
-    def log(self, found: LogStanding) -> None:
-        """How the log stands."""
-        at = _text(found.at)
-        self._health = replace(self._health, log_countersigned=at, log_findings=len(found.findings))
+    def note_health(self, **changes: Any) -> None:
+        """Changes fields of the health file, which is written with the next step."""
+        self._health = replace(self._health, **changes)
 
     def end(self, error: BaseException | None) -> None:
         """The night has ended, with the first error where there was one."""
-        outcome = Outcome.COMPLETE if error is None else Outcome.FAILED
+        outcome = NightOutcome.COMPLETE if error is None else NightOutcome.FAILED
         kind = None if error is None else type(error).__name__
-        self.note(ended=_now(), outcome=outcome, error=kind)
+        self.note(ended=now(), outcome=outcome, error=kind)
         self._write(error)
 
     def _write(self, error: BaseException | None = None) -> None:
-        night, ended = self.night, _text(self.night.ended)
+        night, ended = self.night, seconds_text(self.night.ended)
         running = Condition.RUNNING if ended is None else Condition.OK
-        complete = ended if night.outcome is Outcome.COMPLETE else self._health.last_complete
+        complete = ended if night.outcome is NightOutcome.COMPLETE else self._health.last_complete
         self._health = replace(
             self._health,
             status=running if error is None else Condition.FAILED,
             night=night.number,
             step=night.step,
-            started=_text(night.started),
+            started=seconds_text(night.started),
             ended=ended,
             last_complete=complete,
-            error=None if error is None else said(error),
+            error=None if error is None else error_text(error),
             rows=night.rows if night.rows is not None else self._health.rows,
             quarantined=self._health.quarantined if night.rows is None else night.quarantined,
         )
@@ -108,49 +94,46 @@ class Account:
 
 
 @contextmanager
-def account_of(home: Path, longest: dt.timedelta) -> Iterator[Account]:
-    """Begins a night or goes on with one that was killed; see `NightLog.begin`."""
-    with beginning(home):
+def open_journal(home: Path, longest: dt.timedelta) -> Iterator[NightJournal]:
+    """Begins a night's records, or goes on with those of a killed one; see `NightLog.begin`."""
+    with mark_start_failure(home):
         log = NightLog.open(home)
     with closing(log):
-        with beginning(home):
-            night = log.begin(_now(), longest)
-        yield Account(home, log, night, read_health(home) or Health(Condition.RUNNING))
+        with mark_start_failure(home):
+            night = log.begin(now(), longest)
+        yield NightJournal(home, log, night, read_health(home) or Health(Condition.RUNNING))
 
 
 @contextmanager
-def beginning(home: Path) -> Iterator[None]:
-    """Tells the health file of what stops a night before it has a row."""
+def mark_start_failure(home: Path) -> Iterator[None]:
+    """Writes into the health file what stopped a night before it had a row."""
     try:
         yield
     except Exception as error:
-        could_not_begin(home, error)
+        mark_not_begun(home, error)
         raise
 
 
-def could_not_begin(home: Path, error: BaseException) -> None:
-    """Tells the health file that no night could begin."""
+def mark_not_begun(home: Path, error: BaseException) -> None:
+    """Writes into the health file that no night could begin."""
     before = read_health(home) or Health(Condition.FAILED)
-    at = _text(_now())
+    at = seconds_text(now())
     write_health(
         home,
         replace(
             before, status=Condition.FAILED, night=None, step=None,
-            started=at, ended=at, error=said(error),
+            started=at, ended=at, error=error_text(error),
         ),
     )  # fmt: skip
 
 
-def said(error: BaseException) -> str:
-    """What may be written of an error: our own text, the system's about a file; else the type."""
+def error_text(error: BaseException) -> str:
+    """The text of an error that may be written: our own, a file's, else only its type."""
     if isinstance(error, SQLAlchemyError):
-        return said_of(error)
+        return database_error_text(error)
     return str(error) if isinstance(error, (*OWN_ERRORS, OSError)) else type(error).__name__
 
 
-def _now() -> dt.datetime:
-    return dt.datetime.now(dt.UTC)
-
-
-def _text(at: dt.datetime | None) -> str | None:
+def seconds_text(at: dt.datetime | None) -> str | None:
+    """A moment as the health file has it."""
     return None if at is None else at.isoformat(timespec="seconds")

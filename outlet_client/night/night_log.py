@@ -1,4 +1,4 @@
-"""What this outlet's nights did: one row a night, and one night at a time.
+"""The log of nights: one row a night, and a lock that lets one night run at a time.
 
 Invariant: what a row says happened has happened. A step is named before it begins, and what came of
 it is written after its own transaction; so a kill leaves a row that says less than was done, never
@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import datetime as dt
 import fcntl
-import json
 import os
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -29,8 +28,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import sqlalchemy as sa
 
-from outlet_client.database import engine_of, make_tables, reader_of
+from outlet_client.database import Store
 from outlet_client.errors import NotConfigured
+from outlet_client.moments import MomentText
 from outlet_client.people.registration import COUNTS, Introduced
 
 if TYPE_CHECKING:
@@ -46,10 +46,10 @@ _NIGHTS = sa.Table(
     "nights",
     _METADATA,
     sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("started", sa.Text, nullable=False),
+    sa.Column("started", MomentText, nullable=False),
     sa.Column("starts", sa.Integer, nullable=False),
     sa.Column("step", sa.Text),
-    sa.Column("tonight", sa.Text),
+    sa.Column("tonight", sa.JSON(none_as_null=True)),
     sa.Column("answered", sa.Integer),
     sa.Column("asked", sa.Integer, nullable=False),
     sa.Column("evaluated", sa.Integer, nullable=False),
@@ -58,13 +58,13 @@ _NIGHTS = sa.Table(
     sa.Column("withdrawn", sa.Integer, nullable=False),
     sa.Column("rows", sa.Integer),
     sa.Column("quarantined", sa.Integer),
-    sa.Column("ended", sa.Text),
+    sa.Column("ended", MomentText),
     sa.Column("outcome", sa.Text),
     sa.Column("error", sa.Text),
 )
 
 
-class Step(StrEnum):
+class NightStep(StrEnum):
     """A night's steps, in order."""
 
     LEDGER = "ledger"
@@ -76,7 +76,7 @@ class Step(StrEnum):
     RETENTION = "retention"
 
 
-class Outcome(StrEnum):
+class NightOutcome(StrEnum):
     """How a night ended."""
 
     COMPLETE = "complete"
@@ -85,32 +85,22 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Night:
+class NightRow:
     """One night's row.
 
     Attributes:
-        number: Counts this outlet's nights, from 1.
-        started: When it was first started, UTC.
         starts: How often it was started; more than once where it was killed.
-        step: The last that began; None before the first.
         tonight: What roll call said, once the outlet was ready for it.
         answered: How many questions were answered before goodnight; None until then.
         asked: Evaluations that were asked of each holder, over all starts.
-        evaluated: New tokens, likewise.
         messages: Sealed messages that the relay took, likewise.
-        registered: Registrations among them, likewise.
-        withdrawn: Withdrawals among them, likewise.
-        rows: Of the ledger.
-        quarantined: Those of them that could not be used.
         ended: When; None while it runs, or after a kill.
-        outcome: None likewise.
-        error: The type of the first error; None where there was none.
     """
 
     number: int
     started: dt.datetime
     starts: int = 1
-    step: Step | None = None
+    step: NightStep | None = None
     tonight: Mapping[str, str] | None = None
     answered: int | None = None
     asked: int = 0
@@ -121,7 +111,7 @@ class Night:
     rows: int | None = None
     quarantined: int | None = None
     ended: dt.datetime | None = None
-    outcome: Outcome | None = None
+    outcome: NightOutcome | None = None
     error: str | None = None
 
     @property
@@ -130,79 +120,74 @@ class Night:
         counts = {name: getattr(self, name) for name in COUNTS}
         return Introduced(**counts, waiting=0, quota=None)
 
-    def with_sent(self, more: Introduced) -> Night:
+    def with_sent(self, more: Introduced) -> NightRow:
         """The night with what another start did for the people."""
         return replace(self, **{name: getattr(self, name) + getattr(more, name) for name in COUNTS})
 
 
-class NightLog:
+class NightLog(Store):
     """The nights behind one SQLAlchemy URL."""
 
     def __init__(self, url: str) -> None:
         """Opens the log, making its table where it is missing."""
-        self._engine = engine_of(url)
-        self._reader = self._engine if url == "sqlite://" else reader_of(url)
-        make_tables(self._engine, _METADATA)
+        super().__init__(url, _METADATA)
 
     @classmethod
     def open(cls, home: Path) -> Self:
         """Opens the log in an outlet's folder."""
         return cls(f"sqlite:///{home / 'outlet.db'}")
 
-    def close(self) -> None:
-        """Closes all connections."""
-        self._engine.dispose()
-        self._reader.dispose()
-
-    def begin(self, at: dt.datetime, longest: dt.timedelta) -> Night:
+    def begin(self, at: dt.datetime, longest: dt.timedelta) -> NightRow:
         """Begins a night, or goes on with one that was killed; see the module's table.
 
         Args:
             at: Now.
             longest: What a night that was started longer ago cannot be any more: HQ's.
         """
-        with self._engine.begin() as connection:
+        with self.transaction() as connection:
             last = _last(connection, 1)
             if last and last[0].ended is None:
                 if dt.timedelta(0) <= at - last[0].started <= longest:
                     night = replace(last[0], starts=last[0].starts + 1)
                     _update(connection, night)
                     return night
-                _update(connection, replace(last[0], ended=at, outcome=Outcome.INTERRUPTED))
-            night = Night(last[0].number + 1 if last else 1, at)
-            connection.execute(_NIGHTS.insert().values(_cells(night)))
+                _update(connection, replace(last[0], ended=at, outcome=NightOutcome.INTERRUPTED))
+            night = NightRow(last[0].number + 1 if last else 1, at)
+            connection.execute(_NIGHTS.insert().values(asdict(night)))
             return night
 
-    def write(self, night: Night) -> None:
+    def write(self, night: NightRow) -> None:
         """Replaces a night's row."""
-        with self._engine.begin() as connection:
+        with self.transaction() as connection:
             _update(connection, night)
 
-    def last(self, most: int) -> list[Night]:
+    def last(self, most: int) -> list[NightRow]:
         """The last nights, the newest first; a night that writes is not waited for."""
-        with self._reader.connect() as connection:
+        with self.reading() as connection:
             return _last(connection, most)
 
-    def unreported(self, number: int) -> list[Night]:
+    def unreported(self, number: int) -> list[NightRow]:
         """The nights right before one that were broken off before their report, the newest first.
 
         What they sent is in no report yet.
         """
         query = sa.select(_NIGHTS).where(_NIGHTS.c.number < number)
-        with self._reader.connect() as connection:
+        with self.reading() as connection:
             rows = connection.execute(query.order_by(_NIGHTS.c.number.desc())).mappings()
-            nights = takewhile(lambda one: one.outcome is Outcome.INTERRUPTED, map(_night, rows))
-            return [night for night in nights if night.step is not Step.RETENTION]
+            nights = takewhile(
+                lambda one: one.outcome is NightOutcome.INTERRUPTED, map(_night, rows)
+            )
+            return [night for night in nights if night.step is not NightStep.RETENTION]
 
     def purge(self, before: dt.datetime) -> int:
         """Removes the rows of nights that ended earlier, and says how many."""
-        with self._engine.begin() as connection:
-            old = _NIGHTS.delete().where(_NIGHTS.c.ended < _text(before))
+        with self.transaction() as connection:
+            old = _NIGHTS.delete().where(_NIGHTS.c.ended < before)
             return connection.execute(old).rowcount
 
 
 @contextmanager
-def alone(home: Path) -> Iterator[bool]:
+def one_night_at_a_time(home: Path) -> Iterator[bool]:
     """Takes the outlet's folder for one night; whatever ends the process gives it back.
 
     Yields:
@@ -226,40 +211,22 @@ def alone(home: Path) -> Iterator[bool]:
         os.close(lock)
 
 
-def _last(connection: sa.Connection, most: int) -> list[Night]:
+def _last(connection: sa.Connection, most: int) -> list[NightRow]:
     query = sa.select(_NIGHTS).order_by(_NIGHTS.c.number.desc()).limit(most)
     return [_night(row) for row in connection.execute(query).mappings()]
 
 
-def _update(connection: sa.Connection, night: Night) -> None:
+def _update(connection: sa.Connection, night: NightRow) -> None:
     update = _NIGHTS.update().where(_NIGHTS.c.number == night.number)
-    connection.execute(update.values(_cells(night)))
+    connection.execute(update.values(asdict(night)))
 
 
-def _night(row: Mapping[Any, Any]) -> Night:
-    cells = dict(row)
-    cells["started"] = dt.datetime.fromisoformat(row["started"])
-    for name, read in (
-        ("step", Step),
-        ("tonight", json.loads),
-        ("ended", dt.datetime.fromisoformat),
-        ("outcome", Outcome),
-    ):
-        cells[name] = None if row[name] is None else read(row[name])
-    return Night(**cells)
-
-
-def _cells(night: Night) -> dict[str, Any]:
-    tonight = None if night.tonight is None else json.dumps(dict(night.tonight))
-    ended = None if night.ended is None else _text(night.ended)
-    return {
-        **asdict(night),
-        "started": _text(night.started),
-        "tonight": tonight,
-        "ended": ended,
-    }
-
-
-def _text(at: dt.datetime) -> str:
-    """Moments as text that sorts like them."""
-    return at.astimezone(dt.UTC).isoformat(timespec="microseconds")
+def _night(row: Mapping[Any, Any]) -> NightRow:
+    step, outcome = row["step"], row["outcome"]
+    return NightRow(
+        **{
+            **row,
+            "step": step and NightStep(step),
+            "outcome": outcome and NightOutcome(outcome),
+        }
+    )

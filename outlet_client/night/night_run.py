@@ -1,20 +1,11 @@
-"""The outlet's night, step by step: ledger, people, answers, book, log, report, retention.
+"""Runs the outlet's night: ledger, people, answers, book, log, report, retention.
 
 Invariant: each step may be killed anywhere and done again: what it leaves is one transaction, or
 stored before it is sent. One night runs at a time in a folder.
 
-| step | what is durable after it | needs |
-|---|---|---|
-| ledger | what is new in the ledger | |
-| people | tokens, registrations and withdrawals | |
-| answers | an answer a plan, stored before it is sent | ledger, client book |
-| book | the band book | |
-| log | the privacy office's statement about the log's head | |
-| report | report.html | |
-| retention | what is too old is gone | |
-
-A step that fails stops those that need it, and no other: withdrawals leave, the book comes and what
-is too old goes, whatever became of the rest. The first error decides how the night ended.
+What is durable after each step, and what it needs, stands in ARCHITECTURE.md, "A night". A step
+that fails stops those that need it, and no other: withdrawals leave, the book comes and what is too
+old goes, whatever became of the rest. The first error decides how the night ended.
 """
 
 from __future__ import annotations
@@ -28,24 +19,29 @@ from typing import TYPE_CHECKING
 from sqlalchemy.exc import DBAPIError
 
 from features.protocol import app_digest
-from outlet_client.database import said_of
-from outlet_client.errors import OutletError, Unforeseen
-from outlet_client.logs import Shown, Unseen
+from outlet_client.database import database_error_text
+from outlet_client.errors import OWN_ERRORS, OutletError, Unforeseen
+from outlet_client.logs import NightProgress
 from outlet_client.night.flower_node import client_app, join_night
-from outlet_client.night.night_journal import OWN_ERRORS, account_of, beginning, said
-from outlet_client.night.night_log import Step, alone
+from outlet_client.night.night_journal import (
+    error_text,
+    mark_start_failure,
+    open_journal,
+    seconds_text,
+)
+from outlet_client.night.night_log import NightStep, one_night_at_a_time
 from outlet_client.night.night_steps import Nightly
 from outlet_client.people.people_store import People
-from outlet_client.services import Services
-from privacy.identity import Kind
+from outlet_client.services import services_of
+from privacy.identity import PartyKind
 from privacy.keyring import Keyring
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from outlet_client.contribution.contributions import Outlet
-    from outlet_client.night.night_journal import Account
+    from outlet_client.night.night_journal import NightJournal
 
 __all__ = ["Nightly", "StepFailed", "nightly"]
 
@@ -53,11 +49,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class StepFailed(OutletError):
-    """A step that an error ended that nobody wrote, by its type only.
-
-    Attributes:
-        step: Which.
-    """
+    """A step that an error ended that nobody wrote, by its type only."""
 
     def __init__(self, step: str, type_name: str) -> None:
         super().__init__(
@@ -66,12 +58,8 @@ class StepFailed(OutletError):
         self.step = step
 
 
-def nightly(home: Path, shown: Shown | None = None) -> int | None:
+def nightly(home: Path, shown: NightProgress | None = None) -> int | None:
     """Runs tonight's night, or what a kill left of it.
-
-    Args:
-        home: The outlet's folder.
-        shown: Where the night says how far it is.
 
     Returns:
         How many questions were answered; None where a night runs here already.
@@ -82,27 +70,22 @@ def nightly(home: Path, shown: Shown | None = None) -> int | None:
         PrivacyError: If a key or card is missing.
         FeatureError: If the ledger or the client book cannot be read, once the night is over.
     """
-    with alone(home) as free:
+    with one_night_at_a_time(home) as free:
         if not free:
             _LOG.info("a night is running here already; nothing to do")
             return None
-        with beginning(home):
-            night = _opened(home, shown or Unseen())
+        with mark_start_failure(home):
+            ring = Keyring(home, PartyKind.OUTLET)
+            people, services = People.open(home, ring.identity()), services_of(ring)
+            night = Nightly(home, people, services, [], shown=shown or NightProgress())
         with closing(night):
             return _run(night)
-
-
-def _opened(home: Path, shown: Shown) -> Nightly:
-    ring = Keyring(home, Kind.OUTLET)
-    identity, hq, office = ring.identity(), ring.peer(Kind.HQ), ring.peer(Kind.OFFICE)
-    people, services = People.open(home, identity), Services.connect(identity, hq, office)
-    return Nightly(home, people, services, [], shown=shown)
 
 
 def _run(night: Nightly) -> int:
     settings = night.settings
     longest = dt.timedelta(hours=settings.night_hours, minutes=settings.join_minutes)
-    with account_of(night.home, longest) as account:
+    with open_journal(night.home, longest) as account:
         if account.night.starts > 1:
             last = account.night.step or "none yet"
             _LOG.warning("the night was killed, its last step was %s; it goes on", last)
@@ -111,7 +94,7 @@ def _run(night: Nightly) -> int:
                 night.shown.begin(step)
                 account.step(step)
                 work(night, account)
-        with _going_on(night, Step.RETENTION):
+        with _going_on(night, NightStep.RETENTION):
             account.end(night.refusals[0] if night.refusals else None)
         if night.refusals:
             raise night.refusals[0]
@@ -120,7 +103,7 @@ def _run(night: Nightly) -> int:
 
 
 @contextmanager
-def _going_on(night: Nightly, step: Step) -> Iterator[None]:
+def _going_on(night: Nightly, step: NightStep) -> Iterator[None]:
     """Keeps what a step raised for the end; its text is not logged unless it is ours."""
     try:
         yield
@@ -129,19 +112,19 @@ def _going_on(night: Nightly, step: Step) -> Iterator[None]:
         night.shown.failed()
 
 
-def _of_ours(error: Exception, step: Step) -> Exception:
+def _of_ours(error: Exception, step: NightStep) -> Exception:
     """What ended a step, if its text may be written: our own, a file's, SQLite's; else its type."""
     if isinstance(error, DBAPIError) and isinstance(error.orig, sqlite3.Error):
-        ours: Exception = OSError(said_of(error))
+        ours: Exception = OSError(database_error_text(error))
     elif isinstance(error, (*OWN_ERRORS, OSError)):
         ours = error
     else:
         ours = StepFailed(step, type(error).__name__)
-    _LOG.error("%s", said(ours), exc_info=error if isinstance(ours, StepFailed) else None)
+    _LOG.error("%s", error_text(ours), exc_info=error if isinstance(ours, StepFailed) else None)
     return ours
 
 
-def _ledger(night: Nightly, account: Account) -> None:
+def _ledger(night: Nightly, account: NightJournal) -> None:
     try:
         night.take_in()
     finally:
@@ -149,13 +132,13 @@ def _ledger(night: Nightly, account: Account) -> None:
             account.note(rows=night.intake.rows, quarantined=night.intake.quarantined)
 
 
-def _people(night: Nightly, account: Account) -> None:
+def _people(night: Nightly, account: NightJournal) -> None:
     night.introduce()
     if night.introduced is not None:
         account.note_sent(night.introduced)
 
 
-def _answers(night: Nightly, account: Account) -> None:
+def _answers(night: Nightly, account: NightJournal) -> None:
     """Joins and answers until goodnight; where HQ said it before a kill, only gets ready."""
     if night.read is None or night.book is None:
         _LOG.error("no answers tonight, for lack of a ledger or a client book")
@@ -170,14 +153,14 @@ def _answers(night: Nightly, account: Account) -> None:
         account.note(tonight=dict(tonight))
         return made
 
-    ring, refusals = Keyring(night.home, Kind.OUTLET), list[Exception]()
+    ring, refusals = Keyring(night.home, PartyKind.OUTLET), list[Exception]()
     identity = ring.identity()
     _LOG.info("waiting for HQ's night, at most %g minutes", night.settings.join_minutes)
     try:
         answered = join_night(
             client_app(identity.card.name, prepare, refusals),
             identity,
-            ring.peer(Kind.HQ),
+            ring.peer(PartyKind.HQ),
             app_digest(),
             window=60 * night.settings.join_minutes,
             night=3600 * night.settings.night_hours,
@@ -190,32 +173,25 @@ def _answers(night: Nightly, account: Account) -> None:
         ]
 
 
-def _book(night: Nightly, account: Account) -> None:
-    account.book(night.fetch_book())
+def _book(night: Nightly, account: NightJournal) -> None:
+    account.note_health(book_as_of=night.fetch_book())
 
 
-def _log(night: Nightly, account: Account) -> None:
+def _log(night: Nightly, account: NightJournal) -> None:
     try:
         night.countersign()
     finally:
         if night.log is not None:
-            account.log(night.log)
+            signed, findings = seconds_text(night.log.at), len(night.log.findings)
+            account.note_health(log_countersigned=signed, log_findings=findings)
 
 
-def _report(night: Nightly, account: Account) -> None:
-    night.report(*account.unreported())
-
-
-def _retention(night: Nightly, _account: Account) -> None:
-    night.retain()
-
-
-_STEPS = {
-    Step.LEDGER: _ledger,
-    Step.PEOPLE: _people,
-    Step.ANSWERS: _answers,
-    Step.BOOK: _book,
-    Step.LOG: _log,
-    Step.REPORT: _report,
-    Step.RETENTION: _retention,
+_STEPS: dict[NightStep, Callable[[Nightly, NightJournal], None]] = {
+    NightStep.LEDGER: _ledger,
+    NightStep.PEOPLE: _people,
+    NightStep.ANSWERS: _answers,
+    NightStep.BOOK: _book,
+    NightStep.LOG: _log,
+    NightStep.REPORT: lambda night, account: night.report(*account.unreported()),
+    NightStep.RETENTION: lambda night, _: night.retain(),
 }

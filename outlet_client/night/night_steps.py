@@ -1,4 +1,4 @@
-"""A night's steps, and what they hand on to one another.
+"""The steps of a night, and the data they hand on.
 
 Invariant: ledger and client book are read once a night. Who counts is asked of the consents when
 features are computed, not before; so a withdrawal at the desk counts up to then.
@@ -12,26 +12,31 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from features.errors import FeatureError
 from outlet_client.bands.book_store import fetch_book, read_shelf
 from outlet_client.contribution.answer_store import AnswerStore
 from outlet_client.contribution.contributions import Outlet
-from outlet_client.contribution.tonights_data import Asked, ready_for
-from outlet_client.errors import BookMissing, OutletError, ServiceRefused, ServiceUnreachable
+from outlet_client.contribution.tonights_data import RollCall, prepare_outlet
+from outlet_client.errors import (
+    OWN_ERRORS,
+    BookMissing,
+    OutletError,
+    ServiceRefused,
+    ServiceUnreachable,
+)
 from outlet_client.ledger.event_reader import Read, TooManyBad, read_events
 from outlet_client.log_tables.rights_store import rights_of
-from outlet_client.logs import Shown, Unseen
-from outlet_client.night.night_journal import said
+from outlet_client.logs import NightProgress
+from outlet_client.night.night_journal import error_text
 from outlet_client.night.retention import purge
 from outlet_client.people.client_book import client_book, identifiers_of
 from outlet_client.people.registration import COUNTS, introduce
 from outlet_client.records.countersigning import LogStanding, countersign
-from outlet_client.records.log_audit import audit
+from outlet_client.records.log_audit import audit_log
 from outlet_client.report.report_page import NightFacts, write_report
 from outlet_client.services import HQ, OFFICE, Services
 from outlet_client.settings import OutletFile
 from privacy.errors import PrivacyError
-from privacy.identity import Kind
+from privacy.identity import PartyKind
 from privacy.keyring import Keyring
 from privacy.tokens import TokenRefused
 
@@ -55,21 +60,11 @@ class Nightly:
     """One outlet's night: its steps, and what they hand on.
 
     Attributes:
-        home: The outlet's folder.
-        people: Whom the network knows of this outlet's customers.
-        services: HQ and the privacy office by day.
         refusals: What the outlet's operator must hear of, once the night is over.
         directory: Tonight's, once roll call named it.
-        shown: Where the night says how far it is.
-        at: When it is.
-        settings: Read once.
-        read: The ledger, once taken in.
         intake: What became of its rows, also where too many of them are bad.
-        book: The client book, once read.
-        introduced: What was done for the people.
         tonight: What roll call said.
         outlet: Ready to answer, once roll call was.
-        log: How the log stands, once it was looked at.
     """
 
     home: Path
@@ -77,7 +72,7 @@ class Nightly:
     services: Services
     refusals: list[Exception]
     directory: Directory | None = None
-    shown: Shown = field(default_factory=Unseen)
+    shown: NightProgress = field(default_factory=NightProgress)
     at: dt.datetime = field(default_factory=lambda: dt.datetime.now(dt.UTC))
     settings: OutletFile = field(init=False)
     read: Read | None = None
@@ -89,7 +84,6 @@ class Nightly:
     log: LogStanding | None = None
 
     def __post_init__(self) -> None:
-        """Reads the settings."""
         self.settings = OutletFile.read(self.home / "escapement.toml")
 
     def take_in(self) -> Read:
@@ -127,7 +121,7 @@ class Nightly:
         Withdrawals leave also where the client book cannot be read.
         """
         identifiers = self._identifiers()
-        hq = self._ring.peer(Kind.HQ)
+        hq = self._ring.peer(PartyKind.HQ)
         try:
             for which in (HQ, OFFICE):  # either may be starting
                 self.services.reach(which)
@@ -175,16 +169,16 @@ class Nightly:
         self.book = book = self.book or client_book(self.settings, self.people)
         listed = self._listed(book, directory)
         read = self.read or self.take_in()
-        asked = Asked.of(tonight)
+        asked = RollCall.of(tonight)
         keys = self.people.home_keys(directory)
-        home, views = ready_for(asked, self.settings, read.attached.events, listed, keys)
+        home, views = prepare_outlet(asked, self.settings, read.attached.events, listed, keys)
         _LOG.info("ready as of %s: %d events", asked.as_of, len(views[str(asked.as_of)].slots))
         self.tonight = dict(tonight)
         self.outlet = Outlet(
             identity.card.name,
             self.settings.floors,
             identity.signing,
-            self._ring.peer(Kind.OFFICE).verify_key,
+            self._ring.peer(PartyKind.OFFICE).verify_key,
             self._answers(),
             time.time,
             str(asked.cut_off),
@@ -201,7 +195,7 @@ class Nightly:
         Returns:
             The last day in the data of the book that is stored now; None where there is none.
         """
-        hq = self._ring.peer(Kind.HQ)
+        hq = self._ring.peer(PartyKind.HQ)
         try:
             new = fetch_book(
                 self.home, self.services, self.directory, hq.verify_key,
@@ -230,8 +224,8 @@ class Nightly:
         """
         with rights_of(self.home):  # a log that nothing was added to has a head too
             pass
-        name, office = self._ring.identity().card.name, self._ring.peer(Kind.OFFICE).verify_key
-        found = audit(self.home, office, name, self.at)
+        name, office = self._ring.identity().card.name, self._ring.peer(PartyKind.OFFICE).verify_key
+        found = audit_log(self.home, office, name, self.at)
         self.log = LogStanding.of(found)
         for one in found.findings:
             _LOG.error("log: %s", one.text)
@@ -249,9 +243,7 @@ class Nightly:
     def report(self, since: dt.datetime, sent: Introduced) -> None:
         """Writes the report.
 
-        Args:
-            since: What left from then on is in it.
-            sent: What was done for the people since.
+        What left from `since` on is in it, with what was done for the people since then.
         """
         tonight = self.tonight or {}
         read, book, introduced = self.read, self.book, self.introduced
@@ -276,7 +268,7 @@ class Nightly:
                 people=self.people.counts(),
                 introduced=introduced,
                 since=since.timestamp(),
-                error=said(self.refusals[0]) if self.refusals else None,
+                error=error_text(self.refusals[0]) if self.refusals else None,
                 log=self.log,
             )
         )
@@ -301,8 +293,8 @@ class Nightly:
         try:
             self.book = client_book(self.settings, self.people)
             return identifiers_of(self.settings, self.people, self.people.without_token())
-        except (OutletError, FeatureError) as error:
-            _LOG.error("%s", said(error))
+        except OWN_ERRORS as error:
+            _LOG.error("%s", error_text(error))
             self.refusals.append(error)
             return {}
 
@@ -320,4 +312,4 @@ class Nightly:
 
     @property
     def _ring(self) -> Keyring:
-        return Keyring(self.home, Kind.OUTLET)
+        return Keyring(self.home, PartyKind.OUTLET)

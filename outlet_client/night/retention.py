@@ -1,4 +1,4 @@
-"""What is older than it may be kept, and goes.
+"""Retention: deletes what is older than it may be kept.
 
 Invariant: nothing goes unless HQ has seen this machine's clock not long ago, since a clock that is
 wrong by years would take everything. Until then `read_events` leaves out what is too old.
@@ -34,18 +34,13 @@ TRUSTED = 40
 def purge(home: Path, settings: OutletFile, at: dt.datetime, *, joined: bool) -> None:
     """Removes events, corrections, sightings, entries of the log and rows of nights that are older.
 
-    Args:
-        home: The outlet's folder.
-        settings: Its own.
-        at: When it is, by this machine's clock.
-        joined: Whether HQ, which refuses a clock that is off, was joined tonight.
+    Without a night joined, HQ, which refuses a clock that is off, has to have seen it lately.
     """
     if not (joined or _seen_lately(home, at)):
         _LOG.warning("HQ has not seen this clock for %d days: nothing is removed", TRUSTED)
         return
     first = first_day(settings, at)
-    with closing(EventStore.open(home)) as store:
-        events = store.purge(first)
+    events = EventStore(home).purge(first)
     purge_corrections(home, first)
     purge_sightings(home, first)
     entries = purge_log(home, at - dt.timedelta(days=LOG_DAYS))
@@ -56,7 +51,6 @@ def purge(home: Path, settings: OutletFile, at: dt.datetime, *, joined: bool) ->
 
 
 def _seen_lately(home: Path, at: dt.datetime) -> bool:
-    """Whether HQ was joined not long ago."""
     health = read_health(home)
     last = None if health is None else health.last_complete
     if last is None:

@@ -1,1 +1,1 @@
-"""Who the customers are: client-book entries, persons, consents, and introducing them."""
+"""The outlet's customers: client book, persons, consents, registration with the network."""

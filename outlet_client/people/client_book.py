@@ -1,4 +1,4 @@
-"""The client book: who the outlet's customers are to the network, and what they typed where needed.
+"""The client book: the phones and e-mails of the outlet's customers, and who is whom.
 
 Invariant: phones and e-mails are in memory only, and only of the keys that were asked for; what is
 kept is `client_entries`. A customer has one key, one that nobody else shares against the rules.
@@ -20,14 +20,25 @@ from features.ledger import text_of
 from outlet_client.people.client_entries import (
     COLUMNS,
     leave_clients,
-    named,
     replace_clients,
+    with_keys,
 )
-from outlet_client.people.client_tables import in_parts, mark_read, read_before, table_of
 from outlet_client.people.identifiers import identifiers
 from outlet_client.people.person_states import State
-from outlet_client.people.tables import CONTESTED, CURRENT, ENTRIES, KEYS, PAIRS, PEOPLE, PERSONS
-from outlet_client.people.withdrawals import settle
+from outlet_client.people.tables import (
+    CONTESTED,
+    CURRENT,
+    ENTRIES,
+    KEYS,
+    PAIRS,
+    PEOPLE,
+    PERSONS,
+    frame_of,
+    in_batches,
+    mark_read,
+    read_before,
+)
+from outlet_client.people.withdrawals import regroup
 from outlet_client.sources.table_reader import files_of, read_database, read_file
 
 if TYPE_CHECKING:
@@ -63,10 +74,8 @@ class ClientBook:
 def client_book(settings: OutletFile, people: People, *, by_day: bool = False) -> ClientBook:
     """Reads what is new in the client book, and who is who in it.
 
-    Args:
-        settings: The outlet's. Without `clients` the book is what was noted of the ledger.
-        people: Who may be spoken of.
-        by_day: A client database that was read before is not asked again.
+    Without `clients` in the settings the book is what was noted of the ledger. By day a client
+    database that was read before is not asked again.
 
     Raises:
         LedgerError: If it cannot be read, or a column is missing.
@@ -76,7 +85,7 @@ def client_book(settings: OutletFile, people: People, *, by_day: bool = False) -
     with people.transaction() as connection:
         if settings.clients is None:
             leave_clients(connection)
-        settle(connection)
+        regroup(connection)
         found = _book(connection)
     if settings.clients is None and not len(found.customers) and not found.left_out:
         reason = "missing, and email too; add one of them, or a client book as [clients]"
@@ -85,10 +94,7 @@ def client_book(settings: OutletFile, people: People, *, by_day: bool = False) -
 
 
 def refresh_clients(settings: OutletFile, people: People, *, by_day: bool = False) -> int:
-    """Reads the client book where it has changed; nothing where it is the ledger itself.
-
-    Returns:
-        How many entries are new.
+    """Reads the client book where it has changed; returns how many entries are new.
 
     Raises:
         LedgerError: If it cannot be read, or a column is missing.
@@ -104,7 +110,7 @@ def refresh_clients(settings: OutletFile, people: People, *, by_day: bool = Fals
     found, malformed = [], []
     for batch in _batches(source):
         entries = _entries(batch, source)
-        found.append(named(entries, source.name, people.local_key, settings.region))
+        found.append(with_keys(entries, source.name, people.local_key, settings.region))
         malformed.append(batch.malformed)
     _tell_malformed(malformed, source)
     rows = pl.concat(found).unique("typed", maintain_order=True) if found else _NO_ROWS
@@ -117,10 +123,7 @@ def refresh_clients(settings: OutletFile, people: People, *, by_day: bool = Fals
 def identifiers_of(settings: OutletFile, people: People, keys: Collection[str]) -> dict[str, str]:
     """What some keys were made of, found in the client book or the ledger.
 
-    Args:
-        settings: The outlet's.
-        people: Whose keys they are.
-        keys: Of any people; nothing is read where there are none.
+    Nothing is read where there are no keys.
 
     Returns:
         Such as "tel:+6581234567" by key, for those that a current entry has.
@@ -138,7 +141,7 @@ def identifiers_of(settings: OutletFile, people: People, keys: Collection[str]) 
             rows = _entries(batch, source)
             customers = text_of(rows["customer_id"], source.name)
             rows = rows.filter(customers.is_in(wanted["customer"].implode()))
-            rows = named(rows, source.name, people.local_key, settings.region)
+            rows = with_keys(rows, source.name, people.local_key, settings.region)
             for _, phone, email, _ in rows.join(wanted, on="typed", how="semi").iter_rows():
                 for one in identifiers(phone, email, settings.region):
                     if (key := people.local_key(one)) in missing:
@@ -196,7 +199,7 @@ def _holding(people: People, keys: Collection[str]) -> pl.DataFrame:
         rows = {
             tuple(row)
             for column in KEYS
-            for some in in_parts(keys)
+            for some in in_batches(keys)
             for row in connection.execute(
                 sa.select(ENTRIES.c.customer, ENTRIES.c.typed).where(CURRENT, column.in_(some))
             )
@@ -207,13 +210,13 @@ def _holding(people: People, keys: Collection[str]) -> pl.DataFrame:
 
 
 def _book(connection: sa.Connection) -> ClientBook:
-    entries = table_of(
+    entries = frame_of(
         connection,
         sa.select(ENTRIES.c.customer, *KEYS).where(CURRENT).order_by(ENTRIES.c.number),
     )
-    persons = table_of(connection, sa.select(PERSONS.c.customer, PERSONS.c.person))
-    states = table_of(connection, sa.select(PEOPLE.c.key, PEOPLE.c.state))
-    nobodys = table_of(connection, sa.select(CONTESTED.c.key))
+    persons = frame_of(connection, sa.select(PERSONS.c.customer, PERSONS.c.person))
+    states = frame_of(connection, sa.select(PEOPLE.c.key, PEOPLE.c.state))
+    nobodys = frame_of(connection, sa.select(CONTESTED.c.key))
     customers = (
         entries.select("customer")
         .unique(maintain_order=True)

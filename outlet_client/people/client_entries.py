@@ -1,4 +1,4 @@
-"""The client book's entries: from phones and e-mails as typed to keys in the outlet's own store.
+"""The client book's entries as keyed hashes: phones and e-mails themselves are not stored.
 
 Invariant: an entry holds the outlet's own customer id and HMACs under the outlet's secret; no phone
 and no e-mail is stored. Groups and withdrawals are up to date when the transaction ends.
@@ -16,10 +16,18 @@ import polars as pl
 import sqlalchemy as sa
 
 from features.ledger import text_of
-from outlet_client.people.client_tables import CLIENTS, LEDGER, mark_old, mark_read, table_of
-from outlet_client.people.identifiers import identifiers
-from outlet_client.people.tables import CURRENT, ENTRIES, METADATA
-from outlet_client.people.withdrawals import settle
+from outlet_client.people.identifiers import typed_keys
+from outlet_client.people.tables import (
+    CLIENTS,
+    CURRENT,
+    ENTRIES,
+    LEDGER,
+    METADATA,
+    frame_of,
+    mark_old,
+    mark_read,
+)
+from outlet_client.people.withdrawals import regroup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -31,29 +39,20 @@ _FEW = 5_000
 """Rows that are looked for one by one; of more, all that are stored are read."""
 
 
-def note(
+def note_entries(
     connection: sa.Connection, frame: pl.DataFrame, key_of: Callable[[str], str], region: str
 ) -> int:
-    """Adds the client entries of some rows of the ledger, within the caller's transaction.
-
-    Args:
-        connection: To the outlet's own database.
-        frame: customer_id, and phone or email or both; rows may repeat.
-        key_of: `People.local_key`.
-        region: The outlet's region for phones without a country.
-
-    Returns:
-        How many entries are new.
+    """Adds the client entries of some rows of the ledger; returns how many are new.
 
     Raises:
         LedgerError: If a column is neither text nor whole numbers.
         NotConfigured: If the region is unknown.
     """
     METADATA.create_all(connection)
-    rows = named(frame, "the ledger", key_of, region)
+    rows = with_keys(frame, "the ledger", key_of, region)
     leave_clients(connection)
     new = _keep(connection, LEDGER, rows, key_of, region)
-    settle(connection)
+    regroup(connection)
     return new
 
 
@@ -74,17 +73,7 @@ def leave_clients(connection: sa.Connection) -> None:
 def replace_clients(
     connection: sa.Connection, rows: pl.DataFrame, key_of: Callable[[str], str], region: str
 ) -> int:
-    """Makes these rows the whole client book.
-
-    Args:
-        connection: To the outlet's own database.
-        rows: Of `named`.
-        key_of: `People.local_key`.
-        region: The outlet's.
-
-    Returns:
-        How many entries are new.
-    """
+    """Makes these rows the whole client book; returns how many entries are new."""
     _make_former(connection, LEDGER)
     query = sa.select(ENTRIES.c.typed).where(ENTRIES.c.origin == CLIENTS, CURRENT)
     before = set(connection.scalars(query))
@@ -92,20 +81,14 @@ def replace_clients(
     _mark(connection, CLIENTS, gone, former=True)
     unseen = rows.filter(~pl.col("typed").is_in(list(before)))
     new = _keep(connection, CLIENTS, unseen, key_of, region)
-    settle(connection)
+    regroup(connection)
     return new
 
 
-def named(
+def with_keys(
     table: pl.DataFrame, source: str, key_of: Callable[[str], str], region: str
 ) -> pl.DataFrame:
     """The rows of a client book as text, each once, with what they are stored under.
-
-    Args:
-        table: customer_id, and phone or email or both; further columns are dropped.
-        source: Named in errors.
-        key_of: `People.local_key`.
-        region: The outlet's.
 
     Returns:
         customer_id, phone, email and typed, all String; those without a customer are dropped.
@@ -128,17 +111,6 @@ def named(
     return rows.with_columns(typed=pl.Series(short, dtype=pl.String))
 
 
-def typed_keys(
-    phone: str | None, email: str | None, key_of: Callable[[str], str], region: str
-) -> list[str]:
-    """The keys of all usable identifiers that were typed, the phone's first.
-
-    Raises:
-        NotConfigured: If the region is unknown.
-    """
-    return [key_of(one) for one in identifiers(phone, email, region)]
-
-
 def _keep(
     connection: sa.Connection,
     origin: str,
@@ -150,10 +122,10 @@ def _keep(
     query = sa.select(ENTRIES.c.typed).where(ENTRIES.c.origin == origin)
     if len(rows) <= _FEW:
         query = query.where(ENTRIES.c.typed.in_(rows["typed"].to_list()))
-    sleeping = table_of(connection, query.where(ENTRIES.c.former))
+    sleeping = frame_of(connection, query.where(ENTRIES.c.former))
     awake = rows.join(sleeping, on="typed", how="semi")["typed"].to_list()
     _mark(connection, origin, awake, former=False)
-    unseen = rows.join(table_of(connection, query), on="typed", how="anti", maintain_order="left")
+    unseen = rows.join(frame_of(connection, query), on="typed", how="anti", maintain_order="left")
     phone_key = cache(lambda typed: next(iter(typed_keys(typed, None, key_of, region)), None))
     email_key = cache(lambda typed: next(iter(typed_keys(None, typed, key_of, region)), None))
     new = [

@@ -1,4 +1,4 @@
-"""Pairs of client-book entries of whom nobody knows whether they are one person, and who decides.
+"""Pairs of client-book entries that may be one person, and a person's decision about each.
 
 Invariant: every decision is kept, with who made it and when; of several on one pair the last holds,
 and no two that hold contradict each other.
@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from outlet_client.errors import OutletError
-from outlet_client.people.client_tables import decisions, mark_old
 from outlet_client.people.record_linkage import Pair, Shared
-from outlet_client.people.tables import CURRENT, DECISIONS, ENTRIES, PAIRS
-from outlet_client.people.withdrawals import settle
+from outlet_client.people.tables import CURRENT, DECISIONS, ENTRIES, PAIRS, decisions, mark_old
+from outlet_client.people.withdrawals import regroup
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,24 +33,13 @@ def pairs(people: People) -> list[Pair]:
         return [Pair(row.one, row.other, Shared(row.shared)) for row in rows]
 
 
-def ambiguous(people: People) -> int:
-    """How many pairs wait for a person."""
-    with people.reading() as connection:
-        return connection.scalar(sa.select(sa.func.count()).select_from(PAIRS)) or 0
-
-
 def decide(people: People, one: str, other: str, *, same: bool, by: str) -> None:
     """Keeps what a person decided of two customers; it holds at once.
 
     Two who are the same share their consents and their withdrawals from now on. Of two who are
     different, neither uses the phone or e-mail that they share.
 
-    Args:
-        people: Whose client book it is.
-        one: A customer id.
-        other: Another; it need not be one of `pairs`.
-        same: Whether they are one person.
-        by: The name of who decided.
+    Any two customers of the client book will do, not only one of `pairs`.
 
     Raises:
         DecisionRefused: If nobody's name is given, a customer is in no client book, or an earlier
@@ -82,7 +70,7 @@ def decide(people: People, one: str, other: str, *, same: bool, by: str) -> None
             DECISIONS.insert().values(one=one, other=other, same=same, by=by.strip(), at=at)
         )
         mark_old(connection)
-        settle(connection)
+        regroup(connection)
 
 
 def _contradiction(said: dict[tuple[str, str], bool]) -> tuple[str, str] | None:
@@ -99,7 +87,6 @@ def _contradiction(said: dict[tuple[str, str], bool]) -> tuple[str, str] | None:
 
 
 def _joined(same: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """One name for all who are one person by some decisions."""
     members: dict[str, set[str]] = {}
     for one, other in same:
         both = members.get(one, {one}) | members.get(other, {other})

@@ -1,4 +1,4 @@
-"""Identifiers: the one spelling of a customer's phone or e-mail that every outlet arrives at.
+"""Identifiers: the one spelling of a phone or e-mail that every outlet arrives at.
 
 Two outlets give a customer one token only if they arrive at the same identifier, byte for byte. A
 link that is missed costs accuracy; a link between strangers shows one the other's band. So where a
@@ -8,11 +8,15 @@ spelling is ambiguous it is not used. The purpose tag (`tel:`, `mailto:`) is par
 from __future__ import annotations
 
 import unicodedata
+from typing import TYPE_CHECKING
 
 import phonenumbers
 from phonenumbers import PhoneNumberFormat, ValidationResult
 
 from outlet_client.errors import NotConfigured
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _MOST_EMAIL_CHARACTERS = 254
 _MOST_LOCAL_CHARACTERS = 64
@@ -21,10 +25,8 @@ _MOST_LOCAL_CHARACTERS = 64
 def identifier(phone: str | None, email: str | None, region: str) -> str | None:
     """Normalises what a customer consented to be recognised by.
 
-    Args:
-        phone: As typed, consented; None or blank where there is none.
-        email: As typed, consented; used only where the phone is not usable.
-        region: The outlet's default region, such as "SG" or "US", for phones without a country.
+    The e-mail is used only where the phone is not usable; a phone without a country is of the
+    region, such as "SG".
 
     Returns:
         "tel:" and the number in E.164, else "mailto:" and the address, else None.
@@ -38,11 +40,6 @@ def identifier(phone: str | None, email: str | None, region: str) -> str | None:
 def identifiers(phone: str | None, email: str | None, region: str) -> list[str]:
     """All that a customer may be known by: what is usable of both, the phone first.
 
-    Args:
-        phone: As typed; None or blank where there is none.
-        email: As typed; likewise.
-        region: The outlet's default region.
-
     Raises:
         NotConfigured: If the region is unknown, whatever the customer.
     """
@@ -52,6 +49,17 @@ def identifiers(phone: str | None, email: str | None, region: str) -> list[str]:
     address = _address(email) if email else None
     found = (number and f"tel:{number}", address and f"mailto:{address}")
     return [one for one in found if one]
+
+
+def typed_keys(
+    phone: str | None, email: str | None, key_of: Callable[[str], str], region: str
+) -> list[str]:
+    """The keys of all usable identifiers that were typed, the phone's first.
+
+    Raises:
+        NotConfigured: If the region is unknown.
+    """
+    return [key_of(one) for one in identifiers(phone, email, region)]
 
 
 def _number(typed: str, region: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Who else a key is: the other keys, and the client-book entries, of the same person.
+"""The other keys and client-book entries of the person whom a key belongs to.
 
 Invariant: for telling (`keys_of`, `customers_of`) an identifier that is contested is nobody's; for
 ending (`reach`) it is everybody's who has it. So nobody is shown another's record, and no way of
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from outlet_client.people.client_tables import grouped, in_parts
 from outlet_client.people.tables import (
     CONTESTED,
     CURRENT,
@@ -21,10 +20,12 @@ from outlet_client.people.tables import (
     PERSONS,
     TYPED_TOGETHER,
     WITHDRAWALS,
+    grouped,
+    rows_with,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterable
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -65,7 +66,7 @@ def customers_of(connection: sa.Connection, key: str) -> tuple[str, ...]:
 
 
 def contested(connection: sa.Connection, keys: Collection[str]) -> set[str]:
-    """Which of some keys nobody uses."""
+    """Those of some keys that several customers share, so that they count as nobody's."""
     return set(_all(connection, sa.select(CONTESTED.c.key), CONTESTED.c.key, keys))
 
 
@@ -88,7 +89,7 @@ def reach(connection: sa.Connection, typed: Collection[str]) -> Reach:
 
 
 def withdrawn_keys(connection: sa.Connection) -> dict[str, str]:
-    """The last withdrawal that holds for each key, as the history has moments.
+    """The last withdrawal that holds for each key, as text that sorts like the moment.
 
     One under any key of a person holds for all of theirs, whenever they came to be theirs; the
     groups must be up to date.
@@ -117,11 +118,11 @@ def _persons_of(
     holders: dict[str, set[str]] = {}
     for column in KEYS:
         query = sa.select(column, ENTRIES.c.customer).where(which)
-        for key, customer in _rows_with(connection, query, column, keys):
+        for key, customer in rows_with(connection, query, column, keys):
             holders.setdefault(key, set()).add(customer)
     customers = {customer for some in holders.values() for customer in some}
     query = sa.select(PERSONS.c.customer, PERSONS.c.person)
-    joined = dict(_rows_with(connection, query, PERSONS.c.customer, customers))
+    joined = dict(rows_with(connection, query, PERSONS.c.customer, customers))
     return {key: {joined.get(one, one) for one in some} for key, some in holders.items()}
 
 
@@ -130,7 +131,7 @@ def _members(connection: sa.Connection, persons: Iterable[str]) -> dict[str, str
     persons = list(persons)
     query = sa.select(PERSONS.c.customer, PERSONS.c.person)
     return {one: one for one in persons} | dict(
-        _rows_with(connection, query, PERSONS.c.person, persons)
+        rows_with(connection, query, PERSONS.c.person, persons)
     )
 
 
@@ -152,7 +153,7 @@ def _rows(
 ) -> list[tuple[int, str, Any, Any]]:
     """Number, customer, phone and email of the entries of some customers."""
     query = sa.select(ENTRIES.c.number, ENTRIES.c.customer, *KEYS).where(which)
-    return list(_rows_with(connection, query, ENTRIES.c.customer, customers))
+    return list(rows_with(connection, query, ENTRIES.c.customer, customers))
 
 
 def _keys_in(rows: Iterable[tuple[int, str, Any, Any]]) -> set[str]:
@@ -172,15 +173,4 @@ def _all(
     column: sa.Column[str],
     values: Collection[str],
 ) -> list[str]:
-    return [one for (one,) in _rows_with(connection, query, column, values)]
-
-
-def _rows_with(
-    connection: sa.Connection,
-    query: sa.Select[Any],
-    column: sa.Column[str],
-    values: Collection[str],
-) -> Iterator[Any]:
-    """The rows of a query where a column has one of some values."""
-    for some in in_parts(values):
-        yield from (tuple(row) for row in connection.execute(query.where(column.in_(some))))
+    return [one for (one,) in rows_with(connection, query, column, values)]

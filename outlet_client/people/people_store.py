@@ -1,9 +1,9 @@
-"""The people this outlet may speak of, by keys that only this outlet can make.
+"""The store of the people this outlet may speak of, under keys that only this outlet can make.
 
 Invariant: no phone and no e-mail is stored, and nothing of a person without a standing consent
 leaves or counts.
 
-Where a person stands, and what comes next: the table of `people_tables`.
+Where a person stands, and what comes next: the table of `person_states`.
 
 The key of a person is HMAC-SHA256 of the identifier under a secret made from this outlet's signing
 key. A copy of `outlet.db` alone therefore lists no phone, not even to who tries every number; who
@@ -15,18 +15,16 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import hmac
-import threading
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 import sqlalchemy as sa
 
-from outlet_client.database import engine_of, make_tables, reader_of
+from outlet_client.database import Store
 from outlet_client.people import withdrawals
-from outlet_client.people.consents import Consent, Recorded, history
+from outlet_client.people.consents import Consent, Recorded, consent_history
 from outlet_client.people.linked_keys import customers_of, keys_of, reach
 from outlet_client.people.person_states import (
     BY_KEY,
@@ -35,9 +33,9 @@ from outlet_client.people.person_states import (
     begin_anew,
     follow,
     keys_in,
-    placed,
+    place_people,
 )
-from outlet_client.people.relay_submissions import delivered, prepared
+from outlet_client.people.relay_submissions import mark_delivered, prepare_submission
 from outlet_client.people.tables import ASKED, CONTESTED, METADATA, PEOPLE
 from outlet_client.people.withdrawals import Withdrawal, record_all
 from privacy.books import fine_key
@@ -45,7 +43,7 @@ from privacy.envelopes import frame
 from privacy.registrations import nonce_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
     from pathlib import Path
 
     from privacy.directory import Directory
@@ -76,18 +74,13 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """What one submission held.
-
-    Attributes:
-        registered: Registrations in it.
-        withdrawn: Withdrawals in it.
-    """
+    """What one submission held."""
 
     registered: int
     withdrawn: int
 
 
-class People:
+class People(Store):
     """The people and their consents behind one SQLAlchemy URL."""
 
     def __init__(
@@ -98,29 +91,17 @@ class People:
     ) -> None:
         """Opens the store, making its tables where they are missing.
 
-        Args:
-            url: Of the outlet's own database.
-            secret: 32 bytes that turn identifiers into keys; see `open`.
-            clock: Says when a consent ended.
+        The secret turns identifiers into keys; see `open`.
         """
-        self._engine = engine_of(url)
-        # Look-ups must not wait for a night that writes.
-        self._reader = self._engine if url == "sqlite://" else reader_of(url)
-        self._alone = threading.Lock()
         self._secret = secret
         self._clock = clock
-        make_tables(self._engine, METADATA, withdrawals.adopt)
+        super().__init__(url, METADATA, withdrawals.adopt_old_store)
 
     @classmethod
     def open(cls, home: Path, identity: Identity) -> People:
         """Opens the store in an outlet's folder, with the secret made from its signing key."""
         secret = hashlib.sha256(frame(_KEY_DOMAIN, identity.signing.to_bytes())).digest()
         return cls(f"sqlite:///{home / 'outlet.db'}", secret)
-
-    def close(self) -> None:
-        """Closes all connections."""
-        self._engine.dispose()
-        self._reader.dispose()
 
     def local_key(self, identifier: str) -> str:
         """The key of the person with this identifier: 64 hex digits, of this outlet only."""
@@ -134,13 +115,6 @@ class People:
         A consent that is not younger than the person's last withdrawal, under whichever of their
         keys, does not undo it. Where another key of the person stands, and comes before this one,
         it is added there.
-
-        Args:
-            key: Whose.
-            notice: Which text.
-            by: Who recorded it.
-            at: When, with a time zone.
-            also: Keys of what else was typed.
         """
         return self.record_consents([Consent(key, notice, at, by, tuple(also))])[0]
 
@@ -152,7 +126,15 @@ class People:
     def consents(self) -> pl.DataFrame:
         """The history: key, notice, recorded_at, recorded_by, withdrawn_at; all String."""
         with self.reading() as connection:
-            return history(connection)
+            return consent_history(connection)
+
+    def consent_counts(self) -> list[dict[str, Any]]:
+        """For each notice how many consents stand and how many ended: notice, standing, ended."""
+        ended = pl.col("withdrawn_at").is_not_null()
+        by_notice = (
+            self.consents().group_by("notice").agg(standing=(~ended).sum(), ended=ended.sum())
+        )
+        return by_notice.sort("notice").to_dicts()
 
     def withdraw(self, *keys: str) -> State | None:
         """Ends a person's consents, under all their keys; see `withdraw_all`.
@@ -166,9 +148,6 @@ class People:
         """Ends the consents of whoever has one of these keys; nothing of them counts from now on.
 
         Where several customers share a key and nobody decided whose it is, it ends for all.
-
-        Args:
-            keys: Of everything that was typed, the phone and the e-mail.
         """
         with self.transaction() as connection:
             return withdrawals.withdraw(connection, keys, self._clock())
@@ -209,7 +188,7 @@ class People:
     def without_token(self) -> list[str]:
         """Keys of the people whose token is to be asked for, the first known first.
 
-        Not those that several customers share; see `client_groups`.
+        Not those that several customers share; see `record_linkage`.
         """
         own = PEOPLE.c.key.not_in(sa.select(CONTESTED.c.key))
         with self.reading() as connection:
@@ -275,12 +254,12 @@ class People:
             `messages` sealed messages; None if this batch has ours already.
         """
         with self.transaction() as connection:
-            return prepared(connection, batch, messages, sealing_key)
+            return prepare_submission(connection, batch, messages, sealing_key)
 
     def submitted(self, batch: int) -> Submitted:
         """Notes that the relay took the submission for a batch."""
         with self.transaction() as connection:
-            return Submitted(*delivered(connection, batch))
+            return Submitted(*mark_delivered(connection, batch))
 
     def follow(self, directory: Directory) -> None:
         """Moves people to the states that a directory shows.
@@ -313,19 +292,7 @@ class People:
         query = sa.select(PEOPLE).where(PEOPLE.c.state == State.LISTED).order_by(PEOPLE.c.key)
         with self.reading() as connection:
             rows = connection.execute(query).all()
-        return placed(rows, directory)
+        return place_people(rows, directory)
 
     def _today(self) -> str:
         return self._clock().astimezone(dt.UTC).date().isoformat()
-
-    @contextmanager
-    def transaction(self) -> Iterator[sa.Connection]:
-        """One writer at a time, over threads and processes; an exception undoes all of it."""
-        with self._alone, self._engine.begin() as connection:
-            yield connection
-
-    @contextmanager
-    def reading(self) -> Iterator[sa.Connection]:
-        """What was committed last, without waiting for a writer."""
-        with self._reader.connect() as connection:
-            yield connection

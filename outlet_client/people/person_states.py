@@ -1,4 +1,4 @@
-"""Where people stand: the states, the tables they are kept in, and the steps from one to the next.
+"""The states of a person between consent and withdrawal, and the steps between them.
 
 Invariant: a person moves only along this table, within the transaction of whoever calls; and no
 column holds a phone or an e-mail.
@@ -37,8 +37,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import sqlalchemy as sa
 
-from outlet_client.people.consents import Consent, Recorded, record, rows_of
-from outlet_client.people.tables import CONSENTS, FOLLOWED, PEOPLE, SUBMISSIONS
+from outlet_client.people.consents import Consent, Recorded, add_consents
+from outlet_client.people.tables import CONSENTS, FOLLOWED, PEOPLE, SUBMISSIONS, rows_of
 from privacy.registrations import TAG_BYTES, nonce_of, tag_of
 
 if TYPE_CHECKING:
@@ -104,17 +104,8 @@ def keys_in(state: State) -> sa.Select[tuple[str]]:
 def record_people(
     connection: sa.Connection, consents: Sequence[Consent], withdrawn: Mapping[str, str]
 ) -> list[Recorded]:
-    """Adds consents to the history, and makes or revives the people whom they are new for.
-
-    Args:
-        connection: To the outlet's own database.
-        consents: Each under the key that it is to count for.
-        withdrawn: The last withdrawal that holds for a key.
-
-    Returns:
-        What became of each, in order.
-    """
-    outcomes = record(connection, consents, withdrawn)
+    """Adds consents to the history, and makes or revives the people whom they are new for."""
+    outcomes = add_consents(connection, consents, withdrawn)
     pairs = zip(consents, outcomes, strict=True)
     keys = list(dict.fromkeys(one.key for one, became in pairs if became is Recorded.NEW))
     if keys:
@@ -218,11 +209,8 @@ def follow(connection: sa.Connection, directory: Directory) -> dict[State, list[
 def _followed(row: sa.Row[Any], place: int, *, applied: bool, withdrawn: bool) -> State:
     """The state that a directory shows.
 
-    Args:
-        row: Of a person who is watched.
-        place: Their slot in the directory; -1 where there is none.
-        applied: Whether it holds the batch of the registration.
-        withdrawn: Whether it holds that of the withdrawal.
+    The place is the person's slot in the directory, -1 where there is none; `applied` and
+    `withdrawn` say whether it holds the batch of the registration, and that of the withdrawal.
     """
     state = State(row.state)
     if state is State.WITHDRAWING:
@@ -257,8 +245,8 @@ def _again(
         _LOG.warning("%d registrations are in no directory; they are sent again", len(once_more))
 
 
-def placed(rows: Sequence[sa.Row[Any]], directory: Directory) -> Placed:
-    """Those of the listed whose slot in this directory is the one they were given."""
+def place_people(rows: Sequence[sa.Row[Any]], directory: Directory) -> Placed:
+    """The listed people whose slot in this directory is the one that they were given."""
     slots = directory.places(_fingerprints([row.fingerprint for row in rows]))
     same = slots == np.array([row.slot for row in rows], dtype=np.int64)
     rows = [row for row, stays in zip(rows, same, strict=True) if stays]

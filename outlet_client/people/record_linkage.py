@@ -1,4 +1,4 @@
-"""Which client-book entries are one person, by their normalised phones and e-mails.
+"""Record linkage: which client-book entries are one person, by phones and e-mails.
 
 Invariant: two customers are joined only if nothing in the whole group speaks against it, or a
 person decided so. What is shared against the rules is *contested*: nobody uses it.
@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import combinations
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -52,14 +54,8 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Entry:
-    """One row of a client book, as keys.
-
-    Attributes:
-        customer: The outlet's own id.
-        phone: Key of the phone; None where none is usable.
-        email: Key of the e-mail; likewise.
-    """
+class ClientEntry:
+    """One row of a client book, as keys."""
 
     customer: str
     phone: str | None
@@ -73,7 +69,6 @@ class Groups:
     Attributes:
         persons: For each customer who is joined to another, the first customer of the group.
         contested: Keys that nobody uses.
-        pairs: Those that wait for a person.
     """
 
     persons: Mapping[str, str]
@@ -98,8 +93,8 @@ class _Node:
 _Link = tuple[int, int]
 
 
-def group(
-    entries: Iterable[Entry],
+def link_entries(
+    entries: Iterable[ClientEntry],
     same: Collection[tuple[str, str]] = (),
     different: Collection[tuple[str, str]] = (),
 ) -> Groups:
@@ -126,7 +121,7 @@ def group(
     )
 
 
-def _decided(entries: Iterable[Entry], same: Collection[tuple[str, str]]) -> list[_Node]:
+def _decided(entries: Iterable[ClientEntry], same: Collection[tuple[str, str]]) -> list[_Node]:
     """One node a customer, or for all whom a person decided to be one."""
     nodes: dict[str, _Node] = {}
     for entry in entries:
@@ -193,7 +188,6 @@ def _links(
 
 
 def _holders(nodes: Iterable[_Node]) -> dict[str, list[int]]:
-    """Which nodes have each key."""
     holders: dict[str, list[int]] = defaultdict(list)
     for place, node in enumerate(nodes):
         for key in sorted(node.phones) + sorted(node.emails):
@@ -236,14 +230,12 @@ def _agree(one: _Node, other: _Node, apart: Collection[frozenset[str]]) -> bool:
 
 
 def _parted(one: _Node, other: _Node, apart: Collection[frozenset[str]]) -> bool:
-    """Whether a person decided that they are two."""
     if not apart:
         return False
     return any(frozenset((a, b)) in apart for a in one.customers for b in other.customers)
 
 
 def _all_agree(nodes: Sequence[_Node], apart: Collection[frozenset[str]]) -> bool:
-    """Whether all nodes of a group agree with one another."""
     if len(nodes) > MOST_JOINED:
         return False
     return all(_agree(one, other, apart) for one, other in combinations(nodes, 2))
@@ -259,20 +251,15 @@ def _named(nodes: Sequence[_Node], link: _Link) -> tuple[str, str]:
     return one, other
 
 
-def _components(size: int, links: Iterable[_Link]) -> list[list[int]]:
-    """The connected groups of places 0 to size - 1, each in order."""
-    roots = list(range(size))
+def _components(size: int, links: Collection[_Link]) -> list[list[int]]:
+    """The connected groups of places 0 to size - 1, each in order, the first place's first."""
+    # Loaded here: every command would pay for it otherwise.
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
 
-    def root(place: int) -> int:
-        while roots[place] != place:
-            roots[place] = roots[roots[place]]
-            place = roots[place]
-        return place
-
-    for one, other in links:
-        low, high = sorted((root(one), root(other)))
-        roots[high] = low
-    found: dict[int, list[int]] = defaultdict(list)
-    for place in range(size):
-        found[root(place)].append(place)
+    ends = np.array(list(links), dtype=np.int64).reshape(-1, 2)
+    graph = coo_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(size, size))
+    found: dict[int, list[int]] = {}
+    for place, label in enumerate(connected_components(graph, directed=False)[1].tolist()):
+        found.setdefault(label, []).append(place)
     return list(found.values())

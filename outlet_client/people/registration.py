@@ -1,4 +1,4 @@
-"""Introducing customers to the network: tokens for new ones, registrations, withdrawals.
+"""Registration of customers with the network: tokens, registrations, withdrawals.
 
 Invariant: how much is asked for and handed in is the same on every night, whatever happened at the
 outlet: a fixed number of evaluations a day, and one submission of the relay's size a batch. Secrets
@@ -70,14 +70,6 @@ def introduce(
 
     What does not fit waits for the next night. Withdrawals leave even where evaluations fail, and
     what was asked and handed in is counted, whatever fails.
-
-    Args:
-        people: Who may be spoken of.
-        services: HQ and the privacy office.
-        identifiers: Of any customers, by key; only those with a consent and no token are used.
-        settings: How many evaluations a day.
-        hq_card: Whose key messages are sealed to.
-        pinned_total: The network's token key.
 
     Returns:
         What was done. `failed` is a `TokenRefused` if a holder's answer does not verify, a

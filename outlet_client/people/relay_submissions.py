@@ -1,4 +1,4 @@
-"""What leaves for the relay: which people a batch's submission holds, and whether it was taken.
+"""Submissions to the relay: the registrations, withdrawals and dummies of a batch.
 
 Invariant: a submission is stored before it leaves, and the same at every call for its batch; what
 the relay may never have seen is freed before a person in it is withdrawn, or put into another.
@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from outlet_client.people.person_states import ROWID, State
+from outlet_client.people.person_states import ROWID, State, move
 from outlet_client.people.tables import PEOPLE, SUBMISSIONS
 from privacy.registrations import SEALED_BYTES, Registration, fresh_secret
 
 
-def prepared(
+def prepare_submission(
     connection: sa.Connection, batch: int, messages: int, sealing_key: bytes
 ) -> list[bytes] | None:
-    """Makes a batch's submission and stores it, or finds it; see `People.submission`."""
+    """Makes and stores a batch's submission, or finds the stored one; see `People.submission`."""
     query = sa.select(SUBMISSIONS).where(SUBMISSIONS.c.batch == batch)
     row = connection.execute(query).one_or_none()
     if row is not None:
         return None if row.delivered else _cut(row.sealed)
     forget_undelivered(connection)
-    acts = _compose(connection, batch, messages)
+    acts = withdrawal_messages(connection, batch, messages)
+    acts += registration_messages(connection, batch, messages - len(acts))
     acts += [Registration.dummy()] * (messages - len(acts))
     sealed = [act.sealed(sealing_key, batch) for act in acts]
     connection.execute(
@@ -31,7 +32,7 @@ def prepared(
     return sealed
 
 
-def delivered(connection: sa.Connection, batch: int) -> tuple[int, int]:
+def mark_delivered(connection: sa.Connection, batch: int) -> tuple[int, int]:
     """Notes that the relay took a batch's submission.
 
     Returns:
@@ -63,34 +64,41 @@ def forget_undelivered(connection: sa.Connection) -> None:
     connection.execute(sa.delete(SUBMISSIONS).where(~SUBMISSIONS.c.delivered))
 
 
-def _compose(connection: sa.Connection, batch: int, messages: int) -> list[Registration]:
-    """Takes what fits into a batch, and notes who is in it."""
-    people = sa.select(PEOPLE.c.key, PEOPLE.c.token, PEOPLE.c.secret, PEOPLE.c.since)
-    # A withdrawal in its registration's own batch could be applied first, and be lost.
-    leaving = connection.execute(
-        people.where(
+def withdrawal_messages(connection: sa.Connection, batch: int, most: int) -> list[Registration]:
+    """What this batch tells HQ to withdraw; notes who is in it.
+
+    A withdrawal in its registration's own batch could be applied first, and be lost.
+    """
+    rows = connection.execute(
+        sa.select(PEOPLE.c.key, PEOPLE.c.token, PEOPLE.c.secret)
+        .where(
             PEOPLE.c.state == State.WITHDRAWING,
             PEOPLE.c.withdrawal_batch.is_(None),
             PEOPLE.c.batch < batch,
         )
         .order_by(ROWID)
-        .limit(messages)
+        .limit(most)
     ).all()
-    # HQ withdraws only what we registered: first who is to be withdrawn in a later batch.
+    move(connection, [row.key for row in rows], withdrawal_batch=batch)
+    return [Registration.withdraw(row.token, row.secret) for row in rows]
+
+
+def registration_messages(connection: sa.Connection, batch: int, most: int) -> list[Registration]:
+    """What this batch registers; notes who is in it.
+
+    HQ withdraws only what we registered: first who is to be withdrawn in a later batch.
+    """
     unknown = sa.and_(PEOPLE.c.state == State.WITHDRAWING, PEOPLE.c.batch.is_(None))
-    coming = connection.execute(
-        people.where(sa.or_(PEOPLE.c.state == State.EVALUATED, unknown))
+    rows = connection.execute(
+        sa.select(PEOPLE.c.key, PEOPLE.c.token, PEOPLE.c.secret, PEOPLE.c.since)
+        .where(sa.or_(PEOPLE.c.state == State.EVALUATED, unknown))
         .order_by(PEOPLE.c.state.desc(), ROWID)
-        .limit(messages - len(leaving))
+        .limit(most)
     ).all()
-    for row in leaving:
-        note = sa.update(PEOPLE).where(PEOPLE.c.key == row.key)
-        connection.execute(note.values(withdrawal_batch=batch))
-    acts = [Registration.withdraw(row.token, row.secret) for row in leaving]
-    for row in coming:
+    acts = []
+    for row in rows:
         secret = row.secret or fresh_secret()
-        note = sa.update(PEOPLE).where(PEOPLE.c.key == row.key)
-        connection.execute(note.values(secret=secret, batch=batch))
+        move(connection, [row.key], secret=secret, batch=batch)
         acts.append(Registration.register(row.token, secret, row.since))
     return acts
 

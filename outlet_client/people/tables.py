@@ -1,11 +1,25 @@
-"""The tables about people in `outlet.db`: consents, where people stand, the client book's entries.
+"""The tables about people in `outlet.db`, and the queries that several modules ask of them.
 
-Invariant: no column holds a phone or an e-mail.
+Invariant: no column holds a phone or an e-mail. Whoever changes entries or decisions calls
+`mark_old` in the same transaction; while the groups are old, nobody has an alias.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
 import sqlalchemy as sa
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+LEDGER, CLIENTS = "ledger", "clients"
+"""Where an entry is from."""
+
+_A_QUERY = 10_000
+
+_GROUPED, _SOURCE = "grouped", "source"
 
 METADATA = sa.MetaData()
 """Of the tables about people in `outlet.db`."""
@@ -111,3 +125,74 @@ STATE = sa.Table(
 
 CURRENT: sa.ColumnElement[bool] = ~ENTRIES.c.former
 KEYS = (ENTRIES.c.phone, ENTRIES.c.email)
+
+
+def grouped(connection: sa.Connection) -> bool:
+    """Whether the groups are up to date with entries and decisions."""
+    return _get(connection, _GROUPED) != "no"
+
+
+def mark_old(connection: sa.Connection) -> None:
+    """Notes that entries or decisions changed."""
+    _set(connection, _GROUPED, "no")
+
+
+def mark_grouped(connection: sa.Connection) -> None:
+    """Notes that the groups are up to date."""
+    _set(connection, _GROUPED, "yes")
+
+
+def read_before(connection: sa.Connection) -> str | None:
+    """What `mark_read` noted last."""
+    return _get(connection, _SOURCE)
+
+
+def mark_read(connection: sa.Connection, stamp: str) -> None:
+    """Notes which version of the client book was read."""
+    _set(connection, _SOURCE, stamp)
+
+
+def in_batches(values: Collection[str]) -> Iterator[list[str]]:
+    """The values in batches that fit into one query."""
+    ordered = list(values)
+    return (ordered[start : start + _A_QUERY] for start in range(0, len(ordered), _A_QUERY))
+
+
+def frame_of(connection: sa.Connection, query: sa.Select[Any]) -> pl.DataFrame:
+    """A query's rows as a table, every column as text; for a whole client book."""
+    # SQLAlchemy's own rows would take most of the time.
+    rows = connection.execute(query).cursor.fetchall()
+    names = query.selected_columns.keys()
+    return pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String), orient="row")
+
+
+def decisions(connection: sa.Connection) -> dict[tuple[str, str], bool]:
+    """Whether a person decided that two customers are one; of several decisions the last."""
+    rows = connection.execute(sa.select(DECISIONS).order_by(DECISIONS.c.number))
+    return {(row.one, row.other): row.same for row in rows}
+
+
+def _get(connection: sa.Connection, name: str) -> str | None:
+    return connection.scalar(sa.select(STATE.c.value).where(STATE.c.name == name))
+
+
+def _set(connection: sa.Connection, name: str, value: str) -> None:
+    connection.execute(STATE.insert().prefix_with("OR REPLACE").values(name=name, value=value))
+
+
+def rows_of(
+    connection: sa.Connection, keys: Collection[str], key: sa.Column[str], *columns: sa.Column[str]
+) -> Iterator[tuple[Any, ...]]:
+    """The key and other columns of some people's rows."""
+    return rows_with(connection, sa.select(key, *columns), key, keys)
+
+
+def rows_with(
+    connection: sa.Connection,
+    query: sa.Select[*tuple[Any, ...]],
+    column: sa.Column[str],
+    values: Collection[str],
+) -> Iterator[Any]:
+    """The rows of a query where a column has one of some values."""
+    for some in in_batches(values):
+        yield from (tuple(row) for row in connection.execute(query.where(column.in_(some))))

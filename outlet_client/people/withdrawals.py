@@ -1,4 +1,4 @@
-"""Consents and withdrawals of whole persons, whichever of their phones and e-mails is typed.
+"""Withdrawals of whole persons, whichever of their phones and e-mails is typed.
 
 Invariant: a withdrawal ends the consents under all keys of whoever it reaches, and holds for every
 key that becomes theirs later: a consent that is not younger never counts for them again, be it
@@ -14,11 +14,9 @@ import polars as pl
 import sqlalchemy as sa
 
 from outlet_client.moments import text_of_moment
-from outlet_client.people.client_tables import decisions, grouped, mark_grouped, table_of
-from outlet_client.people.consents import end, rows_of
 from outlet_client.people.linked_keys import contested, keys_of, reach, withdrawn_keys
 from outlet_client.people.person_states import State, followed_batch, move, record_people
-from outlet_client.people.record_linkage import Entry, group
+from outlet_client.people.record_linkage import ClientEntry, link_entries
 from outlet_client.people.relay_submissions import forget_undelivered
 from outlet_client.people.tables import (
     CONSENTS,
@@ -31,6 +29,11 @@ from outlet_client.people.tables import (
     PERSONS,
     TYPED_TOGETHER,
     WITHDRAWALS,
+    decisions,
+    frame_of,
+    grouped,
+    mark_grouped,
+    rows_of,
 )
 
 if TYPE_CHECKING:
@@ -65,10 +68,10 @@ def withdraw(connection: sa.Connection, typed: Collection[str], at: dt.datetime)
     With a token, HQ hears of it, for the outlets that registered the person. Somebody who is
     only known never left, and is withdrawn here alone.
     """
-    settle(connection)
+    regroup(connection)
     reached = reach(connection, typed)
     keys = sorted(reached.keys)
-    end(connection, keys, at)
+    _end_consents(connection, keys, at)
     insert = WITHDRAWALS.insert().prefix_with("OR REPLACE")
     moment = text_of_moment(at)
     connection.execute(insert, [{"key": key, "at": moment} for key in sorted(reached.own)])
@@ -80,7 +83,7 @@ def withdraw(connection: sa.Connection, typed: Collection[str], at: dt.datetime)
     return Withdrawal(state, ended, left, reached.persons)
 
 
-def adopt(connection: sa.Connection) -> None:
+def adopt_old_store(connection: sa.Connection) -> None:
     """Takes over the withdrawals of a store that was made before they had a table."""
     over = CONSENTS.c.withdrawn_at
     none_yet = ~sa.exists(sa.select(WITHDRAWALS.c.key))
@@ -95,11 +98,8 @@ def record_all(connection: sa.Connection, consents: Sequence[Consent]) -> list[R
 
     That is the first that was typed and is not contested, or an earlier one of the person that
     stands already: so nobody has two tokens for no reason.
-
-    Returns:
-        What became of each, in order.
     """
-    settle(connection)
+    regroup(connection)
     typed = {key for consent in consents for key in (consent.key, *consent.also)}
     nobodys, aliases = contested(connection, typed), keys_of(connection, typed)
     others = {key for keys in aliases.values() for key in keys}
@@ -122,7 +122,7 @@ def record_all(connection: sa.Connection, consents: Sequence[Consent]) -> list[R
     return record_people(connection, placed, withdrawn_keys(connection))
 
 
-def settle(connection: sa.Connection) -> None:
+def regroup(connection: sa.Connection) -> None:
     """Brings groups up to date, and ends what a withdrawal reaches since; cheap if nothing changed.
 
     To be called in the transaction in which entries or decisions changed.
@@ -131,7 +131,7 @@ def settle(connection: sa.Connection) -> None:
         return
     _drop_former(connection)
     said = decisions(connection)
-    found = group(
+    found = link_entries(
         _linked(connection, said),
         [pair for pair, same in said.items() if same],
         [pair for pair, same in said.items() if not same],
@@ -198,16 +198,18 @@ def _end_joined(connection: sa.Connection) -> None:
     _leave(connection, sorted({key for key, _, _ in old} - younger))
 
 
-def _linked(connection: sa.Connection, said: Mapping[tuple[str, str], bool]) -> Iterator[Entry]:
+def _linked(
+    connection: sa.Connection, said: Mapping[tuple[str, str], bool]
+) -> Iterator[ClientEntry]:
     """The entries of the customers who share a key, or were decided about, in order."""
     query = sa.select(ENTRIES.c.customer, *KEYS).where(CURRENT).order_by(ENTRIES.c.number)
-    entries = table_of(connection, query)
+    entries = frame_of(connection, query)
     customers = {customer for pair in said for customer in pair}
     for key in KEYS:
         held = entries.select("customer", key.name).drop_nulls().unique(maintain_order=True)
         customers.update(held.filter(pl.col(key.name).is_duplicated())["customer"])
     linked = entries.filter(pl.col("customer").is_in(list(customers)))
-    return (Entry(*row) for row in linked.iter_rows())
+    return (ClientEntry(*row) for row in linked.iter_rows())
 
 
 def _drop_former(connection: sa.Connection) -> None:
@@ -220,3 +222,13 @@ def _drop_former(connection: sa.Connection) -> None:
     # NULL IN (...) is NULL, and so would be the whole condition.
     unneeded = [sa.func.coalesce(one, sa.false()).is_(sa.false()) for one in needed]
     connection.execute(sa.delete(ENTRIES).where(ENTRIES.c.former, in_use, *unneeded))
+
+
+def _end_consents(connection: sa.Connection, keys: Sequence[str], at: dt.datetime) -> None:
+    update = (
+        sa.update(CONSENTS)
+        .where(CONSENTS.c.key == sa.bindparam("b_key"), CONSENTS.c.withdrawn_at.is_(None))
+        .values(withdrawn_at=text_of_moment(at))
+    )
+    if keys:
+        connection.execute(update, [{"b_key": key} for key in keys])

@@ -1,8 +1,9 @@
-"""The log: who asked about whom, who decided and changed what, when and why, and what came of it.
+"""The access log: who looked up, decided or changed what about whom, when and why.
 
 Invariant: an entry names a customer by a key that only this outlet can make; it is stored before
 anybody reads the answer, and it stays for a year. Entries are numbered without a gap and chained by
-their hashes (`chain.py`), in transactions of which one runs at a time, over threads and processes.
+their hashes (`hash_chain.py`), in transactions of which one runs at a time, over threads and
+processes.
 """
 
 from __future__ import annotations
@@ -19,15 +20,15 @@ from outlet_client.errors import OutletError
 from outlet_client.log_tables.hash_chain import Link, next_link
 from outlet_client.log_tables.rights_store import ANCHOR, LOG, rights_if_any, rights_of
 from outlet_client.moments import text_of_moment
-from outlet_client.records.actor import Purpose
-from outlet_client.records.signed_heads import kept, older, purge_heads
+from outlet_client.records.actor import LookupPurpose
+from outlet_client.records.signed_heads import age_of_statements, purge_heads, read_heads
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
     from typing import Any
 
-    from outlet_client.records.actor import Asked
+    from outlet_client.records.actor import Actor
 
 KEEP_DAYS = 365
 """How long an entry stays."""
@@ -45,8 +46,8 @@ class LogBroken(OutletError):
     """The log does not say where it begins, or has an entry that this program never wrote."""
 
 
-class Act(StrEnum):
-    """What somebody did."""
+class LogAct(StrEnum):
+    """The kinds of acts in the log."""
 
     LOOK_UP = "look-up"
     CONSENT = "consent"
@@ -70,19 +71,15 @@ class Act(StrEnum):
     """The privacy officer looked at a flag."""
 
 
-_SHOWN = (Act.LOOK_UP.value, Act.EXPORT.value)
+_SHOWN = (LogAct.LOOK_UP.value, LogAct.EXPORT.value)
 """The acts with which somebody saw what is held of a customer."""
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """What somebody did.
+class LogEntry:
+    """One entry of the log.
 
     Attributes:
-        number: Its place in the log.
-        at: When, UTC.
-        act: What was done.
-        by: By whom, such as "mei".
         purpose: Why; None where none was to be said.
         key: Of whom, by `People.local_key`; "" where it was nobody.
         about: What it was about, such as "allocation 3"; "" where the act says it all.
@@ -92,95 +89,78 @@ class Entry:
 
     number: int
     at: dt.datetime
-    act: Act
+    act: LogAct
     by: str
-    purpose: Purpose | None
+    purpose: LookupPurpose | None
     key: str = field(repr=False)
     about: str
     outcome: str
 
 
-def note(
+def note_lookups(
     connection: sa.Connection,
     at: dt.datetime,
-    asked: Asked,
+    asked: Actor,
     outcomes: Sequence[tuple[str, str]],
     about: str = "",
 ) -> None:
     """Adds look-ups to the log.
 
-    Args:
-        connection: Of `rights.db`; its transaction ends before anybody reads the answers.
-        at: When.
-        asked: By whom, and why.
-        outcomes: Key and outcome of each.
-        about: What they were made for, such as `PROPOSAL`; "" for a look-up of one customer.
+    The connection's transaction ends before anybody reads the answers. Each outcome has its key;
+    `about` says what several were made for, such as `PROPOSAL`.
     """
     by, why = asked.by, asked.purpose
     _add(
         connection,
-        [_cells(at, Act.LOOK_UP, by, why, key, about, said) for key, said in outcomes],
+        [_cells(at, LogAct.LOOK_UP, by, why, key, about, said) for key, said in outcomes],
     )
 
 
-def note_in(home: Path, at: dt.datetime, asked: Asked, key: str, outcome: str) -> None:
+def note_lookup_in(home: Path, at: dt.datetime, asked: Actor, key: str, outcome: str) -> None:
     """Adds one look-up to the log of an outlet's folder; it is durable when this returns."""
     with rights_of(home) as connection:
-        note(connection, at, asked, [(key, outcome)])
+        note_lookups(connection, at, asked, [(key, outcome)])
 
 
-def record(
+def record_act(
     connection: sa.Connection,
     at: dt.datetime,
-    act: Act,
+    act: LogAct,
     by: str,
     *,
-    purpose: Purpose | None = None,
+    purpose: LookupPurpose | None = None,
     key: str = "",
     about: str = "",
     outcome: str = "",
 ) -> None:
     """Adds one act to the log.
 
-    Args:
-        connection: Of `rights.db`; the entry is durable when its transaction ends.
-        at: When.
-        act: What was done.
-        by: By whom.
-        purpose: Why; None where none was to be said.
-        key: Of whom, by `People.local_key`; "" for nobody.
-        about: A short text of ours, such as "allocation 3"; nothing that somebody typed.
-        outcome: What came of it.
+    The entry is durable when the connection's transaction ends. `about` is a short text of ours,
+    such as "allocation 3", and nothing that somebody typed.
     """
     _add(connection, [_cells(at, act, by, purpose, key, about, outcome)])
 
 
-def record_in(
+def record_act_in(
     home: Path,
     at: dt.datetime,
-    act: Act,
+    act: LogAct,
     by: str,
     *,
-    purpose: Purpose | None = None,
+    purpose: LookupPurpose | None = None,
     key: str = "",
     about: str = "",
     outcome: str = "",
 ) -> None:
     """Adds one act to the log of an outlet's folder; it is durable when this returns."""
     with rights_of(home) as connection:
-        record(connection, at, act, by, purpose=purpose, key=key, about=about, outcome=outcome)
+        record_act(connection, at, act, by, purpose=purpose, key=key, about=about, outcome=outcome)
 
 
 def entries(
     connection: sa.Connection, keys: Sequence[str], since: dt.datetime
-) -> tuple[Entry, ...]:
-    """Who saw what is held of one person since a moment: look-ups and exports, the oldest first.
-
-    Args:
-        connection: Of `rights.db`.
-        keys: All of the person's.
-        since: Earlier ones are left out.
-    """
+) -> tuple[LogEntry, ...]:
+    """Who saw what is held of one person since a moment: look-ups and exports, the oldest first."""
     query = (
         sa.select(LOG)
         .where(LOG.c.key.in_(keys), LOG.c.act.in_(_SHOWN), LOG.c.at >= text_of_moment(since))
@@ -189,42 +169,19 @@ def entries(
     return tuple(map(_entry, connection.execute(query)))
 
 
-def entries_since(
-    connection: sa.Connection, since: dt.datetime, *, by: str | None = None
-) -> tuple[Entry, ...]:
-    """All entries since a moment, the oldest first.
-
-    Args:
-        connection: Of `rights.db`.
-        since: Earlier ones are left out.
-        by: Whose only; None for everybody's.
-    """
-    query = sa.select(LOG).where(LOG.c.at >= text_of_moment(since)).order_by(LOG.c.number)
-    if by is not None:
-        query = query.where(LOG.c.by == by)
-    return tuple(map(_entry, connection.execute(query)))
-
-
-def recent(
+def recent_entries(
     connection: sa.Connection,
     since: dt.datetime,
     *,
     by: str | None = None,
-    act: Act | None = None,
+    act: LogAct | None = None,
     key: str | None = None,
-    limit: int,
+    limit: int | None = None,
     before_number: int | None = None,
-) -> tuple[Entry, ...]:
-    """The last entries, the newest first; a page of them.
+) -> tuple[LogEntry, ...]:
+    """The entries since a moment, the newest first; without a limit all of them.
 
-    Args:
-        connection: Of `rights.db`.
-        since: Earlier ones are left out.
-        by: Whose only; None for everybody's.
-        act: Which only; None for all.
-        key: About whom only; None for all.
-        limit: How many at most.
-        before_number: The number of the last one on the page before; None for the first page.
+    The next page has the numbers below `before_number`.
     """
     query = sa.select(LOG).where(LOG.c.at >= text_of_moment(since))
     for column, wanted in ((LOG.c.by, by), (LOG.c.act, act), (LOG.c.key, key)):
@@ -237,35 +194,26 @@ def recent(
 
 
 def counts_of_day(connection: sa.Connection, by: str, day_start: dt.datetime) -> int:
-    """How many customers somebody looked up since a moment, one by one.
-
-    Args:
-        connection: Of `rights.db`.
-        by: Who.
-        day_start: Such as when their day began.
-    """
+    """How many customers somebody looked up since a moment, one by one."""
     theirs = (LOG.c.by == by, LOG.c.at >= text_of_moment(day_start))
-    one_by_one = (LOG.c.act == Act.LOOK_UP.value, LOG.c.about == "")
+    one_by_one = (LOG.c.act == LogAct.LOOK_UP.value, LOG.c.about == "")
     return int(connection.scalar(sa.select(sa.func.count()).where(*theirs, *one_by_one)) or 0)
 
 
 def purge_log(home: Path, before: dt.datetime) -> int:
-    """Deletes the entries that are older than a moment, from the log's beginning on.
+    """Deletes the entries older than a moment, from the log's beginning on; returns how many.
 
     An entry is older if it says so and all before it are; or if the privacy office countersigned it
     before that moment, whatever this machine's clock was then. None goes that was added after a
     statement that is younger.
-
-    Returns:
-        How many went.
     """
     with rights_if_any(home) as connection:
         if connection is None:
             return 0
-        surely, at_most = older(kept(connection), before)
+        surely, at_most = age_of_statements(read_heads(connection), before)
         young = sa.select(LOG.c.number).where(LOG.c.at >= text_of_moment(before))
         first = connection.scalar(young.order_by(LOG.c.number).limit(1))
-        through = max(surely, head(connection).number if first is None else first - 1)
+        through = max(surely, log_head(connection).number if first is None else first - 1)
         if at_most is not None:
             through = min(through, at_most)
         purge_heads(connection, before)
@@ -278,8 +226,8 @@ def purge_log(home: Path, before: dt.datetime) -> int:
         return connection.execute(sa.delete(LOG).where(goes)).rowcount
 
 
-def head(connection: sa.Connection) -> Link:
-    """The last entry's place in the chain; the anchor's where there is no entry.
+def log_head(connection: sa.Connection) -> Link:
+    """The hash chain's end: the last entry's link, or the anchor's where there is no entry.
 
     Raises:
         LogBroken: If there is neither.
@@ -299,7 +247,7 @@ def _add(connection: sa.Connection, added: Sequence[tuple[str, ...]]) -> None:
     if not added:
         return
     rows: list[tuple[int | str | bytes, ...]] = []
-    last = head(connection)
+    last = log_head(connection)
     for cells in added:
         last = next_link(last, cells)
         rows.append((last.number, *cells, last.hash))
@@ -307,20 +255,26 @@ def _add(connection: sa.Connection, added: Sequence[tuple[str, ...]]) -> None:
 
 
 def _cells(
-    at: dt.datetime, act: Act, by: str, purpose: Purpose | None, key: str, about: str, outcome: str
+    at: dt.datetime,
+    act: LogAct,
+    by: str,
+    purpose: LookupPurpose | None,
+    key: str,
+    about: str,
+    outcome: str,
 ) -> tuple[str, ...]:
     """What is hashed, in the table's order."""
     why = "" if purpose is None else purpose.value
     return (text_of_moment(at), act.value, by, why, key, about, outcome)
 
 
-def _entry(row: sa.Row[Any]) -> Entry:
+def _entry(row: sa.Row[Any]) -> LogEntry:
     try:
-        at, act = dt.datetime.fromisoformat(row.at), Act(row.act)
-        purpose = Purpose(row.purpose) if row.purpose else None
+        at, act = dt.datetime.fromisoformat(row.at), LogAct(row.act)
+        purpose = LookupPurpose(row.purpose) if row.purpose else None
     except (TypeError, ValueError) as error:
         raise LogBroken(
             f"log: entry {row.number} is none of this program's; `escapement-outlet log verify` "
             "says what was changed"
         ) from error
-    return Entry(row.number, at, act, row.by, purpose, row.key, row.about, row.outcome)
+    return LogEntry(row.number, at, act, row.by, purpose, row.key, row.about, row.outcome)

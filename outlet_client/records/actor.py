@@ -1,4 +1,4 @@
-"""Who asks about a customer, and why.
+"""The person who asks about a customer, and the purpose.
 
 Invariant: nobody is asked about without a name and a purpose.
 """
@@ -24,8 +24,8 @@ class NotAsked(OutletError):
     """It was not said who asks, or why."""
 
 
-class Purpose(StrEnum):
-    """Why somebody asks about a customer."""
+class LookupPurpose(StrEnum):
+    """The purposes for which somebody may ask about a customer."""
 
     SALE = "sale"
     ALLOCATION = "allocation"
@@ -35,36 +35,27 @@ class Purpose(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """Who asks, and why; it is kept for a year.
-
-    Attributes:
-        by: Who, such as "mei".
-        purpose: Why.
-    """
+class Actor:
+    """A person who asks, and the purpose; kept for a year."""
 
     by: str
-    purpose: Purpose
+    purpose: LookupPurpose
 
     @classmethod
     def of(cls, by: str | None, purpose: str) -> Self:
         """Checks what somebody typed, or a program sent.
 
-        Args:
-            by: Who; None for the operating system's user.
-            purpose: One of `Purpose`.
-
         Raises:
             NotAsked: If one of them is missing or wrong.
         """
-        if purpose not in [one.value for one in Purpose]:
-            expected = ", ".join(Purpose)
+        if purpose not in [one.value for one in LookupPurpose]:
+            expected = ", ".join(LookupPurpose)
             raise NotAsked(f"purpose: got none of these, expected one of {expected}")
-        return cls(named_or_user(by), Purpose(purpose))
+        return cls(actor_name(by), LookupPurpose(purpose))
 
 
-def name_of(text: str) -> str:
-    """A person's name as it is kept.
+def checked_name(text: str) -> str:
+    """A person's name in the form that is stored.
 
     Raises:
         NotAsked: If it is empty, longer than `MOST_CHARACTERS`, or holds control characters.
@@ -77,13 +68,11 @@ def name_of(text: str) -> str:
     return name
 
 
-def words_of(text: str, name: str, what: str) -> str:
-    """A sentence as it is kept beside what somebody did.
+def checked_sentence(text: str, name: str, what: str) -> str:
+    """A sentence in the form that is stored beside an act.
 
-    Args:
-        text: As typed.
-        name: What it is called where it is asked for, such as "reason".
-        what: What is expected, such as "a sentence".
+    `name` is what it is called where it is asked for, such as "reason"; `what` is expected, such as
+    "a sentence".
 
     Raises:
         NotAsked: If it is empty, longer than `MOST_WORDS`, or holds characters that print nothing.
@@ -98,7 +87,7 @@ def words_of(text: str, name: str, what: str) -> str:
     return said
 
 
-def user() -> str:
+def system_user() -> str:
     """The name of the operating system's user, whatever the environment says."""
     try:
         return pwd.getpwuid(os.getuid()).pw_name
@@ -106,10 +95,10 @@ def user() -> str:
         return f"user {os.getuid()}"
 
 
-def named_or_user(by: str | None) -> str:
-    """Who does this: the name given, else the operating system's user.
+def actor_name(by: str | None) -> str:
+    """The name of whoever acts: as given, else the operating system's user.
 
     Raises:
         NotAsked: If the name is none.
     """
-    return user() if by is None else name_of(by)
+    return system_user() if by is None else checked_name(by)

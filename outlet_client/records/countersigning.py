@@ -1,4 +1,4 @@
-"""Having the log's head countersigned by the privacy office, which learns nothing of the log.
+"""Has the access log's head countersigned by the privacy office, which learns nothing of the log.
 
 Invariant: whatever is lost on the way, the next night needs nothing of it. The office stores a
 statement before it sends it, and gives it again until this outlet shows that it has it; what the
@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from outlet_client.errors import ServiceRefused
 from outlet_client.log_tables.hash_chain import Link
 from outlet_client.log_tables.rights_store import rights_of
-from outlet_client.records.log_audit import LogContradicted, audit, is_about
-from outlet_client.records.signed_heads import Kept, keep, moment_of
+from outlet_client.records.log_audit import LogContradicted, audit_log, is_about
+from outlet_client.records.signed_heads import KeptHead, keep_head, moment_of
 from outlet_client.services import OFFICE
 from privacy.log_heads import head_digest, open_head
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from outlet_client.records.log_audit import Audit, Finding
+    from outlet_client.records.log_audit import Finding, LogAudit
     from privacy.envelopes import VerifyKey
     from privacy.log_heads import HeadStatement, SignedHead
 
@@ -43,7 +43,6 @@ class LogStanding:
     Attributes:
         entries: How many entries it ever had when the office last countersigned it.
         at: When the office did, UTC; None if it never did.
-        findings: What is wrong with the log.
     """
 
     entries: int
@@ -51,22 +50,17 @@ class LogStanding:
     findings: tuple[Finding, ...]
 
     @classmethod
-    def of(cls, found: Audit) -> LogStanding:
+    def of(cls, found: LogAudit) -> LogStanding:
         """How it stands before anybody is asked."""
         return cls(found.covers, found.covers_at, found.findings)
 
 
 def countersign(
-    home: Path, found: Audit, ask: Ask, office: VerifyKey, at: dt.datetime
+    home: Path, found: LogAudit, ask: Ask, office: VerifyKey, at: dt.datetime
 ) -> LogStanding:
     """Has the log's head countersigned, unless it was on this day (UTC) and nothing was added.
 
-    Args:
-        home: The outlet's folder.
-        found: What `audit` says of the log there.
-        ask: Asks the office, with a digest and the last statement that is here.
-        office: The office's pinned key.
-        at: When it is.
+    `ask` asks the office, with a digest and the last statement that is here.
 
     Raises:
         LogContradicted: If the log is not the one that was written; nobody was asked.
@@ -87,9 +81,9 @@ def countersign(
             break
         length = _length(found, last)
         with rights_of(home) as connection:
-            keep(connection, Kept(last.number, signed, length))
+            keep_head(connection, KeptHead(last.number, signed, length))
         if length == found.head.number:
-            return LogStanding.of(audit(home, office, found.outlet, at))
+            return LogStanding.of(audit_log(home, office, found.outlet, at))
     raise ServiceRefused(
         OFFICE,
         "HeadRefused",
@@ -98,7 +92,7 @@ def countersign(
     )
 
 
-def _length(found: Audit, statement: HeadStatement) -> int | None:
+def _length(found: LogAudit, statement: HeadStatement) -> int | None:
     """How many entries the log had that a statement is about; None if that log is not here."""
     for number, hash_ in reversed(found.hashes.items()):
         if is_about(statement, Link(number, hash_)):

@@ -1,4 +1,4 @@
-"""What customers asked of this outlet, by when it is to be answered, and by whom it was.
+"""Customers' requests and disputes: kind, due day, and who answered them.
 
 Invariant: a request is answered once, by a person with a name; a disputed band is not shown until
 the dispute is answered; and the log has both, in the same transaction.
@@ -9,14 +9,13 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from outlet_client.errors import OutletError
 from outlet_client.log_tables.rights_store import REQUESTS, rights_if_any
-from outlet_client.moments import text_of_moment
-from outlet_client.records.access_log import Act, record
+from outlet_client.records.access_log import LogAct, record_act
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,16 +45,8 @@ class Request:
     """One request of a customer.
 
     Attributes:
-        number: Its own.
-        kind: What was asked for.
         key: Whose, by `People.local_key`.
-        received: On which day,
-        due: and by which it is to be answered.
-        taken_by: Who took it down.
-        about: What the customer said, as it was taken down.
         answered: When, UTC; None while it is open.
-        answered_by: By whom; "" likewise.
-        answer: In words; "" likewise.
     """
 
     number: int
@@ -81,15 +72,27 @@ class Request:
             return f"OVERDUE since {self.due.isoformat()}"
         return f"open until {self.due.isoformat()}"
 
+    def as_dict(self, day: dt.date) -> dict[str, Any]:
+        """The request for JSON and pages, with its standing on a day; without the key."""
+        return {
+            "number": self.number,
+            "kind": self.kind.value,
+            "received": self.received.isoformat(),
+            "due": self.due.isoformat(),
+            "overdue": self.overdue(day),
+            "standing": self.standing(day),
+            "taken_by": self.taken_by,
+            "about": self.about,
+            "answer": self.answer,
+        }
+
 
 @dataclass(frozen=True, slots=True)
-class Taking:
-    """How a request was taken down.
+class NewRequest:
+    """A request as it was recorded.
 
     Attributes:
-        received: On which day.
         days: Within how many it is to be answered.
-        by: Who took it down.
         about: What the customer said; "" where it is said by the kind.
         at: When it was written down, UTC.
     """
@@ -101,17 +104,13 @@ class Taking:
     at: dt.datetime = field(default_factory=lambda: dt.datetime.now(dt.UTC))
 
 
-def receive(connection: sa.Connection, kind: RequestKind, key: str, taking: Taking) -> int:
-    """Takes a request down.
-
-    Returns:
-        Its number.
-    """
+def receive(connection: sa.Connection, kind: RequestKind, key: str, taking: NewRequest) -> int:
+    """Records a request; returns its number."""
     row = {
         "kind": kind.value,
         "key": key,
-        "received": taking.received.isoformat(),
-        "due": (taking.received + dt.timedelta(days=taking.days)).isoformat(),
+        "received": taking.received,
+        "due": taking.received + dt.timedelta(days=taking.days),
         "taken_by": taking.by,
         "about": taking.about,
     }
@@ -119,15 +118,12 @@ def receive(connection: sa.Connection, kind: RequestKind, key: str, taking: Taki
     number = int(made.scalar_one())
     said = f"{kind} taken down"
     about = _about(number)
-    record(connection, taking.at, Act.REQUEST, taking.by, key=key, about=about, outcome=said)
+    record_act(connection, taking.at, LogAct.REQUEST, taking.by, key=key, about=about, outcome=said)
     return number
 
 
 def answer(connection: sa.Connection, number: int, by: str, words: str, at: dt.datetime) -> Request:
-    """Answers an open request.
-
-    Returns:
-        It as it stands then.
+    """Answers an open request; returns it with the answer.
 
     Raises:
         RequestRefused: If there is none of this number, or it was answered before; that stays.
@@ -143,11 +139,13 @@ def answer(connection: sa.Connection, number: int, by: str, words: str, at: dt.d
             f"request {number}: {found.standing(at.date())}, and an answer stays; take down a new "
             "request with `escapement-outlet customer receive`"
         )
-    values = {"answered": text_of_moment(at), "answered_by": by, "answer": words}
+    values = {"answered": at, "answered_by": by, "answer": words}
     update = sa.update(REQUESTS).where(REQUESTS.c.number == number).values(**values)
     connection.execute(update)
     said = f"{found.kind} answered"
-    record(connection, at, Act.REQUEST, by, key=found.key, about=_about(number), outcome=said)
+    record_act(
+        connection, at, LogAct.REQUEST, by, key=found.key, about=_about(number), outcome=said
+    )
     return requests(connection, number=number)[0]
 
 
@@ -159,18 +157,14 @@ def answer_all(
     by: str,
     at: dt.datetime,
 ) -> list[int]:
-    """Answers all of one person's open requests of a kind.
-
-    Returns:
-        Their numbers; none where none was open.
-    """
-    numbers = open_of(connection, kind, keys)
+    """Answers all of one person's open requests of a kind; returns their numbers."""
+    numbers = open_numbers(connection, kind, keys)
     for number in numbers:
         answer(connection, number, by, words, at)
     return numbers
 
 
-def open_of(connection: sa.Connection, kind: RequestKind, keys: Sequence[str]) -> list[int]:
+def open_numbers(connection: sa.Connection, kind: RequestKind, keys: Sequence[str]) -> list[int]:
     """The numbers of one person's open requests of a kind, the oldest first."""
     found = requests(connection, keys)
     return [one.number for one in found if one.answered is None and one.kind is kind]
@@ -197,18 +191,14 @@ def requests(
         query = query.where(REQUESTS.c.number == number)
     return [
         Request(
-            row.number,
-            RequestKind(row.kind),
-            row.key,
-            dt.date.fromisoformat(row.received),
-            dt.date.fromisoformat(row.due),
-            row.taken_by,
-            row.about,
-            None if row.answered is None else dt.datetime.fromisoformat(row.answered),
-            row.answered_by or "",
-            row.answer or "",
+            **{
+                **row,
+                "kind": RequestKind(row["kind"]),
+                "answered_by": row["answered_by"] or "",
+                "answer": row["answer"] or "",
+            }
         )
-        for row in connection.execute(query)
+        for row in connection.execute(query).mappings()
     ]
 
 

@@ -1,4 +1,4 @@
-"""Whether the log is the one that was written, as far as its chain and the privacy office can tell.
+"""The audit of the access log: its hash chain against the privacy office's statements.
 
 Invariant: nothing is changed. An entry that was changed, removed, put in or moved after the office
 countersigned the log does not give the digest that was countersigned then, whatever was done to the
@@ -22,7 +22,7 @@ from outlet_client.errors import OutletError
 from outlet_client.log_tables.hash_chain import HASH_BYTES, Link, next_link
 from outlet_client.log_tables.rights_store import ANCHOR, HEADS, LOG, rights_as_they_are
 from outlet_client.records.access_log import KEEP_DAYS
-from outlet_client.records.signed_heads import Kept, kept, moment_of
+from outlet_client.records.signed_heads import KeptHead, moment_of, read_heads
 from privacy.log_heads import HeadRefused, HeadStatement, head_digest, open_head
 
 if TYPE_CHECKING:
@@ -98,19 +98,15 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Audit:
-    """What a log's chain and statements say.
+class LogAudit:
+    """The result of an audit of the log.
 
     Attributes:
-        outlet: Whose log it is.
         begins: The place before the first entry.
         head: The last entry's place; `begins` where there is none.
         hashes: The chain's, from `begins` on, by number.
-        last: The last statement that the office made and that is here; None where there is none.
-        last_signed: The same with its signature.
         covers: How many entries the log ever had at the last statement about it; 0 without one.
         covers_at: When that was made, UTC; None without one.
-        findings: What is wrong.
     """
 
     outlet: str
@@ -129,16 +125,9 @@ class Audit:
         return tuple(one for one in self.findings if one.fault in CONTRADICTS)
 
 
-def audit(home: Path, office: VerifyKey, outlet: str, at: dt.datetime) -> Audit:
-    """Computes the chain anew and holds it against the office's statements.
-
-    Args:
-        home: The outlet's folder.
-        office: The office's pinned key.
-        outlet: This outlet's name.
-        at: When it is.
-    """
-    chain, statements = _Chain(Link(0, b"")), tuple[Kept, ...]()
+def audit_log(home: Path, office: VerifyKey, outlet: str, at: dt.datetime) -> LogAudit:
+    """Computes the chain anew and holds it against the office's statements."""
+    chain, statements = _Chain(Link(0, b"")), tuple[KeptHead, ...]()
     with rights_as_they_are(home) as connection:
         missing = () if connection is None else _TABLES - set(connection.scalars(_THERE))
         if missing:
@@ -146,14 +135,14 @@ def audit(home: Path, office: VerifyKey, outlet: str, at: dt.datetime) -> Audit:
             text = f"rights.db has no {named}: it is of a version before, or they were taken out"
             chain.findings.append(Finding(Fault.CHANGED, 0, 0, text))
         elif connection is not None:
-            chain, statements = _chain(connection), kept(connection)
+            chain, statements = _chain(connection), read_heads(connection)
     opened, findings = _opened(statements, office, outlet)
     before = at - dt.timedelta(days=KEEP_DAYS)
     findings += list(_numbering(opened, findings, before))
     findings += _against(chain, opened, before)
     last = opened[-1] if opened else None
     covering = [one for one in opened if one.length is not None]
-    return Audit(
+    return LogAudit(
         outlet=outlet,
         begins=chain.begins,
         head=chain.head,
@@ -222,7 +211,7 @@ def _follows(before: Link, hash_: object, cells: Sequence[object]) -> bool:
 
 
 def _opened(
-    statements: Sequence[Kept], office: VerifyKey, outlet: str
+    statements: Sequence[KeptHead], office: VerifyKey, outlet: str
 ) -> tuple[list[_Opened], list[Finding]]:
     """The statements that the office made about this outlet, by number, and what the others are."""
     opened, findings = list[_Opened](), list[Finding]()
@@ -258,9 +247,9 @@ def _numbering(
         since = _day(last[-1].statement) if last else "the log began"
         until = _day(next_[0].statement) if next_ else _day(opened[-1].statement)
         text = (
-            f"{_named('statement', start, end)} of the privacy office {_are(start, end)} missing "
-            "here: this log was restored from a backup, or cut; what was logged between "
-            f"{since} and {until} may be gone"
+            f"{_are('statement', start, end, of=' of the privacy office')} missing here: this log "
+            f"was restored from a backup, or cut; what was logged between {since} and {until} may "
+            "be gone"
         )
         yield Finding(Fault.WENT_BACK, start, end, text)
     for one, other in pairwise(one for one in opened if one.length is not None):
@@ -276,23 +265,20 @@ def _numbering(
 def _against(chain: _Chain, opened: Sequence[_Opened], before: dt.datetime) -> Iterator[Finding]:
     """What is not as it was when the office countersigned it."""
     begins, ends, good = chain.begins.number, chain.head.number, 0
-    early = [
-        one.length
-        for one in opened
-        if one.length is not None and one.length < begins and moment_of(one.statement) >= before
-    ]
-    if early:
+    covering = [(one.length, one) for one in opened if one.length is not None]
+    early = [length for length, one in covering if moment_of(one.statement) >= before]
+    if min(early, default=begins) < begins:
         yield _early(min(early) + 1, begins)
-    longest = max((one.length for one in opened if one.length is not None), default=0)
+    longest = max((length for length, _ in covering), default=0)
     if longest > ends:
         yield _missing(ends + 1, longest)
     otherwise: list[_Opened] = []
-    for one in opened:
-        if one.length is None or not begins <= one.length <= ends:
+    for length, one in covering:
+        if not begins <= length <= ends:
             continue
-        if is_about(one.statement, Link(one.length, chain.hashes.get(one.length, b""))):
+        if is_about(one.statement, Link(length, chain.hashes.get(length, b""))):
             yield from _otherwise(otherwise, good)
-            otherwise, good = [], one.length
+            otherwise, good = [], length
         else:
             otherwise.append(one)
     yield from _otherwise(otherwise, good)
@@ -310,7 +296,7 @@ def _otherwise(statements: Sequence[_Opened], good: int) -> Iterator[Finding]:
     first = statements[0]
     start, end = good + 1, max(first.length or 0, good + 1)
     text = (
-        f"{_named('entry', start, end)} {_are(start, end)} not as the privacy office countersigned "
+        f"{_are('entry', start, end)} not as the privacy office countersigned "
         f"on {_day(first.statement)}, in statement {first.statement.number}: changed, put in or "
         "removed since, and what follows with it"
     )
@@ -318,14 +304,14 @@ def _otherwise(statements: Sequence[_Opened], good: int) -> Iterator[Finding]:
 
 
 def _missing(start: int, end: int) -> Finding:
-    text = f"{_named('entry', start, end)} {_are(start, end)} missing"
+    text = f"{_are('entry', start, end)} missing"
     return Finding(Fault.MISSING, start, end, text)
 
 
 def _changed(start: int, end: int) -> Finding:
     what = "the entry" if start == end else "the entries"
     text = (
-        f"{_named('entry', start, end)} {_do(start, end)} not follow from what is before: {what}, "
+        f"{_are('entry', start, end, 'does')} not follow from what is before: {what}, "
         f"or entry {start - 1}, changed, put in or moved"
     )
     return Finding(Fault.CHANGED, start, end, text)
@@ -333,7 +319,7 @@ def _changed(start: int, end: int) -> Finding:
 
 def _early(start: int, end: int) -> Finding:
     text = (
-        f"{_named('entry', start, end)} {_are(start, end)} removed though younger than {KEEP_DAYS} "
+        f"{_are('entry', start, end)} removed though younger than {KEEP_DAYS} "
         "days, as the privacy office's statements say"
     )
     return Finding(Fault.EARLY, start, end, text)
@@ -350,19 +336,12 @@ def _runs(numbers: Iterable[int]) -> list[tuple[int, int]]:
     return runs
 
 
-def _named(what: str, start: int, end: int) -> str:
+def _are(what: str, start: int, end: int, verb: str = "is", of: str = "") -> str:
+    """Such as "entry 3 is" or "entries 3 to 5 are"."""
     if start == end:
-        return f"{what} {start}"
-    many = {"entry": "entries", "statement": "statements"}[what]
-    return f"{many} {start} to {end}"
-
-
-def _are(start: int, end: int) -> str:
-    return "is" if start == end else "are"
-
-
-def _do(start: int, end: int) -> str:
-    return "does" if start == end else "do"
+        return f"{what} {start}{of} {verb}"
+    many = {"entry": "entries", "statement": "statements", "is": "are", "does": "do"}
+    return f"{many[what]} {start} to {end}{of} {many[verb]}"
 
 
 def _day(statement: HeadStatement) -> str:

@@ -1,4 +1,4 @@
-"""The privacy office's statements about the log's head, as they are kept here.
+"""The store of the privacy office's signed statements about the log's head.
 
 Invariant: a statement stays at least as long as an entry, and the newest of those that are older
 stays too, so that a missing one shows.
@@ -22,8 +22,8 @@ _ALL = "SELECT number, payload, signature, length FROM log_heads ORDER BY number
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """A statement as it is kept. Nothing is verified yet: `open_head` does that.
+class KeptHead:
+    """A stored statement. It is not verified yet: `open_head` does that.
 
     Attributes:
         number: Under which it is kept.
@@ -50,10 +50,10 @@ def moment_of(statement: HeadStatement) -> dt.datetime:
     return dt.datetime.fromtimestamp(statement.at, dt.UTC)
 
 
-def kept(connection: sa.Connection) -> tuple[Kept, ...]:
+def read_heads(connection: sa.Connection) -> tuple[KeptHead, ...]:
     """All statements, by number; a cell that is of another type than ours says nothing."""
     return tuple(
-        Kept(
+        KeptHead(
             number,
             SignedHead(_bytes(payload), _bytes(signature)),
             length if isinstance(length, int) else None,
@@ -62,19 +62,17 @@ def kept(connection: sa.Connection) -> tuple[Kept, ...]:
     )
 
 
-def keep(connection: sa.Connection, one: Kept) -> None:
+def keep_head(connection: sa.Connection, one: KeptHead) -> None:
     """Keeps a verified statement, in place of any that is kept under its number."""
     connection.execute(sa.delete(HEADS).where(HEADS.c.number == one.number))
     values = {"payload": one.signed.payload, "signature": one.signed.signature}
     connection.execute(HEADS.insert().values(number=one.number, length=one.length, **values))
 
 
-def older(statements: Sequence[Kept], before: dt.datetime) -> tuple[int, int | None]:
-    """What statements say of the age of entries, whatever this machine's clock said.
-
-    Args:
-        statements: All that are kept.
-        before: A moment.
+def age_of_statements(
+    statements: Sequence[KeptHead], before: dt.datetime
+) -> tuple[int, int | None]:
+    """Which entries are older by the statements' own dates, whatever this machine's clock says.
 
     Returns:
         How many entries are surely older, and how many may be at most; None for any number.
@@ -87,7 +85,9 @@ def older(statements: Sequence[Kept], before: dt.datetime) -> tuple[int, int | N
 
 def purge_heads(connection: sa.Connection, before: dt.datetime) -> None:
     """Deletes the statements that are older than a moment, but the newest of them."""
-    old = [one.number for one in kept(connection) if (at := one.at) is not None and at < before]
+    old = [
+        one.number for one in read_heads(connection) if (at := one.at) is not None and at < before
+    ]
     if old:
         connection.execute(sa.delete(HEADS).where(HEADS.c.number < max(old)))
 

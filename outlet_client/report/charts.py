@@ -1,167 +1,114 @@
 """The report's charts, as SVG that takes the page's own text colour.
 
-Drawn by hand: loading matplotlib takes as long as all other work of the report, and its pictures
-know neither a dark page nor a narrow one. Colours are Okabe and Ito's, which colour-blind people
-tell apart; shapes and words say the same once more.
+Colours are Okabe and Ito's, which colour-blind people tell apart; shapes and words say the same
+once more.
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field
-from html import escape
-from typing import TYPE_CHECKING
+import datetime as dt
+import io
+import re
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 if TYPE_CHECKING:
-    import datetime as dt
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    from matplotlib.axes import Axes
 
     from outlet_client.report.data_quality import Month
     from outlet_client.report.ranking_comparison import Compared, Interval
 
 NETWORK, OWN = "#0072b2", "#d55e00"
 PLAIN = "#7b8794"
-WIDTH = 440
-_EDGE = 12
-_DECEMBER = 12
-_NARROWEST = 5
-_ROOM_FOR_A_YEAR = 30
-_DIGIT = 7.1
-"""How wide a digit of size 11 may be."""
+_WIDTH = 440
+_INK = "#0a0b0c"
+"""Becomes the page's text colour: a page may be dark."""
 
-
-@dataclass(slots=True)
-class _Canvas:
-    """A picture of WIDTH units across, as parts of SVG."""
-
-    height: float
-    parts: list[str] = field(default_factory=list)
-
-    def text(self, x: float, y: float, words: str, anchor: str = "start", size: int = 13) -> None:
-        self.parts.append(
-            f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" text-anchor="{anchor}" '
-            f'fill="currentColor">{escape(words)}</text>'
-        )
-
-    def line(self, start: tuple[float, float], end: tuple[float, float], style: str) -> None:
-        (x1, y1), (x2, y2) = start, end
-        self.parts.append(
-            f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" {style}/>'
-        )
-
-    def box(self, x: float, y: float, width: float, height: float, style: str) -> None:
-        self.parts.append(
-            f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" {style}/>'
-        )
-
-    def svg(self, title: str) -> str:
-        return (
-            f'<svg viewBox="0 0 {WIDTH} {self.height:.0f}" role="img" '
-            f'xmlns="http://www.w3.org/2000/svg"><title>{escape(title)}</title>'
-            f"{''.join(self.parts)}</svg>"
-        )
-
-
-_AXIS = 'stroke="currentColor" stroke-opacity="0.55"'
-_GRID = 'stroke="currentColor" stroke-opacity="0.18"'
-_DASHED = 'stroke="currentColor" stroke-opacity="0.8" stroke-dasharray="4 3"'
-
-
-@dataclass(frozen=True, slots=True)
-class _Scale:
-    """Where values stand across the picture."""
-
-    low: float
-    high: float
-    left: float = _EDGE
-    right: float = WIDTH - _EDGE
-
-    def at(self, value: float) -> float:
-        share = (value - self.low) / (self.high - self.low)
-        return self.left + (self.right - self.left) * min(max(share, 0.0), 1.0)
+_STYLE: Any = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "escapement",
+    "font.size": 11,
+    "grid.alpha": 0.18,
+    "axes.axisbelow": True,
+    "date.converter": "concise",
+    **{f"axes.spines.{side}": side == "bottom" for side in ("left", "right", "top", "bottom")},
+    **dict.fromkeys(
+        ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), _INK
+    ),
+    "grid.color": _INK,
+}
 
 
 def plot_ranking(found: Compared) -> str:
     """Draws how many of 100 pairs each of the two ranked right, with intervals."""
     rows = (
-        ("The network's scorecard", found.network, NETWORK),
-        ("Your own model", found.own, OWN),
+        ("The network's scorecard", found.network, NETWORK, "o"),
+        ("Your own model", found.own, OWN, "s"),
     )
-    lowest = min(100 * interval.low for _, interval, _ in rows)
-    scale = _Scale(min(40.0, 10 * math.floor(lowest / 10)), 100.0)
-    canvas = _Canvas(150)
-    _axis(canvas, scale, 104, 10, ((29, 52), (75, 104)))
-    canvas.text(scale.at(50), 134, "tossing a coin", "middle", 11)
-    canvas.text(WIDTH - _EDGE, 134, "pairs ranked right, of 100", "end", 11)
-    for place, (name, interval, colour) in enumerate(rows):
-        top = 8 + 46 * place
-        canvas.text(_EDGE, top + 14, f"{name}: {spoken(interval)}")
-        canvas.line((scale.at(50), top + 21), (scale.at(50), top + 44), _DASHED)
-        _whiskers(canvas, scale, interval, top + 32, colour, round_=place == 0)
-    said = "; ".join(f"{name} {spoken(interval)} of 100" for name, interval, _ in rows)
-    return canvas.svg(f"Pairs ranked right: {said}")
+
+    def paint(axes: Axes) -> None:
+        for place, (name, interval, colour, marker) in enumerate(rows):
+            _whiskers(axes, interval, -place, 50, colour, marker)
+            _say(axes, f"{name}: {interval_text(interval)}", 0.35 - place)
+        lowest = min(100 * interval.low for _, interval, _, _ in rows)
+        axes.set(xlim=(min(40.0, lowest // 10 * 10), 100), ylim=(-1.4, 0.8), yticks=[])
+        axes.set_xlabel("pairs ranked right, of 100; 50 is tossing a coin")
+
+    said = "; ".join(f"{name} {interval_text(interval)} of 100" for name, interval, _, _ in rows)
+    return _svg(f"Pairs ranked right: {said}", 150, paint)
 
 
 def plot_difference(found: Compared) -> str:
     """Draws the network's lead over the outlet's own model, in pairs of 100."""
-    ends = [abs(100 * value) for value in found.difference]
-    reach = next((step for step in (_NARROWEST, 10, 20, 50) if max(ends) <= step), 100)
-    scale = _Scale(-reach, reach)
-    canvas = _Canvas(118)
-    _axis(canvas, scale, 72, reach / 5 if reach == _NARROWEST else reach / 2, ((22, 72),))
-    canvas.text(_EDGE, 108, "\N{LEFTWARDS ARROW} your own model ranks better", size=11)
-    canvas.text(WIDTH - _EDGE, 108, "the network ranks better \N{RIGHTWARDS ARROW}", "end", size=11)
-    canvas.line((scale.at(0), 22), (scale.at(0), 72), _DASHED)
-    canvas.text(_EDGE, 14, f"Difference: {spoken(found.difference, signed=True)} pairs of 100")
-    _whiskers(canvas, scale, found.difference, 48, "currentColor", round_=True)
-    return canvas.svg(f"Difference in pairs of 100: {spoken(found.difference, signed=True)}")
+    said = interval_text(found.difference, signed=True)
+
+    def paint(axes: Axes) -> None:
+        _whiskers(axes, found.difference, 0, 0, _INK, "o")
+        _say(axes, f"Difference: {said} pairs of 100", 0.4)
+        ends = [abs(100 * value) for value in found.difference]
+        reach = next((step for step in (5, 10, 20, 50) if max(ends) <= step), 100)
+        axes.set(xlim=(-reach, reach), ylim=(-0.5, 0.9), yticks=[])
+        axes.set_xlabel("\N{LEFTWARDS ARROW} your own model ranks better", loc="left")
+        better = "the network ranks better \N{RIGHTWARDS ARROW}"
+        axes.annotate(
+            better, (1, 0), (0, -21), "axes fraction", "offset points", ha="right", va="top"
+        )
+
+    return _svg(f"Difference in pairs of 100: {said}", 118, paint)
 
 
 def plot_months(months: Sequence[Month], at: dt.date) -> str:
-    """Draws how many rows of each month are used; the month that is not over is paler.
+    """Draws how many rows of each month are used; the month that is not over is paler."""
+    from matplotlib.ticker import MaxNLocator
 
-    Args:
-        months: From the first to the last, at least one.
-        at: Today.
-    """
-    floor, top = 156, 26
-    highest = max(month.rows for month in months)
-    step = _round_step(highest / 2)
-    ceiling = step * max(math.ceil(highest / step), 1)
-    left = max(46.0, 10 + _DIGIT * len(f"{ceiling:,}"))
-    wide = (WIDTH - _EDGE - left) / max(len(months), 12)
-    canvas = _Canvas(190)
-    canvas.text(2, 11, "rows used, by month", size=11)
-    for value in range(0, ceiling + 1, step):
-        height = floor - (floor - top) * value / ceiling
-        canvas.line((left, height), (WIDTH - _EDGE, height), _GRID if value else _AXIS)
-        canvas.text(left - 6, height + 4, f"{value:,}", "end", 11)
-    for place, month in enumerate(months):
-        x = left + wide * place
-        height = (floor - top) * month.rows / ceiling
-        if not month.rows:
-            canvas.box(x, top, wide, floor - top, f'fill="{OWN}" fill-opacity="0.45"')
-        running = (month.first.year, month.first.month) == (at.year, at.month)
-        style = f'fill="{NETWORK}" fill-opacity="{0.4 if running else 1}"'
-        canvas.box(x + 0.1 * wide, floor - height, 0.8 * wide, height, style)
-    _years(canvas, months, left, wide, floor)
-    return canvas.svg(f"Rows used, by month: {len(months)} months, at most {highest:,} in one")
+    first, last = months[0].first, months[-1].first
+    ends = max(last + dt.timedelta(days=31), first + dt.timedelta(days=366))
+    days = np.array([month.first for month in months], dtype="datetime64[D]")
+    rows = np.array([month.rows for month in months])
+    paler = [
+        0.4 if (one.first.year, one.first.month) == (at.year, at.month) else 1.0 for one in months
+    ]
+    top = 1.05 * rows.max()
+
+    def paint(axes: Axes) -> None:
+        axes.bar(days, rows, 25, align="edge", color=[(NETWORK, alpha) for alpha in paler])
+        silent = days[rows == 0]
+        axes.bar(silent, np.full(len(silent), top), 31, align="edge", color=OWN, alpha=0.45)
+        axes.set(ylim=(0, top), xlim=(first, ends))
+        axes.set_title("rows used, by month", loc="left", fontsize=11)
+        axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+        axes.yaxis.set_major_formatter("{x:,.0f}")
+        axes.tick_params("y", length=0)
+        axes.grid(axis="y")
+
+    title = f"Rows used, by month: {len(months)} months, at most {rows.max():,} in one"
+    return _svg(title, 190, paint)
 
 
-def _years(
-    canvas: _Canvas, months: Sequence[Month], left: float, wide: float, floor: float
-) -> None:
-    """Names the years under their months; a year of less than three months has no room."""
-    for year in sorted({month.first.year for month in months}):
-        places = [place for place, month in enumerate(months) if month.first.year == year]
-        begin, end = left + wide * places[0], left + wide * (places[-1] + 1)
-        if months[places[-1]].first.month == _DECEMBER and places[-1] + 1 < len(months):
-            canvas.line((end, floor), (end, floor + 8), _AXIS)
-        if end - begin >= _ROOM_FOR_A_YEAR:
-            canvas.text((begin + end) / 2, floor + 18, str(year), "middle", 11)
-
-
-def spoken(interval: Interval, *, signed: bool = False) -> str:
+def interval_text(interval: Interval, *, signed: bool = False) -> str:
     """An interval of shares in words, of 100: `78.1 (74.0 to 82.2)`."""
     value, low, high = (100 * part for part in interval)
     if signed:
@@ -174,40 +121,31 @@ def _signed(value: float) -> str:
     return "0.0" if shown[1:] == "0.0" else shown
 
 
-def _axis(
-    canvas: _Canvas,
-    scale: _Scale,
-    height: float,
-    step: float,
-    bands: Sequence[tuple[float, float]],
-) -> None:
-    """A line with numbers below it, and grid lines from top to bottom of each band above it."""
-    canvas.line((scale.left, height), (scale.right, height), _AXIS)
-    for number in range(math.floor((scale.high - scale.low) / step + 0.5) + 1):
-        value = scale.low + step * number
-        x = scale.at(value)
-        for top, bottom in bands:
-            canvas.line((x, top), (x, bottom), _GRID)
-        signed = "+" if scale.low < 0 and value else ""
-        shown = f"{value:{signed}.0f}".replace("-", "\N{MINUS SIGN}")
-        anchor = {scale.left: "start", scale.right: "end"}.get(x, "middle")
-        canvas.text(x, height + 15, shown, anchor, 11)
-
-
 def _whiskers(
-    canvas: _Canvas, scale: _Scale, interval: Interval, y: float, colour: str, *, round_: bool
+    axes: Axes, interval: Interval, y: float, even: float, colour: str, marker: str
 ) -> None:
-    """A point on its interval, both in colour; a disc or a square."""
-    value, low, high = (scale.at(100 * part) for part in interval)
-    stroke = f'stroke="{colour}" stroke-width="3" stroke-linecap="round"'
-    canvas.line((low, y), (high, y), stroke)
-    for end in (low, high):
-        canvas.line((end, y - 5), (end, y + 5), stroke)
-    corner = f'rx="{6 if round_ else 0}"'
-    canvas.box(value - 6, y - 6, 12, 12, f'fill="{colour}" {corner}')
+    """A point on its interval, both in colour, and a dashed line where nothing is better."""
+    axes.vlines(even, y - 0.3, y + 0.25, color=_INK, linestyle="--", linewidth=1)
+    value, low, high = (100 * part for part in interval)
+    ends = [[value - low], [high - value]]
+    axes.errorbar(value, y, xerr=ends, color=colour, fmt=marker, markersize=11, lw=3, capsize=5)
 
 
-def _round_step(about: float) -> int:
-    """1, 2 or 5 times a power of ten, at least as large as asked for."""
-    power = 10 ** math.floor(math.log10(max(about, 1)))
-    return int(next(power * lead for lead in (1, 2, 5, 10) if power * lead >= max(about, 1)))
+def _say(axes: Axes, words: str, y: float) -> None:
+    axes.text(0, y, words, transform=axes.get_yaxis_transform(), fontsize=13)
+
+
+def _svg(title: str, height: float, paint: Callable[[Axes], None]) -> str:
+    """A picture with a title for screen readers, to stand within a page."""
+    # Loaded here: every command would pay for it otherwise.
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    file = io.StringIO()
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(_WIDTH / 72, height / 72), layout="constrained")
+        paint(figure.add_subplot())
+        figure.savefig(file, format="svg", transparent=True, metadata={"Title": title})
+    made = re.sub(r"^.*?(?=<svg)|<metadata>.*?</metadata>", "", file.getvalue(), flags=re.DOTALL)
+    made = re.sub(r' id="[a-z0-9.]+_\d+"', "", made)  # other pictures of the page have the same
+    return made.replace(_INK, "currentColor").replace("<svg", '<svg role="img"', 1)

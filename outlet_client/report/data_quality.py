@@ -1,4 +1,4 @@
-"""How good the outlet's own data is: counts only, of rows, months, reasons, people."""
+"""The quality of the outlet's own data: counts of rows, months, quarantine reasons, people."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     import datetime as dt
     from pathlib import Path
 
-    from outlet_client.ledger.intake import Intake
     from outlet_client.report.night_facts import NightFacts
 
 MOST_REASONS = 10
@@ -22,14 +21,12 @@ MOST_MONTHS = 60
 _REASON = ("file", "column", "reason")
 
 
-class Reason(NamedTuple):
+class QuarantineReason(NamedTuple):
     """Why rows are in quarantine.
 
     Attributes:
-        file: Where they stand.
         column: Whose cell it is; empty where it is about the whole row.
         reason: What is wrong; never the cell.
-        rows: How many.
     """
 
     file: str
@@ -39,50 +36,31 @@ class Reason(NamedTuple):
 
 
 class Month(NamedTuple):
-    """A month of the ledger.
-
-    Attributes:
-        first: Its first day.
-        rows: Rows used that are dated in it.
-    """
+    """A month of the ledger."""
 
     first: dt.date
     rows: int
 
 
 @dataclass(frozen=True, slots=True)
-class Quality:
-    """What came in.
+class DataQuality:
+    """Counts of what came in.
 
     Attributes:
-        intake: Rows and what became of them; None where the ledger was not read.
-        reasons: Why rows are in quarantine, the most frequent first.
         other_rows: Bad cells for reasons that are not listed.
         months: The last months, each up to the last one, also those without rows.
         last_day: Of the newest row that is not dated after today; None without such a row.
         ahead: Rows that are dated after today.
-        unknown_references: Rows whose reference is in no tier.
         apart: How many sightings are nobody's, by why.
-        shared: How many sightings belong to two customers or more.
-        customers: How many customers the ledger has.
-        unreachable: Entries of the client book without a usable phone or e-mail.
-        ambiguous: Pairs of entries that wait for a person's decision.
-        consenting: People with a standing consent,
-        listed: and those of them who are in the network's directory.
     """
 
-    intake: Intake | None
-    reasons: tuple[Reason, ...]
+    reasons: tuple[QuarantineReason, ...]
     other_rows: int
     months: tuple[Month, ...]
     last_day: dt.date | None
     ahead: int
-    unknown_references: int
     apart: dict[str, int]
-    shared: int
     customers: int
-    unreachable: int
-    ambiguous: int
     consenting: int
     listed: int
 
@@ -102,40 +80,31 @@ class Quality:
         return self.consenting / self.customers if fits else None
 
 
-def quality(facts: NightFacts) -> Quality:
-    """Counts what came in.
-
-    Args:
-        facts: The night's.
-    """
+def quality(facts: NightFacts) -> DataQuality:
+    """Counts what came in."""
     reasons = _reasons(facts.home / "quarantine.csv") if facts.intake is not None else []
     dates = pl.Series("date", [], dtype=pl.Date)
-    customers, apart, shared, ahead = 0, {}, 0, 0
+    customers, apart, ahead = 0, {}, 0
     if facts.attached is not None:
         rows = facts.attached.events.filter(~pl.col("kind").is_in(list(SIGHTINGS)))
         # One mistake in a year must neither hide that no rows come any more, nor stretch the chart.
         dates = rows["date"].filter(rows["date"] <= facts.at.date())
         ahead, customers = len(rows) - len(dates), rows["customer"].n_unique()
-        apart, shared = facts.attached.counts(), facts.attached.shared
-    return Quality(
-        intake=facts.intake,
+        apart = facts.attached.counts()
+    return DataQuality(
         reasons=tuple(reasons[:MOST_REASONS]),
         other_rows=sum(reason.rows for reason in reasons[MOST_REASONS:]),
         months=_months(dates),
         last_day=cast("dt.date", dates.max()) if len(dates) else None,
         ahead=ahead,
-        unknown_references=facts.unknown_references,
         apart={why: count for why, count in apart.items() if count},
-        shared=shared,
         customers=customers,
-        unreachable=facts.book_left_out,
-        ambiguous=facts.ambiguous,
         consenting=sum(count for state, count in facts.people.items() if state.stands),
         listed=facts.people.get(State.LISTED, 0),
     )
 
 
-def _reasons(file: Path) -> list[Reason]:
+def _reasons(file: Path) -> list[QuarantineReason]:
     """Counts rows of the quarantine by file, column and reason; none where it cannot be read.
 
     A person may have opened the file and saved it in another shape; the report goes on.
@@ -146,7 +115,7 @@ def _reasons(file: Path) -> list[Reason]:
         return []
     counted = table.group_by(_REASON).agg(pl.col("row").n_unique())
     ordered = counted.sort(["row", *_REASON], descending=[True, False, False, False])
-    return [Reason(*cells) for cells in ordered.iter_rows()]
+    return [QuarantineReason(*cells) for cells in ordered.iter_rows()]
 
 
 def _months(dates: pl.Series) -> tuple[Month, ...]:

@@ -1,4 +1,4 @@
-"""AUCs of several scores on the same customers, and how they vary together.
+"""DeLong's test: AUCs of several scores on the same customers, with their covariance.
 
 The AUC is how often, of two customers with different outcomes, the one with outcome 1 is ranked
 first, ties counted half. Its variance is DeLong's [DDC88], by midranks [SX14]. Only customers of
@@ -68,19 +68,15 @@ def delong(y: Vector, scores: Matrix, folds: npt.NDArray[np.int64]) -> Aucs:
 
 def _placements(ones: npt.NDArray[np.bool_], scores: Matrix) -> tuple[Matrix, Matrix]:
     """Of each customer, the share of those with the other outcome who stand on the right side."""
-    within = np.stack([_midranks(column) for column in scores.T], axis=1)
-    of_ones = np.stack([_midranks(column) for column in scores[ones].T], axis=1)
-    of_zeros = np.stack([_midranks(column) for column in scores[~ones].T], axis=1)
+    # Loaded here: every command would pay for it otherwise.
+    from scipy.stats import rankdata
+
+    within = rankdata(scores, axis=0)
+    of_ones, of_zeros = rankdata(scores[ones], axis=0), rankdata(scores[~ones], axis=0)
     return (
         (within[ones] - of_ones) / len(of_zeros),
         1 - (within[~ones] - of_zeros) / len(of_ones),
     )
-
-
-def _midranks(values: Vector) -> Vector:
-    """Ranks from 1, the mean one where several are alike."""
-    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[places])
 
 
 def _scatter(values: Matrix) -> Matrix:

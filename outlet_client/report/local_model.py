@@ -1,4 +1,4 @@
-"""A model of the outlet's own, from its own customers only; it never leaves."""
+"""The outlet's local model, fitted on its own customers only; it never leaves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a night tells its report."""
+"""The facts of a night that its report is written from."""
 
 from __future__ import annotations
 
@@ -23,19 +23,12 @@ class NightFacts:
     """What a night did and read; None for what it did not get as far as.
 
     Attributes:
-        at: When the report is written.
-        outlet: The outlet's id.
-        home: The outlet's folder.
         cut_off: The night's cut-off, ISO 8601.
         as_of: The last day in the points asked for, ISO 8601.
-        customers: The home customers with their outcomes.
-        intake: How many rows of the ledger were read, and what became of them.
         attached: The events, with the sightings that are somebody's and those that are nobody's.
         unknown_references: Rows whose reference is in no tier.
         book_left_out: Entries of the client book without a usable phone or e-mail.
         ambiguous: Pairs of entries of which a person has to say whether they are one customer.
-        people: How many people stand where.
-        introduced: What left for the directory.
         since: Unix seconds; what left from then on is in no earlier report.
         error: Why the night ended early, fit for an operator to read.
         log: How the log stands; None where it was not looked at.

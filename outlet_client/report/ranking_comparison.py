@@ -1,4 +1,4 @@
-"""The network's scorecard against a model of the outlet's own, on customers held out from that one.
+"""Compares the network's scorecard with the outlet's local model on held-out customers.
 
 Both see the same numbers: this outlet's own events up to the cut-off. The outlet's own model is
 fitted on the other folds; the network's scorecard was trained with these customers among others,
@@ -76,13 +76,7 @@ class Compared:
 
 @dataclass(frozen=True, slots=True)
 class TooFew:
-    """No comparison, for want of customers with or without the outcome.
-
-    Attributes:
-        outcome: What is predicted.
-        customers: How many there are.
-        came_true: For how many it came true.
-    """
+    """No comparison, for want of customers with or without the outcome."""
 
     outcome: str
     customers: int
@@ -100,16 +94,11 @@ Measured = Compared | TooFew | NoScorecard
 
 
 def measure(home: HomeCustomers, cards: Sequence[Scorecard]) -> list[Measured]:
-    """Compares the network's scorecards with the outlet's own models.
+    """Compares the network's scorecards with the outlet's own models, one outcome after another.
 
     The same customers always fall into the same folds, so that a report can be made again.
 
-    Args:
-        home: The home customers; of somebody's several rows the first counts.
-        cards: The network's, in any order.
-
-    Returns:
-        One an outcome, in the order of `home.y`.
+    Of somebody's several rows the first counts.
     """
     known = {card.outcome: card for card in cards}
     _, first = np.unique(home.owners, return_index=True)

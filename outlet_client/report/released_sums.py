@@ -1,4 +1,4 @@
-"""What left the outlet tonight: read from the memory of what was answered, never from a log.
+"""The masked sums that left the outlet, read from the store of answers, never from a log.
 
 Invariant: an answer is stored before it is sent, so nothing that left is missing here. What is sent
 again after a break is the same bytes, and counts once, in the first report after it was made.
@@ -32,8 +32,6 @@ class Sums:
     """Masked sums of one purpose.
 
     Attributes:
-        purpose: What they are for.
-        count: How many.
         size: Bytes in all, as stored; what carries them adds a little.
         rho: Their loss, for one of the purpose's units; 0 where they carry no noise.
     """
@@ -78,13 +76,8 @@ class Left:
         return Rho.total(one.rho for one in self.sums if one.purpose.unit is Unit.CUSTOMER)
 
 
-def what_left(facts: NightFacts, floors: OutletSettings) -> Left:
-    """Reads what was answered since the last report, and in the past year.
-
-    Args:
-        facts: The night's.
-        floors: The outlet's own.
-    """
+def read_released(facts: NightFacts, floors: OutletSettings) -> Left:
+    """Reads what was answered since the last report, and in the past year."""
     with (
         closing(AnswerStore(f"sqlite:///{facts.home / 'outlet.db'}")) as store,
         store.transaction() as answers,

@@ -1,4 +1,4 @@
-"""The nightly report: one page that opens from disk, for the people at the outlet.
+"""The nightly report as one HTML page that opens from disk.
 
 Invariant: the page is made of counts, sums and intervals; no phone, e-mail, token, customer id or
 serial has a way in. It loads nothing from anywhere.
@@ -10,16 +10,16 @@ reports/<date>.html    the latest of each day, for KEPT days with a report
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from outlet_client.contribution.scorecard_store import ScorecardMissing, read_scorecards
+from outlet_client.page_templates import page_templates
 from outlet_client.report import charts, report_text
 from outlet_client.report.data_quality import quality
 from outlet_client.report.night_facts import NightFacts
 from outlet_client.report.ranking_comparison import CONFIDENCE, LEAST, WIDENING, Compared, measure
-from outlet_client.report.released_sums import what_left
+from outlet_client.report.released_sums import read_released
 from outlet_client.settings import OutletFile
 from privacy.keyring import write_private
 from privacy.log_heads import DIGEST_BYTES
@@ -27,7 +27,7 @@ from privacy.registrations import SEALED_BYTES
 from privacy.voprf import POINT_BYTES
 
 if TYPE_CHECKING:
-    from outlet_client.report.data_quality import Quality
+    from outlet_client.ledger.intake import Intake
     from outlet_client.report.ranking_comparison import Measured
 
 __all__ = ["FOLDER", "KEPT", "LATEST", "NightFacts", "render", "write_report"]
@@ -36,47 +36,13 @@ LATEST = "report.html"
 FOLDER = "reports"
 KEPT = 30
 
-_TEMPLATES = Path(__file__).with_name("templates")
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """One outcome's part of the page.
-
-    Attributes:
-        question: What it is about.
-        verdict: In one sentence,
-        figures: and with its numbers in words.
-        found: The figures.
-        charts: SVG; none where there are no figures.
-    """
-
-    question: report_text.Question
-    verdict: str
-    figures: str
-    found: Measured
-    charts: tuple[str, ...]
-
-    @classmethod
-    def of(cls, found: Measured) -> Told:
-        """Puts a comparison into words and pictures."""
-        pictures: tuple[str, ...] = ()
-        if isinstance(found, Compared):
-            pictures = (charts.plot_ranking(found), charts.plot_difference(found))
-        return cls(
-            report_text.question(found.outcome),
-            report_text.verdict(found),
-            report_text.figures(found),
-            found,
-            pictures,
-        )
+_TEMPLATES = page_templates(
+    Path(__file__).with_name("templates"), size=report_text.size, loss=report_text.loss
+)
 
 
 def write_report(facts: NightFacts) -> Path:
     """Writes a night's report, and keeps the last ones by day.
-
-    Args:
-        facts: What the night did and read.
 
     Returns:
         The latest report's file. Nobody but its owner can read it.
@@ -99,28 +65,14 @@ def write_report(facts: NightFacts) -> Path:
 def render(facts: NightFacts) -> str:
     """The page as HTML.
 
-    Args:
-        facts: What the night did and read.
-
     Raises:
         NotConfigured: If the settings cannot be read.
     """
-    # Loaded here: every command would pay for it otherwise.
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
     settings = OutletFile.read(facts.home / "escapement.toml")
     scorecard_as_of, why_not, told = _compared(facts)
     found = quality(facts)
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"size": report_text.size, "loss": report_text.loss}
     months = charts.plot_months(found.months, facts.at.date()) if found.months else ""
-    return environment.get_template("report.html").render(
+    return _TEMPLATES.get_template("report.html").render(
         facts=facts,
         told=told,
         why_not=why_not,
@@ -128,9 +80,9 @@ def render(facts: NightFacts) -> str:
         quality=found,
         share=_share,
         days_behind=found.days_behind(facts.at.date()),
-        rows=_rows(found),
+        rows=_rows(facts.intake),
         months=months,
-        left=what_left(facts, settings.floors),
+        left=read_released(facts, settings.floors),
         since=dt.datetime.fromtimestamp(facts.since, dt.UTC),
         settings=settings,
         sentences=report_text.SENTENCES,
@@ -145,10 +97,10 @@ def render(facts: NightFacts) -> str:
     )
 
 
-def _compared(facts: NightFacts) -> tuple[str | None, str, tuple[Told, ...]]:
+def _compared(facts: NightFacts) -> tuple[str | None, str, list[dict[str, object]]]:
     """The scorecards' day, why nothing is compared, and what was."""
     if facts.customers is None:
-        return None, "The night ended before your customers' outcomes were read.", ()
+        return None, "The night ended before your customers' outcomes were read.", []
     try:
         kept = read_scorecards(facts.home)
     except ScorecardMissing:
@@ -156,14 +108,26 @@ def _compared(facts: NightFacts) -> tuple[str | None, str, tuple[Told, ...]]:
             "No scorecard of the network's has come yet. One comes when the network asks for "
             "points, about once a week."
         )
-        return None, reason, ()
+        return None, reason, []
     found = measure(facts.customers, kept.cards)
-    return kept.as_of, "", tuple(Told.of(one) for one in found)
+    return kept.as_of, "", [_told(one) for one in found]
 
 
-def _rows(found: Quality) -> list[tuple[str, int]]:
-    """What became of the ledger's rows."""
-    intake = found.intake
+def _told(found: Measured) -> dict[str, object]:
+    """A comparison in words and pictures, as the page shows it."""
+    pictures: tuple[str, ...] = ()
+    if isinstance(found, Compared):
+        pictures = (charts.plot_ranking(found), charts.plot_difference(found))
+    return {
+        "found": found,
+        "question": report_text.question(found.outcome),
+        "verdict": report_text.verdict(found),
+        "figures": report_text.figures(found),
+        "charts": pictures,
+    }
+
+
+def _rows(intake: Intake | None) -> list[tuple[str, int]]:
     if intake is None:
         return []
     return [

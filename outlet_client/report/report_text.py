@@ -1,4 +1,4 @@
-"""What the report says of outcomes, verdicts and releases, in words for a boutique manager."""
+"""The sentences of the nightly report, in words for a boutique manager."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from features.outcomes import Outcome, Thresholds
-from outlet_client.report.charts import spoken
+from outlet_client.report.charts import interval_text
 from outlet_client.report.ranking_comparison import LEAST, NoScorecard, TooFew
 from privacy.units import Purpose, Unit
 
@@ -22,7 +22,6 @@ class Question:
     """What a scorecard predicts.
 
     Attributes:
-        title: In a few words.
         pair: Who of two customers should be ranked first, and who second.
         means: When the outcome counts as come true.
         counted: For how many it did: after a number.
@@ -94,7 +93,7 @@ def figures(found: Measured) -> str:
     return (
         f"Of 100 pairs the network's scorecard ranked {100 * found.network.value:.1f} right, "
         f"your own model {100 * found.own.value:.1f}; difference "
-        f"{spoken(found.difference, signed=True)}."
+        f"{interval_text(found.difference, signed=True)}."
     )
 
 

@@ -1,1 +1,1 @@
-"""Customers' rights at this outlet: who asked about them, what they asked for, what is held."""
+"""Customers' rights at this outlet: access, export, correction, withdrawal, dispute."""

@@ -1,4 +1,4 @@
-"""What this outlet holds of one customer, put together for that customer.
+"""The dossier: everything that this outlet holds of one customer.
 
 Invariant: a dossier is of one person, and of nobody who shares something with them; that somebody
 asked for it is in the log, and so in the dossier itself. It holds no phone, e-mail or token.
@@ -16,7 +16,7 @@ import polars as pl
 
 from features.bands import BandRefused
 from features.ledger import SIGHTINGS
-from outlet_client.allocation.disputed_lines import veiled
+from outlet_client.allocation.disputed_lines import without_bands
 from outlet_client.allocation.proposal_store import AllocationStore
 from outlet_client.bands.lookup import Status
 from outlet_client.contribution.scorecard_store import ScorecardMissing
@@ -29,24 +29,24 @@ from outlet_client.ledger.corrections import (
     event_ids,
     standing,
 )
-from outlet_client.ledger.side_tables import read_whole
 from outlet_client.log_tables.rights_store import rights_of
-from outlet_client.reasons import NOTE, explain, lines
-from outlet_client.records.access_log import KEEP_DAYS, Act, entries, record
+from outlet_client.reasons import NOTE, explain, reason_lines
+from outlet_client.records.access_log import KEEP_DAYS, LogAct, entries, record_act
 from outlet_client.records.customer_requests import requests, under_review
 from outlet_client.rights import rights_text
-from outlet_client.rights.find_person import whose
-from outlet_client.rights.ledger_view import take_in
+from outlet_client.rights.find_person import find_person
+from outlet_client.rights.ledger_view import read_ledger_view
+from outlet_client.sources.table_reader import read_all
 from privacy.books import BookRefused
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from outlet_client.customer_access import Desk
+    from outlet_client.customer_access import CustomerAccess
     from outlet_client.people.people_store import People
-    from outlet_client.records.actor import Asked
-    from outlet_client.rights.find_person import Whose
+    from outlet_client.records.actor import Actor
+    from outlet_client.rights.find_person import FoundPerson
     from outlet_client.settings import OutletFile
 
 
@@ -105,56 +105,51 @@ class Dossier:
 
 
 def dossier(
-    desk: Desk,
+    access: CustomerAccess,
     phone: str | None,
     email: str | None,
-    asked: Asked,
+    asked: Actor,
     at: dt.datetime,
     form: Form = Form.SCREEN,
 ) -> Dossier:
     """Puts together what is held of a customer, and logs that somebody asked for it.
 
-    Args:
-        desk: Where.
-        phone: As typed.
-        email: As typed; used only where nobody is known by the phone.
-        asked: Who asks, and why.
-        at: When.
-        form: How it is handed over; as a page or a file it is an export, and logged as one too.
+    As a page or a file it is an export, and logged as one too. The e-mail is used where nobody is
+    known by the phone.
 
     Raises:
         NoIdentifier: If neither is usable.
         LedgerError: If a file cannot be read.
     """
-    taken = take_in(desk, at)
-    who = whose(desk.people, desk.settings, phone, email)
-    band = _band(desk, who, asked)  # first of all, since it logs
-    person = desk.people.person(who.key)
+    taken = read_ledger_view(access, at)
+    who = find_person(access.people, access.settings, phone, email)
+    band = _band(access, who, asked)  # first of all, since it logs
+    person = access.people.person(who.key)
     rows = taken.rows_of(who.customers)
-    with rights_of(desk.home) as connection:
+    with rights_of(access.home) as connection:
         if form is not Form.SCREEN:
-            record(
-                connection, at, Act.EXPORT, asked.by, purpose=asked.purpose, key=who.key,
+            record_act(
+                connection, at, LogAct.EXPORT, asked.by, purpose=asked.purpose, key=who.key,
                 about="the customer's record", outcome=form.value,
             )  # fmt: skip
         corrections = standing(connection, who.customers)
         looked = entries(connection, who.keys, at - dt.timedelta(days=KEEP_DAYS))
         asked_for = requests(connection, who.keys)
-        hidden = under_review(connection, list(desk.people.reached(who.key)))
+        hidden = under_review(connection, list(access.people.reached(who.key)))
     return Dossier(
-        outlet=desk.outlet,
+        outlet=access.outlet,
         made_at=_moment(at),
         asked=asked.by,
         standing=rights_text.standing(person),
         customers=who.customers,
-        consents=_consents(desk.people, who),
+        consents=_consents(access.people, who),
         band=band,
-        reasons=_reasons(desk, who, taken.events),
+        reasons=_reasons(access, who, taken.events),
         events=_events(rows, corrections),
         sightings=_sightings(taken.events, who),
         corrections=applied(rows, corrections).unmatched,
-        waitlist=_waitlist(desk.settings, who),
-        allocations=_allocations(desk.home, who, hidden=hidden),
+        waitlist=_waitlist(access.settings, who),
+        allocations=_allocations(access.home, who, hidden=hidden),
         look_ups=[
             {
                 "at": _moment(one.at),
@@ -165,25 +160,14 @@ def dossier(
             }
             for one in looked
         ],
-        requests=[
-            {
-                "number": one.number,
-                "kind": one.kind.value,
-                "received": one.received.isoformat(),
-                "due": one.due.isoformat(),
-                "standing": one.standing(at.astimezone().date()),
-                "about": one.about,
-                "answer": one.answer,
-            }
-            for one in asked_for
-        ],
+        requests=[one.as_dict(at.astimezone().date()) for one in asked_for],
         elsewhere=rights_text.elsewhere(person),
     )
 
 
-def _band(desk: Desk, who: Whose, asked: Asked) -> dict[str, Any]:
+def _band(access: CustomerAccess, who: FoundPerson, asked: Actor) -> dict[str, Any]:
     try:
-        answer = desk.look_up.look_up_keys([who.key], asked)[who.key]
+        answer = access.look_up.look_up_keys([who.key], asked)[who.key]
     except (BookMissing, BookRefused) as error:
         return {"status": "no band", "as_of": "", "why": str(error), "bands": []}
     if isinstance(answer, BandRefused):
@@ -196,25 +180,27 @@ def _band(desk: Desk, who: Whose, asked: Asked) -> dict[str, Any]:
     }
 
 
-def _reasons(desk: Desk, who: Whose, events: pl.DataFrame) -> dict[str, Any]:
+def _reasons(access: CustomerAccess, who: FoundPerson, events: pl.DataFrame) -> dict[str, Any]:
     none: dict[str, Any] = {"as_of": "", "scorecard_as_of": "", "why": "", "note": NOTE}
     if events.is_empty():
         return {**none, "why": rights_text.NO_EVENTS, "scores": {}}
     try:
-        found = explain(desk.home, desk.settings, desk.people, who.phone, who.email)
+        found = explain(access.home, access.settings, access.people, who.phone, who.email)
     except ScorecardMissing as error:
         return {**none, "why": str(error), "scores": {}}
     if isinstance(found, Status):
         return {**none, "why": rights_text.WHY.get(found, found.value), "scores": {}}
     scores = {
-        name: [{"text": text, "points": points} for text, points in lines(one, len(one.events))]
+        name: [
+            {"text": text, "points": points} for text, points in reason_lines(one, len(one.events))
+        ]
         for name, one in found.scores.items()
     }
     told = {"as_of": found.as_of, "scorecard_as_of": found.scorecard_as_of, "scores": scores}
     return {**none, **told}
 
 
-def _consents(people: People, who: Whose) -> list[dict[str, Any]]:
+def _consents(people: People, who: FoundPerson) -> list[dict[str, Any]]:
     history = people.consents().filter(pl.col("key").is_in(who.keys)).drop("key")
     return list(history.iter_rows(named=True))
 
@@ -238,7 +224,7 @@ def _told(one: Correction) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _sightings(events: pl.DataFrame, who: Whose) -> list[dict[str, Any]]:
+def _sightings(events: pl.DataFrame, who: FoundPerson) -> list[dict[str, Any]]:
     theirs = events.filter(
         pl.col("customer").is_in(who.customers) & pl.col("kind").is_in(list(SIGHTINGS))
     )
@@ -246,11 +232,11 @@ def _sightings(events: pl.DataFrame, who: Whose) -> list[dict[str, Any]]:
     return list(columns.unique().sort("date", "serial").iter_rows(named=True))
 
 
-def _waitlist(settings: OutletFile, who: Whose) -> list[dict[str, Any]]:
+def _waitlist(settings: OutletFile, who: FoundPerson) -> list[dict[str, Any]]:
     """Entries on a waitlist of its own; those in the ledger are events."""
     if settings.interests is None:
         return []
-    table = read_whole(settings.interests, ("customer_id", "reference", "since"))
+    table = read_all(settings.interests, ("customer_id", "reference", "since"))
     texts = table.select(
         pl.col("customer_id", "reference", "since").cast(pl.String).str.strip_chars()
     )
@@ -258,12 +244,12 @@ def _waitlist(settings: OutletFile, who: Whose) -> list[dict[str, Any]]:
     return list(theirs.select("reference", "since").iter_rows(named=True))
 
 
-def _allocations(home: Path, who: Whose, *, hidden: bool) -> list[dict[str, Any]]:
+def _allocations(home: Path, who: FoundPerson, *, hidden: bool) -> list[dict[str, Any]]:
     found = []
     with closing(AllocationStore.open(home)) as store:
         for proposal in map(store.read, store.numbers()):
             for line in proposal.lines:
-                one = veiled(line).candidate if hidden else line.candidate
+                one = without_bands(line).candidate if hidden else line.candidate
                 if not {one.customer, *one.also} & set(who.customers):
                     continue
                 decided = proposal.decided

@@ -1,4 +1,4 @@
-"""Whose record is asked for.
+"""Finds the person with a phone or an e-mail.
 
 Invariant: one identifier finds one person. Where both a phone and an e-mail are given, the phone
 decides if anybody is known by it; records are never put together because two were typed.
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Whose:
+class FoundPerson:
     """One person as this outlet knows them.
 
     Attributes:
@@ -36,7 +36,9 @@ class Whose:
     email: str | None = field(default=None)
 
 
-def whose(people: People, settings: OutletFile, phone: str | None, email: str | None) -> Whose:
+def find_person(
+    people: People, settings: OutletFile, phone: str | None, email: str | None
+) -> FoundPerson:
     """Finds the person with a phone or an e-mail.
 
     Raises:
@@ -54,6 +56,6 @@ def whose(people: People, settings: OutletFile, phone: str | None, email: str | 
     return next(known, usable[0])
 
 
-def _found(people: People, one: str, phone: str | None, email: str | None) -> Whose:
+def _found(people: People, one: str, phone: str | None, email: str | None) -> FoundPerson:
     key = people.local_key(one)
-    return Whose(key, people.keys_of(key), people.customers_of(key), phone, email)
+    return FoundPerson(key, people.keys_of(key), people.customers_of(key), phone, email)

@@ -1,11 +1,10 @@
-"""The ledger as a customer's record needs it: read by day, and whether or not there is an event.
+"""One customer's rows of the ledger, with corrections and sightings, for the dossier.
 
 Invariant: a correction shows at once, and what it corrects stays there to be corrected again.
 """
 
 from __future__ import annotations
 
-from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,11 +22,11 @@ if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Iterable
 
-    from outlet_client.customer_access import Desk
+    from outlet_client.customer_access import CustomerAccess
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Taken:
+class LedgerView:
     """What the ledger says.
 
     Attributes:
@@ -43,29 +42,25 @@ class Taken:
         return self.rows.filter(pl.col("customer").is_in(list(customers)))
 
 
-def take_in(desk: Desk, at: dt.datetime) -> Taken:
+def read_ledger_view(access: CustomerAccess, at: dt.datetime) -> LedgerView:
     """Reads what is new in the ledger and the client book; there may be no event at all.
 
     A night needs events, as `read_events` has it; what is held of a customer can be shown and put
     right without.
 
-    Args:
-        desk: Where.
-        at: When.
-
     Raises:
         LedgerError: If a file cannot be read.
     """
-    settings = desk.settings
-    with closing(EventStore.open(desk.home)) as store:
-        if not (settings.ledger.is_database and store.is_filled):
-            store.take_in(settings, at, desk.people)
-        rows = store.rows()
+    settings = access.settings
+    store = EventStore(access.home)
+    if not (settings.ledger.is_database and store.is_filled):
+        store.take_in(settings, at, access.people)
+    rows = store.rows()
     if len(rows) or settings.clients is not None:  # else there is no client book to read
-        client_book(settings, desk.people, by_day=True)
+        client_book(settings, access.people, by_day=True)
     tiers = None if settings.references is None else read_references(settings.references)
-    events, _ = with_tiers(apply(desk.home, rows).drop("line"), tiers)
-    seen = sightings_of(desk.home, settings)
+    events, _ = with_tiers(apply(access.home, rows).drop("line"), tiers)
+    seen = sightings_of(access.home, settings)
     if seen is not None:
         events = attach(events, seen).events
-    return Taken(rows, events)
+    return LedgerView(rows, events)

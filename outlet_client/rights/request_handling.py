@@ -1,4 +1,4 @@
-"""What customers ask for, as it is handled: by a command, or on the staff's page.
+"""Handling of customers' requests, for the commands and the staff's pages.
 
 Invariant: a dispute hides a band at once, and only a person with a name shows it again; nobody is
 told that a withdrawal is done while it is not.
@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from outlet_client.errors import NoIdentifier
 from outlet_client.log_tables.rights_store import rights_of
-from outlet_client.people.client_entries import typed_keys
+from outlet_client.people.identifiers import typed_keys
 from outlet_client.records import customer_requests
-from outlet_client.records.access_log import Act, record
-from outlet_client.records.actor import name_of, words_of
-from outlet_client.records.customer_requests import Request, RequestKind, RequestRefused, Taking
-from outlet_client.rights.find_person import whose
+from outlet_client.records.access_log import LogAct, record_act
+from outlet_client.records.actor import checked_name, checked_sentence
+from outlet_client.records.customer_requests import NewRequest, Request, RequestKind, RequestRefused
+from outlet_client.rights.find_person import find_person
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -29,23 +29,15 @@ if TYPE_CHECKING:
     from outlet_client.settings import OutletFile
 
 
-def take_down(
+def take_down_request(
     home: Path,
     people: People,
     settings: OutletFile,
     kind: RequestKind,
     typed: tuple[str | None, str | None],
-    taking: Taking,
+    taking: NewRequest,
 ) -> tuple[Request, bool]:
     """Takes a request down, with the day by which it is to be answered.
-
-    Args:
-        home: The outlet's folder.
-        people: Its people.
-        settings: Its settings.
-        kind: What is asked for.
-        typed: Phone and e-mail.
-        taking: By whom, when, and what the customer says.
 
     Returns:
         It, and whether a consent of the customer stands here.
@@ -56,7 +48,7 @@ def take_down(
     """
     if taking.received > taking.at.astimezone().date():
         raise RequestRefused("received: in the future; expected today or earlier")
-    who = whose(people, settings, *typed)
+    who = find_person(people, settings, *typed)
     with rights_of(home) as connection:
         if kind is RequestKind.DISPUTE and customer_requests.under_review(connection, who.keys):
             raise RequestRefused(
@@ -69,18 +61,12 @@ def take_down(
     return made, person is not None and person.state.stands
 
 
-def settle(
+def settle_request(
     home: Path, people: People, number: int, by: str, words: str, at: dt.datetime
 ) -> tuple[Request, bool]:
     """Answers a request. After a dispute the band is shown again.
 
-    Args:
-        home: The outlet's folder.
-        people: Its people.
-        number: The request's.
-        by: Who decides.
-        words: What was decided or done; the customer reads it.
-        at: When.
+    The customer reads the words.
 
     Returns:
         It with the answer, and whether another dispute keeps the band hidden.
@@ -90,7 +76,10 @@ def settle(
         RequestRefused: If there is none of this number, it was answered before, or it is a
             withdrawal and the consent stands.
     """
-    who, said = name_of(by), words_of(words, "note", "a sentence; the customer reads it")
+    who, said = (
+        checked_name(by),
+        checked_sentence(words, "note", "a sentence; the customer reads it"),
+    )
     with rights_of(home) as connection:
         _refuse_standing(connection, people, number)
         found = customer_requests.answer(connection, number, who, said, at)
@@ -103,16 +92,9 @@ def end_consent(
     people: People,
     settings: OutletFile,
     typed: tuple[str | None, str | None],
-    taking: Taking,
+    taking: NewRequest,
 ) -> Withdrawal:
     """Ends a customer's consent, and answers the requests for it.
-
-    Args:
-        home: The outlet's folder.
-        people: Its people.
-        settings: Its settings.
-        typed: Phone and e-mail.
-        taking: By whom and when.
 
     Raises:
         NoIdentifier: If neither phone nor e-mail is usable.
@@ -125,7 +107,7 @@ def end_consent(
     state = "never consented here" if found.state is None else found.state.value
     with rights_of(home) as connection:
         by, at = taking.by, taking.at
-        record(connection, at, Act.WITHDRAWAL, by, key=theirs[0], outcome=state)
+        record_act(connection, at, LogAct.WITHDRAWAL, by, key=theirs[0], outcome=state)
         if found.state is not None:
             answer_or_make(connection, RequestKind.WITHDRAWAL, theirs, "Withdrawn.", taking)
     return found
@@ -136,7 +118,7 @@ def answer_or_make(
     kind: RequestKind,
     keys: Sequence[str],
     answer: str,
-    taking: Taking,
+    taking: NewRequest,
 ) -> None:
     """Answers the open requests that this was for; without one, one that is made now."""
     if not customer_requests.answer_all(connection, kind, keys, answer, taking.by, taking.at):

@@ -1,4 +1,4 @@
-"""What customers are told about their rights, in words.
+"""The sentences that customers are told about their rights.
 
 Invariant: no sentence promises more than the program does.
 """

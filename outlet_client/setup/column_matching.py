@@ -137,12 +137,6 @@ _FITS: Mapping[str, Callable[[Cells], bool]] = {
         len(cells.filled) == 0 or (cells.share(_PHONE) > _HALF and not _days(cells))
     ),
     "email": lambda cells: len(cells.filled) == 0 or cells.share(_EMAIL) > _HALF,
-    "changed": lambda cells: cells.dtype.is_temporal() and cells.text.null_count() == 0,
-    "tier": _codes,
-    "seen_at": _days,
-    "status": _codes,
-    "since": _days,
-    "closed_at": lambda cells: len(cells.filled) == 0 or _days(cells),
 }
 
 
@@ -171,36 +165,25 @@ def fit(sample: pl.DataFrame, wanted: Collection[str]) -> dict[str, Guess]:
         taken = own in {guess.value for guess in found.values()}
         if canonical not in found and not taken and _FITS[canonical](cells[own]):
             found[canonical] = Guess(own, "by its name")
-    for canonical, sure in _ONLY.items():
+    for canonical, (sure, why) in _ONLY.items():
         if canonical in wanted and canonical not in found:
-            free = set(cells) - {guess.value for guess in found.values()}
-            only = [own for own in cells if own in free and sure(cells[own])]
+            taken_ones = {guess.value for guess in found.values()}
+            only = [own for own in cells if own not in taken_ones and sure(cells[own])]
             if len(only) == 1:
-                found[canonical] = Guess(only[0], _WHY_ONLY[canonical], canonical == "email")
+                found[canonical] = Guess(only[0], why, canonical == "email")
     return found
 
 
-_ONLY: Mapping[str, Callable[[Cells], bool]] = {
-    "email": lambda cells: cells.share(_EMAIL) > _MOST,
-    "phone": lambda cells: (
-        cells.dtype == pl.String and cells.share(SURE_PHONE) > _MOST and not _days(cells)
+_ONLY: Mapping[str, tuple[Callable[[Cells], bool], str]] = {
+    "email": (lambda cells: cells.share(_EMAIL) > _MOST, "its cells are e-mail addresses"),
+    "phone": (
+        lambda cells: (
+            cells.dtype == pl.String and cells.share(SURE_PHONE) > _MOST and not _days(cells)
+        ),
+        "its cells look like phones",
     ),
-    "purchased_at": lambda cells: _days(cells) and not _personal(cells.name),
-    "price": lambda cells: _amounts(cells) and cells.share(r"[.,]\d{2}$") > _HALF,
 }
 """What is told by cells alone, if one column only is like that."""
-
-_WHY_ONLY = {
-    "email": "its cells are e-mail addresses",
-    "phone": "its cells look like phones",
-    "purchased_at": "the only other column of dates",
-    "price": "the only other column of amounts with cents",
-}
-
-
-def _personal(name: str) -> bool:
-    """Whether a column of dates is about a person, or about the record, not about a sale."""
-    return bool(re.search(r"(?i)birth|dob|gebu|naiss|nasc|chang|updat|modif|create|anlage", name))
 
 
 # --- codes ----------------------------------------------------------------------------------------
@@ -211,68 +194,37 @@ class Codes:
     """What an outlet writes for each kind of row.
 
     Attributes:
-        known: For each kind, the codes and why.
-        unknown: Codes that nothing speaks for, and how many rows have each.
+        known: For each kind, its codes.
+        unknown: Codes that sound like no kind, and how many rows have each.
         told: The share of rows whose code is known.
-        turned: Whether sales and returns may be the other way round: returns are the fewer.
     """
 
-    known: Mapping[str, tuple[tuple[str, ...], str]]
+    known: Mapping[str, tuple[str, ...]]
     unknown: Mapping[str, int]
     told: float
-    turned: bool = False
 
 
-def codes_of(kinds: pl.Series, prices: pl.Series | None, *, truths: bool = False) -> Codes:
-    """Guesses which code is which kind: by the word, else by amounts below zero.
+def codes_of(kinds: pl.Series, *, truths: bool = False) -> Codes:
+    """Guesses which code is which kind, by the word.
 
     Args:
         kinds: Codes as text, null where blank.
-        prices: Of the same rows, as numbers; null where not readable. None if there are none.
         truths: Whether the codes say yes or no to "is this a return?".
     """
-    counts = Counter(kinds.drop_nulls())
+    counts = Counter(sorted(kinds.drop_nulls()))
     meant = {code: _truth_kind(code) if truths else kind_of(code) for code in counts}
-    why = dict.fromkeys((code for code, kind in meant.items() if kind), "by the word")
-    below = _below_zero(kinds, prices)
-    for code in sorted(counts, key=lambda code: -counts[code]):
-        if meant[code] is None and below.get(code, 0.0) > _MOST:
-            meant[code], why[code] = Kind.RETURN, "its amounts are below zero"
-    if Kind.PURCHASE not in meant.values() and Kind.RETURN in meant.values():
-        left = [code for code, kind in meant.items() if kind is None]
-        if len(left) == 1:
-            meant[left[0]], why[left[0]] = Kind.PURCHASE, "the only other code"
-    known: dict[str, tuple[tuple[str, ...], str]] = {}
-    for kind in Kind:
-        codes = tuple(sorted(code for code, one in meant.items() if one is kind))
-        if codes:
-            known[kind.value] = codes, " and ".join(sorted({why[code] for code in codes}))
-    unknown = {code: counts[code] for code, one in sorted(meant.items()) if one is None}
-    told = 1 - sum(unknown.values()) / max(sum(counts.values()), 1)
-    return Codes(known, unknown, told, _turned(meant, counts, below))
-
-
-def _turned(
-    meant: Mapping[str, Kind | None], counts: Mapping[str, int], below: Mapping[str, float]
-) -> bool:
-    """Whether there would be more returns than sales, or sales below zero."""
-    sold = [code for code, kind in meant.items() if kind is Kind.PURCHASE]
-    back = sum(counts[code] for code, kind in meant.items() if kind is Kind.RETURN)
-    return back > sum(counts[code] for code in sold) or any(
-        below.get(code, 0.0) > _MOST for code in sold
-    )
+    known = {
+        kind.value: tuple(code for code, one in meant.items() if one is kind)
+        for kind in Kind
+        if kind in meant.values()
+    }
+    unknown = {code: counts[code] for code, one in meant.items() if one is None}
+    return Codes(known, unknown, 1 - sum(unknown.values()) / max(counts.total(), 1))
 
 
 def _truth_kind(code: str) -> Kind | None:
     returned = truth_of(code)
     return None if returned is None else Kind.RETURN if returned else Kind.PURCHASE
-
-
-def _below_zero(kinds: pl.Series, prices: pl.Series | None) -> dict[str, float]:
-    if prices is None:
-        return {}
-    rows = pl.DataFrame({"code": kinds, "below": prices < 0}).drop_nulls()
-    return dict(rows.group_by("code").agg(pl.col("below").mean()).iter_rows())
 
 
 def may_be_shown(code: str) -> bool:

@@ -1,4 +1,4 @@
-"""What is counted of each column while a table is read: filled, distinct, range, bad cells.
+"""What a dry run tells of each column of a ledger: what is filled, from when to when, what is bad.
 
 Invariant: a tally keeps numbers, and of bad cells at most the first few, as an operator may see
 them; everything else of a batch is let go.
@@ -6,25 +6,30 @@ them; everything else of a batch is let go.
 
 from __future__ import annotations
 
-import datetime as dt
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import numpy as np
 import polars as pl
 
-from features.cells import text_of
-from outlet_client.setup.redaction import Column, shown
+from outlet_client.ledger.intake import bad_cells
+from outlet_client.setup.column_matching import MOST_CODES
+from outlet_client.setup.redaction import CODE_COLUMNS, Column, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import datetime as dt
+
+    from outlet_client.ledger.judged_rows import JudgedBatch
+    from outlet_client.sources.row_batches import Batch
+    from outlet_client.sources.source import Source
 
 MOST_BAD = 10
 """So many bad cells of a column are listed."""
 
-_MOST_HASHES = 4_000_000
+WHOLE_ROW = ""
+"""The column of what is wrong with a record as a whole."""
 
-Range = tuple[dt.date, dt.date] | tuple[float, float]
+_MEASURED = {"purchased_at": "date", "price": "price", "list_price": "list_price"}
+"""The columns that have a least and a largest value, and what these are called in an event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,88 +50,90 @@ class BadCell:
 
 
 @dataclass(slots=True)
-class Tally:
+class ColumnTally:
     """A column, counted batch by batch.
 
     Attributes:
         name: The canonical one.
         own: The outlet's.
-        cells: How many there were,
-        filled: and how many of them hold anything.
+        filled: How many of its cells hold anything.
         bad: How many cannot be read.
-        range: The first and last day, or the least and largest amount.
+        range: The first and last day, or the least and largest amount without its sign.
         usable: Of how many different phones or e-mails how many can be used; None elsewhere.
     """
 
     name: str
     own: str
-    cells: int = 0
     filled: int = 0
     bad: int = 0
-    range: Range | None = None
+    range: tuple[dt.date, dt.date] | tuple[float, float] | None = None
     usable: tuple[int, int] | None = None
-    _hashes: list[np.ndarray] = field(default_factory=list, repr=False)
-    _waiting: int = 0
+    _codes: set[str] = field(default_factory=set, repr=False)
     _first: list[tuple[str, int, str, str | None]] = field(default_factory=list, repr=False)
 
-    def add(self, column: pl.Series) -> None:
-        """Counts a batch's cells."""
-        filled = column.drop_nulls()
-        if column.dtype == pl.String:
+    def add(self, cells: pl.Series, read: pl.Series | None) -> None:
+        """Counts a batch's cells.
+
+        Args:
+            cells: As they were read.
+            read: The days or amounts among them that can be used; None of another column.
+        """
+        filled = cells.drop_nulls()
+        if cells.dtype == pl.String:
             filled = filled.filter(filled.str.contains(r"\S"))
-        self.cells += len(column)
         self.filled += len(filled)
-        hashes = _plain(filled).unique().hash().to_numpy()
-        self._hashes.append(hashes)
-        self._waiting += len(hashes)
-        if self._waiting > _MOST_HASHES:
-            self._hashes = [self.hashes]
-            self._waiting = 0
+        if self.name in CODE_COLUMNS and len(self._codes) <= MOST_CODES:
+            self._codes |= set(filled.cast(pl.String).unique().head(MOST_CODES + 1))
+        if read is not None and len(read):
+            ends = [read.min(), read.max(), *(self.range or ())]
+            self.range = (min(ends), max(ends))
 
-    def add_range(self, values: pl.Series) -> None:
-        """Widens the range by a batch's days or amounts; null where a cell is none."""
-        low, high = values.min(), values.max()
-        if low is None or high is None:
-            return
-        if self.range is not None:
-            low, high = min(low, self.range[0]), max(high, self.range[1])
-        self.range = (low, high)  # type: ignore[assignment]  # likewise
-
-    def add_bad(self, file: str, bad: pl.DataFrame, text: Callable[[int], str | None]) -> None:
+    def add_bad(self, file: str, batch: Batch, bad: pl.DataFrame) -> None:
         """Counts bad cells and keeps the first.
 
         Args:
             file: The file's or table's name.
-            bad: row and reason.
-            text: The cell of a row as it was read.
+            batch: What was read.
+            bad: row and reason of each.
         """
         self.bad += len(bad)
-        for row, reason in (
-            bad.select("row", "reason").head(MOST_BAD - len(self._first)).iter_rows()
-        ):
-            self._first.append((file, row, reason, text(row)))
-
-    @property
-    def hashes(self) -> np.ndarray:
-        """Of the different cells, each once."""
-        return np.unique(np.concatenate([*self._hashes, np.zeros(0, np.uint64)]))
-
-    @property
-    def distinct(self) -> int:
-        """How many different cells there were."""
-        self._hashes, self._waiting = [self.hashes], 0
-        return len(self._hashes[0])
+        for row, reason in bad.head(MOST_BAD - len(self._first)).iter_rows():
+            cells = batch.rows.filter(pl.col("row") == row).to_dict(as_series=False)
+            cell = next(iter(cells.get(self.name, ())), None)
+            self._first.append((file, row, reason, None if cell is None else str(cell)))
 
     def first_bad(self) -> list[BadCell]:
         """The first bad cells, as an operator may see them."""
-        column = Column(self.name, self.distinct, self.bad < self.filled)
+        column = Column(self.name, len(self._codes), self.bad < self.filled)
         return [
             BadCell(file, row, reason, shown(column, cell))
             for file, row, reason, cell in self._first
         ]
 
 
-def _plain(column: pl.Series) -> pl.Series:
-    """Keys as text, so that one key is one whatever type a table gives it."""
-    whole = column.dtype in (pl.String, pl.Categorical) or column.dtype.is_integer()
-    return text_of(column, "").drop_nulls() if whole else column
+class LedgerTally:
+    """The columns of a ledger, counted as they are read.
+
+    Attributes:
+        columns: By canonical name, and what is wrong with records as a whole.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self.columns: dict[str, ColumnTally] = {}
+
+    def add(self, file: str, batch: Batch, judged: JudgedBatch) -> None:
+        """Counts a batch."""
+        events = judged.events
+        for cells in batch.rows.drop("row"):
+            measured = _MEASURED.get(cells.name)
+            read = None if measured is None else events[measured]
+            self._column(cells.name).add(cells, read)
+        every = bad_cells(judged.rows.select("row", "bad"))
+        for (name,), bad in every.group_by("column", maintain_order=True):
+            self._column(str(name)).add_bad(file, batch, bad.select("row", "reason"))
+
+    def _column(self, name: str) -> ColumnTally:
+        constant = self._source.constants.get(name)
+        own = self._source.columns.get(name, name) if constant is None else f"always {constant}"
+        return self.columns.setdefault(name, ColumnTally(name, own))

@@ -49,11 +49,7 @@ class Guess:
 
 # --- encoding -------------------------------------------------------------------------------------
 
-_LETTERS = frozenset("äöüßÄÖÜéèêëàâáçîïíôóùûúñåæøÉÈÀÇÑÅÆØœŒìòÌÒÙÊÎÔÁÍÓÚ")
-_SIGNS = frozenset("€£°§\u2018\u2019\u201c\u201d\u2013«»©®²³½ªº·¿¡")
-_OLD_CODES = {"cp1252": "Windows", "cp850": "DOS", "mac-roman": "old Mac"}
 _ASCII = bytes(range(0x80))
-_HIGH = bytes(range(0x80, 0x100))
 
 
 def encoding_of(chunks: Iterable[bytes]) -> Guess:
@@ -77,7 +73,11 @@ def encoding_of(chunks: Iterable[bytes]) -> Guess:
     if is_utf8:
         what = "all of the file is UTF-8" if high else "no character beyond ASCII"
         return Guess("utf-8-sig", what)
-    return _old_code(high)
+    signs = {byte: bytes([byte]).decode("cp1252", "replace") for byte in high}
+    letters = sum(count for byte, count in high.items() if signs[byte].isalpha())
+    name = "latin-1" if "\ufffd" in signs.values() else "cp1252"
+    why = "not UTF-8; read as Windows text, most signs beyond ASCII are letters"
+    return Guess(name, why, letters * 2 > high.total())
 
 
 def _utf16(start: bytes) -> Guess | None:
@@ -88,27 +88,6 @@ def _utf16(start: bytes) -> Guess | None:
         if len(zeros) > 1 and zeros.count(0) > len(zeros) * 0.7:
             return Guess(name, "every second byte is zero, as in UTF-16")
     return None
-
-
-def _old_code(high: Counter[int]) -> Guess:
-    """The code page in which most bytes are letters of Western Europe's languages."""
-    scores = {}
-    for name in _OLD_CODES:
-        text = _HIGH.decode(name, errors="replace")
-        scores[name] = sum(count * _worth(text[byte - 0x80]) for byte, count in high.items())
-    best = max(scores, key=lambda name: scores[name])  # the first of equals: Windows
-    sure = scores[best] > 0 and list(scores.values()).count(scores[best]) == 1
-    if best == "cp1252" and any(byte in high for byte in (0x81, 0x8D, 0x8F, 0x90, 0x9D)):
-        return Guess("latin-1", "not UTF-8, and holds bytes that Windows has no letter for", sure)
-    why = f"not UTF-8; read as {_OLD_CODES[best]} text, its letters are those of Western Europe"
-    return Guess(best, why, sure)
-
-
-def _worth(sign: str) -> int:
-    """How likely a sign is in an outlet's text; most letters are small."""
-    if sign in _LETTERS:
-        return 3 if sign.islower() else 1
-    return int(sign in _SIGNS)
 
 
 # --- delimiter ------------------------------------------------------------------------------------

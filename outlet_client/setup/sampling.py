@@ -15,13 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
-import sqlalchemy as sa
-from sqlalchemy.exc import SQLAlchemyError
 
 from features.errors import LedgerError
 from features.ledger import ROW
-from outlet_client.setup.column_matching import fit
-from outlet_client.setup.column_names import likeness
 from outlet_client.setup.format_guess import NO_HEADER, begins_with_data, delimiter_of, encoding_of
 from outlet_client.sources.source import Source
 from outlet_client.sources.table_reader import (
@@ -40,13 +36,9 @@ if TYPE_CHECKING:
 SAMPLE_ROWS = 20_000
 """How many rows a guess is made from."""
 
-MOST_TABLES = 200
-_TASTE_ROWS = 500
 _CHUNK = 2**20
 _FIRST_LINES = 500
-_NEEDED = ("customer_id", "purchased_at", "price")
 _WORKBOOKS = {b"PK\x03\x04": "an Excel or zip file", b"\xd0\xcf\x11\xe0": "an old Excel file"}
-_TABLE_WORDS = ("sale", "verk", "umsatz", "vent", "vend", "trans", "ledger", "purchase", "beleg")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -161,124 +153,18 @@ def _first_rows(batches: Iterable[pl.DataFrame], most: int) -> pl.DataFrame:
 # --- databases ------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Ties:
-    """What a database says of a table besides its rows.
-
-    Attributes:
-        key: Its primary key, if that is one column.
-        refers: For each own column that refers to another table's, that table and column.
-    """
-
-    key: str | None
-    refers: dict[str, tuple[str, str]]
-
-
-def look_at_table(source: Source, most: int = SAMPLE_ROWS) -> Seen:
+def look_at_table(source: Source) -> Seen:
     """Looks at a table, view or query of a database.
 
     Raises:
-        LedgerError: If it cannot be reached or read.
+        LedgerError: If none is named, or it cannot be reached or read.
     """
+    if source.table is None and source.query is None:
+        there = ", ".join(tables_of(source)) or "none"
+        reason = f"name a table with --table, or a SELECT with --query; there are: {there}"
+        raise LedgerError("database", None, None, reason)
     names = _names(header_of(source))
-    sample = _first_rows((b.rows for b in read_database(source, names)), most)
+    sample = _first_rows((batch.rows for batch in read_database(source, names)), SAMPLE_ROWS)
     if sample.is_empty():
         raise LedgerError(source.name, None, None, "no rows; expected at least one event")
     return Seen(source, sample, {})
-
-
-def ledger_table(source: Source) -> tuple[str, tuple[str, ...]]:
-    """Finds the table that is most like a ledger, by its columns' names and then its cells.
-
-    Args:
-        source: The database.
-
-    Returns:
-        Its name, and the names of others that are as much like one.
-
-    Raises:
-        LedgerError: If no table has at least two of customer, day and price.
-    """
-    scores: dict[str, tuple[int, ...]] = {}
-    tables = tables_of(source)
-    for table in tables[:MOST_TABLES]:
-        here = source.model_copy(update={"table": table})
-        header = _header(here)
-        heard = sum(any(likeness(own, name) for own in header) for name in _NEEDED)
-        if heard < 2:  # noqa: PLR2004  (of three)
-            continue
-        sample = _taste(here)
-        needed = len(fit(sample, _NEEDED))
-        more = len(fit(sample, ("kind", "is_return", "list_price", "basket_id", "reference")))
-        named = any(word in table.casefold() for word in _TABLE_WORDS)
-        if needed >= 2:  # noqa: PLR2004
-            own = ties_of(here).key is not None  # a view of a table has none
-            scores[table] = (needed, int(named), int(own), more)
-    if not scores:
-        reason = (
-            "no table has a customer, a day and a price; name one with --table, or a SELECT with "
-            f"--query. There are: {', '.join(tables[:MOST_TABLES])}"
-        )
-        raise LedgerError("database", None, None, reason)
-    best = max(scores, key=lambda table: scores[table])
-    others = (table for table in scores if table != best and scores[table] == scores[best])
-    return best, tuple(others)
-
-
-def _header(source: Source) -> list[str]:
-    try:
-        return header_of(source)
-    except LedgerError:  # a table that this user may not read
-        return []
-
-
-def _taste(source: Source) -> pl.DataFrame:
-    """A few rows; none of a table that is empty or may not be read."""
-    try:
-        return look_at_table(source, _TASTE_ROWS).sample
-    except LedgerError:
-        return pl.DataFrame()
-
-
-def clients_table(source: Source, ledger: str | None) -> str | None:
-    """Finds the table with phones or e-mails; the one with most columns of them. None if none."""
-    best: tuple[int, str] | None = None
-    for table in tables_of(source)[:MOST_TABLES]:
-        here = source.model_copy(update={"table": table, "query": None})
-        header = _header(here)
-        heard = any(likeness(own, name) for own in header for name in ("phone", "email"))
-        if table == ledger or not heard:
-            continue
-        found = fit(_taste(here), ("customer_id", "phone", "email"))
-        if {"phone", "email"} & set(found) and (best is None or len(found) > best[0]):
-            best = len(found), table
-    return None if best is None else best[1]
-
-
-def ties_of(source: Source) -> Ties:
-    """What the database says of a table; nothing of a view or a query.
-
-    Raises:
-        LedgerError: If the database cannot be reached.
-    """
-    if source.table is None:
-        return Ties(None, {})
-    schema, _, table = source.table.rpartition(".")
-    engine = sa.create_engine(source.url())
-    try:
-        inspector = sa.inspect(engine)
-        if table not in inspector.get_table_names(schema or None):
-            return Ties(None, {})
-        key = inspector.get_pk_constraint(table, schema or None)["constrained_columns"]
-        foreign = inspector.get_foreign_keys(table, schema or None)
-    except SQLAlchemyError as error:
-        reason = f"the database gives no answer: {type(error).__name__}"
-        raise LedgerError(source.table, None, None, reason) from error
-    finally:
-        engine.dispose()
-    refers = {
-        one["constrained_columns"][0]: (one["referred_table"], one["referred_columns"][0])
-        for one in foreign
-        if len(one["constrained_columns"]) == 1
-    }
-    return Ties(key[0] if len(key) == 1 else None, refers)

@@ -6,12 +6,12 @@ says what to do. Neither holds a cell, but for the codes of a row's kind.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import polars as pl
 
-from features.cells import amounts, truths
+from features.cell_parsing import truths
 from features.ledger import IS_RETURN, KIND, LEDGER_KINDS, LINE_ID, Kind
 from outlet_client.setup.column_matching import (
     SURE_PHONE,
@@ -42,11 +42,7 @@ class _Draft:
 
     sample: pl.DataFrame
     found: dict[str, Guess]
-    form: list[Line] = field(default_factory=list)
-    codes: list[Line] = field(default_factory=list)
-    constants: list[Line] = field(default_factory=list)
-    doubts: list[str] = field(default_factory=list)
-    taken: set[str] = field(default_factory=set)
+    section: Section
 
     def text(self, canonical: str) -> pl.Series | None:
         """The column found for a canonical one as text; None where there is none."""
@@ -60,65 +56,50 @@ class _Draft:
         guess = self.found.get(canonical)
         return guess is not None and self.sample[guess.value].dtype == pl.String
 
-    def finished(self, name: str, wanted: tuple[str, ...], needed: tuple[str, ...]) -> Section:
+    def finished(self, wanted: tuple[str, ...], needed: tuple[str, ...]) -> Section:
         """The section, with the columns that are missing to be filled in."""
-        columns = [
-            Line(canonical, self.found[canonical].value, self.found[canonical].why)
-            for canonical in wanted
-            if canonical in self.found
+        section, found = self.section, self.found
+        section.columns = [
+            Line(name, found[name].value, found[name].why) for name in wanted if name in found
+        ] + [
+            Line(name, "...", f"your column of {WHAT[name]}", todo=True)
+            for name in needed
+            if name not in found
         ]
-        columns += [
-            Line(canonical, "...", f"your column of {WHAT[canonical]}", todo=True)
-            for canonical in needed
-            if canonical not in self.found
-        ]
-        self.doubts += [
-            f"{canonical}: is it {guess.value}? {guess.why}"
-            for canonical, guess in self.found.items()
+        section.doubts += [
+            f"{name}: is it {guess.value}? {guess.why}"
+            for name, guess in found.items()
             if not guess.sure
         ]
-        named = {line.key for line in self.constants} | {IS_RETURN}
-        self.doubts += [
+        named = {*found, IS_RETURN, *(line.key for line in section.constants)}
+        section.doubts += [
             f"{name}: your column of that name is read as {WHAT[name]}, which it does not look like"
             for name in wanted
-            if name in self.sample.columns and name not in {*self.found, *named}
+            if name in self.sample.columns and name not in named
         ]
-        used = {guess.value for guess in self.found.values()} | self.taken
-        unused = tuple(own for own in self.sample.columns if own not in used)
-        return Section(
-            name,
-            tuple(self.form),
-            tuple(columns),
-            tuple(self.codes),
-            tuple(self.constants),
-            unused,
-            tuple(self.doubts),
-        )
+        used = {guess.value for guess in found.values()}
+        section.unused = tuple(own for own in self.sample.columns if own not in used)
+        return section
 
 
-def describe_ledger(sample: pl.DataFrame, line_key: str | None, changing: str | None) -> Section:
+def describe_ledger(sample: pl.DataFrame, line_key: str | None = None) -> Section:
     """Describes a ledger.
 
     Args:
         sample: Rows under the outlet's own names, as text or native types.
         line_key: The own column that a database calls the table's key; None where it calls none.
-        changing: The own column that grows with every change; None where there is none.
     """
     key = line_key if line_key in sample.columns else None
     found = fit(sample if key is None else sample.drop(key), LEDGER)
     if key is not None:
         found[LINE_ID] = Guess(key, "the table's primary key")
-    draft = _Draft(sample, found)
+    draft = _Draft(sample, found, Section("ledger"))
     _customers(draft)
     _amounts(draft)
     _days(draft, "purchased_at")
     _kinds(draft)
     _outlets(draft)
-    if changing is not None and LINE_ID in found:
-        why = "grows with every change: later nights read only what is new"
-        draft.form.append(Line("changed", changing, why))
-        draft.taken.add(changing)
-    return draft.finished("ledger", LEDGER, ("customer_id", "purchased_at", "price"))
+    return draft.finished(LEDGER, ("customer_id", "purchased_at", "price"))
 
 
 def describe_clients(sample: pl.DataFrame, customer: Guess | None) -> Section:
@@ -132,7 +113,7 @@ def describe_clients(sample: pl.DataFrame, customer: Guess | None) -> Section:
     if customer is not None:
         found = {"customer_id": customer, **{n: g for n, g in found.items() if n != "customer_id"}}
     missing = () if {"phone", "email"} & set(found) else ("phone", "email")
-    return _Draft(sample, found).finished("clients", CLIENTS, ("customer_id", *missing))
+    return _Draft(sample, found, Section("clients")).finished(CLIENTS, ("customer_id", *missing))
 
 
 def customer_among(sample: pl.DataFrame, customers: pl.Series) -> Guess | None:
@@ -182,7 +163,9 @@ def _customers(draft: _Draft) -> None:
     for what, pattern in (("names", _NAME), ("phones", SURE_PHONE)):
         if cells.share(pattern) > 0.5:  # noqa: PLR2004  (most)
             own = draft.found["customer_id"].value
-            draft.doubts.append(f"customer_id: {own} holds {what}; use your number of a customer")
+            draft.section.doubts.append(
+                f"customer_id: {own} holds {what}; use your number of a customer"
+            )
 
 
 def _amounts(draft: _Draft) -> None:
@@ -191,19 +174,21 @@ def _amounts(draft: _Draft) -> None:
     columns = [text for text in written if text is not None]
     if columns:
         guess = decimal_of(columns) or Guess(".", "no amount of the sample has cents")
-        draft.form.append(Line("decimal", guess.value, guess.why))
+        draft.section.form.append(Line("decimal", guess.value, guess.why))
         if not guess.sure:
-            draft.doubts.append(f"decimal: {guess.why}; is that so?")
+            draft.section.doubts.append(f"decimal: {guess.why}; is that so?")
         signs = sum(int(text.str.contains(CURRENCY).sum()) for text in columns)
         if signs:
-            draft.doubts.append(
+            draft.section.doubts.append(
                 f"price: {signs:,} amounts of the sample have a currency; export them without"
             )
     own = draft.found["price"].value if "price" in draft.found else ""
     if any(word in text for word in _GROSS for text in normalised(own)):
-        draft.doubts.append(f"price: {own} sounds gross; use the net amount if you have one")
+        draft.section.doubts.append(
+            f"price: {own} sounds gross; use the net amount if you have one"
+        )
     if any(word in text for word in _EACH for text in normalised(own)):
-        draft.doubts.append(
+        draft.section.doubts.append(
             f"price: {own} sounds like the price of one; use the row's amount, price x quantity"
         )
 
@@ -214,37 +199,34 @@ def _days(draft: _Draft, canonical: str) -> None:
         return
     guess = dates_of(text)
     if guess is not None:
-        draft.form.append(Line("dates", guess.value, guess.why))
+        draft.section.form.append(Line("dates", guess.value, guess.why))
         if not guess.sure:
-            draft.doubts.append(f"dates: {guess.why}; is {guess.value} right?")
+            draft.section.doubts.append(f"dates: {guess.why}; is {guess.value} right?")
 
 
 def _kinds(draft: _Draft) -> None:
     """What tells a sale from a return: codes, a column of truths, or amounts below zero."""
-    prices, kinds, returned = _prices(draft), draft.text(KIND), draft.text(IS_RETURN)
-    codes = None if kinds is None else codes_of(kinds, prices)
+    kinds, returned = draft.text(KIND), draft.text(IS_RETURN)
+    codes = None if kinds is None else codes_of(kinds)
     if codes is not None and (codes.told > 0.5 or (returned is None and codes.known)):  # noqa: PLR2004  (most rows)
         draft.found.pop(IS_RETURN, None)
         _written(draft, codes)
         return
     draft.found.pop(KIND, None)
     if returned is None:
-        _sales_only(draft, prices)
+        _sales_only(draft)
     elif KIND in draft.sample.columns or truths(returned.drop_nulls(), "").values.null_count():
         if draft.sample[draft.found[IS_RETURN].value].dtype == pl.Boolean:
             return  # a column of codes is of text or whole numbers
         own = draft.found.pop(IS_RETURN)
         draft.found[KIND] = Guess(own.value, "says whether a row is a return")
-        _written(draft, codes_of(returned, prices, truths=True))
+        _written(draft, codes_of(returned, truths=True))
 
 
 def _written(draft: _Draft, codes: Codes) -> None:
-    for kind, (words, why) in codes.known.items():
-        if codes.turned and kind in (Kind.PURCHASE, Kind.RETURN):
-            doubt = f"{why}, but sales would be fewer than returns, or below zero: is it so?"
-            draft.codes.append(Line(kind, words, doubt, todo=True))
-        elif words != (kind,):
-            draft.codes.append(Line(kind, words, why))
+    for kind, words in codes.known.items():
+        if words != (kind,):
+            draft.section.codes.append(Line(kind, words, "by the word"))
     if codes.unknown:
         shown = tuple(code for code in codes.unknown if may_be_shown(code))
         kinds = ", ".join(kind.value for kind in LEDGER_KINDS)
@@ -252,31 +234,19 @@ def _written(draft: _Draft, codes: Codes) -> None:
             f"what are these codes of {draft.found[KIND].value}, {sum(codes.unknown.values()):,} "
             f"rows of the sample? One or more of {kinds}; rows of any other go to quarantine"
         )
-        draft.codes.append(Line("...", shown, what, todo=True))
+        draft.section.codes.append(Line("...", shown, what, todo=True))
 
 
-def _sales_only(draft: _Draft, prices: pl.Series | None) -> None:
+def _sales_only(draft: _Draft) -> None:
     """Every row is a sale, but for amounts below zero."""
-    below = 0 if prices is None else int((prices < 0).sum())
-    if below:
-        why = (
-            f"no column says what a row is; those below zero ({below:,} of the sample) are returns"
-        )
-    else:
-        why = "no column says what a row is"
-        draft.doubts.append(
+    why = "no column says what a row is; those below zero are returns"
+    draft.section.constants.append(Line(KIND, Kind.PURCHASE.value, why))
+    prices = draft.text("price")
+    if prices is None or not prices.str.contains(r"^[-\u{2212}]|-$").any():
+        draft.section.doubts.append(
             "kind: no column tells sales from returns, and no amount is below zero; if there are "
             "returns, name the column in [ledger.columns]"
         )
-    draft.constants.append(Line(KIND, Kind.PURCHASE.value, why))
-
-
-def _prices(draft: _Draft) -> pl.Series | None:
-    guess = draft.found.get("price")
-    if guess is None:
-        return None
-    decimal = next((str(line.value) for line in draft.form if line.key == "decimal"), ".")
-    return amounts(draft.sample[guess.value], "", decimal).values
 
 
 def _outlets(draft: _Draft) -> None:
@@ -287,6 +257,6 @@ def _outlets(draft: _Draft) -> None:
     if outlets > _MOST_OUTLETS:
         draft.found.pop("outlet_id")
     elif outlets > 1:
-        draft.doubts.append(
+        draft.section.doubts.append(
             f"outlet_id: the sample holds {outlets} outlets; an outlet enrols with its own rows"
         )

@@ -6,7 +6,7 @@ for the codes of a row's kind.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from features.ledger import IS_RETURN, KIND, LINE_ID
 
@@ -49,7 +49,7 @@ class Line:
     todo: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Section:
     """A table of the outlet's as its settings.
 
@@ -64,12 +64,12 @@ class Section:
     """
 
     name: str
-    form: tuple[Line, ...] = ()
-    columns: tuple[Line, ...] = ()
-    codes: tuple[Line, ...] = ()
-    constants: tuple[Line, ...] = ()
+    form: list[Line] = field(default_factory=list)
+    columns: list[Line] = field(default_factory=list)
+    codes: list[Line] = field(default_factory=list)
+    constants: list[Line] = field(default_factory=list)
     unused: tuple[str, ...] = ()
-    doubts: tuple[str, ...] = ()
+    doubts: list[str] = field(default_factory=list)
 
     @property
     def todos(self) -> tuple[str, ...]:

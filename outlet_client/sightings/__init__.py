@@ -1,1 +1,1 @@
-"""Resale sightings at the outlet: their history, and what people decided about them."""
+"""Resale sightings at the outlet: their history, and decisions about them."""

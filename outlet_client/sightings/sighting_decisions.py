@@ -1,4 +1,4 @@
-"""Sightings, reported and decided by people: what the commands do, and the staff's page.
+"""Reporting a resale sighting and deciding about it, for the commands and the staff's pages.
 
 Invariant: what is stored has a name and words, and is in the log in the transaction that makes it
 count. A decision counts from its own day on, and is of a sighting of somebody's piece; it may be
@@ -16,15 +16,15 @@ from features.ledger import KINDS, SIGHTINGS, Kind
 from features.sightings import Apart, attach
 from outlet_client.ledger.sighting_rows import Noted, SightingRefused, add, noted_in, sightings_of
 from outlet_client.log_tables.rights_store import rights_of
-from outlet_client.records.access_log import Act, record
-from outlet_client.records.actor import name_of, words_of
+from outlet_client.records.access_log import LogAct, record_act
+from outlet_client.records.actor import checked_name, checked_sentence
 from outlet_client.sightings.sighting_history import day_of, events_of, open_sightings
 
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Sequence
 
-    from outlet_client.customer_access import Desk
+    from outlet_client.customer_access import CustomerAccess
     from outlet_client.sightings.sighting_history import Sighting
 
 _NOBODYS = {
@@ -42,19 +42,12 @@ _NOBODYS = {
 """What is said of a report that would be nobody's."""
 
 
-def report(desk: Desk, serial: str, seen: dt.date, where: str, by: str, at: dt.datetime) -> Noted:
+def report(
+    access: CustomerAccess, serial: str, seen: dt.date, where: str, by: str, at: dt.datetime
+) -> Noted:
     """Takes down that a piece was seen for sale. It is suspected from the day it was seen on.
 
-    Args:
-        desk: Where.
-        serial: The piece's, as typed.
-        seen: On which day.
-        where: In words; for staff here only.
-        by: Who saw it.
-        at: When it is reported.
-
-    Returns:
-        It as it is stored.
+    Where it was seen is for staff here only.
 
     Raises:
         NotAsked: If the name is none, or it is not said where.
@@ -62,37 +55,33 @@ def report(desk: Desk, serial: str, seen: dt.date, where: str, by: str, at: dt.d
             future, or that day is known.
         LedgerError: As `open_sightings`; and NotConfigured.
     """
-    who, words = name_of(by), words_of(where, "where", "where it was seen")
+    who, words = checked_name(by), checked_sentence(where, "where", "where it was seen")
     one = Noted(_serial(serial), Kind.SUSPECTED, seen, seen, at, who, words)
     if seen > day_of(at):
         raise SightingRefused("seen: in the future; expected today or an earlier day")
-    known = sightings_of(desk.home, desk.settings)
+    known = sightings_of(access.home, access.settings)
     if known is not None and _is_known(known, one):
         raise SightingRefused(
             "seen: it is known that the piece was seen on that day; a manager decides about it"
         )
-    if (why := _apart(events_of(desk, at), one)) is not None:
+    if (why := _apart(events_of(access, at), one)) is not None:
         raise SightingRefused(_NOBODYS[why])
-    said = [other for other in noted_in(desk.home) if other.serial == one.serial]
-    return _store(desk, one, said, "reported")
+    said = [other for other in noted_in(access.home) if other.serial == one.serial]
+    return _store(access, one, said, "reported")
 
 
 def confirm(
-    desk: Desk, serial: str, by: str, reason: str, at: dt.datetime, seen: dt.date | None = None
+    access: CustomerAccess,
+    serial: str,
+    by: str,
+    reason: str,
+    at: dt.datetime,
+    seen: dt.date | None = None,
 ) -> Noted:
     """Decides that a piece was resold, as it was seen, by whoever had it that day.
 
-    Args:
-        desk: Where.
-        serial: The piece's, as typed.
-        by: Who decides.
-        reason: Why; it is kept beside the decision.
-        at: When.
-        seen: Of which day's sighting; None for the last one, where one customer had the piece on
-            all the days that it may be of.
-
-    Returns:
-        The decision as it is stored.
+    Without a day it is the last sighting, where one customer had the piece on all the days that it
+    may be of. The reason is kept beside the decision.
 
     Raises:
         NotAsked: If the name is none, or there is no reason.
@@ -100,44 +89,36 @@ def confirm(
             customers' days would do.
         LedgerError: As `open_sightings`; and NotConfigured.
     """
-    who, words = name_of(by), words_of(reason, "reason", "a sentence")
-    found = _of(desk, serial, at)
+    who, words = checked_name(by), checked_sentence(reason, "reason", "a sentence")
+    found = _of(access, serial, at)
     day, one = _deciding_day(found[0], at), _chosen(found, seen)
     if one.status is Kind.CONFIRMED:
         raise SightingRefused(
             f"sighting: confirmed already{_by_whom(one)}; dismiss it if that was wrong"
         )
     made = Noted(one.serial, Kind.CONFIRMED, day, one.seen, at, who, words)
-    return _store(desk, made, one.said, "confirmed")
+    return _store(access, made, one.said, "confirmed")
 
 
-def dismiss(desk: Desk, serial: str, by: str, reason: str, at: dt.datetime) -> Noted:
+def dismiss(access: CustomerAccess, serial: str, by: str, reason: str, at: dt.datetime) -> Noted:
     """Decides that what was seen so far was another piece: nobody who bought this one is meant.
 
-    Args:
-        desk: Where.
-        serial: The piece's, as typed.
-        by: Who decides.
-        reason: Why; it is kept beside the decision.
-        at: When.
-
-    Returns:
-        The decision as it is stored.
+    The reason is kept beside the decision.
 
     Raises:
         NotAsked: If the name is none, or there is no reason.
         SightingRefused: If there is no sighting of the piece, or all are dismissed already.
         LedgerError: As `open_sightings`; and NotConfigured.
     """
-    who, words = name_of(by), words_of(reason, "reason", "a sentence")
-    found = _of(desk, serial, at)
+    who, words = checked_name(by), checked_sentence(reason, "reason", "a sentence")
+    found = _of(access, serial, at)
     day = _deciding_day(found[0], at)
     if not any(one.is_open or one.status is not Kind.DISMISSED for one in found):
         raise SightingRefused(
             f"sighting: dismissed already{_by_whom(found[0])}; confirm it if that was wrong"
         )
     made = Noted(found[0].serial, Kind.DISMISSED, day, day, at, who, words)
-    return _store(desk, made, found[0].said, "dismissed")
+    return _store(access, made, found[0].said, "dismissed")
 
 
 def _serial(typed: str) -> str:
@@ -163,14 +144,14 @@ def _apart(events: pl.DataFrame, one: Noted) -> Apart | None:
     return Apart(why[0]) if len(why) else None
 
 
-def _of(desk: Desk, typed: str, at: dt.datetime) -> tuple[Sighting, ...]:
+def _of(access: CustomerAccess, typed: str, at: dt.datetime) -> tuple[Sighting, ...]:
     """The sightings of a piece, the newest first.
 
     Raises:
         SightingRefused: If there are none that are somebody's.
     """
     serial = _serial(typed)
-    found = sorted(open_sightings(desk, at).of(serial), key=lambda one: one.seen, reverse=True)
+    found = sorted(open_sightings(access, at).of(serial), key=lambda one: one.seen, reverse=True)
     if not found:
         raise SightingRefused(
             "serial: there is no sighting of a piece of this outlet with it; "
@@ -222,10 +203,10 @@ def _deciding_day(one: Sighting, at: dt.datetime) -> dt.date:
     return day
 
 
-def _store(desk: Desk, one: Noted, said: Sequence[Noted], outcome: str) -> Noted:
+def _store(access: CustomerAccess, one: Noted, said: Sequence[Noted], outcome: str) -> Noted:
     """Stores what somebody said, and in the same transaction that they did."""
-    with rights_of(desk.home) as connection:
+    with rights_of(access.home) as connection:
         number = add(connection, one, said[-1].number if said else 0)
         about = f"sighting {number}"
-        record(connection, one.at, Act.SIGHTING, one.by, about=about, outcome=outcome)
+        record_act(connection, one.at, LogAct.SIGHTING, one.by, about=about, outcome=outcome)
     return replace(one, number=number)

@@ -1,4 +1,4 @@
-"""What was seen of this outlet's pieces: whose it is, what it says by now, who decided what.
+"""The history of each sighted piece: owners, sightings, decisions, what it counts as now.
 
 Invariant: whose a sighting is and what it says follow from the very functions that make features,
 so nobody decides about anything but what counts.
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Mapping, Sequence
 
-    from outlet_client.customer_access import Desk
+    from outlet_client.customer_access import CustomerAccess
     from outlet_client.ledger.sighting_rows import Noted
 
 LATER = "dated after today"
@@ -37,18 +37,12 @@ class Sighting:
     """One day on which a piece that was sold here was seen for sale.
 
     Attributes:
-        serial: The piece,
-        reference: its reference; None where the ledger has none,
-        tier: and its tier.
-        seen: The day.
         status: What the piece says by now of who had it that day: suspected, as long as it is so
             of one of them; else confirmed, or dismissed.
         customers: The outlet's own ids of who had it that day; two where a return was not booked.
-        sold: When the last of them had bought it.
         days: How long before the day it was seen.
         is_open: Whether a manager has something to decide: it is suspected, or was reported after
             it was dismissed.
-        said: What people here said of the piece so far, the oldest first.
     """
 
     serial: str
@@ -64,8 +58,8 @@ class Sighting:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What was seen of this outlet's pieces.
+class SightingHistory:
+    """All sightings of this outlet's pieces, with decisions.
 
     Attributes:
         sightings: Those of somebody's piece: the open ones first, then the newest.
@@ -85,21 +79,17 @@ class Seen:
         return tuple(one for one in self.sightings if one.serial == serial)
 
 
-def open_sightings(desk: Desk, at: dt.datetime) -> Seen:
+def open_sightings(access: CustomerAccess, at: dt.datetime) -> SightingHistory:
     """What was seen of this outlet's pieces, and what is to be decided about it.
-
-    Args:
-        desk: Where.
-        at: When.
 
     Raises:
         LedgerError: If the ledger or the table of sightings cannot be read.
         NotConfigured: If the ledger has no serials.
     """
-    events = events_of(desk, at)
-    found = sightings_of(desk.home, desk.settings)
+    events = events_of(access, at)
+    found = sightings_of(access.home, access.settings)
     if found is None:
-        return Seen()
+        return SightingHistory()
     day = CutOff(day_of(at))
     rows = events.filter(pl.col("serial").is_in(found["serial"].implode()))
     own = rows.filter(~pl.col("kind").is_in(list(SIGHTINGS)))
@@ -112,10 +102,10 @@ def open_sightings(desk: Desk, at: dt.datetime) -> Seen:
         attached.events.filter(pl.col("kind").is_in(list(SIGHTINGS))),
         own.filter(pl.col("kind") == Kind.PURCHASE.value),
         _statuses(Snapshot.take(rows, day, day.date)),
-        noted_in(desk.home),
+        noted_in(access.home),
     )
     made.sort(key=lambda one: (one.is_open, one.seen, one.serial), reverse=True)
-    return Seen(tuple(made), nobodys)
+    return SightingHistory(tuple(made), nobodys)
 
 
 def day_of(at: dt.datetime) -> dt.date:
@@ -123,18 +113,14 @@ def day_of(at: dt.datetime) -> dt.date:
     return at.astimezone().date()
 
 
-def events_of(desk: Desk, at: dt.datetime) -> pl.DataFrame:
+def events_of(access: CustomerAccess, at: dt.datetime) -> pl.DataFrame:
     """What happened here, with sightings and decisions.
-
-    Args:
-        desk: Where.
-        at: When.
 
     Raises:
         LedgerError: If the ledger or the table of sightings cannot be read.
         NotConfigured: If nothing has a serial.
     """
-    read = read_events(desk.home, desk.settings, at, people=desk.people, by_day=True)
+    read = read_events(access.home, access.settings, at, people=access.people, by_day=True)
     events = read.attached.events
     if events["serial"].null_count() == len(events):
         raise NotConfigured(
@@ -145,7 +131,6 @@ def events_of(desk: Desk, at: dt.datetime) -> pl.DataFrame:
 
 
 def _counts(apart: pl.DataFrame) -> dict[str, int]:
-    """How many days of pieces are nobody's, by why."""
     days = apart.unique(["serial", "date"])
     return dict(days.group_by("why").len().sort("why").iter_rows())
 
@@ -167,7 +152,6 @@ def _made(
     now: Mapping[tuple[str, str], Kind],
     said: Sequence[Noted],
 ) -> list[Sighting]:
-    """One sighting for each day of each piece."""
     rows = (
         theirs.unique(["customer", "serial", "date"])
         .sort("date", "serial", "customer")

@@ -6,7 +6,6 @@ Invariant: cells come as the driver gives them, moments on their own clock, and 
 from __future__ import annotations
 
 import datetime as dt
-import json
 import re
 from contextlib import contextmanager
 from decimal import Decimal
@@ -18,28 +17,17 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from features.errors import LedgerError
-from outlet_client.sources.row_batches import ROW, ROWS_A_BATCH, Batch, malformed, pick
+from outlet_client.sources.row_batches import ROW, ROWS_A_BATCH, Batch, Picked, malformed, pick
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from outlet_client.sources.source import Source
 
-_CHANGED = "changed"
 _SAFE = re.compile(r"no such|database is locked|permission denied|relation |column |syntax error")
 _WHOLE = range(-(2**63), 2**63)
 
 _NATIVE = {str: pl.String, bool: pl.Boolean, dt.date: pl.Date}
-
-_RESTORE: dict[str, Callable[[str], object]] = {
-    "int": int,
-    "float": float,
-    "str": str,
-    "Decimal": Decimal,
-    "datetime": dt.datetime.fromisoformat,
-    "date": dt.date.fromisoformat,
-    "bytes": bytes.fromhex,
-}
 
 
 @contextmanager
@@ -95,6 +83,23 @@ def tables_of(source: Source) -> list[str]:
         return sorted([*found.get_table_names(), *found.get_view_names()])
 
 
+def primary_key_of(source: Source) -> str | None:
+    """A table's primary key, if that is one column; None of a view or a query.
+
+    Raises:
+        LedgerError: If there is no such table, or it can't be asked.
+    """
+    if source.query is not None:
+        return None
+    with _opened(source) as connection:
+        inspector = sa.inspect(connection)
+        schema, table = _placed(source, inspector)
+        if table not in inspector.get_table_names(schema):
+            return None
+        columns = inspector.get_pk_constraint(table, schema)["constrained_columns"]
+        return columns[0] if len(columns) == 1 else None
+
+
 def database_header(source: Source) -> list[str]:
     """The columns of a table or query.
 
@@ -137,16 +142,12 @@ def _escaped(query: str) -> str:
     return query.strip().removesuffix(";").replace(":", "\\:")
 
 
-def read_database(
-    source: Source, names: Collection[str], after: str | None = None
-) -> Iterator[Batch]:
+def read_database(source: Source, names: Collection[str]) -> Iterator[Batch]:
     """Reads a table or query, batch by batch, as one consistent view of it.
 
     Args:
         source: Where it is; with `changed` its rows come in that column's order.
         names: The canonical columns that are wanted.
-        after: An earlier batch's `changed`: only rows from that value on are read, and those that
-            have none.
 
     Raises:
         LedgerError: If there is no connection, table or column.
@@ -157,25 +158,30 @@ def read_database(
         if source.changed is not None and source.changed not in header:
             reason = f"missing; got the columns {', '.join(header)}"
             raise LedgerError(source.name, None, source.changed, reason)
-        query = _query(source, sa.inspect(connection), header, list(picked.own.values()), after)
+        query = _query(source, sa.inspect(connection), header, list(picked.own.values()))
         number = 0
         streamed = connection.execution_options(yield_per=ROWS_A_BATCH)
         for rows in streamed.execute(query).partitions():
-            columns = list(zip(*rows, strict=True))
-            numbers = pl.Series(ROW, range(number + 1, number + len(rows) + 1), pl.Int64)
+            yield _batch(rows, number, source, picked)
             number += len(rows)
-            series = [
-                series_of(name, values, source.decimal)
-                for name, values in zip(picked.own, columns[1:], strict=True)
-            ]
-            frame = picked.filled(pl.DataFrame([numbers, *series]))
-            yield Batch(frame, malformed(), _last(columns[0]))
+        if not number:
+            yield _batch([], 0, source, picked)
+
+
+def _batch(rows: Sequence[Sequence[Any]], before: int, source: Source, picked: Picked) -> Batch:
+    columns = list(zip(*rows, strict=True))[1:] if rows else [()] * len(picked.own)
+    numbers = pl.Series(ROW, range(before + 1, before + len(rows) + 1), pl.Int64)
+    series = [
+        series_of(name, values, source.decimal)
+        for name, values in zip(picked.own, columns, strict=True)
+    ]
+    return Batch(picked.filled(pl.DataFrame([numbers, *series])), malformed())
 
 
 def _query(
-    source: Source, inspector: sa.Inspector, header: list[str], wanted: list[str], after: str | None
+    source: Source, inspector: sa.Inspector, header: list[str], wanted: list[str]
 ) -> sa.Select[Any]:
-    """What is asked: `changed` first, or nothing there; types are the driver's."""
+    """What is asked; a null first, since the outlet may want no column. Types are the driver's."""
     columns: list[sa.ColumnClause[Any]] = [sa.column(name) for name in dict.fromkeys(header)]
     table: sa.FromClause
     if source.query is not None:
@@ -184,31 +190,8 @@ def _query(
         schema, name = _placed(source, inspector)
         table = sa.table(name, *columns, schema=schema)
     own = [table.c[name].label(f"c{place}") for place, name in enumerate(wanted)]
-    if source.changed is None:
-        return sa.select(sa.null(), *own)
-    changed = table.c[source.changed]
-    query = sa.select(changed.label(_CHANGED), *own).order_by(changed)
-    if after is None:
-        return query
-    last = sa.bindparam("after", _restored(after, source), type_=sa.types.NullType())
-    return query.where(sa.or_(changed >= last, changed.is_(None)))
-
-
-def _last(values: Sequence[object]) -> str | None:
-    """The last value of a column that is ordered, as text that `_restored` reads."""
-    for value in reversed(values):
-        if value is not None:
-            text = value.hex() if isinstance(value, bytes) else str(value)
-            return json.dumps([type(value).__name__, text])
-    return None
-
-
-def _restored(after: str, source: Source) -> object:
-    kind, text = json.loads(after)
-    if kind not in _RESTORE:
-        reason = f"got type {kind}; expected moments, numbers or text"
-        raise LedgerError(source.name, None, source.changed, reason)
-    return _RESTORE[kind](text)
+    query = sa.select(sa.null(), *own)
+    return query if source.changed is None else query.order_by(table.c[source.changed])
 
 
 def series_of(name: str, values: Sequence[Any], decimal: str = ".") -> pl.Series:

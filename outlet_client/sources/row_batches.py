@@ -16,7 +16,7 @@ import polars as pl
 from features.errors import LedgerError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from outlet_client.sources.source import Source
 
@@ -39,97 +39,12 @@ class Batch:
             CSV files, with null for an empty cell, native types from elsewhere.
         malformed: What is no row: `row` Int64, `column` String, "" where it is about the whole
             record, and `reason` String; one line a record.
-        changed: The last value of the source's `changed` column, for the next reading; None where
-            there is none.
+        share: Which share of the file has been read with them, 0 to 1; None where nobody knows.
     """
 
     rows: pl.DataFrame
     malformed: pl.DataFrame
-    changed: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """Where the reading of a file ended.
-
-    Attributes:
-        size: The file's size in bytes when the reading began,
-        mtime_ns: and when it had been written.
-        offset: How many bytes were read, all there were; 0 where a later reading can't go on.
-        rows: How many records, malformed ones too.
-        sha256: Of those bytes, in hex; empty where a later reading can't go on.
-        whole_line: Whether the last byte ends a line.
-    """
-
-    size: int
-    mtime_ns: int
-    offset: int
-    rows: int
-    sha256: str
-    whole_line: bool
-
-
-class Reading:
-    """A file that is being read; iterate once, batch by batch.
-
-    Attributes:
-        header: The outlet's own column names.
-        tail: Whether only what was added since a mark is read.
-        size: The file's size in bytes.
-    """
-
-    def __init__(
-        self,
-        header: list[str],
-        batches: Iterator[Batch],
-        mark: Callable[[], Mark],
-        *,
-        size: int,
-        tail: bool = False,
-        done: Callable[[], int] = lambda: 0,
-    ) -> None:
-        """A reading.
-
-        Args:
-            header: The outlet's own column names.
-            batches: What is read.
-            mark: Where it ended, asked for after the last batch.
-            size: The file's size in bytes.
-            tail: Whether only what was added since a mark is read.
-            done: How many bytes have been read so far.
-        """
-        self.header = header
-        self.tail = tail
-        self.size = size
-        self._batches = batches
-        self._mark = mark
-        self._done = done
-        self._ended = False
-
-    def __iter__(self) -> Iterator[Batch]:
-        """The batches.
-
-        Raises:
-            LedgerError: If the file can't be read on.
-        """
-        yield from self._batches
-        self._ended = True
-
-    @property
-    def done(self) -> int:
-        """How many bytes have been read so far, for a progress bar."""
-        return self.size if self._ended else self._done()
-
-    @property
-    def mark(self) -> Mark:
-        """Where the reading ended.
-
-        Raises:
-            RuntimeError: If it has not ended.
-        """
-        if not self._ended:
-            raise RuntimeError("the reading has not ended")
-        return self._mark()
+    share: float | None = None
 
 
 def malformed(found: Sequence[tuple[int, str, str]] = ()) -> pl.DataFrame:

@@ -31,8 +31,8 @@ class Source(BaseModel):
         codes: What the outlet writes for a kind of row, a tier or a status; canonical words always
             stand for themselves.
         constants: Canonical columns that the table has not, and what stands in every row.
-        changed: The outlet's own column that grows whenever a row is added or changed; a later
-            night asks the database only for rows from the last one on. Needs `line_id`.
+        changed: The outlet's own column that grows whenever a row is added or changed; a
+            database's rows are read in its order, so that of rows of one line the last one stands.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

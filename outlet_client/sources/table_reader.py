@@ -1,7 +1,8 @@
 """The one door to an outlet's tables: files and databases under canonical names.
 
-Invariant: what a source holds comes as rows or as malformed records, each counted once; and what
-cannot be read at all is one `LedgerError` that names the file or table, never a cell.
+Invariant: what a source holds comes as rows or as malformed records, each counted once, in one
+batch at least, so that its columns are known; and what cannot be read at all is one `LedgerError`
+that names the file or table, never a cell.
 """
 
 from __future__ import annotations
@@ -16,13 +17,16 @@ import polars.selectors as cs
 from features.errors import LedgerError
 from features.ledger import LEDGER_KINDS, Format
 from outlet_client.sources.csv_files import csv_header, read_csv
-from outlet_client.sources.databases import database_header, read_database, tables_of
+from outlet_client.sources.databases import (
+    database_header,
+    primary_key_of,
+    read_database,
+    tables_of,
+)
 from outlet_client.sources.row_batches import (
     ROW,
     ROWS_A_BATCH,
     Batch,
-    Mark,
-    Reading,
     malformed,
     pick,
     readable,
@@ -35,17 +39,16 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Batch",
-    "Mark",
-    "Reading",
+    "batches_of",
     "decoded",
     "files_of",
     "format_of",
     "header_of",
+    "primary_key_of",
     "read_all",
     "read_database",
     "read_file",
     "tables_of",
-    "unchanged",
 ]
 
 FILE = "file"
@@ -76,20 +79,7 @@ def _different(paths: Iterable[Path]) -> list[Path]:
     return sorted(named.values())
 
 
-def unchanged(path: Path, mark: Mark) -> bool:
-    """Whether a file has the size and time that it had when it was read.
-
-    Raises:
-        LedgerError: If there is no such file.
-    """
-    with readable(path.name, "a file"):
-        stat = path.stat()
-    return (stat.st_size, stat.st_mtime_ns) == (mark.size, mark.mtime_ns)
-
-
-def read_file(
-    source: Source, path: Path, names: Collection[str], after: Mark | None = None
-) -> Reading:
+def read_file(source: Source, path: Path, names: Collection[str]) -> Iterator[Batch]:
     """Reads one of a source's files, batch by batch.
 
     Args:
@@ -97,38 +87,26 @@ def read_file(
         path: Of `files_of`.
         names: The canonical columns that are wanted. Mapped ones must be there; others that are
             neither there nor constants are left out.
-        after: Where an earlier reading ended. A CSV file that begins as it did then is read from
-            there on.
 
     Raises:
         LedgerError: If there is no such file or column, or it is not of its format.
     """
-    if path.suffix == ".parquet":
-        return _read_parquet(source, path, names)
-    return read_csv(source, path, names, after)
+    read = _read_parquet if path.suffix == ".parquet" else read_csv
+    return read(source, path, names)
 
 
-def _read_parquet(source: Source, path: Path, names: Collection[str]) -> Reading:
+def _read_parquet(source: Source, path: Path, names: Collection[str]) -> Iterator[Batch]:
     with readable(path.name, "Parquet"):
-        stat = path.stat()
-        header = list(pl.read_parquet_schema(path))
-        picked = pick(source, header, names, path.name)
-        total = pl.scan_parquet(path, glob=False).select(pl.len()).collect().item()
-
-    def batches() -> Iterator[Batch]:
+        picked = pick(source, list(pl.read_parquet_schema(path)), names, path.name)
         columns = [cs.by_name(own).alias(name) for name, own in picked.own.items()]
-        with readable(path.name, "Parquet"):
-            found = pl.scan_parquet(path, glob=False).select(columns)
-            for start in range(0, total, ROWS_A_BATCH):
-                some = found.slice(start, ROWS_A_BATCH).collect()
-                numbers = pl.int_range(
-                    start + 1, min(start + ROWS_A_BATCH, total) + 1, dtype=pl.Int64, eager=True
-                )
-                frame = pl.DataFrame([numbers.alias(ROW), *some.get_columns()])
-                yield Batch(picked.filled(frame), malformed())
-
-    mark = Mark(stat.st_size, stat.st_mtime_ns, 0, total, "", whole_line=True)
-    return Reading(header, batches(), lambda: mark, size=stat.st_size)
+        total = pl.scan_parquet(path, glob=False).select(pl.len()).collect().item()
+        found = pl.scan_parquet(path, glob=False).select(columns)
+        for start in range(0, max(total, 1), ROWS_A_BATCH):
+            end = min(start + ROWS_A_BATCH, total)
+            some = found.slice(start, ROWS_A_BATCH).collect()
+            numbers = pl.int_range(start + 1, end + 1, dtype=pl.Int64, eager=True).alias(ROW)
+            frame = pl.DataFrame([numbers, *some.get_columns()])
+            yield Batch(picked.filled(frame), malformed(), end / max(total, 1))
 
 
 def header_of(source: Source, path: Path | None = None) -> list[str]:
@@ -150,6 +128,26 @@ def header_of(source: Source, path: Path | None = None) -> list[str]:
     return csv_header(source, file)
 
 
+def batches_of(source: Source, names: Collection[str]) -> Iterator[tuple[str, Batch]]:
+    """Reads all of a source, batch by batch.
+
+    Args:
+        source: Where it is.
+        names: The canonical columns that are wanted.
+
+    Returns:
+        Each batch, after the name of its file or table.
+
+    Raises:
+        LedgerError: If a file or table cannot be read.
+    """
+    if source.is_database:
+        yield from ((source.name, batch) for batch in read_database(source, names))
+        return
+    for path in files_of(source):
+        yield from ((path.name, batch) for batch in read_file(source, path, names))
+
+
 def read_all(source: Source, names: Collection[str]) -> pl.DataFrame:
     """Reads a small table whole, of which no record may be malformed.
 
@@ -163,25 +161,9 @@ def read_all(source: Source, names: Collection[str]) -> pl.DataFrame:
     Raises:
         LedgerError: At the first thing that is wrong.
     """
-    if source.is_database:
-        header = database_header(source)
-        picked = pick(source, header, names, source.name)
-        empty = dict.fromkeys([*picked.own, *picked.constants], pl.Null)
-        parts = [pl.DataFrame(schema={ROW: pl.Int64, **empty, FILE: pl.String})]
-        parts += [_sound(batch, source.name) for batch in read_database(source, names)]
-    else:
-        parts = [part for path in files_of(source) for part in _parts(source, path, names)]
+    parts = [_sound(batch, where) for where, batch in batches_of(source, names)]
     with readable(source.name, "one table"):
         return pl.concat(parts, how="diagonal_relaxed")
-
-
-def _parts(source: Source, path: Path, names: Collection[str]) -> Iterator[pl.DataFrame]:
-    reading = read_file(source, path, names)
-    picked = pick(source, reading.header, names, path.name)
-    columns = dict.fromkeys([*picked.own, *picked.constants], pl.Null)
-    yield pl.DataFrame(schema={ROW: pl.Int64, **columns, FILE: pl.String})
-    for batch in reading:
-        yield _sound(batch, path.name)
 
 
 def _sound(batch: Batch, where: str) -> pl.DataFrame:

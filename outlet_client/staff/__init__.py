@@ -1,1 +1,1 @@
-"""Who may use the desk: accounts, passwords and passkeys, and the undertaking each gave."""
+"""The desk's staff: accounts, passwords, passkeys, and their undertaking."""

@@ -1,4 +1,4 @@
-"""Accounts of the desk's staff: who they are, what they may do, and how a password is checked.
+"""Accounts of the desk's staff: names, roles, and how passwords are checked.
 
 Invariant: whoever signs in learns one thing, whether name and password go together. A name that
 there is not costs the same time and gets the same answer as a wrong password, and is slowed down
@@ -23,7 +23,7 @@ from argon2.exceptions import VerifyMismatchError
 
 from outlet_client.errors import OutletError
 from outlet_client.moments import text_of_moment
-from outlet_client.records.actor import name_of
+from outlet_client.records.actor import checked_name
 from outlet_client.staff.sign_in_throttle import failed, forget, refuse_early, wait
 from outlet_client.staff.staff_store import PASSKEYS, STAFF, UNDERTAKINGS
 from privacy.envelopes import frame
@@ -71,11 +71,9 @@ class SignInRefused(OutletError):
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One person's.
+    """One person's account.
 
     Attributes:
-        name: As it stands in the log.
-        role: What they may do.
         temporary: Whether the password was handed over, and has to be changed.
         generation: Another one when what is open under the name has to end.
         handle: Under which browsers keep passkeys; random.
@@ -94,10 +92,7 @@ class Accounts:
     def __init__(self, store: StaffStore, secret: bytes, hasher: PasswordHasher = _HASHER) -> None:
         """Takes where they are kept.
 
-        Args:
-            store: Where.
-            secret: Of this outlet; names that were tried are kept hashed under it.
-            hasher: Hashes passwords; another one is for tests.
+        Names that were tried are kept hashed under the secret.
         """
         self._store = store
         self._secret = secret
@@ -106,16 +101,13 @@ class Accounts:
         self._turns = threading.Semaphore(AT_ONCE)
 
     def add(self, name: str, role: Role, at: dt.datetime) -> str:
-        """Makes an account.
-
-        Returns:
-            A temporary password, to be handed over.
+        """Makes an account; returns a temporary password, to be handed over.
 
         Raises:
             NotAsked: If the name is none.
             StaffRefused: If there is one of this name, however it is written.
         """
-        name, password = name_of(name), _made_password()
+        name, password = checked_name(name), _made_password()
         hashed = self._hasher.hash(password)
         with self._store.transaction() as connection:
             _refuse_taken(connection, name)
@@ -189,8 +181,8 @@ class Accounts:
             StaffRefused: If there is one of this name, however it is written.
         """
         with self._store.transaction() as connection:
-            _refuse_taken(connection, name_of(name))
-        return name_of(name)
+            _refuse_taken(connection, checked_name(name))
+        return checked_name(name)
 
     def find(self, name: str) -> Account | None:
         """One by its very name; None where there is none any more."""
@@ -201,10 +193,7 @@ class Accounts:
     def sign_in(self, name: str, password: str, at: dt.datetime) -> Account:
         """Checks a name and a password.
 
-        Args:
-            name: As typed; case, spaces and how accents are written do not matter.
-            password: As typed.
-            at: When.
+        Case, spaces and how accents are written do not matter in a name.
 
         Raises:
             MustWait: If too many tries with this name failed, whether there is such a name or not;
@@ -238,12 +227,7 @@ class Accounts:
     ) -> Account:
         """Changes somebody's own password; ends their other sessions.
 
-        Args:
-            name: Whose, by its very name.
-            old: Theirs.
-            new: Another one.
-            at: When.
-            log: Called before it is changed, once nothing is in the way.
+        It is logged before it is changed, once nothing is in the way.
 
         Raises:
             StaffRefused: If the new one is too short or too long, the old one, or holds the name;

@@ -1,4 +1,4 @@
-"""Texts that people agree to: the staff's undertaking, and the notice that customers hear.
+"""Texts that people agree to: the staff's undertaking, and the notice for customers.
 
 Invariant: a text is known by the digest of all of it, so that an altered text is another one,
 whatever version it calls itself.
@@ -27,13 +27,7 @@ _MOST_VERSION = 40
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A text that somebody agrees to.
-
-    Attributes:
-        version: Its first line.
-        paragraphs: The rest.
-        digest: SHA-256 of all of it, hex.
-    """
+    """A text that somebody agrees to."""
 
     version: str
     paragraphs: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Passkeys (WebAuthn) of the desk's staff: a second way to sign in, for who wants one.
+"""Passkeys (WebAuthn) of the desk's staff.
 
 Invariant: a challenge is used once and for one visit; only public keys are stored; the browser has
 to have made sure of its user (PIN, finger, face). [WebAuthn 3]

@@ -1,4 +1,4 @@
-"""Failed tries to sign in, and how long the next one has to wait.
+"""Throttling of failed sign-ins: how long the next try has to wait.
 
 Invariant: a try is counted before the password is looked at, so that tries at once count too; and a
 name that there is not is counted as one that there is.
@@ -31,11 +31,7 @@ _FORGOTTEN = 86_400.0
 
 
 class MustWait(OutletError):
-    """Too many tries failed.
-
-    Attributes:
-        seconds: How long the next has to wait.
-    """
+    """Too many tries failed."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
@@ -46,11 +42,6 @@ class MustWait(OutletError):
 
 def refuse_early(connection: Connection, who: str, now: float) -> None:
     """Refuses a try that comes too early.
-
-    Args:
-        connection: Of `staff.db`.
-        who: A keyed hash of the name.
-        now: Seconds since 1970.
 
     Raises:
         MustWait: If it does.

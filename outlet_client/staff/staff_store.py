@@ -1,4 +1,4 @@
-"""The tables of the desk's staff, in a file of their own, `staff.db`.
+"""The store of the desk's staff, `staff.db`.
 
 Invariant: of a password there is an Argon2id hash only, of a passkey its public half; and to what
 somebody undertook is only added.
@@ -6,15 +6,13 @@ somebody undertook is only added.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from outlet_client.database import engine_of, make_tables, write_ahead
+from outlet_client.database import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 STAFF_FILE = "staff.db"
@@ -64,21 +62,9 @@ UNDERTAKINGS = sa.Table(
 )
 
 
-class StaffStore:
+class StaffStore(Store):
     """The tables behind `staff.db` of an outlet's folder; for any number of threads."""
 
     def __init__(self, home: Path) -> None:
         """Opens the store, making its tables where they are missing."""
-        self._engine = engine_of(f"sqlite:///{home / STAFF_FILE}")
-        write_ahead(self._engine)
-        make_tables(self._engine, _METADATA)
-
-    @contextmanager
-    def transaction(self) -> Iterator[sa.Connection]:
-        """One at a time, over threads and processes; an exception undoes all of it."""
-        with self._engine.begin() as connection:
-            yield connection
-
-    def close(self) -> None:
-        """Closes all connections."""
-        self._engine.dispose()
+        super().__init__(f"sqlite:///{home / STAFF_FILE}", _METADATA, ahead=True)

@@ -1,8 +1,9 @@
 """The errors of `server.holder`.
 
 HolderError
-+-- NotAllowed         a caller that is on no list, or of the wrong kind for what it asks
-+-- RefreshRefused     a refresh of the shares that is out of step
++-- HolderNotConfigured  a setting or a key is missing or wrong
++-- NotAllowed           a caller that is on no list, or of the wrong kind for what it asks
++-- RefreshRefused       a refresh of the shares that is out of step
 """
 
 from __future__ import annotations
@@ -10,6 +11,10 @@ from __future__ import annotations
 
 class HolderError(Exception):
     """Base of every error that a holder of a share raises on purpose."""
+
+
+class HolderNotConfigured(HolderError):
+    """A setting or a key is missing or wrong."""
 
 
 class NotAllowed(HolderError):

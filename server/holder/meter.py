@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-import sqlite3
-from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from privacy.quotas import Quota, QuotaReached
-from server.holder.database import durable_engine
+from server.holder.database import copy_database, durable_engine
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -100,8 +98,7 @@ class Meter:
 
     def copy(self, place: Path) -> None:
         """Copies the counts into a new file, for a backup."""
-        with self._engine.connect() as connection, closing(sqlite3.connect(place)) as copy:
-            connection.connection.driver_connection.backup(copy)  # type: ignore[union-attr]
+        copy_database(self._engine, place)
 
     def close(self) -> None:
         """Closes all connections."""

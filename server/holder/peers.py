@@ -19,7 +19,7 @@ from server.holder.errors import NotAllowed
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from privacy.identity import Card, Identity, Kind
+    from privacy.identity import Card, Identity, PartyKind
     from privacy.keyring import Keyring
 
 
@@ -32,7 +32,7 @@ class Caller:
         name: Its name, unique among its kind.
     """
 
-    kind: Kind
+    kind: PartyKind
     name: str
 
 
@@ -48,7 +48,7 @@ class _List:
     """
 
     files: frozenset[tuple[str, int, int, int]]
-    cards: Mapping[Kind, Mapping[str, Card]]
+    cards: Mapping[PartyKind, Mapping[str, Card]]
     callers: Mapping[bytes, Caller]
     certificates: bytes
 
@@ -56,7 +56,7 @@ class _List:
 class Peers:
     """A keyring's cards of some kinds, read again whenever its folder changes."""
 
-    def __init__(self, ring: Keyring, *kinds: Kind) -> None:
+    def __init__(self, ring: Keyring, *kinds: PartyKind) -> None:
         """Watches a keyring.
 
         Args:
@@ -67,7 +67,7 @@ class Peers:
         self._lock = threading.Lock()
         self._last: _List | None = None
 
-    def cards(self, kind: Kind) -> Mapping[str, Card]:
+    def cards(self, kind: PartyKind) -> Mapping[str, Card]:
         """The trusted cards of a kind, by name."""
         return self._now().cards[kind]
 
@@ -88,7 +88,7 @@ class Peers:
             raise NotAllowed("caller: its certificate is on no list here; ask to be put on it")
         return known
 
-    def require(self, context: grpc.ServicerContext, kind: Kind) -> Caller:
+    def require(self, context: grpc.ServicerContext, kind: PartyKind) -> Caller:
         """Who made a call that only one kind of party may make.
 
         Raises:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
-from privacy.identity import Kind
+from privacy.identity import PartyKind
 from privacy.tokens import MOST_POINTS, TokenRefused
 from server.holder.refusals import refusals
 from server.wire import outlets_pb2, outlets_pb2_grpc
@@ -50,7 +50,7 @@ class TokensService(outlets_pb2_grpc.TokensServicer):
         self, request: outlets_pb2.EvaluateRequest, context: grpc.ServicerContext
     ) -> outlets_pb2.EvaluateResponse:
         with refusals(context):
-            outlet = self._peers.require(context, Kind.OUTLET).name
+            outlet = self._peers.require(context, PartyKind.OUTLET).name
             asked = len(request.points)
             if not 1 <= asked <= MOST_POINTS:
                 raise TokenRefused(f"request: got {asked} points, expected 1 to {MOST_POINTS}")

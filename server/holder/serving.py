@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 from typing_extensions import override
 
-from privacy.identity import Kind
+from privacy.identity import PartyKind
 from server.holder.errors import NotAllowed
 from server.holder.peers import tls_credentials
 from server.holder.refusals import refusals
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from privacy.identity import Identity
     from server.holder.peers import Peers
 
-CALLERS: dict[str, Kind] = {
-    "escapement.v1.Office": Kind.HQ,
-    "escapement.v1.Tokens": Kind.OUTLET,
-    "escapement.v1.Relay": Kind.OUTLET,
-    "escapement.v1.Notary": Kind.OUTLET,
-    "escapement.v1.Library": Kind.OUTLET,
+CALLERS: dict[str, PartyKind] = {
+    "escapement.v1.Office": PartyKind.HQ,
+    "escapement.v1.Tokens": PartyKind.OUTLET,
+    "escapement.v1.Relay": PartyKind.OUTLET,
+    "escapement.v1.Notary": PartyKind.OUTLET,
+    "escapement.v1.Library": PartyKind.OUTLET,
 }
 """Who may call a service. What is not named here nobody may call."""
 

@@ -1,14 +1,37 @@
-"""How many evaluations a holder gives a day: the section `[tokens]` of its settings."""
+"""Settings of a holder: how its file is read, and the section `[tokens]` that both have."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import tomllib
+from typing import TYPE_CHECKING, Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from privacy.quotas import Quota
+from server.holder.errors import HolderNotConfigured
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 ADay = Annotated[int, Field(ge=0)]
+
+
+class SettingsFile(BaseModel):
+    """A holder's settings as one TOML file. Unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @classmethod
+    def read(cls, file: Path) -> Self:
+        """Reads a TOML file; the defaults where there is none.
+
+        Raises:
+            HolderNotConfigured: If it is not TOML, or has unknown or wrong settings.
+        """
+        try:
+            return cls(**tomllib.loads(file.read_text())) if file.exists() else cls()
+        except (tomllib.TOMLDecodeError, ValidationError) as error:
+            raise HolderNotConfigured(f"{file}: {error}") from error
 
 
 class TokenSettings(BaseModel):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from privacy.identity import Kind
+from privacy.identity import PartyKind
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -37,7 +37,7 @@ def status(ring: Keyring, meter: Meter, settings: TokenSettings, at: float) -> d
                 "given": given.get(name, 0),
                 "quota": settings.outlets.get(name, settings.outlet_a_day),
             }
-            for name in sorted({*ring.peers(Kind.OUTLET), *given})
+            for name in sorted({*ring.peers(PartyKind.OUTLET), *given})
         },
         "alerts": [
             {
@@ -54,7 +54,7 @@ def show(out: Console, ring: Keyring, meter: Meter, settings: TokenSettings, at:
     """Prints `status` for people."""
     given, alerts = meter.given(at), meter.alerts(at)
     table = Table("outlet", "evaluations today", "quota")
-    for name in sorted({*ring.peers(Kind.OUTLET), *given}):
+    for name in sorted({*ring.peers(PartyKind.OUTLET), *given}):
         quota = settings.outlets.get(name, settings.outlet_a_day)
         table.add_row(name, str(given.get(name, 0)), str(quota))
     table.add_row("network", str(sum(given.values())), str(settings.network_a_day))

@@ -14,7 +14,7 @@ import numpy as np
 from features.accuracy import Accuracy, ReliabilityRow, accuracy, auc_of_cells, reliability
 from features.bands import UNKNOWN, BandPolicy, assign, pack, scheme_of
 from features.calibration import Calibration, Counts, fine_bins
-from privacy.books import Book, Kind, fine_key, sign_book
+from privacy.books import Book, BookKind, fine_key, sign_book
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from features.events import Vector
     from privacy.envelopes import SigningKey
     from privacy.two_key_sum import CustomerRelease, ScoreTable
-    from server.hq.directory import SlotKey
     from server.hq.due import Tonight
-    from server.hq.store import Model
+    from server.hq.model_store import StandingModel
+    from server.hq.registry import SlotKey
 
 
 class Library(Protocol):
@@ -175,7 +175,7 @@ class Banding:
         return Book.masked(
             np.stack([fine_bins(*each) for each in zip(scores, centres, strict=True)], axis=1),
             keys,
-            kind=Kind.FINE,
+            kind=BookKind.FINE,
             release=table.plan.release,
             version=self.library.next_version(),
             as_of=tonight.cut_off,
@@ -207,7 +207,7 @@ class Banding:
         return tuple(translate(cut) for cut in cuts)
 
     def assign(
-        self, models: Sequence[Model], scores: Sequence[Vector], counts: Vector
+        self, models: Sequence[StandingModel], scores: Sequence[Vector], counts: Vector
     ) -> list[Bands]:
         """The bands of every slot, uint8[slots] a score, with hysteresis.
 
@@ -229,7 +229,7 @@ class Banding:
             found.append(assign(score, counts, model.cuts, before, margin, least))
         return found
 
-    def publish(self, models: Sequence[Model], tonight: Tonight) -> int:
+    def publish(self, models: Sequence[StandingModel], tonight: Tonight) -> int:
         """Masks, signs and publishes the book of tonight's directory.
 
         There is one every night, though bands are made less often: a customer who withdrew is gone
@@ -252,7 +252,7 @@ class Banding:
         book = Book.masked(
             pack(named),
             [None if key is None else key.token for key in self.keys],
-            kind=Kind.BAND,
+            kind=BookKind.BAND,
             release=models[0].banded_by,
             version=version,
             as_of=models[0].banded_as_of,

@@ -27,7 +27,7 @@ from privacy.two_key_sum import (
 )
 from privacy.units import Purpose
 from server.hq.errors import AnotherNight, QuorumNotMet
-from server.hq.store import Checkpoint, HqStore
+from server.hq.release_store import Checkpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from privacy.loss import Rho
     from privacy.two_key_sum import Carried
     from server.hq.flower_link import FlowerLink
+    from server.hq.store import HqStore
 
 Made = TypeVar("Made", CustomerRelease, ScoreTable)
 

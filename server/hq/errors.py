@@ -1,6 +1,6 @@
 """The errors of `server.hq`.
 
-HqError
+HqError (a HolderError)
 +-- QuorumNotMet       fewer outlets than the quorum answered
 +-- AnotherNight       a stored release of this name was asked for something else
 +-- NightTwice         another process is running this night
@@ -9,8 +9,10 @@ HqError
 
 from __future__ import annotations
 
+from server.holder.errors import HolderError
 
-class HqError(Exception):
+
+class HqError(HolderError):
     """Base of every error that `server.hq` raises on purpose."""
 
 
@@ -57,7 +59,3 @@ class OfficeUnreachable(HqError):
             f"privacy office: no answer ({why}); nothing is lost, run the night again by its name"
         )
         self.why = why
-
-
-class NotConfigured(HqError):
-    """A setting is missing or wrong."""

@@ -42,9 +42,9 @@ from server.hq.banding import Judgement
 from server.hq.combine import Ask, Combiner, Made, PrivacyOffice
 from server.hq.due import Due, Tonight
 from server.hq.errors import HqError, OfficeUnreachable, QuorumNotMet
-from server.hq.report import NightReport, Step
-from server.hq.store import Calibrated, Model
-from server.hq.training import Evaluation, Training
+from server.hq.model_store import Calibrated, StandingModel
+from server.hq.report import NightReport, ReleaseReport
+from server.hq.training import ScorecardEvaluation, Training
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -62,7 +62,7 @@ CUSTOMER_SCALE, MOST_CUSTOMERS = 2**20, 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class Night:
+class HqNight:
     """One night of HQ.
 
     Attributes:
@@ -85,7 +85,7 @@ class Night:
     outlets: Mapping[str, VerifyKey]
     banding: Banding | None = None
     clock: Callable[[], float] = time.time
-    on_step: Callable[[Step], None] = lambda _step: None
+    on_step: Callable[[ReleaseReport], None] = lambda _step: None
 
     def run(self) -> NightReport:
         """Runs the night to its end, or to the first refusal, which the report names."""
@@ -200,18 +200,18 @@ class Night:
 
     def _evaluate(
         self, combiner: Combiner, report: NightReport, cards: Sequence[Scorecard]
-    ) -> list[Evaluation]:
+    ) -> list[ScorecardEvaluation]:
         norm = math.sqrt(len(cards))
         ask = self._ask(Purpose.EVALUATION, counts_dimension(len(cards)), norm, cards)
         counts = self._noted(report, combiner, combiner.customer_release(ask))
-        return Evaluation.of(counts, len(cards))
+        return ScorecardEvaluation.of(counts, len(cards))
 
     def _stands(self, card: Scorecard, second: Matrix) -> None:
         """Lets a new scorecard stand; bands keep their history, cuts wait for its calibration."""
         before = self.store.model(card.outcome)
         if before is not None and before.night == self.tonight.name:
             return
-        made = Model(
+        made = StandingModel(
             card.outcome, self.tonight.name, int(self.clock()), card.encode(), second, None, None,
         )  # fmt: skip
         if before is not None:
@@ -355,7 +355,7 @@ class Night:
         clipped: float | None = None,
     ) -> Made:
         """Notes a release; of a score table nothing that depends on its values."""
-        step = Step(
+        step = ReleaseReport(
             release.plan.release,
             release.plan.purpose,
             len(release.outlets),
@@ -374,7 +374,7 @@ def _signal_to_noise(release: CustomerRelease | ScoreTable) -> float | None:
     return release.signal_to_noise if isinstance(release, CustomerRelease) else None
 
 
-def points_code(models: Sequence[Model]) -> PointsCode:
+def points_code(models: Sequence[StandingModel]) -> PointsCode:
     """How points travel: as few noisy numbers a slot as may be."""
     cards = tuple(Scorecard.decode(model.scorecard) for model in models)
     return PointsCode.of(cards, models[0].second)

@@ -5,6 +5,8 @@ And what scorecards look like on the counts of their latest calibration, for `es
 
 from __future__ import annotations
 
+import json
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
@@ -17,17 +19,19 @@ from privacy.two_key_sum import CustomerRelease
 from privacy.units import Purpose
 from server.hq.banding import Judgement
 from server.hq.errors import HqError
+from server.hq.plots import plot_scorecard
+from server.hq.store import HqStore
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from rich.console import Console
 
     from features.accuracy import Accuracy, Estimate
     from features.scorecard import Scorecard
     from privacy.loss import Rho
-    from server.hq.store import HqStore
-    from server.hq.training import Evaluation
+    from server.hq.training import ScorecardEvaluation
 
 CAVEATS = """\
 Precision: of those in the band, for how many it came true. Recall: of those for whom it came true,
@@ -47,7 +51,7 @@ _NOBODY = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class ReleaseReport:
     """What one release of a night showed, all from the release itself.
 
     Attributes:
@@ -104,9 +108,9 @@ class NightReport:
     night: str
     cohort: tuple[str, ...] = ()
     outcomes: tuple[str, ...] = ()
-    steps: list[Step] = field(default_factory=list)
+    steps: list[ReleaseReport] = field(default_factory=list)
     scorecards: dict[str, Scorecard] = field(default_factory=dict)
-    evaluations: dict[str, Evaluation] = field(default_factory=dict)
+    evaluations: dict[str, ScorecardEvaluation] = field(default_factory=dict)
     calibrations: dict[str, Judgement] = field(default_factory=dict)
     book: int | None = None
     skipped: list[str] = field(default_factory=list)
@@ -197,6 +201,34 @@ class JudgedScorecard:
         if judged.standing is not None:
             table.add_row("standing cuts", *_shares(judged.standing))
         console.print(table)
+
+
+def latest_calibrations(database: Path, outcomes: Iterable[str]) -> list[JudgedScorecard]:
+    """The latest calibration of each outcome that has one.
+
+    Args:
+        database: HQ's, such as `hq.db`.
+        outcomes: What scorecards predict.
+
+    Raises:
+        HqError: If the counts of one are not in the store.
+    """
+    with closing(HqStore(f"sqlite:///{database}")) as store:
+        latest = [JudgedScorecard.latest(store, outcome) for outcome in outcomes]
+    return [judged for judged in latest if judged is not None]
+
+
+def write_report(found: Sequence[JudgedScorecard], folder: Path) -> None:
+    """Writes a picture a scorecard, and all of them as `report.json`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for each in found:
+        picture = folder / f"{each.scheme}.png"
+        plot_scorecard(each.outcome, each.night, each.release, each.judged, picture)
+    body = {
+        "caveats": " ".join(CAVEATS.split()),
+        "scorecards": {each.outcome: each.as_json() for each in found},
+    }
+    (folder / "report.json").write_text(json.dumps(body, indent=2) + "\n")
 
 
 def _shares(accuracy: Accuracy) -> list[str]:

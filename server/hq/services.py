@@ -7,21 +7,19 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack, closing, contextmanager
-from typing import TYPE_CHECKING, Self, cast
+from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
 from privacy.directory import DirectoryRefused
-from privacy.identity import Kind
+from privacy.identity import PartyKind
 from server.holder import serving
+from server.holder.errors import HolderNotConfigured
 from server.holder.meter import Meter
 from server.holder.peers import Peers
 from server.holder.refusals import refusals
 from server.holder.service import TokensService
-from server.holder.settings import TokenSettings
-from server.hq.directory import Registry
-from server.hq.errors import NotConfigured
-from server.hq.settings import HqFile
+from server.hq.registry import Registry
 from server.wire import outlets_pb2, outlets_pb2_grpc
 from server.wire.outlets_pb2_grpc import (
     add_LibraryServicer_to_server,
@@ -30,30 +28,13 @@ from server.wire.outlets_pb2_grpc import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     import grpc
 
     from privacy.keyring import Keyring
+    from server.hq.settings import HqFile
 
 PIECE_BYTES = 2**20
-
-
-class HqToml(HqFile):
-    """hq.toml whole: nights, services and quotas. Unknown keys are refused.
-
-    Attributes:
-        services: `host:port` of the gRPC services; the card's service address where empty.
-        tokens: How many evaluations outlets get a day.
-    """
-
-    services: str = ""
-    tokens: TokenSettings = TokenSettings()
-
-    @classmethod
-    @override
-    def read(cls, file: Path) -> Self:
-        return cast("Self", super().read(file))
 
 
 class LibraryService(outlets_pb2_grpc.LibraryServicer):
@@ -84,7 +65,7 @@ class LibraryService(outlets_pb2_grpc.LibraryServicer):
 
 
 @contextmanager
-def running(ring: Keyring, settings: HqToml) -> Iterator[str]:
+def running(ring: Keyring, settings: HqFile) -> Iterator[str]:
     """Serves outlets from a folder until left.
 
     Args:
@@ -95,15 +76,15 @@ def running(ring: Keyring, settings: HqToml) -> Iterator[str]:
         `host:port`, with the port that was taken where 0 was asked for.
 
     Raises:
-        NotConfigured: If neither settings nor card say where to listen.
+        HolderNotConfigured: If neither settings nor card say where to listen.
         PrivacyError: If a key is missing.
         OSError: If the address cannot be bound.
     """
-    identity, peers = ring.identity(), Peers(ring, Kind.OUTLET)
+    identity, peers = ring.identity(), Peers(ring, PartyKind.OUTLET)
     ring.token_share()  # what is missing is said here, not at the first call
     address = settings.services or identity.card.service_address
     if not address:
-        raise NotConfigured(
+        raise HolderNotConfigured(
             f"{ring.folder}: its card names no address of services; make HQ's keys anew with "
             "`init --services host:port`"
         )

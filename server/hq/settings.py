@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import tomllib
 from fractions import Fraction
 from typing import TYPE_CHECKING, Annotated, Self
 
@@ -13,7 +12,6 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    ValidationError,
     model_validator,
 )
 
@@ -23,11 +21,9 @@ from features.outcomes import Outcome
 from features.starting import starting_scorecard, starting_usual
 from privacy.loss import EpsilonDelta, Rho
 from privacy.units import Purpose
-from server.hq.errors import NotConfigured
+from server.holder.settings import SettingsFile, TokenSettings
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from features.events import Vector
     from features.scorecard import Scorecard
 
@@ -146,8 +142,8 @@ class HqSettings(BaseModel):
         return None if self.band_noise == 0 else Rho(1 / (2 * Fraction(self.band_noise) ** 2))
 
 
-class HqFile(BaseModel):
-    """hq.toml. Unknown keys are refused.
+class HqFile(SettingsFile):
+    """hq.toml: nights, services and quotas. Unknown keys are refused.
 
     Attributes:
         listen: `host:port` of the outlets' port; the card's address where empty.
@@ -158,9 +154,9 @@ class HqFile(BaseModel):
         points: Whether points are released, and books made of them.
         bands: The thresholds of bands and their hysteresis.
         training: How a training spends its budget.
+        services: `host:port` of the gRPC services; the card's service address where empty.
+        tokens: How many evaluations outlets get a day.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     listen: str = ""
     join_seconds: float = Field(600.0, gt=0)
@@ -170,6 +166,8 @@ class HqFile(BaseModel):
     points: bool = True
     bands: BandPolicy = BandPolicy()
     training: HqSettings = HqSettings()
+    services: str = ""
+    tokens: TokenSettings = TokenSettings()
 
     @model_validator(mode="after")
     def _outcomes_have_bands(self) -> Self:
@@ -180,18 +178,6 @@ class HqFile(BaseModel):
         except FeatureError as error:
             raise ValueError(str(error)) from error
         return self
-
-    @classmethod
-    def read(cls, file: Path) -> HqFile:
-        """Reads a TOML file; the defaults where there is none.
-
-        Raises:
-            NotConfigured: If it is not TOML, or has unknown or wrong settings.
-        """
-        try:
-            return cls(**tomllib.loads(file.read_text())) if file.exists() else cls()
-        except (tomllib.TOMLDecodeError, ValidationError) as error:
-            raise NotConfigured(f"{file}: {error}") from error
 
     def seconds_until_night(self, now: dt.datetime) -> float:
         """From `now`, UTC, until the next night begins."""

@@ -169,7 +169,7 @@ def modelled(mean: float, spread: float) -> tuple[float, float]:
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluation:
+class ScorecardEvaluation:
     """The AUC that released counts stand for, and how far noise alone may have moved it.
 
     Attributes:
@@ -181,7 +181,7 @@ class Evaluation:
     noise_sd: float | None
 
     @classmethod
-    def of(cls, counts: CustomerRelease, scores: int) -> list[Evaluation]:
+    def of(cls, counts: CustomerRelease, scores: int) -> list[ScorecardEvaluation]:
         """Reads an evaluation release, one a scorecard."""
         return [
             cls(None, None) if found is None else cls(*found)

@@ -3,6 +3,17 @@
 Every method that writes is one transaction, durable when it returns. The ledger's rows can be
 added to but neither changed nor deleted: triggers refuse it, and the hash chain would show it.
 
+The ledger is read and verified whole when the store is opened. From then on its length, head and
+balance are kept, and a transaction reads the last entry that was verified and those added since,
+by whatever process. So these are refused at once:
+
+    a ledger that is shorter than it was, or whose last verified entry is another one
+    an added entry that does not follow from the one before
+
+An entry before the last verified one that is altered later, past the triggers, changes nothing of
+what the program counts with. It is noticed when the store is next opened, as by `serve` and
+`escapement-office ledger`.
+
 States of a release, each step durable before the next:
 
     signed    plan stored with its one-time key         -> charged | expired (key deleted)
@@ -22,113 +33,36 @@ import sqlite3
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
-from sqlalchemy.pool import StaticPool
 
-from privacy.budget import Act, Entry, Ledger, Policy
+from privacy.budget import Ledger, LedgerAct, LedgerBroken, LedgerEntry, Policy
 from privacy.envelopes import SealKey
+from privacy.errors import InvalidParameter
 from privacy.loss import Rho
 from privacy.masks import Seed
 from privacy.plans import Signed
 from privacy.two_key_sum import KeptSeed
 from privacy.units import Purpose
+from server.holder.database import copy_database, durable_engine
+from server.office.store_tables import (
+    LEDGER,
+    METADATA,
+    NIGHTS,
+    POINTS_SEEDS,
+    POINTS_SETS,
+    RELEASES,
+    TRIGGERS,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from privacy.plans import ReleasePlan
     from privacy.two_key_sum import Carried, Envelope
-
-_METADATA = sa.MetaData()
-
-_LEDGER = sa.Table(
-    "ledger",
-    _METADATA,
-    sa.Column("sequence", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("at", sa.BigInteger, nullable=False),
-    sa.Column("act", sa.Text, nullable=False),
-    sa.Column("night", sa.Text, nullable=False),
-    sa.Column("release", sa.Text, nullable=False),
-    sa.Column("purpose", sa.Text),
-    sa.Column("rho", sa.Text, nullable=False),
-    sa.Column("noiseless", sa.Boolean, nullable=False),
-    sa.Column("previous", sa.Text, nullable=False),
-    sa.Column("digest", sa.Text, nullable=False, unique=True),
-)
-_NIGHTS = sa.Table(
-    "nights",
-    _METADATA,
-    sa.Column("night", sa.Text, primary_key=True),
-    sa.Column("digest", sa.Text, nullable=False, unique=True),
-    sa.Column("payload", sa.LargeBinary, nullable=False),
-    sa.Column("signature", sa.LargeBinary, nullable=False),
-    sa.Column("expires", sa.BigInteger, nullable=False),
-)
-_RELEASES = sa.Table(
-    "releases",
-    _METADATA,
-    sa.Column("number", sa.Integer, primary_key=True),
-    sa.Column("release", sa.Text, nullable=False, unique=True),
-    sa.Column("digest", sa.Text, nullable=False, unique=True),
-    sa.Column("night", sa.Text, nullable=False),
-    sa.Column("purpose", sa.Text, nullable=False),
-    sa.Column("directory", sa.Text, nullable=False),
-    sa.Column("payload", sa.LargeBinary, nullable=False),
-    sa.Column("signature", sa.LargeBinary, nullable=False),
-    sa.Column("expires", sa.BigInteger, nullable=False),
-    sa.Column("key", sa.LargeBinary),
-    sa.Column("set_digest", sa.Text),
-    sa.Column("answer", sa.LargeBinary),
-)
-
-_POINTS_SEEDS = sa.Table(
-    "points_seeds",
-    _METADATA,
-    sa.Column("outlet", sa.Text, primary_key=True),
-    sa.Column("scorecard", sa.Text, nullable=False),
-    sa.Column("plan", sa.Text, nullable=False),
-    sa.Column("vector_digest", sa.Text, nullable=False),
-    sa.Column("dimension", sa.BigInteger, nullable=False),
-    sa.Column("ring_bits", sa.Integer, nullable=False),
-    sa.Column("scale", sa.BigInteger, nullable=False),
-    sa.Column("norm", sa.BigInteger, nullable=False),
-    sa.Column("outlet_bound", sa.BigInteger, nullable=False),
-    sa.Column("seed", sa.LargeBinary, nullable=False),
-)
-"""Each outlet's last points seed: with it, an absent outlet counts with its last answer."""
-
-_POINTS_SETS = sa.Table(
-    "points_sets",
-    _METADATA,
-    sa.Column("scorecard", sa.Text, primary_key=True),
-    sa.Column("outlets", sa.Text, nullable=False),
-    sa.Column("first_at", sa.BigInteger, nullable=False),
-)
-"""Who was in a scorecard's latest points release, and when its first was charged."""
-
-for _verb in ("UPDATE", "DELETE"):
-    sa.event.listen(
-        _LEDGER,
-        "after_create",
-        sa.DDL(  # type: ignore[no-untyped-call]  # the ledger is append-only, for whoever holds a connection too
-            f"CREATE TRIGGER ledger_no_{_verb.lower()} BEFORE {_verb} ON ledger "
-            "BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END"
-        ).execute_if(dialect="sqlite"),
-    )
-
-
-sa.event.listen(
-    _LEDGER,
-    "after_create",
-    sa.DDL(  # type: ignore[no-untyped-call]  # nor can a row be put in another's place
-        "CREATE TRIGGER ledger_in_order BEFORE INSERT ON ledger "
-        "WHEN NEW.sequence <> (SELECT COUNT(*) FROM ledger) "
-        "BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END"
-    ).execute_if(dialect="sqlite"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,87 +81,110 @@ class OfficeStore:
     """The office's state behind one SQLAlchemy URL."""
 
     def __init__(self, url: str, policy: Policy) -> None:
-        """Opens the store, making its tables where they are missing.
+        """Opens the store, making its tables where they are missing, and verifies the ledger.
 
         Args:
             url: Such as `sqlite:///office.db`, or `sqlite://` for memory.
             policy: The year's division of rho, under which the ledger is read.
+
+        Raises:
+            LedgerBroken: If the ledger was cut, reordered or rewritten.
         """
-        if not url.startswith("sqlite"):
-            raise ValueError(f"office store: got {url.partition(':')[0]}, expected a sqlite URL")
-        in_memory = url == "sqlite://"
-        self._engine = sa.create_engine(
-            url,
-            poolclass=StaticPool if in_memory else None,
-            connect_args={"check_same_thread": False} if in_memory else {"timeout": 30},
-        )
-        self._policy = policy
-        sa.event.listen(self._engine, "connect", _durable)
-        sa.event.listen(self._engine, "begin", lambda c: c.exec_driver_sql("BEGIN IMMEDIATE"))
-        with self._engine.begin() as connection:
-            _METADATA.create_all(connection)
+        self._engine = _open(url)
+        self._alone = Lock()
+        self._verified = Ledger(policy)
+        try:
+            self.ledger()
+        except BaseException:
+            self.close()
+            raise
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
         """Opens one durable, serialised transaction; an exception undoes all of it."""
-        with self._engine.begin() as connection:
-            yield Transaction(connection, self._policy)
+        with self._alone:  # what is kept as verified is as of the last transaction that ended
+            with self._engine.begin() as connection:
+                transaction = Transaction(connection, self._verified)
+                yield transaction
+            self._verified = transaction.verified
 
     def ledger(self) -> Ledger:
-        """Reads the whole ledger and checks its chain."""
+        """The ledger as it is now, what was added since the last transaction verified."""
         with self.transaction() as transaction:
             return transaction.ledger()
-
-    def copy_without_keys(self, place: Path) -> None:
-        """Copies the store into a new file, less every one-time key and kept seed.
-
-        So a restored copy can open no release that was open when it was made: it would otherwise
-        answer that release for another set of outlets.
-        """
-        with self._engine.connect() as connection, closing(sqlite3.connect(place)) as copy:
-            connection.connection.driver_connection.backup(copy)  # type: ignore[union-attr]
-            copy.execute("UPDATE releases SET key = NULL")
-            copy.execute("DELETE FROM points_seeds")
-            copy.commit()
-            copy.execute("VACUUM")
 
     def close(self) -> None:
         """Closes all connections."""
         self._engine.dispose()
 
 
-class Transaction:
-    """What can be read and written within one transaction."""
+def copy_without_keys(url: str, place: Path) -> None:
+    """Copies a store into a new file, less every one-time key and kept seed.
 
-    def __init__(self, connection: sa.Connection, policy: Policy) -> None:
+    So a restored copy can open no release that was open when it was made: it would otherwise
+    answer that release for another set of outlets. The ledger is copied as it is, not verified.
+    """
+    engine = _open(url)
+    copy_database(engine, place)
+    engine.dispose()
+    with closing(sqlite3.connect(place)) as copy:
+        copy.execute("UPDATE releases SET key = NULL")
+        copy.execute("DELETE FROM points_seeds")
+        copy.commit()
+        copy.execute("VACUUM")
+
+
+def _open(url: str) -> sa.Engine:
+    engine = durable_engine(url, METADATA)
+    with engine.begin() as connection:
+        for trigger in TRIGGERS:
+            connection.exec_driver_sql(trigger)
+    return engine
+
+
+class Transaction:
+    """What can be read and written within one transaction.
+
+    Attributes:
+        verified: The ledger as far as it is verified, with what this transaction added.
+    """
+
+    def __init__(self, connection: sa.Connection, verified: Ledger) -> None:
         self._connection = connection
-        self._policy = policy
+        self._is_current = False
+        self.verified = verified
 
     def ledger(self) -> Ledger:
-        """Reads the whole ledger and checks its chain."""
-        rows = self._connection.execute(sa.select(_LEDGER).order_by(_LEDGER.c.sequence)).mappings()
-        ledger = Ledger(
-            self._policy,
-            tuple(
-                Entry(
-                    **{
-                        **row,
-                        "act": Act(row["act"]),
-                        "purpose": None if row["purpose"] is None else Purpose(row["purpose"]),
-                        "rho": Rho(Fraction(row["rho"])),
-                    }
-                )
-                for row in rows
-            ),
-        )
-        ledger.verify()
-        return ledger
+        """The ledger as of this transaction.
 
-    def append(self, before: Ledger, after: Ledger) -> None:
-        """Adds the entries that `after` has and `before`, read in this transaction, has not."""
-        for entry in after.entries[len(before.entries) :]:
+        Raises:
+            LedgerBroken: If it does not go on from what was verified before.
+        """
+        if not self._is_current:
+            self.verified = self._read_since(self.verified)
+            self._is_current = True
+        return self.verified
+
+    def _read_since(self, verified: Ledger) -> Ledger:
+        """Checks that the last verified entry is where it was, and follows those after it."""
+        since = LEDGER.c.sequence >= verified.length - 1
+        query = sa.select(LEDGER).where(since).order_by(LEDGER.c.sequence)
+        entries = [_entry(row) for row in self._connection.execute(query).mappings()]
+        if verified.length:
+            last = entries.pop(0) if entries else None
+            if last is None or not verified.head == last.digest == last.compute_digest():
+                raise LedgerBroken(
+                    f"ledger: entry {verified.length - 1} is not the one that was verified before"
+                )
+        for entry in entries:
+            verified = verified.followed_by(entry)
+        return verified
+
+    def append(self, after: Ledger) -> None:
+        """Adds the entries that `after`, made of this transaction's ledger, has more."""
+        for entry in after.since(self.ledger().length):
             self._connection.execute(
-                _LEDGER.insert().values(
+                LEDGER.insert().values(
                     sequence=entry.sequence,
                     at=entry.at,
                     act=entry.act.value,
@@ -240,17 +197,18 @@ class Transaction:
                     digest=entry.digest,
                 )
             )
+        self.verified = after
 
     def night(self, *, name: str = "", digest: str = "") -> tuple[Signed, int] | None:
         """A night plan by name or digest, with its expiry; None if there is none."""
-        wanted = _NIGHTS.c.night == name if name else _NIGHTS.c.digest == digest
-        row = self._connection.execute(sa.select(_NIGHTS).where(wanted)).one_or_none()
+        wanted = NIGHTS.c.night == name if name else NIGHTS.c.digest == digest
+        row = self._connection.execute(sa.select(NIGHTS).where(wanted)).one_or_none()
         return None if row is None else (Signed(row.payload, row.signature), row.expires)
 
     def add_night(self, night: str, signed: Signed, expires: int) -> None:
         """Stores a signed night plan."""
         self._connection.execute(
-            _NIGHTS.insert().values(
+            NIGHTS.insert().values(
                 night=night,
                 digest=signed.digest,
                 payload=signed.payload,
@@ -259,16 +217,16 @@ class Transaction:
             )
         )
 
-    def expired_nights(self, at: int) -> list[str]:
-        """The names of nights whose plan is over."""
-        return list(
-            self._connection.scalars(sa.select(_NIGHTS.c.night).where(_NIGHTS.c.expires <= at))
-        )
+    def expired_nights(self, names: Sequence[str], at: int) -> list[str]:
+        """Those of some nights whose plan is over, in their order."""
+        over = NIGHTS.c.night.in_(names) & (NIGHTS.c.expires <= at)
+        found = set(self._connection.scalars(sa.select(NIGHTS.c.night).where(over)))
+        return [name for name in names if name in found]
 
     def release(self, *, name: str = "", digest: str = "") -> StoredRelease | None:
         """A release by name or plan digest; None if there is none."""
-        wanted = _RELEASES.c.release == name if name else _RELEASES.c.digest == digest
-        row = self._connection.execute(sa.select(_RELEASES).where(wanted)).one_or_none()
+        wanted = RELEASES.c.release == name if name else RELEASES.c.digest == digest
+        row = self._connection.execute(sa.select(RELEASES).where(wanted)).one_or_none()
         if row is None:
             return None
         key = None if row.key is None else SealKey.from_bytes(row.key)
@@ -277,19 +235,19 @@ class Transaction:
 
     def signed_count(self, night: str, purpose: Purpose) -> int:
         """How many releases of a night were signed for a purpose."""
-        mine = (_RELEASES.c.night == night) & (_RELEASES.c.purpose == purpose.value)
-        count = sa.select(sa.func.count()).select_from(_RELEASES).where(mine)
+        mine = (RELEASES.c.night == night) & (RELEASES.c.purpose == purpose.value)
+        count = sa.select(sa.func.count()).select_from(RELEASES).where(mine)
         return int(self._connection.scalar(count) or 0)
 
     def last_answered(self, night: str) -> str:
         """The night's last release that was answered, or ""."""
-        mine = (_RELEASES.c.night == night) & _RELEASES.c.answer.is_not(None)
-        last = sa.select(_RELEASES.c.release).where(mine).order_by(_RELEASES.c.number.desc())
+        mine = (RELEASES.c.night == night) & RELEASES.c.answer.is_not(None)
+        last = sa.select(RELEASES.c.release).where(mine).order_by(RELEASES.c.number.desc())
         return self._connection.scalar(last.limit(1)) or ""
 
     def directory(self, night: str) -> str | None:
         """The directory digest that the night's releases are bound to, if one was signed."""
-        mine = sa.select(_RELEASES.c.directory).where(_RELEASES.c.night == night)
+        mine = sa.select(RELEASES.c.directory).where(RELEASES.c.night == night)
         return self._connection.scalar(mine.limit(1))
 
     def add_release(
@@ -298,7 +256,7 @@ class Transaction:
     ) -> None:  # fmt: skip
         """Stores a signed release plan and its one-time key."""
         self._connection.execute(
-            _RELEASES.insert().values(
+            RELEASES.insert().values(
                 release=release,
                 digest=signed.digest,
                 night=night,
@@ -321,31 +279,31 @@ class Transaction:
 
     def delete_expired_keys(self, at: int) -> None:
         """Deletes the one-time keys of what expired: releases uncharged, and nights altogether."""
-        uncharged = (_RELEASES.c.expires <= at) & _RELEASES.c.set_digest.is_(None)
-        nights = sa.select(_NIGHTS.c.digest).where(_NIGHTS.c.expires <= at)
-        over = (uncharged | _RELEASES.c.night.in_(nights)) & _RELEASES.c.key.is_not(None)
-        self._connection.execute(_RELEASES.update().where(over).values(key=None))
+        uncharged = (RELEASES.c.expires <= at) & RELEASES.c.set_digest.is_(None)
+        its_night = (NIGHTS.c.digest == RELEASES.c.night) & (NIGHTS.c.expires <= at)
+        over = (uncharged | sa.exists().where(its_night)) & RELEASES.c.key.is_not(None)
+        self._connection.execute(RELEASES.update().where(over).values(key=None))
 
     def points_set(self, scorecard: str) -> frozenset[str] | None:
         """Who was in the latest points release of a scorecard; None before the first."""
-        query = sa.select(_POINTS_SETS.c.outlets).where(_POINTS_SETS.c.scorecard == scorecard)
+        query = sa.select(POINTS_SETS.c.outlets).where(POINTS_SETS.c.scorecard == scorecard)
         found = self._connection.scalar(query)
         return None if found is None else frozenset(json.loads(found))
 
     def points_scorecards(self, since: int) -> int:
         """How many scorecards had their first points release after a moment."""
-        query = sa.select(sa.func.count()).where(_POINTS_SETS.c.first_at > since)
+        query = sa.select(sa.func.count()).where(POINTS_SETS.c.first_at > since)
         return int(self._connection.scalar(query) or 0)
 
     def keep_points_set(self, scorecard: str, outlets: Iterable[str], at: int) -> None:
         """Remembers who is in a scorecard's latest points release."""
         names = json.dumps(sorted(outlets))
-        mine = _POINTS_SETS.c.scorecard == scorecard
+        mine = POINTS_SETS.c.scorecard == scorecard
         if self.points_set(scorecard) is None:
             self._connection.execute(
-                _POINTS_SETS.insert().values(scorecard=scorecard, outlets=names, first_at=at)
+                POINTS_SETS.insert().values(scorecard=scorecard, outlets=names, first_at=at)
             )
-        self._connection.execute(_POINTS_SETS.update().where(mine).values(outlets=names))
+        self._connection.execute(POINTS_SETS.update().where(mine).values(outlets=names))
 
     def kept_seed(self, plan: ReleasePlan, carried: Carried) -> KeptSeed | None:
         """The seed behind an outlet's last points answer, if this is that answer.
@@ -353,15 +311,15 @@ class Transaction:
         It is of use to plans of the same ring, scale, norm and bound only: in another ring its mask
         would be another one and show the outlet's vector, under another norm its price.
         """
-        query = sa.select(_POINTS_SEEDS).where(
-            (_POINTS_SEEDS.c.outlet == carried.envelope.outlet)
-            & (_POINTS_SEEDS.c.scorecard == plan.scorecard)
-            & (_POINTS_SEEDS.c.plan == carried.plan_digest)
-            & (_POINTS_SEEDS.c.vector_digest == carried.envelope.vector_digest)
-            & (_POINTS_SEEDS.c.ring_bits == plan.ring_bits)
-            & (_POINTS_SEEDS.c.scale == plan.scale)
-            & (_POINTS_SEEDS.c.norm == plan.norm)
-            & (_POINTS_SEEDS.c.outlet_bound == plan.outlet_bound)
+        query = sa.select(POINTS_SEEDS).where(
+            (POINTS_SEEDS.c.outlet == carried.envelope.outlet)
+            & (POINTS_SEEDS.c.scorecard == plan.scorecard)
+            & (POINTS_SEEDS.c.plan == carried.plan_digest)
+            & (POINTS_SEEDS.c.vector_digest == carried.envelope.vector_digest)
+            & (POINTS_SEEDS.c.ring_bits == plan.ring_bits)
+            & (POINTS_SEEDS.c.scale == plan.scale)
+            & (POINTS_SEEDS.c.norm == plan.norm)
+            & (POINTS_SEEDS.c.outlet_bound == plan.outlet_bound)
         )
         row = self._connection.execute(query).one_or_none()
         return None if row is None else KeptSeed(Seed.of(row.seed), row.dimension)
@@ -372,10 +330,10 @@ class Transaction:
         """Remembers the seeds of those who answered a points release."""
         for envelope, seed in seeds.items():
             self._connection.execute(
-                _POINTS_SEEDS.delete().where(_POINTS_SEEDS.c.outlet == envelope.outlet)
+                POINTS_SEEDS.delete().where(POINTS_SEEDS.c.outlet == envelope.outlet)
             )
             self._connection.execute(
-                _POINTS_SEEDS.insert().values(
+                POINTS_SEEDS.insert().values(
                     outlet=envelope.outlet,
                     scorecard=plan.scorecard,
                     plan=plan_digest,
@@ -391,22 +349,29 @@ class Transaction:
 
     def outstanding(self, night: str) -> str:
         """A release of the night that may still be answered, or ""."""
-        mine = (_RELEASES.c.night == night) & _RELEASES.c.key.is_not(None)
-        return self._connection.scalar(sa.select(_RELEASES.c.release).where(mine).limit(1)) or ""
+        mine = (RELEASES.c.night == night) & RELEASES.c.key.is_not(None)
+        return self._connection.scalar(sa.select(RELEASES.c.release).where(mine).limit(1)) or ""
 
     def _update(self, release: str, **values: object) -> None:
         self._connection.execute(
-            _RELEASES.update().where(_RELEASES.c.release == release).values(**values)
+            RELEASES.update().where(RELEASES.c.release == release).values(**values)
         )
 
 
-def _durable(connection: object, _record: object) -> None:
-    """SQLite: durable at commit, deleted keys overwritten, transactions begun by us."""
-    connection.isolation_level = None  # type: ignore[attr-defined]  # sqlite3's own attribute
-    for pragma in (
-        "journal_mode=DELETE",
-        "synchronous=FULL",
-        "secure_delete=ON",
-        "foreign_keys=ON",
-    ):
-        connection.execute(f"PRAGMA {pragma}")  # type: ignore[attr-defined]
+def _entry(row: sa.RowMapping) -> LedgerEntry:
+    """An entry as it was stored.
+
+    Raises:
+        LedgerBroken: If it holds what no entry holds.
+    """
+    try:
+        return LedgerEntry(
+            **{
+                **row,
+                "act": LedgerAct(row["act"]),
+                "purpose": None if row["purpose"] is None else Purpose(row["purpose"]),
+                "rho": Rho(Fraction(row["rho"])),
+            }
+        )
+    except (TypeError, ValueError, ZeroDivisionError, InvalidParameter) as error:
+        raise LedgerBroken(f"ledger: entry {row['sequence']} holds what no entry holds") from error

@@ -10,8 +10,6 @@ What is shown is a digest that tells the office nothing, and one row an outlet i
 from __future__ import annotations
 
 import datetime as dt
-import sqlite3
-from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,7 +23,7 @@ from privacy.log_heads import (
     open_head,
     sign_head,
 )
-from server.holder.database import durable_engine
+from server.holder.database import copy_database, durable_engine
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -117,8 +115,7 @@ class Notary:
 
     def copy(self, place: Path) -> None:
         """Copies the statements into a new file, for a backup."""
-        with self._engine.connect() as connection, closing(sqlite3.connect(place)) as copy:
-            connection.connection.driver_connection.backup(copy)  # type: ignore[union-attr]
+        copy_database(self._engine, place)
 
     def close(self) -> None:
         """Closes all connections."""

@@ -6,7 +6,7 @@ import time
 from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
-from privacy.identity import Kind
+from privacy.identity import PartyKind
 from server.holder import serving
 from server.holder.meter import Meter
 from server.holder.peers import Peers
@@ -50,8 +50,8 @@ def running(ring: Keyring, settings: OfficeFile, paused: Callable[[], bool]) -> 
         PrivacyError: If a key or card is missing.
         OSError: If the address cannot be bound.
     """
-    identity, peers = ring.identity(), Peers(ring, Kind.HQ, Kind.OUTLET)
-    ring.peer(Kind.HQ)  # what is missing is said here, not at the first call
+    identity, peers = ring.identity(), Peers(ring, PartyKind.HQ, PartyKind.OUTLET)
+    ring.peer(PartyKind.HQ)  # what is missing is said here, not at the first call
     ring.token_share()
 
     def unless_paused(give: Callable[[], Given]) -> Given:
@@ -69,7 +69,7 @@ def running(ring: Keyring, settings: OfficeFile, paused: Callable[[], bool]) -> 
         notary = stack.enter_context(closing(Notary(f"{url}notary.db", identity.signing)))
 
         def office() -> Office:
-            keys = {name: card.verify_key for name, card in peers.cards(Kind.OUTLET).items()}
+            keys = {name: card.verify_key for name, card in peers.cards(PartyKind.OUTLET).items()}
             return Office(promise, store, identity.signing, keys, time.time)
 
         calls = OfficeService(

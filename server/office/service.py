@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from typing_extensions import override
 
 from privacy.errors import InvalidParameter
-from privacy.identity import Kind
+from privacy.identity import PartyKind
 from privacy.log_heads import SignedHead
 from privacy.loss import Rho
 from privacy.plans import PlannedReleases, ReleaseDraft
@@ -143,7 +143,7 @@ class RelayService(outlets_pb2_grpc.RelayServicer):
         self, request: outlets_pb2.SubmitRequest, context: grpc.ServicerContext
     ) -> outlets_pb2.SubmitResponse:
         with refusals(context):
-            outlet = self._peers.require(context, Kind.OUTLET).name
+            outlet = self._peers.require(context, PartyKind.OUTLET).name
             self._relay().submit(outlet, request.batch, list(request.sealed))
             return outlets_pb2.SubmitResponse()
 
@@ -168,7 +168,7 @@ class NotaryService(outlets_pb2_grpc.NotaryServicer):
         self, request: outlets_pb2.CountersignRequest, context: grpc.ServicerContext
     ) -> outlets_pb2.CountersignResponse:
         with refusals(context):
-            outlet = self._peers.require(context, Kind.OUTLET).name
+            outlet = self._peers.require(context, PartyKind.OUTLET).name
             shown = request.held
             held = SignedHead(shown.payload, shown.signature) if request.HasField("held") else None
             made = self._notary().countersign(outlet, request.digest, held, self._clock())

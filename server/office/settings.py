@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import tomllib
 from fractions import Fraction
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from privacy.budget import Policy
 from privacy.loss import EpsilonDelta, Rho, epsilon_of
 from privacy.units import Purpose
-from server.holder.settings import TokenSettings
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from server.holder.settings import SettingsFile, TokenSettings
 
 Share = Annotated[Fraction, BeforeValidator(lambda value: Fraction(str(value)))]
 
@@ -83,7 +79,7 @@ class OfficeTokens(TokenSettings):
     messages: int = Field(512, ge=1, le=16384)
 
 
-class OfficeFile(BaseModel):
+class OfficeFile(SettingsFile):
     """office.toml. Unknown keys are refused.
 
     Attributes:
@@ -92,20 +88,6 @@ class OfficeFile(BaseModel):
         tokens: Quotas, and the relay's submissions.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     listen: str = ""
     promise: OfficeSettings = OfficeSettings()
     tokens: OfficeTokens = OfficeTokens()
-
-    @classmethod
-    def read(cls, file: Path) -> Self:
-        """Reads a TOML file; the defaults where there is none.
-
-        Raises:
-            ValueError: If it is not TOML, or has unknown or wrong settings.
-        """
-        try:
-            return cls(**tomllib.loads(file.read_text())) if file.exists() else cls()
-        except (tomllib.TOMLDecodeError, ValidationError) as error:
-            raise ValueError(f"{file}: {error}") from error

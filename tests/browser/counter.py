@@ -29,11 +29,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import httpx
-import numpy as np
 from typer.testing import CliRunner
 
-from features.bands import SCHEMES, pack
-from outlet_client.bands.book_store import store_book
 from outlet_client.commands.staff import accounts_of
 from outlet_client.main import app
 from outlet_client.moments import now
@@ -42,19 +39,17 @@ from outlet_client.people.consents import Consent
 from outlet_client.people.people_store import People
 from outlet_client.settings import OutletFile
 from outlet_client.staff.agreed_texts import UNDERTAKING, read_text
-from privacy.books import Book, Kind, sign_book
-from privacy.directory import Directory
-from privacy.identity import Kind as Party
+from privacy.identity import PartyKind
 from privacy.keyring import Keyring
-from privacy.registrations import TAG_BYTES
 from privacy.tokens import token
 from sandbox.enrolment import free_port, introduce
 from sandbox.processes import ENVIRONMENT
 from server.holder.meter import Meter
-from server.hq.services import HqToml
 from server.hq.services import running as hq_running
+from server.hq.settings import HqFile
 from server.office.running import running as office_running
 from server.office.settings import OfficeFile
+from tests.shelves import band_entries, make_book, make_directory, shelve
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -175,7 +170,7 @@ class Counter:
         if not self.is_served:
             office, hq = self._office, self._hq
             self._services.enter_context(office_running(office, OfficeFile(), lambda: False))
-            self._services.enter_context(hq_running(hq, HqToml()))
+            self._services.enter_context(hq_running(hq, HqFile()))
             self.is_served = True
 
     def cut_off(self) -> None:
@@ -236,9 +231,9 @@ class Counter:
             self._desk.wait(timeout=20)
 
     def _parties(self) -> None:
-        self._hq = hq = Keyring(self.folder / "hq", Party.HQ)
-        self._office = office = Keyring(self.folder / "office", Party.OFFICE)
-        self._outlet = outlet = Keyring(self.folder / "outlet", Party.OUTLET)
+        self._hq = hq = Keyring(self.folder / "hq", PartyKind.HQ)
+        self._office = office = Keyring(self.folder / "office", PartyKind.OFFICE)
+        self._outlet = outlet = Keyring(self.folder / "outlet", PartyKind.OUTLET)
         hq.create("hq", f"127.0.0.1:{free_port()}", self.at, f"127.0.0.1:{free_port()}")
         address = f"127.0.0.1:{free_port()}"
         office.create("office", address, self.at, address)
@@ -288,29 +283,17 @@ class Counter:
                 Consent(key, "2026-03", before, ASSOCIATE) for key in keys.values()
             )
             people.keep_tokens({keys[name]: tokens[name] for name in HERE})
-            people.submission(1, len(HERE), bytes.fromhex(outlet.peer(Party.HQ).sealing_key))
+            people.submission(1, len(HERE), bytes.fromhex(outlet.peer(PartyKind.HQ).sealing_key))
             people.submitted(1)
-            prints = np.array([one.fingerprint for one in tokens.values()], np.uint64)
-            directory = Directory(1, prints, np.zeros((len(prints), TAG_BYTES), np.uint8))
+            directory = make_directory(tokens.values())
             people.follow(directory)
             people.withdraw_all([keys["emil"]])
             client_book(OutletFile.read(self.home / "escapement.toml"), people)
-        order = [scheme.bands for scheme in SCHEMES.values()]
-        bands = {
-            scheme.name: np.array(
-                [order[i].index(BANDS.get(name, ("new", "new"))[i]) for name in tokens], np.uint8
-            )
-            for i, scheme in enumerate(SCHEMES.values())
-        }
-        book = Book.masked(
-            pack(bands),
+        book = make_book(
+            band_entries(BANDS.get(name, ("new", "new")) for name in tokens),
             [one.raw for one in tokens.values()],
-            kind=Kind.BAND,
-            release="points-1",
-            version=1,
+            directory.digest,
             as_of=(self.at - dt.timedelta(days=1)).date().isoformat(),
-            made_at=int(self.at.timestamp()) - 3600,
-            directory=directory.digest,
+            made_at=self.at.timestamp() - 3600,
         )
-        signed = sign_book(book, hq.identity().signing).encode()
-        store_book(self.home, signed, directory, outlet.peer(Party.HQ).verify_key, self.at)
+        shelve(self.home, book, directory, hq.identity().signing, self.at)

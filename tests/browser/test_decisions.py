@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tests.browser.staff import Staff
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
 
 def test_a_manager_sees_whom_a_decision_passes_over_before_it_is_made(staff: Staff) -> None:

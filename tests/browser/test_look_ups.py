@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from tests.browser.staff import Staff
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
 PICTURE = Path(__file__).resolve().parents[2] / "docs" / "pictures" / "desk.png"
 _FOCUS = """() => {

@@ -23,7 +23,7 @@ from tests.browser.staff import (
 if TYPE_CHECKING:
     from tests.browser.staff import Staff
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
 IDLE_SECONDS = 10
 LEFT_THERE = "+1 212 999 0000"

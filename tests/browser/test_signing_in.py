@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from tests.browser.staff import Staff
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
 NEW = "seven quiet harbours"
 PAGES = {

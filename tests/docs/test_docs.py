@@ -20,8 +20,7 @@ from privacy.units import Purpose, Unit
 from sandbox.main import app as sandbox_app
 from server.holder.settings import TokenSettings
 from server.hq.main import app as hq_app
-from server.hq.services import HqToml
-from server.hq.settings import HqSettings
+from server.hq.settings import HqFile, HqSettings
 from server.office.main import app as office_app
 from server.office.settings import OfficeSettings, OfficeTokens
 
@@ -80,7 +79,10 @@ def test_links_and_named_tests_exist(document: Path) -> None:
     sources = "\n".join(path.read_text() for path in ROOT.glob("tests/**/test_*.py"))
     for name in re.findall(r"`(test_\w+)`", page):
         assert f"def {name}(" in sources, f"{document.name} names {name}"
-    for path in re.findall(r"`((?:tests|docs|features|privacy|server)/[\w./-]+)`", page):
+    if document.name == "CHANGELOG.md" or document.parent.name == "decisions":
+        return  # they say what was there then
+    folders = "tests|docs|benchmarks|deploy|features|outlet_client|privacy|sandbox|scripts|server"
+    for path in re.findall(rf"`((?:{folders})/[\w./-]+)`", page):
         assert (ROOT / path).exists(), f"{document.name} names {path}"
 
 
@@ -98,7 +100,7 @@ def test_every_source_that_a_docstring_cites_is_in_the_references() -> None:
     ("model", "prefix"),
     [
         (OfficeSettings, "promise."),
-        (HqToml, ""),
+        (HqFile, ""),
         (HqSettings, "training."),
         (TokenSettings, "tokens."),
         (OfficeTokens, "tokens."),

@@ -16,7 +16,7 @@ from outlet_client.contribution.answer_store import AnswerStore
 from outlet_client.main import app as outlet_app
 from outlet_client.services import Services
 from privacy.errors import AnswerRefused, PlanRefused
-from privacy.identity import Card, CardRefused, Identity, Kind
+from privacy.identity import Card, CardRefused, Identity, PartyKind
 from privacy.keyring import Keyring
 from privacy.units import Unit
 from sandbox.main import app as sandbox_app
@@ -54,7 +54,7 @@ def parties(tmp_path: Path) -> Path:
         outlet_app, "enrol", "--name", "o1", "--hq", hq / "public.json",
         "--office", office / "public.json", "--home", outlet, typed="y\n",
     )  # fmt: skip
-    card = Card.decode((outlet / "public.json").read_bytes(), Kind.OUTLET)
+    card = Card.decode((outlet / "public.json").read_bytes(), PartyKind.OUTLET)
     assert card.fingerprint in said
     for app, home in ((hq_app, hq), (office_app, office)):
         added = run(
@@ -78,7 +78,7 @@ def test_cards_are_exchanged_after_fingerprints_were_compared(parties: Path) -> 
         input="n\n",
     )
     assert refused.exit_code == 1
-    assert Keyring(parties / "new", Kind.HQ).peers(Kind.OUTLET) == {}
+    assert Keyring(parties / "new", PartyKind.HQ).peers(PartyKind.OUTLET) == {}
 
 
 def test_secrets_are_readable_by_their_owner_only_and_never_overwritten(parties: Path) -> None:
@@ -96,13 +96,13 @@ def test_a_card_of_another_kind_a_forged_one_and_another_under_its_name_are_refu
 ) -> None:
     data = (parties / "o1" / "public.json").read_bytes()
     with pytest.raises(CardRefused, match="got one of outlet, expected one of hq"):
-        Card.decode(data, Kind.HQ)
+        Card.decode(data, PartyKind.HQ)
     with pytest.raises(CardRefused, match="not signed"):
-        Card.decode(data.replace(b'"name": "o1"', b'"name": "o2"'), Kind.OUTLET)
+        Card.decode(data.replace(b'"name": "o1"', b'"name": "o2"'), PartyKind.OUTLET)
     for malformed in (b"{}", b"[]", b"\xff"):
         with pytest.raises(CardRefused):
-            Card.decode(malformed, Kind.OUTLET)
-    other = Keyring(parties / "other", Kind.OUTLET)
+            Card.decode(malformed, PartyKind.OUTLET)
+    other = Keyring(parties / "other", PartyKind.OUTLET)
     other.create("o1", "", dt.datetime.now(dt.UTC))
     said = run(
         hq_app, "outlets", "add", other.public_file, "--home", parties / "hq", code=1, typed="y\n"
@@ -120,15 +120,15 @@ def test_a_fingerprint_that_was_not_confirmed_leaves_nothing_trusted(
         outlet_app, "enrol", "--name", "o2", "--hq", parties / "hq/public.json",
         "--office", parties / "office/public.json", "--home", home, code=1, typed="n\n",
     )  # fmt: skip
-    ring = Keyring(home, Kind.OUTLET)
-    assert (ring.peers(Kind.HQ), ring.peers(Kind.OFFICE)) == ({}, {})
+    ring = Keyring(home, PartyKind.OUTLET)
+    assert (ring.peers(PartyKind.HQ), ring.peers(PartyKind.OFFICE)) == ({}, {})
     assert not (home / "identity.json").exists()
 
 
 def test_a_card_with_another_outlets_keys_or_a_broken_one_is_refused(parties: Path) -> None:
     now = dt.datetime.now(dt.UTC)
-    first = Card.decode((parties / "o1" / "public.json").read_bytes(), Kind.OUTLET)
-    thief = Identity.generate(Kind.OUTLET, "o3", "", now)
+    first = Card.decode((parties / "o1" / "public.json").read_bytes(), PartyKind.OUTLET)
+    thief = Identity.generate(PartyKind.OUTLET, "o3", "", now)
     file = parties / "thief.json"
     file.write_bytes(replace(thief.card, node_key=first.node_key).encode(thief.signing))
     said = run(hq_app, "outlets", "add", file, "--home", parties / "hq", code=1, typed="y\n")
@@ -144,7 +144,7 @@ def test_a_card_with_another_outlets_keys_or_a_broken_one_is_refused(parties: Pa
         card = replace(thief.card, **changes)  # type: ignore[arg-type]
         forged = card.encode(thief.signing)
         with pytest.raises(CardRefused):
-            Card.decode(forged, Kind.OUTLET)
+            Card.decode(forged, PartyKind.OUTLET)
     assert "expected 1 to 40 ASCII" in run(
         hq_app, "init", "--name", "caf\u00e9", "--address", "h:1", "--services", "h:2",
         "--home", parties / "x", code=1,

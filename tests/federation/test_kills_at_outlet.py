@@ -14,18 +14,21 @@ import pytest
 
 from outlet_client.ledger.event_store import EventStore
 from outlet_client.night.health_file import Condition, read_health
-from outlet_client.night.night_log import NightLog, Outcome, Step
+from outlet_client.night.night_log import NightLog, NightOutcome, NightStep
 from outlet_client.people.people_store import People, State
-from outlet_client.records.access_log import Act, record_in
-from outlet_client.records.log_audit import audit
-from privacy.identity import Kind
+from outlet_client.records.access_log import LogAct, record_act_in
+from outlet_client.records.log_audit import audit_log
+from privacy.identity import PartyKind
 from privacy.keyring import Keyring
-from server.hq.due import Tonight
-from server.hq.store import HqStore
-from tests.federation.conftest import CUSTOMERS, PATIENT
 from tests.federation.dying import KILLED
-from tests.federation.test_nights import RELEASES, in_one_process, start_night
-from tests.networks import CUT_OFF, TARGET, small_world
+from tests.federation.nights import (
+    CUSTOMERS,
+    PATIENT,
+    RELEASES,
+    assert_sums_of_one_process,
+    start_night,
+)
+from tests.networks import CUT_OFF, small_world
 
 if TYPE_CHECKING:
     import subprocess
@@ -36,21 +39,17 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.federation
 
 STEP, PEOPLE = (
-    "outlet_client.night.night_journal:Account.step",
+    "outlet_client.night.night_journal:NightJournal.step",
     "outlet_client.people.people_store:People",
 )
 SERVICES = "outlet_client.services:Services"
 ANSWERS = "outlet_client.contribution.answer_store:Answers"
 
 # method, before or after it, which call
-COMMITTED = (
-    "outlet_client.ledger.parquet_store:Parts.tidy",
-    "before",
-    2,
-)  # the first is before reading
+COMMITTED = ("outlet_client.ledger.event_store:EventStore._save", "after", 1)
 BEFORE_HQ_ASKS = [
     (STEP, "before", 1),
-    ("outlet_client.ledger.parquet_store:Parts.write", "after", 1),
+    ("outlet_client.ledger.event_store:EventStore._save", "before", 1),
     COMMITTED,
     (STEP, "before", 2),
     (f"{SERVICES}.tokens", "after", 1),
@@ -77,7 +76,7 @@ AFTER_GOODNIGHT = [
     ("outlet_client.night.night_steps:Nightly.report", "after", 1),
     (STEP, "before", 7),
     ("outlet_client.ledger.event_store:EventStore.purge", "after", 1),
-    ("outlet_client.night.night_journal:Account.end", "before", 1),
+    ("outlet_client.night.night_journal:NightJournal.end", "before", 1),
 ]
 
 RECORD = """
@@ -132,15 +131,14 @@ class Victim:
         assert health is None or health.status is Condition.RUNNING, kill
         assert self.states() == [(1, None)] or self.starts == 1, kill
 
-    def states(self) -> list[tuple[int, Outcome | None]]:
+    def states(self) -> list[tuple[int, NightOutcome | None]]:
         with closing(NightLog.open(self.home)) as log:
             return [(night.number, night.outcome) for night in log.last(9)]
 
     @property
     def has_read(self) -> bool:
         """Whether its rows are committed."""
-        with closing(EventStore.open(self.home)) as store:
-            return store.is_filled
+        return EventStore(self.home).is_filled
 
     def digests(self) -> dict[str, dict[str, set[str]]]:
         """What left, by kind and name."""
@@ -167,48 +165,32 @@ def test_an_outlet_killed_at_any_step_sends_nothing_twice_otherwise_and_loses_no
         hq = start_night(network, "O2", "O3")
         victim.dies(*kill)
         assert hq.poll() is None
-        network.stop()
+        network.stop(servers=False)
 
     hq = start_night(network, "O2", "O3")
     victim.dies(*AFTER_GOODNIGHT[0])
     assert hq.wait(timeout=60) == 0
     for kill in AFTER_GOODNIGHT[1:]:
         if kill[0] == f"{SERVICES}.countersign":  # so that the lost answer is about another log
-            record_in(victim.home, dt.datetime.now(dt.UTC), Act.SIGN_IN, "mei")
+            record_act_in(victim.home, dt.datetime.now(dt.UTC), LogAct.SIGN_IN, "mei")
         victim.dies(*kill)
     assert victim.start().wait(timeout=60) == 0
     network.stop()
 
     report = network.read_night("n1")
     assert (report.ended, report.cohort) == ("complete", ("O1", "O2", "O3"))
-    assert_the_same_as_unkilled(network, [step.release for step in report.steps])
+    assert len(report.steps) == len(RELEASES)
+    assert_sums_of_one_process(network, [step.release for step in report.steps])
     sent = victim.digests()
     assert len(sent["answer"]) == len(RELEASES)
     assert all(len(digests) == 1 for kind in sent.values() for digests in kind.values()), sent
     assert_nothing_is_lost(victim)
 
 
-def assert_the_same_as_unkilled(network: Forked, releases: list[str]) -> None:
-    with closing(HqStore(f"sqlite:///{network.folder / 'hq' / 'hq.db'}")) as there:
-        digest = there.directory_of("n1")
-        slots = len(small_world(outlets=3, customers=CUSTOMERS).customers)
-        day = str(CUT_OFF)
-        here = in_one_process(network, Tonight("n1", day, day, (TARGET,), digest, slots))
-        assert len(releases) == len(RELEASES)
-        for release in releases:
-            one, other = here.checkpoint(release), there.checkpoint(release)
-            assert one is not None
-            assert other is not None
-            assert one.values is not None
-            assert other.values is not None
-            assert one.values.any()
-            assert one.values.tobytes() == other.values.tobytes()
-
-
 def assert_nothing_is_lost(victim: Victim) -> None:
     own = small_world(outlets=3, customers=CUSTOMERS).outlets["O1"].history
     customers = own["customer"].n_unique()
-    people = People.open(victim.home, Keyring(victim.home, Kind.OUTLET).identity())
+    people = People.open(victim.home, Keyring(victim.home, PartyKind.OUTLET).identity())
     with closing(people):
         assert people.counts()[State.LISTED] == customers == sum(people.counts().values())
     with closing(sqlite3.connect(victim.home / "outlet.db")) as database:
@@ -216,23 +198,21 @@ def assert_nothing_is_lost(victim: Victim) -> None:
         assert answers == len(RELEASES)
     with closing(NightLog.open(victim.home)) as log:
         [night] = log.last(9)
-    assert (night.number, night.starts, night.outcome) == (1, victim.starts, Outcome.COMPLETE)
-    assert night.step is Step.RETENTION
+    assert (night.number, night.starts, night.outcome) == (1, victim.starts, NightOutcome.COMPLETE)
+    assert night.step is NightStep.RETENTION
     assert night.answered  # by the start that heard goodnight
     health = read_health(victim.home)
     assert health is not None
     assert (health.status, health.book_as_of) == (Condition.OK, str(CUT_OFF))
     assert (victim.home / "report.html").exists()
-    office = Keyring(victim.home, Kind.OUTLET).peer(Kind.OFFICE).verify_key
-    log_of_it = audit(victim.home, office, "O1", dt.datetime.now(dt.UTC))
+    office = Keyring(victim.home, PartyKind.OUTLET).peer(PartyKind.OFFICE).verify_key
+    log_of_it = audit_log(victim.home, office, "O1", dt.datetime.now(dt.UTC))
     assert (log_of_it.findings, log_of_it.covers) == ((), 2)
     assert log_of_it.last is not None
     assert log_of_it.last.number >= 2  # both were lost on the way, and given again
     whole = pl.read_parquet(victim.home / "ledger.parquet")
-    with closing(EventStore.open(victim.home)) as store:
-        assert len(store.rows()) == len(whole)
-        named = store._state().named() - {""}
-    assert {file.name for file in (victim.home / "events").iterdir()} == named
+    assert len(EventStore(victim.home).rows()) == len(whole)
+    assert [file.name for file in (victim.home / "events").iterdir()] == ["ledger.parquet"]
     said = (victim.home / "nightly.log").read_text()
     assert "Night complete, " in said
     assert "Traceback" not in said
@@ -251,7 +231,7 @@ def test_a_second_start_ends_at_once_and_says_so(enrol: Callable[..., Forked]) -
     assert "Night complete" not in done.out
     assert hq.wait(timeout=60) == 0
     assert first.wait(timeout=30) == 0
-    assert victim.states() == [(1, Outcome.COMPLETE)]
+    assert victim.states() == [(1, NightOutcome.COMPLETE)]
 
 
 def test_the_night_after_an_old_kill_has_a_number_of_its_own(enrol: Callable[..., Forked]) -> None:
@@ -267,7 +247,7 @@ def test_the_night_after_an_old_kill_has_a_number_of_its_own(enrol: Callable[...
     hq = start_night(network, "O2", "O3")
     assert victim.start().wait(timeout=60) == 0
     assert hq.wait(timeout=60) == 0
-    assert victim.states() == [(2, Outcome.COMPLETE), (1, Outcome.INTERRUPTED)]
+    assert victim.states() == [(2, NightOutcome.COMPLETE), (1, NightOutcome.INTERRUPTED)]
     page = (victim.home / "report.html").read_text()
     assert "Counted from 2020-01-01 02:00 UTC on" in page  # the broken night had no report
     with closing(NightLog.open(victim.home)) as log:

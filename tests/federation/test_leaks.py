@@ -24,19 +24,19 @@ from outlet_client.ledger.event_store import EventStore
 from outlet_client.people.client_book import client_book, identifiers_of
 from outlet_client.people.consents import Consent
 from outlet_client.people.people_store import People, State
-from outlet_client.records.access_log import note_in
-from outlet_client.records.actor import Asked, Purpose
-from outlet_client.records.log_audit import audit
+from outlet_client.records.access_log import note_lookup_in
+from outlet_client.records.actor import Actor, LookupPurpose
+from outlet_client.records.log_audit import audit_log
 from outlet_client.settings import OutletFile
-from privacy.identity import Kind
+from privacy.identity import PartyKind
 from privacy.keyring import Keyring
 from privacy.registrations import nonce_of, tag_of
 from privacy.tokens import Token, token
 from sandbox.enrolment import NOTICE
 from sandbox.world import World
 from server.office.notary import Notary
-from tests.federation.conftest import whole_nights
 from tests.federation.forked import Forked
+from tests.federation.nights import whole_nights
 from tests.networks import TARGET
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     from privacy.log_heads import HeadStatement
 
-pytestmark = pytest.mark.federation
+pytestmark = [pytest.mark.federation, pytest.mark.xdist_group("leaks")]
 
 CUT_OFF, HORIZON_END = CutOff.parse("2011-08-31"), CutOff.parse("2011-12-09").date
 CUSTOMERS, OUTLETS = 250, 5
@@ -198,8 +198,8 @@ def after(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Afterm
     assert report.ended == "complete"
     assert report.book is not None
     shares = [
-        Keyring(hq, Kind.HQ).token_share(),
-        Keyring(office, Kind.OFFICE).token_share(),
+        Keyring(hq, PartyKind.HQ).token_share(),
+        Keyring(office, PartyKind.OFFICE).token_share(),
     ]
     everyone = sorted(set().union(*identifiers.values()))
     return Aftermath(network, raw, identifiers, {who: token(who, *shares) for who in everyone})
@@ -208,8 +208,10 @@ def after(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Afterm
 def _work(home: Path, count: int) -> None:
     """Staff of an outlet looks so many customers up."""
     for number in range(count):
-        asked = Asked(f"clerk-of-{home.name}", Purpose.SALE)
-        note_in(home, dt.datetime.now(dt.UTC), asked, f"key-{number}-at-{home.name}", "known")
+        asked = Actor(f"clerk-of-{home.name}", LookupPurpose.SALE)
+        note_lookup_in(
+            home, dt.datetime.now(dt.UTC), asked, f"key-{number}-at-{home.name}", "known"
+        )
 
 
 def _keep_own_book(home: Path, raw: pl.DataFrame) -> set[str]:
@@ -225,11 +227,10 @@ def _keep_own_book(home: Path, raw: pl.DataFrame) -> set[str]:
     lines = settings.read_text().splitlines()
     kept = [line for line in lines if not line.startswith("clients")]
     settings.write_text("\n".join(['region = "US"', *kept]) + "\n")
-    ring = Keyring(home, Kind.OUTLET)
+    ring = Keyring(home, PartyKind.OUTLET)
     people = People.open(home, ring.identity())
     read, at = OutletFile.read(settings), dt.datetime.now(dt.UTC)
-    with closing(EventStore.open(home)) as store:
-        store.take_in(read, at, people)
+    EventStore(home).take_in(read, at, people)
     book = client_book(read, people)
     assert book.left_out == 0
     keys = book.customers["key"].unique().to_list()
@@ -253,7 +254,7 @@ def test_every_outlet_had_identifiers_to_leak_and_used_them_for_tokens(after: Af
         tagged = {who.partition(":")[0] for who in identifiers}
         assert tagged == {"tel", "mailto"}
         assert len(identifiers) == len(own) > 10
-        people = People.open(home, Keyring(home, Kind.OUTLET).identity())
+        people = People.open(home, Keyring(home, PartyKind.OUTLET).identity())
         assert people.counts()[State.LISTED] == len(identifiers)
         for who in identifiers:
             person = people.person(people.local_key(who))
@@ -306,12 +307,12 @@ def test_the_office_countersigned_every_log_and_knows_nothing_that_is_in_one(
     office = written(after.network.folder / "office")
     at_office = b"\0".join(office.values())
     at_hq = b"\0".join(written(after.network.folder / "hq").values())
-    key = Keyring(after.network.folder / "office", Kind.OFFICE).identity().card.verify_key
+    key = Keyring(after.network.folder / "office", PartyKind.OFFICE).identity().card.verify_key
     at = dt.datetime.now(dt.UTC)
     lengths = []
     for name in after.identifiers:
         home = after.network.outlet(name)
-        found = audit(home, key, name, at)
+        found = audit_log(home, key, name, at)
         assert found.findings == ()
         assert found.last is not None
         assert found.covers == found.head.number
@@ -330,7 +331,7 @@ def test_the_office_countersigned_every_log_and_knows_nothing_that_is_in_one(
 
 def _statements(after: Aftermath) -> list[HeadStatement]:
     folder = after.network.folder / "office"
-    signing = Keyring(folder, Kind.OFFICE).identity().signing
+    signing = Keyring(folder, PartyKind.OFFICE).identity().signing
     with closing(Notary(f"sqlite:///{folder / 'notary.db'}", signing)) as notary:
         return notary.last()
 

@@ -34,7 +34,7 @@ from features.protocol import app_digest
 from outlet_client.errors import ClockOff, HqUnreachable, NotOnTheList
 from outlet_client.night import flower_node
 from outlet_client.night.flower_node import client_app, clock_difference, join_night
-from privacy.identity import Card, Identity, Kind
+from privacy.identity import Card, Identity, PartyKind
 from server.hq.gate import is_small
 from server.hq.superlink import SuperLink
 
@@ -44,9 +44,9 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.federation
 
 NOW = dt.datetime.now(dt.UTC)
-HQ = Identity.generate(Kind.HQ, "hq", "127.0.0.1:0", NOW)
-OUTLET = Identity.generate(Kind.OUTLET, "O1", "", NOW)
-STRANGER = Identity.generate(Kind.OUTLET, "O1", "", NOW)
+HQ = Identity.generate(PartyKind.HQ, "hq", "127.0.0.1:0", NOW)
+OUTLET = Identity.generate(PartyKind.OUTLET, "O1", "", NOW)
+STRANGER = Identity.generate(PartyKind.OUTLET, "O1", "", NOW)
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +151,7 @@ def test_a_certificate_without_its_own_node_key_joins_nothing(port: int) -> None
 
 
 def test_another_hq_than_the_cards_is_noticed(port: int) -> None:
-    other = Identity.generate(Kind.HQ, "hq", "", NOW)
+    other = Identity.generate(PartyKind.HQ, "hq", "", NOW)
     card = replace(other.card, address=f"127.0.0.1:{port}")
     with pytest.raises(NotOnTheList, match="or is not the HQ on the card"):
         join_night(

@@ -11,9 +11,9 @@ import pytest
 
 from outlet_client.night.night_steps import Nightly
 from outlet_client.people.people_store import People
-from outlet_client.records.access_log import Act, record_in
+from outlet_client.records.access_log import LogAct, record_act_in
 from outlet_client.services import OFFICE, services_of
-from privacy.identity import Kind
+from privacy.identity import PartyKind
 from privacy.keyring import Keyring
 from tests.federation.dying import KILLED
 
@@ -31,8 +31,8 @@ NOTARY = "server.office.notary:Notary.countersign"
 
 def night(home: Path) -> LogStanding:
     """The step of a night that has the log countersigned, after somebody worked that day."""
-    record_in(home, dt.datetime.now(dt.UTC), Act.SIGN_IN, "mei")
-    ring = Keyring(home, Kind.OUTLET)
+    record_act_in(home, dt.datetime.now(dt.UTC), LogAct.SIGN_IN, "mei")
+    ring = Keyring(home, PartyKind.OUTLET)
     services = services_of(ring)
     services.reach(OFFICE)
     made = Nightly(home, People.open(home, ring.identity()), services, [])

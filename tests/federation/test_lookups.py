@@ -24,14 +24,14 @@ from outlet_client.errors import QuotaSpent
 from outlet_client.people.people_store import People
 from outlet_client.services import HQ, OFFICE, Services
 from privacy.books import SignedBook, open_book, sign_book
-from privacy.identity import Kind
+from privacy.identity import PartyKind
 from privacy.keyring import Keyring
 from privacy.tokens import TokenShare, blind
 from sandbox.enrolment import NOTICE, address_of
 from server.wire import outlets_pb2, outlets_pb2_grpc
 from server.wire.refusals import read_refusal
-from tests.federation.conftest import whole_nights
 from tests.federation.forked import Forked
+from tests.federation.nights import whole_nights
 from tests.networks import CUT_OFF, SECOND, TARGET, made_up_flips, small_world
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from server.hq.report import NightReport
 
-pytestmark = pytest.mark.federation
+pytestmark = [pytest.mark.federation, pytest.mark.xdist_group("town")]
 
 CONSENT = ("--consent", NOTICE, "--by", "staff-7")
 LOOK = ("lookup", "--purpose", "sale")
@@ -230,12 +230,12 @@ def test_a_forged_book_a_damaged_one_and_a_stale_one_are_refused(
     place.write_bytes(genuine[:-1])
     assert "error: book: " in town.refused(home, email)
 
-    signing = Keyring(town.network.folder / "hq", Kind.HQ).identity().signing
-    hq_key = Keyring(home, Kind.OUTLET).peer(Kind.HQ).verify_key
+    signing = Keyring(town.network.folder / "hq", PartyKind.HQ).identity().signing
+    hq_key = Keyring(home, PartyKind.OUTLET).peer(PartyKind.HQ).verify_key
     book = open_book(
         SignedBook.decode(genuine), hq_key, newer_than=None, directory=None, not_before=0
     )
-    stranger = Keyring(town.network.outlet("O2"), Kind.OUTLET).identity().signing
+    stranger = Keyring(town.network.outlet("O2"), PartyKind.OUTLET).identity().signing
     place.write_bytes(sign_book(book, stranger).encode())
     assert "error: book: " in town.refused(home, email)
     old = replace(book, made_at=int(time.time()) - 31 * 86_400)
@@ -291,14 +291,14 @@ def test_the_desks_socket_answers_as_the_command_does_and_is_its_owners_only(tow
 
 
 def test_a_holder_that_uses_another_key_is_noticed_and_makes_no_token(town: Town) -> None:
-    office = Keyring(town.network.folder / "office", Kind.OFFICE)
+    office = Keyring(town.network.folder / "office", PartyKind.OFFICE)
     own, email = office.token_share(), "late@customers.example"
     home = town.network.outlet("O3")
     office.keep_token_share(TokenShare.from_bytes(TokenShare.generate().to_bytes(), own.epoch))
     try:
         said = town.refused(home, email, *CONSENT)
         assert "do not add up to the pinned total" in said
-        people = People.open(home, Keyring(home, Kind.OUTLET).identity())
+        people = People.open(home, Keyring(home, PartyKind.OUTLET).identity())
         person = people.person(people.local_key(f"mailto:{email}"))
         people.close()
         assert person is not None
@@ -307,7 +307,7 @@ def test_a_holder_that_uses_another_key_is_noticed_and_makes_no_token(town: Town
     finally:
         office.keep_token_share(own)
     assert town.ask("O3", email, *CONSENT)["status"] == "not in the network"
-    people = People.open(home, Keyring(home, Kind.OUTLET).identity())
+    people = People.open(home, Keyring(home, PartyKind.OUTLET).identity())
     person = people.person(people.local_key(f"mailto:{email}"))
     people.close()
     assert person is not None
@@ -319,7 +319,7 @@ def test_a_refresh_of_the_shares_keeps_every_token_and_the_next_night_works(town
     customers = small_world(outlets=4, customers=300).customers
     hq, office = (
         Keyring(network.folder / role, kind)
-        for role, kind in (("hq", Kind.HQ), ("office", Kind.OFFICE))
+        for role, kind in (("hq", PartyKind.HQ), ("office", PartyKind.OFFICE))
     )
     slots, shares = network.slots(customers), (hq.token_share(), office.token_share())
     done = network.command("escapement-hq", "tokens", "refresh", home=hq.folder)
@@ -341,8 +341,10 @@ def test_a_refresh_of_the_shares_keeps_every_token_and_the_next_night_works(town
 
 def test_a_thousand_guessed_phones_stop_at_the_quota_and_alert_both_holders(town: Town) -> None:
     """By a client that keeps no rule of ours: it asks each holder on its own, until refused."""
-    ring = Keyring(town.network.outlet("O4"), Kind.OUTLET)
-    services = Services.connect(ring.identity(), ring.peer(Kind.HQ), ring.peer(Kind.OFFICE))
+    ring = Keyring(town.network.outlet("O4"), PartyKind.OUTLET)
+    services = Services.connect(
+        ring.identity(), ring.peer(PartyKind.HQ), ring.peer(PartyKind.OFFICE)
+    )
     quota = town.status("hq")["outlets"]["O4"]["quota"]
     assert quota < 1_000
     guesses = [f"tel:+6581{number:06d}" for number in range(1_000)]

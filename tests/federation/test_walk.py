@@ -11,11 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from sandbox.enrolment import address_of
-from server.hq.due import Tonight
-from server.hq.store import HqStore
-from tests.federation.conftest import CUSTOMERS
-from tests.federation.test_nights import in_one_process, night
-from tests.networks import CUT_OFF, TARGET, small_world
+from tests.federation.nights import assert_sums_of_one_process, night
 from tests.postgres import postgres
 
 if TYPE_CHECKING:
@@ -147,19 +143,6 @@ def test_a_messy_file_and_a_database_release_what_the_canonical_ledgers_do(
             said = network.look_up(name, address_of(known))
             assert said["status"] == "known"
         network.stop()
-    there = HqStore(f"sqlite:///{network.folder / 'hq' / 'hq.db'}")
     for name, home in homes.items():
         (home / "escapement.toml").write_text(before[name])
-    slots = len(small_world(outlets=3, customers=CUSTOMERS).customers)
-    cut_off = str(CUT_OFF)
-    tonight = Tonight("n1", cut_off, cut_off, (TARGET,), there.directory_of("n1"), slots)
-    here = in_one_process(network, tonight)
-    for step in report.steps:
-        one, other = here.checkpoint(step.release), there.checkpoint(step.release)
-        assert one is not None
-        assert other is not None
-        assert one.values is not None
-        assert other.values is not None
-        assert one.values.any()
-        assert one.values.tobytes() == other.values.tobytes(), step.release
-    there.close()
+    assert_sums_of_one_process(network, [step.release for step in report.steps])

@@ -24,29 +24,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
-import numpy as np
 import pytest
 from argon2 import PasswordHasher
 from typing_extensions import override
 
-from features.bands import SCHEMES, pack
-from outlet_client.bands.book_store import store_book
 from outlet_client.desk.asgi_app import desk_app
-from outlet_client.desk.desk_server import site_of
+from outlet_client.desk.desk_server import open_site
 from outlet_client.people.consents import Consent
 from outlet_client.people.people_store import People
-from outlet_client.records.access_log import Act, Entry, entries_since
+from outlet_client.records.access_log import LogAct, LogEntry, recent_entries
 from outlet_client.settings import OutletFile
 from outlet_client.staff.accounts import Accounts, Role, secret_of
 from outlet_client.staff.agreed_texts import UNDERTAKING, read_text
 from outlet_client.staff.staff_store import StaffStore
-from privacy.books import Book, Kind, sign_book
-from privacy.directory import Directory
-from privacy.identity import Kind as Party
+from privacy.identity import PartyKind
 from privacy.keyring import Keyring
-from privacy.registrations import TAG_BYTES
 from privacy.tokens import token
 from sandbox.enrolment import free_port, introduce
+from tests.shelves import band_entries, make_book, make_directory, shelve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -156,7 +151,7 @@ class Desk:
 
     def __init__(self, home: Path, clock: Clock, site: Site, store: StaffStore) -> None:
         self.home, self.clock, self.store = home, clock, store
-        secret = secret_of(Keyring(home, Party.OUTLET).identity())
+        secret = secret_of(Keyring(home, PartyKind.OUTLET).identity())
         self.accounts = Accounts(store, secret, CHEAP)
         self.site = replace(site, accounts=self.accounts)
         self.app = desk_app(self.site)
@@ -170,9 +165,9 @@ class Desk:
         assert answer.status_code == 303, said(answer)
         return browser
 
-    def log(self, *acts: Act) -> list[Entry]:
+    def log(self, *acts: LogAct) -> list[LogEntry]:
         with self.site.rights.transaction() as connection:
-            found = entries_since(connection, NOON - dt.timedelta(days=400))
+            found = recent_entries(connection, NOON - dt.timedelta(days=400))[::-1]
         return [one for one in found if not acts or one.act in acts]
 
 
@@ -180,7 +175,7 @@ class Desk:
 def opened(home: Path) -> Iterator[Desk]:
     """Opens the desk of an outlet's folder."""
     clock = Clock()
-    with site_of(home, clock) as site, closing(StaffStore(home)) as store:
+    with open_site(home, clock) as site, closing(StaffStore(home)) as store:
         yield Desk(home, clock, site, store)
 
 
@@ -195,9 +190,9 @@ class Parties:
 
 def network(folder: Path, at: dt.datetime = NOON) -> Parties:
     """Makes the parties of a network, of which the outlet's folder is filled."""
-    hq = Keyring(folder / "hq", Party.HQ)
-    office = Keyring(folder / "office", Party.OFFICE)
-    outlet = Keyring(folder / "outlet", Party.OUTLET)
+    hq = Keyring(folder / "hq", PartyKind.HQ)
+    office = Keyring(folder / "office", PartyKind.OFFICE)
+    outlet = Keyring(folder / "outlet", PartyKind.OUTLET)
     hq.create("hq", f"127.0.0.1:{free_port()}", at, f"127.0.0.1:{free_port()}")
     address = f"127.0.0.1:{free_port()}"
     office.create("office", address, at, address)
@@ -215,7 +210,7 @@ def network(folder: Path, at: dt.datetime = NOON) -> Parties:
 
 def hire(home: Path, name: str, role: Role, at: dt.datetime = NOON) -> None:
     """Makes an account whose holder has chosen a password and given the undertaking."""
-    secret = secret_of(Keyring(home, Party.OUTLET).identity())
+    secret = secret_of(Keyring(home, PartyKind.OUTLET).identity())
     with closing(StaffStore(home)) as store:
         accounts = Accounts(store, secret, CHEAP)
         accounts.change_password(name, accounts.add(name, role, at), PASSWORD, at)
@@ -255,31 +250,19 @@ def _fill(made: Parties, at: dt.datetime) -> None:
         before = at - dt.timedelta(days=30)
         people.record_consents(Consent(key, "2026-03", before, MEI) for key in keys.values())
         people.keep_tokens({keys[phone]: tokens[phone] for phone in HERE.values()})
-        people.submission(1, len(HERE), bytes.fromhex(outlet.peer(Party.HQ).sealing_key))
+        people.submission(1, len(HERE), bytes.fromhex(outlet.peer(PartyKind.HQ).sealing_key))
         people.submitted(1)
-        prints = np.array([one.fingerprint for one in tokens.values()], np.uint64)
-        directory = Directory(1, prints, np.zeros((len(prints), TAG_BYTES), np.uint8))
+        directory = make_directory(tokens.values())
         people.follow(directory)
         people.withdraw_all([keys[EMIL]])
-    names = [*HERE, "fay"]
-    bands = {
-        scheme.name: np.array(
-            [scheme.bands.index(BANDS.get(name, ("new", "new"))[turn]) for name in names], np.uint8
-        )
-        for turn, scheme in enumerate(SCHEMES.values())
-    }
-    book = Book.masked(
-        pack(bands),
+    book = make_book(
+        band_entries(BANDS.get(name, ("new", "new")) for name in (*HERE, "fay")),
         [one.raw for one in tokens.values()],
-        kind=Kind.BAND,
-        release="points-1",
-        version=1,
+        directory.digest,
         as_of=(at - dt.timedelta(days=1)).date().isoformat(),
-        made_at=int(at.timestamp()) - 3600,
-        directory=directory.digest,
+        made_at=at.timestamp() - 3600,
     )
-    signed = sign_book(book, made.hq.identity().signing).encode()
-    store_book(home, signed, directory, outlet.peer(Party.HQ).verify_key, at)
+    shelve(home, book, directory, made.hq.identity().signing, at)
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from features.allocation import ELIGIBILITY, FLIPPER_RISK, Decision
-from features.bands import SCHEMES, pack
 from features.ledger import Tier
 from outlet_client.allocation import allocation_decisions as decisions
 from outlet_client.allocation.ranking import (
@@ -27,32 +26,29 @@ from outlet_client.allocation.ranking import (
     AllocationRefused,
     Candidate,
     Terms,
-    Ties,
-    ordered,
+    TieBreak,
+    rank_candidates,
     read_policy,
 )
 from outlet_client.allocation.waitlist import Allocatable
-from outlet_client.bands.book_store import store_book
-from outlet_client.customer_access import desk_of
+from outlet_client.customer_access import open_customer_access
 from outlet_client.errors import NotConfigured
 from outlet_client.log_tables.rights_store import rights_of
 from outlet_client.main import app
 from outlet_client.people.people_store import People
-from outlet_client.records.access_log import Act, LogBroken, recent
-from outlet_client.records.actor import Asked, NotAsked
-from outlet_client.records.customer_requests import RequestKind, Taking, answer, receive
-from privacy.books import Book, Kind, sign_book
-from privacy.directory import Directory
-from privacy.identity import Kind as Party
+from outlet_client.records.access_log import LogAct, LogBroken, recent_entries
+from outlet_client.records.actor import Actor, NotAsked
+from outlet_client.records.customer_requests import NewRequest, RequestKind, answer, receive
+from privacy.identity import PartyKind
 from privacy.keyring import Keyring
-from privacy.registrations import TAG_BYTES
 from privacy.tokens import TokenShare, token
+from tests.shelves import band_entries, make_book, make_directory, shelve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from outlet_client.customer_access import Desk
+    from outlet_client.customer_access import CustomerAccess
 
 NOW = dt.datetime.now(dt.UTC)
 SEED, OTHER = "00112233445566778899aabbccddeeff", "f" * 32
@@ -73,12 +69,12 @@ def day(number: int) -> dt.date:
     return dt.date(2026, 1, number)
 
 
-def terms(pieces: int = 1, ties: Ties = Ties.WAITING, seed: str = SEED) -> Terms:
+def terms(pieces: int = 1, ties: TieBreak = TieBreak.WAITING, seed: str = SEED) -> Terms:
     return Terms("R1", Tier.ALLOCATION, pieces, ties, seed, drawn=True)
 
 
 def names(candidates: list[Candidate], asked: Terms) -> str:
-    return "".join(line.candidate.customer for line in ordered(candidates, POLICY, asked))
+    return "".join(line.candidate.customer for line in rank_candidates(candidates, POLICY, asked))
 
 
 MIXED = [
@@ -94,7 +90,7 @@ MIXED = [
 
 
 def test_decisions_come_first_then_bands_then_waiting_time() -> None:
-    lines = ordered(MIXED, POLICY, terms(pieces=2))
+    lines = rank_candidates(MIXED, POLICY, terms(pieces=2))
     assert [line.candidate.customer for line in lines] == list("ecgdfhba")
     assert [line.candidate.customer for line in lines if line.proposed] == ["e", "c"]
     alike = "number {} of 2 with 'offer' and eligibility eligible, by waiting time"
@@ -107,7 +103,7 @@ def test_decisions_come_first_then_bands_then_waiting_time() -> None:
 
 
 def test_a_newcomer_and_who_is_building_are_equals() -> None:
-    asked = Terms("R1", Tier.LIMITED, 1, Ties.WAITING, SEED, drawn=True)
+    asked = Terms("R1", Tier.LIMITED, 1, TieBreak.WAITING, SEED, drawn=True)
     equals = [
         Candidate("a", day(3), "building", "low"),
         Candidate("b", day(2), "new", "new"),
@@ -117,14 +113,14 @@ def test_a_newcomer_and_who_is_building_are_equals() -> None:
 
 
 def test_nobody_is_told_of_an_offer_when_no_piece_is_left() -> None:
-    lines = ordered(MIXED, POLICY, terms(pieces=2))
+    lines = rank_candidates(MIXED, POLICY, terms(pieces=2))
     assert lines[1].say == lines[1].ruling.say == lines[2].ruling.say
     assert lines[2].say == NO_PIECE_LEFT
     assert all(line.say == line.ruling.say for line in lines[3:])
 
 
 def test_more_pieces_than_offers_are_proposed_to_nobody_else() -> None:
-    lines = ordered(MIXED, POLICY, terms(pieces=20))
+    lines = rank_candidates(MIXED, POLICY, terms(pieces=20))
     proposed = {line.candidate.customer for line in lines if line.proposed}
     assert proposed == {"c", "e", "g"}
 
@@ -133,7 +129,7 @@ EQUALS = [Candidate(name, day(1 + i // 3), "priority", "low") for i, name in enu
 
 
 def test_a_lottery_is_drawn_again_by_its_seed_and_another_seed_draws_another() -> None:
-    drawn = names(EQUALS, terms(ties=Ties.LOTTERY))
+    drawn = names(EQUALS, terms(ties=TieBreak.LOTTERY))
     by_hand = sorted(
         "abcdefgh",
         key=lambda one: hmac.new(
@@ -141,9 +137,9 @@ def test_a_lottery_is_drawn_again_by_its_seed_and_another_seed_draws_another() -
         ).digest(),
     )
     assert drawn == "".join(by_hand)
-    assert names(EQUALS[::-1], terms(ties=Ties.LOTTERY)) == drawn
-    assert names(EQUALS, terms(ties=Ties.LOTTERY, seed=OTHER)) != drawn
-    other_reference = Terms("R2", Tier.ALLOCATION, 1, Ties.LOTTERY, SEED, drawn=True)
+    assert names(EQUALS[::-1], terms(ties=TieBreak.LOTTERY)) == drawn
+    assert names(EQUALS, terms(ties=TieBreak.LOTTERY, seed=OTHER)) != drawn
+    other_reference = Terms("R2", Tier.ALLOCATION, 1, TieBreak.LOTTERY, SEED, drawn=True)
     assert names(EQUALS, other_reference) != drawn
 
 
@@ -151,7 +147,7 @@ def test_a_lottery_is_drawn_again_by_its_seed_and_another_seed_draws_another() -
 def test_a_lottery_puts_nobody_first_more_often_than_others() -> None:
     """4,000 seeds; chi-squared with 7 degrees of freedom, false alarms of one in a million."""
     seeds = [hashlib.sha256(str(i).encode()).hexdigest()[:32] for i in range(4000)]
-    firsts = [names(EQUALS, terms(ties=Ties.LOTTERY, seed=seed))[0] for seed in seeds]
+    firsts = [names(EQUALS, terms(ties=TieBreak.LOTTERY, seed=seed))[0] for seed in seeds]
 
     def distance(counts: np.ndarray) -> float:
         return float(((counts - 500.0) ** 2 / 500.0).sum())
@@ -183,16 +179,18 @@ def test_equals_of_one_day_are_drawn_by_lot_and_not_by_their_id() -> None:
     ),
     st.sampled_from(list(Tier)),
     st.integers(1, 5),
-    st.sampled_from(list(Ties)),
+    st.sampled_from(list(TieBreak)),
     st.randoms(),
 )
 def test_laws_of_every_order(
-    candidates: list[Candidate], tier: Tier, pieces: int, ties: Ties, random: Any
+    candidates: list[Candidate], tier: Tier, pieces: int, ties: TieBreak, random: Any
 ) -> None:
     asked = Terms("R1", tier, pieces, ties, SEED, drawn=True)
-    lines = ordered(candidates, POLICY, asked)
+    lines = rank_candidates(candidates, POLICY, asked)
     shuffled = random.sample(candidates, len(candidates))
-    assert ordered(shuffled, POLICY, asked) == lines  # whoever is listed first gains nothing
+    assert (
+        rank_candidates(shuffled, POLICY, asked) == lines
+    )  # whoever is listed first gains nothing
     offers = [line for line in lines if line.ruling.decision is Decision.OFFER]
     assert [line for line in lines if line.proposed] == offers[:pieces]
     assert lines[: len(offers)] == tuple(offers)
@@ -231,13 +229,13 @@ class Boutique:
     def __init__(self, place: Path) -> None:
         self.home = place / "outlet"
         self.bands = dict(BANDS)
-        rings = {kind: Keyring(place / kind.value, kind) for kind in Party}
+        rings = {kind: Keyring(place / kind.value, kind) for kind in PartyKind}
         for kind, ring in rings.items():
-            where = "" if kind is Party.OUTLET else "127.0.0.1:9"
+            where = "" if kind is PartyKind.OUTLET else "127.0.0.1:9"
             ring.create(kind.value, where, NOW, service_address=where)
-        self.hq = rings[Party.HQ].identity()
-        outlet = rings[Party.OUTLET]
-        for kind in (Party.HQ, Party.OFFICE):
+        self.hq = rings[PartyKind.HQ].identity()
+        outlet = rings[PartyKind.OUTLET]
+        for kind in (PartyKind.HQ, PartyKind.OFFICE):
             outlet.trust(rings[kind].identity().card, rings[kind].public_file.read_bytes())
         self.people = People.open(self.home, outlet.identity())
         self.tokens = {}
@@ -274,31 +272,18 @@ class Boutique:
         The entries of the spoilt stand for no bands.
         """
         made_at = NOW - dt.timedelta(days=days_old, hours=1)
-        prints = np.array([one.fingerprint for one in self.tokens.values()], np.uint64)
-        tags = np.zeros((len(prints), TAG_BYTES), np.uint8)
-        directory = Directory(1, prints, tags)
-        order = {scheme.name: i for i, scheme in enumerate(SCHEMES.values())}
-        bands = {
-            scheme.name: np.array(
-                [scheme.bands.index(one[order[scheme.name]]) for one in self.bands.values()],
-                np.uint8,
-            )
-            for scheme in SCHEMES.values()
-        }
-        entries = pack(bands)
+        directory = make_directory(self.tokens.values())
+        entries = band_entries(self.bands.values())
         entries[[name in spoilt for name in self.bands]] = 0
-        book = Book.masked(
+        book = make_book(
             entries,
             [one.raw for one in self.tokens.values()],
-            kind=Kind.BAND,
-            release="points-1",
-            version=7,
+            directory.digest,
             as_of="2026-03-01",
-            made_at=int(made_at.timestamp()),
-            directory=directory.digest,
+            made_at=made_at.timestamp(),
+            version=7,
         )
-        signed = sign_book(book, self.hq.signing).encode()
-        store_book(self.home, signed, directory, self.hq.signing.public, made_at)
+        shelve(self.home, book, directory, self.hq.signing, made_at)
 
     def run(self, *words: str) -> tuple[int, str]:
         done = CliRunner().invoke(app, [*words, "--home", str(self.home)])
@@ -684,28 +669,28 @@ def test_what_cannot_be_proposed_is_said_clearly_and_nothing_is_kept(boutique: B
 
 # --- as a page calls it ---------------------------------------------------------------------------
 
-MEI = Asked.of("mei", "allocation")
+MEI = Actor.of("mei", "allocation")
 
 
 @pytest.fixture
-def desk(boutique: Boutique) -> Iterator[Desk]:
-    with desk_of(boutique.home) as opened:
+def desk(boutique: Boutique) -> Iterator[CustomerAccess]:
+    with open_customer_access(boutique.home) as opened:
         yield opened
 
 
 def logged(boutique: Boutique) -> list[tuple[str, str, str, str]]:
     with rights_of(boutique.home) as connection:
-        found = recent(connection, NOW - dt.timedelta(days=1), limit=99)
+        found = recent_entries(connection, NOW - dt.timedelta(days=1), limit=99)
     return [
         (one.act.value, one.by, one.about, one.outcome)
         for one in reversed(found)
-        if one.act in (Act.DECISION, Act.OVERRIDE)
+        if one.act in (LogAct.DECISION, LogAct.OVERRIDE)
     ]
 
 
-def test_one_open_desk_proposes_tells_and_decides(boutique: Boutique, desk: Desk) -> None:
+def test_one_open_desk_proposes_tells_and_decides(boutique: Boutique, desk: CustomerAccess) -> None:
     before, made = (
-        decisions.propose(desk, "R1", 2, Ties.WAITING, None, MEI, NOW) for _ in range(2)
+        decisions.propose(desk, "R1", 2, TieBreak.WAITING, None, MEI, NOW) for _ in range(2)
     )
     assert (before.earlier, made.earlier, made.no_book) == ((), (1,), "")
     assert decisions.shown(desk, 2) == [made.proposal]
@@ -728,8 +713,10 @@ def test_one_open_desk_proposes_tells_and_decides(boutique: Boutique, desk: Desk
     ]
 
 
-def test_what_is_refused_is_in_no_log_and_decides_nothing(boutique: Boutique, desk: Desk) -> None:
-    decisions.propose(desk, "R1", 2, Ties.WAITING, None, MEI, NOW)
+def test_what_is_refused_is_in_no_log_and_decides_nothing(
+    boutique: Boutique, desk: CustomerAccess
+) -> None:
+    decisions.propose(desk, "R1", 2, TieBreak.WAITING, None, MEI, NOW)
     refused = {
         "d": "give: that makes 3 customers",
         "": "allocation 1: got no change; say who is given a piece",
@@ -747,9 +734,9 @@ def test_what_is_refused_is_in_no_log_and_decides_nothing(boutique: Boutique, de
 
 
 def test_where_the_log_cannot_take_an_entry_nothing_is_decided(
-    boutique: Boutique, desk: Desk
+    boutique: Boutique, desk: CustomerAccess
 ) -> None:
-    decisions.propose(desk, "R1", 2, Ties.WAITING, None, MEI, NOW)
+    decisions.propose(desk, "R1", 2, TieBreak.WAITING, None, MEI, NOW)
     with rights_of(boutique.home) as connection:
         connection.exec_driver_sql("DELETE FROM log")
         connection.exec_driver_sql("DELETE FROM log_anchor")
@@ -759,7 +746,7 @@ def test_where_the_log_cannot_take_an_entry_nothing_is_decided(
 
 
 def test_references_are_listed_with_their_tier_and_how_many_wait(
-    boutique: Boutique, desk: Desk
+    boutique: Boutique, desk: CustomerAccess
 ) -> None:
     boutique.write(
         "interests.csv",
@@ -773,7 +760,7 @@ def test_references_are_listed_with_their_tier_and_how_many_wait(
     )
     boutique.write("escapement.toml", 'ledger = "ledger.csv"\n')
     with (
-        desk_of(boutique.home) as without,
+        open_customer_access(boutique.home) as without,
         pytest.raises(NotConfigured, match="references: not set"),
     ):
         decisions.allocatable(without, NOW)
@@ -832,7 +819,7 @@ def test_a_look_up_in_words_ends_with_what_may_be_said(boutique: Boutique) -> No
 
 def disputed(boutique: Boutique, name: str) -> int:
     with rights_of(boutique.home) as connection:
-        taking = Taking(NOW.date(), 30, "mei", "no")
+        taking = NewRequest(NOW.date(), 30, "mei", "no")
         return receive(connection, RequestKind.DISPUTE, boutique.key(name), taking)
 
 

@@ -7,7 +7,6 @@ import json
 import re
 import stat
 import time
-from contextlib import closing
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 
@@ -21,13 +20,13 @@ from outlet_client.ledger.event_reader import read_events
 from outlet_client.ledger.event_store import EventStore
 from outlet_client.log_tables.rights_store import RIGHTS_FILE, rights_of
 from outlet_client.main import app
-from outlet_client.records.access_log import Act, entries_since
+from outlet_client.records.access_log import LogAct, recent_entries
 from outlet_client.records.customer_requests import open_requests, overdue_requests
-from outlet_client.records.log_audit import audit
+from outlet_client.records.log_audit import audit_log
 from outlet_client.rights.rights_text import NOTHING_LEFT
 from outlet_client.settings import OutletFile
 from privacy.envelopes import SigningKey
-from privacy.identity import Kind as Party
+from privacy.identity import PartyKind
 from privacy.keyring import Keyring
 from tests.outlet_client.test_reasons import (
     ANNA,
@@ -53,8 +52,8 @@ class Counter:
 
     def __init__(self, boutique: Boutique) -> None:
         self.boutique, self.home = boutique, boutique.home
-        hq = Keyring(self.home.parent / Party.HQ.value, Party.HQ)
-        Keyring(self.home, Party.OUTLET).trust(hq.identity().card, hq.public_file.read_bytes())
+        hq = Keyring(self.home.parent / PartyKind.HQ.value, PartyKind.HQ)
+        Keyring(self.home, PartyKind.OUTLET).trust(hq.identity().card, hq.public_file.read_bytes())
 
     def run(self, *words: str, code: int = 0) -> str:
         done = CliRunner().invoke(customer_app, [*words, "--home", str(self.home)])
@@ -300,8 +299,7 @@ def test_an_event_that_is_struck_counts_no_more_and_the_ledger_stays(counter: Co
     assert "struck" in counter.run("correct", event, "--phone", ANNA, "--strike")
     assert counter.prices("a1") == [8000.0]
     assert (counter.home / "ledger.csv").read_bytes() == ledger
-    with closing(EventStore.open(counter.home)) as store:
-        assert len(store.rows().filter(customer="a1")) == 3
+    assert len(EventStore(counter.home).rows().filter(customer="a1")) == 3
     found = counter.shown()
     assert len(found["events"]) == 5
     assert found["corrections"] == []
@@ -644,7 +642,8 @@ def test_whatever_is_done_for_a_customer_is_in_the_log_with_who_did_it(
     counter.run("withdraw", *mei)
     counter.run("withdraw", "--phone", STRANGER, "--by", "mei")
     with rights_of(counter.home) as connection:
-        found = [one for one in entries_since(connection, NOW) if one.act is not Act.LOOK_UP]
+        logged = recent_entries(connection, NOW)[::-1]
+        found = [one for one in logged if one.act is not LogAct.LOOK_UP]
     assert [(one.act.value, one.by, one.about, one.outcome) for one in found] == [
         ("export", "mei", "the customer's record", "file"),
         ("export", "mei", "the customer's record", "page"),
@@ -662,7 +661,7 @@ def test_whatever_is_done_for_a_customer_is_in_the_log_with_who_did_it(
         ("withdrawal", "mei", "", "never consented here"),
     ]
     assert len({one.key for one in found[:-1]} - {""}) == 1
-    assert audit(counter.home, SigningKey.generate().public, "O1", NOW).findings == ()
+    assert audit_log(counter.home, SigningKey.generate().public, "O1", NOW).findings == ()
 
 
 def test_an_export_is_in_the_very_file_and_on_the_very_page(

@@ -15,7 +15,13 @@ from features.errors import LedgerError
 from features.ledger import judge
 from outlet_client.sources.databases import series_of
 from outlet_client.sources.source import Source
-from outlet_client.sources.table_reader import header_of, read_all, read_database, tables_of
+from outlet_client.sources.table_reader import (
+    header_of,
+    primary_key_of,
+    read_all,
+    read_database,
+    tables_of,
+)
 from tests.postgres import PASSWORD, postgres
 
 if TYPE_CHECKING:
@@ -96,7 +102,6 @@ def test_a_table_a_view_and_a_query_become_events(url: str, asked: dict[str, Any
     source = source_of(url, **asked)
     (batch,) = read_database(source, NAMES)
     assert batch.malformed.is_empty()
-    assert batch.changed is None
     judged = judge(batch.rows, source.name)
     assert judged.bad.rows() == [(3, "price", "empty; expected a value")]
     day = dt.date(2026, 1, 2)
@@ -161,38 +166,24 @@ def test_a_table_without_rows_has_its_columns(url: str) -> None:
     assert set(found.columns) == {"row", *NAMES, "file"}
 
 
-# --- what changed since ---------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("query", [None, 'SELECT * FROM "Verkäufe"'])
-def test_a_later_reading_asks_for_rows_from_the_last_change_on(url: str, query: str | None) -> None:
-    engine = sa.create_engine(url, poolclass=sa.NullPool)
-    statements = (
-        "DROP TABLE IF EXISTS moved",
-        "CREATE TABLE moved (id integer, at timestamp, n numeric(8,2), who varchar(9))",
-        "INSERT INTO moved VALUES (9, '2026-01-09 10:00:00', 9.5, 'a')",
-        "INSERT INTO moved VALUES (10, '2026-01-10 10:00:00', 10.5, 'b')",
-        "INSERT INTO moved VALUES (8, '2026-01-08 00:00:00.25', 8.25, 'c')",
-    )
-    with engine.begin() as connection:
-        for statement in statements:
-            connection.execute(sa.text(statement))
-    for column in ("id", "at", "n"):
-        asked = {"query": "SELECT * FROM moved", "table": None} if query else {"table": "moved"}
-        source = source_of(url, columns={"customer_id": "who"}, changed=column, **asked)
-        (whole,) = read_database(source, ["customer_id"])
-        assert whole.rows.columns == ["row", "customer_id"]
-        assert whole.rows["customer_id"].to_list() == ["c", "a", "b"]
-        (again,) = read_database(source, ["customer_id"], whole.changed)
-        assert again.rows["customer_id"].to_list() == ["b"]
-        assert again.changed == whole.changed
+def test_rows_come_in_the_order_in_which_they_were_changed(url: str, query: str | None) -> None:
+    asked = {"query": query, "table": None} if query else {}
+    source = source_of(url, columns={"customer_id": "Kunde"}, changed="Betrag", **asked)
+    (batch,) = read_database(source, ["customer_id"])
+    assert [who for who in batch.rows["customer_id"] if who != "ann"] == ["ben", "Zoë 王"]
 
 
-def test_rows_that_say_no_time_of_change_are_read_each_time(url: str) -> None:
-    source = source_of(url, columns={"customer_id": "Kunde"}, changed="serial")
-    (whole,) = read_database(source, ["customer_id"])
-    (again,) = read_database(source, ["customer_id"], whole.changed)
-    assert sorted(again.rows["customer_id"]) == ["Zoë 王", "ben"]
+def test_a_tables_primary_key_is_told_and_a_views_or_a_querys_is_none(url: str) -> None:
+    with sa.create_engine(url, poolclass=sa.NullPool).begin() as connection:
+        connection.execute(sa.text("DROP TABLE IF EXISTS keyed"))
+        connection.execute(sa.text("CREATE TABLE keyed (a integer, b integer PRIMARY KEY)"))
+    assert primary_key_of(source_of(url, table="keyed")) == "b"
+    assert primary_key_of(source_of(url)) is None
+    assert primary_key_of(source_of(url, table="latest")) is None
+    assert primary_key_of(source_of(url, table=None, query="SELECT * FROM keyed")) is None
+    with sa.create_engine(url, poolclass=sa.NullPool).begin() as connection:
+        connection.execute(sa.text("DROP TABLE keyed"))
 
 
 # --- errors ---------------------------------------------------------------------------------------

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from outlet_client.desk.site import Page
-    from outlet_client.records.actor import Asked
+    from outlet_client.records.actor import Actor
 
 __all__ = ["desk", "home", "open_desk", "outlet"]
 
@@ -431,7 +431,7 @@ class Talkative(LookUp):
     """A look-up that fails, and says of whom."""
 
     @override
-    def look_up(self, phone: str | None, email: str | None, asked: Asked) -> Answer:
+    def look_up(self, phone: str | None, email: str | None, asked: Actor) -> Answer:
         raise KeyError(f"{phone} {email} {asked.by}")
 
 
@@ -439,10 +439,10 @@ def test_the_text_of_an_error_that_nobody_wrote_reaches_neither_page_nor_log(
     desk: Desk, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    opened = desk.site.desk
+    opened = desk.site.access
     key = opened.look_up._hq_key
     look_up = Talkative(desk.home, opened.people, key, "US", 30, desk.clock)
-    desk.site = replace(desk.site, desk=replace(opened, look_up=look_up))
+    desk.site = replace(desk.site, access=replace(opened, look_up=look_up))
     desk.app = desk_app(desk.site)
     answer = desk.signed_in(MEI).look_up(ANNA)
     assert answer.status_code == 500

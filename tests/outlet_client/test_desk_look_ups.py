@@ -22,8 +22,8 @@ from outlet_client.bands.lookup import Answer, LookUp
 from outlet_client.desk import lookup_pages
 from outlet_client.desk.asgi_app import desk_app
 from outlet_client.errors import ServiceUnreachable
-from outlet_client.records.access_log import Act
-from outlet_client.records.actor import Asked, Purpose
+from outlet_client.records.access_log import LogAct
+from outlet_client.records.actor import Actor, LookupPurpose
 from outlet_client.services import HQ
 from outlet_client.staff.sign_in_throttle import FREE_TRIES
 from tests.outlet_client.authenticator import Device
@@ -86,11 +86,11 @@ def test_one_person_looks_up_so_many_customers_a_day_and_no_more(sparing: Desk) 
     assert refused.status_code == 429
     assert "You have made 3 look-ups today" in said(refused)
     assert not any(band in said(refused) for band in BANDS)
-    assert len(sparing.log(Act.LOOK_UP)) == 3
+    assert len(sparing.log(LogAct.LOOK_UP)) == 3
     agreed = {"phone": GUS, "purpose": "sale", "agreed": "yes"}
     agreed["notice"] = sparing.site.notice.digest
     assert mei.fill("/look-up/agreed", agreed).status_code == 429
-    assert sparing.log(Act.CONSENT) == []
+    assert sparing.log(LogAct.CONSENT) == []
     assert sparing.signed_in(RAFAEL).look_up(BEN).status_code == 200
     sparing.clock.forward(days=1)
     assert sparing.signed_in(MEI).look_up(BEN).status_code == 200
@@ -100,16 +100,16 @@ class Slow(LookUp):
     """Takes its time."""
 
     @override
-    def look_up(self, phone: str | None, email: str | None, asked: Asked) -> Answer:
+    def look_up(self, phone: str | None, email: str | None, asked: Actor) -> Answer:
         time.sleep(0.02)
         return super().look_up(phone, email, asked)
 
 
 def test_who_asks_often_at_once_gets_no_more_answers(sparing: Desk) -> None:
-    opened = sparing.site.desk
+    opened = sparing.site.access
     key = opened.look_up._hq_key
     slow = Slow(sparing.home, opened.people, key, "US", 30, sparing.clock)
-    sparing.app = desk_app(replace(sparing.site, desk=replace(opened, look_up=slow)))
+    sparing.app = desk_app(replace(sparing.site, access=replace(opened, look_up=slow)))
     mei = sparing.signed_in(MEI)
     form = {"csrf": mei.token("/account"), "phone": ANNA, "purpose": "sale"}
 
@@ -123,17 +123,17 @@ def test_who_asks_often_at_once_gets_no_more_answers(sparing: Desk) -> None:
         answers = asyncio.run(together())
     assert sorted(answer.status_code for answer in answers) == [200] * 3 + [429] * 9
     assert sum("Priority" in answer.text for answer in answers) == 3
-    assert len(sparing.log(Act.LOOK_UP)) == 3
+    assert len(sparing.log(LogAct.LOOK_UP)) == 3
 
 
 def test_look_ups_by_a_command_count_and_more_than_the_quota_is_none_left(sparing: Desk) -> None:
-    asked = Asked(MEI, Purpose.SALE)
+    asked = Actor(MEI, LookupPurpose.SALE)
     for _ in range(2):
-        sparing.site.desk.look_up.look_up(ANNA, None, asked)
+        sparing.site.access.look_up.look_up(ANNA, None, asked)
     mei = sparing.signed_in(MEI)
     assert "You have 1 left today" in said(mei.get("/look-up"))
     for _ in range(3):
-        sparing.site.desk.look_up.look_up(ANNA, None, asked)
+        sparing.site.access.look_up.look_up(ANNA, None, asked)
     shown = mei.get("/look-up")
     assert shown.status_code == 200
     assert "You have 0 left today" in said(shown)
@@ -145,7 +145,7 @@ def test_look_ups_that_a_proposal_made_do_not_count(sparing: Desk) -> None:
     for _ in range(2):
         made = rafael.fill("/allocations", {"reference": "GMT-II", "pieces": "1"})
         assert made.status_code == 303, said(made)
-    assert len(sparing.log(Act.LOOK_UP)) == 6
+    assert len(sparing.log(LogAct.LOOK_UP)) == 6
     assert "You have 3 left today" in said(rafael.get("/look-up"))
     assert rafael.look_up(ANNA).status_code == 200
 
@@ -159,7 +159,7 @@ def test_what_is_refused_before_it_is_asked_costs_nothing(sparing: Desk) -> None
         mei.look_up("12"),
     ]
     assert [answer.status_code for answer in refused] == [400, 400, 409, 409]
-    assert sparing.log(Act.LOOK_UP) == []
+    assert sparing.log(LogAct.LOOK_UP) == []
     assert "You have 3 left today" in said(mei.get("/look-up"))
 
 
@@ -224,15 +224,15 @@ def test_a_consent_is_recorded_by_a_tick_under_the_very_notice_and_not_otherwise
     ):
         refused = mei.fill("/look-up/agreed", typed | more)
         assert refused.status_code == 400
-    assert desk.log(Act.CONSENT) == []
+    assert desk.log(LogAct.CONSENT) == []
     given = mei.fill("/look-up/agreed", typed | {"agreed": "yes", "notice": notice.digest})
     assert given.status_code == 409  # nobody listens here
     assert "The network cannot be reached just now" in said(given)
-    [consent] = desk.log(Act.CONSENT)
-    assert (consent.by, consent.purpose) == (MEI, Purpose.SALE)
-    last = desk.site.desk.people.consents().sort("recorded_at").row(-1, named=True)
+    [consent] = desk.log(LogAct.CONSENT)
+    assert (consent.by, consent.purpose) == (MEI, LookupPurpose.SALE)
+    last = desk.site.access.people.consents().sort("recorded_at").row(-1, named=True)
     assert (last["notice"], last["recorded_by"]) == (notice.version, MEI)
-    assert [one.outcome for one in desk.log(Act.LOOK_UP)][-1] == "ServiceUnreachable"
+    assert [one.outcome for one in desk.log(LogAct.LOOK_UP)][-1] == "ServiceUnreachable"
 
 
 # --- nothing without an entry ---------------------------------------------------------------------
@@ -388,6 +388,6 @@ def test_what_was_typed_is_in_no_file_no_log_line_and_no_other_page(
 
 def test_a_look_up_is_timed_by_the_desks_own_clock(desk: Desk) -> None:
     desk.signed_in(MEI).look_up(ANNA)
-    [entry] = desk.log(Act.LOOK_UP)
+    [entry] = desk.log(LogAct.LOOK_UP)
     assert entry.at == desk.clock()
     assert time.time() - entry.at.timestamp() > 0

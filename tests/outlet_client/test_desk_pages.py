@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from outlet_client.desk.asgi_app import PAGES
-from outlet_client.records.access_log import Act
+from outlet_client.records.access_log import LogAct
 from outlet_client.records.actor import MOST_WORDS
 from outlet_client.records.customer_requests import open_requests
 from outlet_client.staff.accounts import Role
@@ -77,7 +77,7 @@ def test_a_piece_goes_to_whoever_was_ticked(desk: Desk) -> None:
     shown = said(rafael.get(path))
     assert "Reason: He was promised one." in shown
     assert re.search(r"2 ben .*? A piece 3 emil", shown)
-    [override] = desk.log(Act.OVERRIDE)
+    [override] = desk.log(LogAct.OVERRIDE)
     assert override.by == RAFAEL
 
 
@@ -122,10 +122,10 @@ def test_nobody_decides_without_having_seen_whom_this_very_decision_passes_over(
         answer = rafael.fill(path, {"seen": seen})
         assert answer.status_code == 200
         assert "ranks 2, 3" in said(answer)
-    assert desk.log(Act.DECISION, Act.OVERRIDE) == []
+    assert desk.log(LogAct.DECISION, LogAct.OVERRIDE) == []
     assert decided(rafael, path).status_code == 303
     assert decided(rafael, path).status_code == 409  # once
-    assert [one.by for one in desk.log(Act.DECISION)] == [RAFAEL]
+    assert [one.by for one in desk.log(LogAct.DECISION)] == [RAFAEL]
 
 
 def test_a_decision_otherwise_than_proposed_needs_a_reason(desk: Desk) -> None:
@@ -134,7 +134,7 @@ def test_a_decision_otherwise_than_proposed_needs_a_reason(desk: Desk) -> None:
     for reason in ("", "   ", "\u200b", "x" * (MOST_WORDS + 1)):
         answer = decided(rafael, path, less="1", reason=reason)
         assert answer.status_code in (400, 409)
-    assert desk.log(Act.OVERRIDE) == []
+    assert desk.log(LogAct.OVERRIDE) == []
 
 
 @pytest.mark.parametrize("pieces", ["", "0", "-1", "1.5", "9" * 10, "9" * 5000, "٣", "1e3", "one"])
@@ -174,7 +174,7 @@ def test_every_record_that_is_shown_or_handed_over_is_in_the_log_and_in_itself(d
     file = okafor.fill("/customer", {"phone": ANNA, "do": "export"})
     assert file.headers["content-disposition"] == 'attachment; filename="customer-record.json"'
     held = json.loads(file.text)
-    exports = [(one.by, one.outcome) for one in desk.log(Act.EXPORT)]
+    exports = [(one.by, one.outcome) for one in desk.log(LogAct.EXPORT)]
     assert exports == [(OKAFOR, "page"), (OKAFOR, "file")]
     assert [one["outcome"] for one in held["look_ups"] if one["act"] == "export"] == [
         "page",
@@ -194,7 +194,7 @@ def test_a_withdrawal_is_dated_today_or_before_or_nothing_is_withdrawn(desk: Des
     assert okafor.fill("/customer", {**typed, "sure": ""}).status_code == 400
     assert kept(desk.home) == before
     assert okafor.fill("/customer", typed).status_code == 200
-    assert [one.by for one in desk.log(Act.WITHDRAWAL)] == [OKAFOR]
+    assert [one.by for one in desk.log(LogAct.WITHDRAWAL)] == [OKAFOR]
     assert "No band here" in said(desk.signed_in(MEI).look_up(ANNA))
 
 

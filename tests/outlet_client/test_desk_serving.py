@@ -33,7 +33,7 @@ from typing_extensions import override
 from outlet_client.desk import connection_limits
 from outlet_client.desk.asgi_app import desk_app
 from outlet_client.desk.connection_limits import MOST_OF_ONE
-from outlet_client.desk.desk_server import MOST_AT_ONCE, configured
+from outlet_client.desk.desk_server import MOST_AT_ONCE, server_config
 from outlet_client.desk.request_guard import MOST_WAITING
 from outlet_client.errors import NotConfigured
 from outlet_client.main import app
@@ -94,7 +94,7 @@ def test_a_certificate_that_cannot_be_used_is_said_before_anybody_is_served(home
     secure(home, PORT)
     (home / "desk.pem").write_text("no certificate\n")
     with opened(home) as desk, pytest.raises(NotConfigured, match="expected PEM files"):
-        configured(desk.site)
+        server_config(desk.site)
 
 
 # --- over TLS -------------------------------------------------------------------------------------
@@ -131,7 +131,7 @@ def secure(home: Path, port: int) -> None:
 @contextmanager
 def served(desk: Desk) -> Iterator[None]:
     """Serves a desk as the program does, from a thread."""
-    server = uvicorn.Server(configured(desk.site))
+    server = uvicorn.Server(server_config(desk.site))
     runs = threading.Thread(target=server.run)
     runs.start()
     try:
@@ -204,7 +204,7 @@ def test_over_tls_nothing_is_answered_in_the_clear_nor_under_an_old_protocol(
     desk, port = tls
     with pytest.raises(httpx.TransportError):
         httpx.get(f"http://localhost:{port}/sign-in")
-    context = configured(desk.site).ssl
+    context = server_config(desk.site).ssl
     assert context is not None
     assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
     with over_tls(desk.home, port) as browser:

@@ -15,11 +15,11 @@ from typing_extensions import override
 
 from outlet_client.desk.asgi_app import PAGES, desk_app
 from outlet_client.log_tables.rights_store import RightsStore
-from outlet_client.records.access_log import Act
+from outlet_client.records.access_log import LogAct
 from outlet_client.staff.accounts import Accounts, Role, secret_of
 from outlet_client.staff.sign_in_throttle import FIRST_WAIT, FREE_TRIES, LONGEST_WAIT
 from outlet_client.staff.staff_store import StaffStore
-from privacy.identity import Kind
+from privacy.identity import PartyKind
 from privacy.keyring import Keyring
 from tests.outlet_client.authenticator import Device
 from tests.outlet_client.desk_site import (
@@ -150,7 +150,7 @@ def test_what_ends_an_account_as_it_was_ends_its_sessions_at_once(desk: Desk, ch
     assert (sent.status_code, sent.headers["location"]) == (303, "/sign-in")
     assert not is_in(desk, session)
     assert not desk.site.sessions._all
-    assert desk.log(Act.LOOK_UP) == []
+    assert desk.log(LogAct.LOOK_UP) == []
 
 
 def test_a_session_of_somebody_removed_is_not_the_session_of_their_namesake(desk: Desk) -> None:
@@ -207,7 +207,7 @@ def test_a_form_from_before_a_session_ended_does_nothing(desk: Desk) -> None:
     browser.sign_in(MEI)
     fields = {"csrf": token, "phone": ANNA, "purpose": "sale"}
     assert browser.post("/look-up", data=fields).status_code == 403
-    assert desk.log(Act.LOOK_UP) == []
+    assert desk.log(LogAct.LOOK_UP) == []
 
 
 def test_sessions_and_challenges_of_a_process_are_bounded(desk: Desk) -> None:
@@ -267,7 +267,7 @@ def test_a_name_that_there_is_not_costs_the_very_hash_that_a_wrong_password_does
     desk: Desk,
 ) -> None:
     hasher = Counted()
-    secret = secret_of(Keyring(desk.home, Kind.OUTLET).identity())
+    secret = secret_of(Keyring(desk.home, PartyKind.OUTLET).identity())
     site = replace(desk.site, accounts=Accounts(desk.store, secret, hasher))
     browser = Browser(desk_app(site))
     costs = []
@@ -372,7 +372,7 @@ def test_a_lock_out_outlives_a_restart(home: Path) -> None:
 def test_a_lock_out_is_in_the_log_and_one_of_a_name_that_there_is_not_is_not(desk: Desk) -> None:
     wrong(desk, FREE_TRIES)
     wrong(desk, FREE_TRIES, "Max Lin")
-    assert [one.by for one in desk.log(Act.LOCK_OUT)] == [MEI]
+    assert [one.by for one in desk.log(LogAct.LOCK_OUT)] == [MEI]
     officer = desk.signed_in(OKAFOR)
     assert "locked out after wrong passwords (1)" in said(officer.get("/log"))
 
@@ -386,7 +386,7 @@ def test_the_old_password_cannot_be_guessed_from_a_session_that_was_left_open(de
     fields["old"] = PASSWORD
     assert "Too many tries have failed" in said(browser.fill("/account/password", fields))
     assert desk.browser().sign_in(MEI).status_code == 429
-    assert [one.by for one in desk.log(Act.LOCK_OUT)] == [MEI]
+    assert [one.by for one in desk.log(LogAct.LOCK_OUT)] == [MEI]
 
 
 # --- what comes first -----------------------------------------------------------------------------
@@ -405,7 +405,7 @@ def test_a_password_that_was_handed_over_is_changed_before_anything_else(desk: D
     sent = browser.look_up(ANNA)
     assert (sent.status_code, sent.headers["location"]) == (303, "/account")
     assert browser.fill("/account/passkey", {"answer": "{}"}).headers["location"] == "/account"
-    assert desk.log(Act.LOOK_UP) == []
+    assert desk.log(LogAct.LOOK_UP) == []
     same = {"old": handed, "new": handed, "again": handed}
     assert browser.fill("/account/password", same).status_code == 400
     fields = {"old": handed, "new": NEW, "again": NEW}
@@ -414,7 +414,7 @@ def test_a_password_that_was_handed_over_is_changed_before_anything_else(desk: D
 
 
 def test_without_the_undertaking_nothing_is_reached(desk: Desk) -> None:
-    secret = secret_of(Keyring(desk.home, Kind.OUTLET).identity())
+    secret = secret_of(Keyring(desk.home, PartyKind.OUTLET).identity())
     handed = desk.accounts.add("Mia", Role.MANAGER, desk.clock())
     Accounts(desk.store, secret, CHEAP).change_password("Mia", handed, PASSWORD, desk.clock())
     browser = desk.signed_in("Mia")
@@ -423,10 +423,10 @@ def test_without_the_undertaking_nothing_is_reached(desk: Desk) -> None:
     text = desk.site.undertaking
     for fields in ({}, {"agree": "yes"}, {"digest": text.digest}, {"agree": "yes", "digest": "a"}):
         assert browser.fill("/undertaking", fields).status_code == 400
-    assert desk.log(Act.LOOK_UP, Act.UNDERTAKING) == []
+    assert desk.log(LogAct.LOOK_UP, LogAct.UNDERTAKING) == []
     fields = {"agree": "yes", "digest": text.digest}
     assert browser.fill("/undertaking", fields).status_code == 303
-    [given] = desk.log(Act.UNDERTAKING)
+    [given] = desk.log(LogAct.UNDERTAKING)
     assert (given.by, given.about) == ("Mia", text.version)
     assert browser.look_up(ANNA).status_code == 200
 
@@ -483,7 +483,7 @@ def test_a_passkey_signs_in_also_while_the_password_is_locked_out(desk: Desk) ->
     }
     assert browser.fill("/sign-in/passkey", fields, page="/sign-in").status_code == 303
     assert browser.get("/look-up").status_code == 200
-    assert [one.about for one in desk.log(Act.SIGN_IN)][-1] == "passkey"
+    assert [one.about for one in desk.log(LogAct.SIGN_IN)][-1] == "passkey"
 
 
 def test_what_a_passkey_signed_is_taken_once(desk: Desk) -> None:
@@ -541,7 +541,7 @@ def test_a_passkey_is_made_and_taken_away_on_record_and_by_its_owner_only(desk: 
     assert len(desk.site.passkeys.of(MEI)) == 1
     assert desk.signed_in(MEI).fill("/account/passkey/remove", theirs).status_code == 303
     assert desk.site.passkeys.of(MEI) == []
-    acts = [(one.by, one.about, one.outcome) for one in desk.log(Act.STAFF)]
+    acts = [(one.by, one.about, one.outcome) for one in desk.log(LogAct.STAFF)]
     assert acts == [(MEI, "own passkey", "added"), (MEI, "own passkey", "removed")]
 
 

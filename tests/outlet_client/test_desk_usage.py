@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from outlet_client.bands.lookup import Status
@@ -17,12 +17,12 @@ from outlet_client.desk.lookup_usage import (
     MOST_STRANGERS,
     TIMES_USUAL,
     Flag,
-    Why,
+    FlagReason,
     day_start,
     unusual,
 )
-from outlet_client.records.access_log import PROPOSAL, Act, Entry
-from outlet_client.records.actor import Purpose
+from outlet_client.records.access_log import PROPOSAL, LogAct, LogEntry
+from outlet_client.records.actor import LookupPurpose
 from outlet_client.settings import DeskSettings
 from tests.outlet_client.desk_site import (
     ANNA,
@@ -75,20 +75,20 @@ def entry(
     by: str = MEI,
     key: str = "k",
     outcome: Status = Status.KNOWN,
-    purpose: Purpose = Purpose.SALE,
-    act: Act = Act.LOOK_UP,
+    purpose: LookupPurpose = LookupPurpose.SALE,
+    act: LogAct = LogAct.LOOK_UP,
     about: str = "",
-) -> Entry:
-    return Entry(1, at, act, by, purpose, key, about, outcome.value)
+) -> LogEntry:
+    return LogEntry(1, at, act, by, purpose, key, about, outcome.value)
 
 
-def day(count: int, ago: int = 0, **cells: object) -> list[Entry]:
+def day(count: int, ago: int = 0, **cells: object) -> list[LogEntry]:
     """So many look-ups, each of another customer."""
     at = NOON - dt.timedelta(days=ago)
     return [entry(at, key=f"{ago}-{n}", **cells) for n in range(count)]  # type: ignore[arg-type]
 
 
-def found(entries: Iterable[Entry], desk: DeskSettings = DESK) -> list[tuple[Why, int]]:
+def found(entries: Iterable[LogEntry], desk: DeskSettings = DESK) -> list[tuple[FlagReason, int]]:
     return [(one.why, one.count) for one in unusual(entries, desk)]
 
 
@@ -98,7 +98,7 @@ QUIET = st.lists(
 
 
 @given(some=QUIET)
-def test_quiet_days_raise_no_flag(some: list[Entry]) -> None:
+def test_quiet_days_raise_no_flag(some: list[LogEntry]) -> None:
     assert unusual(some, DESK) == []
 
 
@@ -109,19 +109,19 @@ def test_steady_days_raise_no_flag_however_busy(count: int) -> None:
 
 def test_the_quota_is_flagged_at_its_number_and_not_one_below() -> None:
     assert found(day(QUOTA - 1)) == []
-    assert found(day(QUOTA)) == [(Why.QUOTA, QUOTA)]
-    assert found(day(QUOTA + 7)) == [(Why.QUOTA, QUOTA + 7)]
+    assert found(day(QUOTA)) == [(FlagReason.QUOTA, QUOTA)]
+    assert found(day(QUOTA + 7)) == [(FlagReason.QUOTA, QUOTA + 7)]
 
 
 def test_a_busy_day_is_flagged_at_three_times_the_usual_one_and_not_one_below() -> None:
     usual = [one for ago in (1, 2, 3) for one in day(8, ago)]
     assert found(usual + day(TIMES_USUAL * 8 - 1)) == []
-    assert found(usual + day(TIMES_USUAL * 8)) == [(Why.MANY, TIMES_USUAL * 8)]
+    assert found(usual + day(TIMES_USUAL * 8)) == [(FlagReason.MANY, TIMES_USUAL * 8)]
 
 
 def test_whoever_looks_up_little_is_flagged_from_a_number_on_that_is_worth_a_look() -> None:
     assert found(day(1, 1) + day(LEAST_MANY - 1)) == []
-    assert found(day(1, 1) + day(LEAST_MANY)) == [(Why.MANY, LEAST_MANY)]
+    assert found(day(1, 1) + day(LEAST_MANY)) == [(FlagReason.MANY, LEAST_MANY)]
 
 
 def test_a_first_day_is_not_held_against_anybody() -> None:
@@ -136,21 +136,23 @@ def test_one_persons_usual_day_is_not_anothers() -> None:
 def test_strangers_are_flagged_at_their_number_and_not_one_below() -> None:
     strangers = day(MOST_STRANGERS, outcome=Status.CONSENT_NEEDED)
     assert found(strangers[1:] + day(20)) == []
-    assert found(strangers + day(20)) == [(Why.STRANGERS, MOST_STRANGERS)]
+    assert found(strangers + day(20)) == [(FlagReason.STRANGERS, MOST_STRANGERS)]
 
 
 def test_one_customer_is_flagged_at_its_number_and_not_one_below() -> None:
     same = [entry(NOON + dt.timedelta(minutes=n)) for n in range(MOST_OF_ONE)]
     assert found(same[1:]) == []
-    assert found(same) == [(Why.ONE_CUSTOMER, MOST_OF_ONE)]
+    assert found(same) == [(FlagReason.ONE_CUSTOMER, MOST_OF_ONE)]
     assert found([*same[1:], entry(by=RAFAEL)]) == []
     assert found([*same[1:], entry(NOON - dt.timedelta(days=1))]) == []
 
 
 def test_a_customer_who_asks_for_their_file_counts_once_for_both_of_its_look_ups() -> None:
-    own = [entry(purpose=Purpose.CUSTOMER) for _ in range(2 * MOST_OF_ONE)]
+    own = [entry(purpose=LookupPurpose.CUSTOMER) for _ in range(2 * MOST_OF_ONE)]
     assert found(own[1:]) == []
-    assert found(own) == [(Why.ONE_CUSTOMER, MOST_OF_ONE)]  # nobody hides behind that purpose
+    assert found(own) == [
+        (FlagReason.ONE_CUSTOMER, MOST_OF_ONE)
+    ]  # nobody hides behind that purpose
 
 
 def test_look_ups_outside_opening_hours_are_flagged_from_the_first_on(
@@ -158,22 +160,24 @@ def test_look_ups_outside_opening_hours_are_flagged_from_the_first_on(
 ) -> None:
     stand(zone, "Asia/Singapore")
 
-    def at(hour: int, minute: int = 0) -> Entry:
+    def at(hour: int, minute: int = 0) -> LogEntry:
         moment = dt.datetime(2026, 3, 2, hour, minute, tzinfo=dt.timezone(dt.timedelta(hours=8)))
         return entry(moment.astimezone(dt.UTC))
 
     assert found([at(7), at(21, 59)]) == []
-    assert found([at(6, 59), at(12)]) == [(Why.HOURS, 1)]
-    assert found([at(22), at(12)]) == [(Why.HOURS, 1)]
+    assert found([at(6, 59), at(12)]) == [(FlagReason.HOURS, 1)]
+    assert found([at(22), at(12)]) == [(FlagReason.HOURS, 1)]
 
 
 def test_lock_outs_are_counted_a_day() -> None:
-    locked = [entry(act=Act.LOCK_OUT) for _ in range(3)]
-    assert found(locked) == [(Why.LOCK_OUT, 3)]
+    locked = [entry(act=LogAct.LOCK_OUT) for _ in range(3)]
+    assert found(locked) == [(FlagReason.LOCK_OUT, 3)]
 
 
-@pytest.mark.parametrize("act", [one for one in Act if one not in (Act.LOOK_UP, Act.LOCK_OUT)])
-def test_other_acts_raise_no_flag(act: Act) -> None:
+@pytest.mark.parametrize(
+    "act", [one for one in LogAct if one not in (LogAct.LOOK_UP, LogAct.LOCK_OUT)]
+)
+def test_other_acts_raise_no_flag(act: LogAct) -> None:
     assert unusual([entry(act=act) for _ in range(QUOTA)], DESK) == []
 
 
@@ -184,7 +188,7 @@ def test_what_a_proposal_looked_up_is_nobodys_busy_day() -> None:
     usual = day(5, 1, by=MEI)
     assert found(waiting * MOST_OF_ONE + usual) == []
     late = NOON.replace(hour=23, minute=30)
-    assert found([entry(late, about=PROPOSAL)]) == [(Why.HOURS, 1)]
+    assert found([entry(late, about=PROPOSAL)]) == [(FlagReason.HOURS, 1)]
 
 
 MOMENTS = st.integers(0, 40 * 24 * 60).map(lambda minutes: NOON - dt.timedelta(minutes=minutes))
@@ -194,55 +198,52 @@ ENTRIES = st.builds(
     by=st.sampled_from([MEI, RAFAEL]),
     key=st.sampled_from("ab"),
     outcome=st.sampled_from(Status),
-    purpose=st.sampled_from(Purpose),
-    act=st.sampled_from([Act.LOOK_UP, Act.LOCK_OUT, Act.CONSENT]),
+    purpose=st.sampled_from(LookupPurpose),
+    act=st.sampled_from([LogAct.LOOK_UP, LogAct.LOCK_OUT, LogAct.CONSENT]),
     about=st.sampled_from(["", PROPOSAL]),
 )
 SMALL = DESK.model_copy(update={"lookups_a_day": 4})
 
 
-@settings(max_examples=60)
 @given(entries=st.lists(ENTRIES, max_size=60), shuffled=st.randoms(use_true_random=False))
-def test_the_order_of_entries_does_not_matter(entries: list[Entry], shuffled: object) -> None:
+def test_the_order_of_entries_does_not_matter(entries: list[LogEntry], shuffled: object) -> None:
     other = list(entries)
     shuffled.shuffle(other)  # type: ignore[attr-defined]
     assert unusual(entries, SMALL) == unusual(other, SMALL)
 
 
-@settings(max_examples=60)
 @given(entries=st.lists(ENTRIES, max_size=60))
 def test_a_flag_counts_entries_of_its_day_and_person_and_each_reason_comes_once(
-    entries: list[Entry],
+    entries: list[LogEntry],
 ) -> None:
     flags = unusual(entries, SMALL)
     assert len({(one.day, one.by, one.why) for one in flags}) == len(flags)
     assert [one.day for one in flags] == sorted((one.day for one in flags), reverse=True)
     for flag in flags:
-        act = Act.LOCK_OUT if flag.why is Why.LOCK_OUT else Act.LOOK_UP
+        act = LogAct.LOCK_OUT if flag.why is FlagReason.LOCK_OUT else LogAct.LOOK_UP
         theirs = [
             one
             for one in entries
             if (one.at.astimezone().date(), one.by, one.act) == (flag.day, flag.by, act)
         ]
         assert 1 <= flag.count <= len(theirs)
-        if flag.why is Why.LOCK_OUT:
+        if flag.why is FlagReason.LOCK_OUT:
             assert flag.count == len(theirs)
 
 
-@settings(max_examples=60)
 @given(entries=st.lists(ENTRIES, max_size=40), more=ENTRIES)
 def test_another_look_up_takes_no_flag_away_but_where_it_makes_a_day_more_usual(
-    entries: list[Entry], more: Entry
+    entries: list[LogEntry], more: LogEntry
 ) -> None:
-    def kept(some: list[Entry]) -> set[tuple[dt.date, str, Why]]:
+    def kept(some: list[LogEntry]) -> set[tuple[dt.date, str, FlagReason]]:
         flags = unusual(some, SMALL)
-        return {(one.day, one.by, one.why) for one in flags if one.why is not Why.MANY}
+        return {(one.day, one.by, one.why) for one in flags if one.why is not FlagReason.MANY}
 
     assert kept(entries) <= kept([*entries, more])
 
 
 def test_a_flag_that_grows_is_another_flag() -> None:
-    one, other = (Flag(NOON.date(), MEI, Why.QUOTA, count) for count in (60, 61))
+    one, other = (Flag(NOON.date(), MEI, FlagReason.QUOTA, count) for count in (60, 61))
     assert one.name != other.name
 
 
@@ -287,13 +288,13 @@ def test_the_privacy_officer_sees_a_flag_until_they_looked_at_it_and_again_once_
     mei, okafor = desk.signed_in(MEI), desk.signed_in(OKAFOR)
     for _ in range(MOST_OF_ONE):
         mei.look_up(ANNA)
-    words = f"{Why.ONE_CUSTOMER} ({MOST_OF_ONE})"
+    words = f"{FlagReason.ONE_CUSTOMER} ({MOST_OF_ONE})"
     assert words in said(okafor.get("/log"))
-    flag = Flag(NOON.astimezone().date(), MEI, Why.ONE_CUSTOMER, MOST_OF_ONE)
+    flag = Flag(NOON.astimezone().date(), MEI, FlagReason.ONE_CUSTOMER, MOST_OF_ONE)
     assert okafor.fill("/log/reviewed", {"flag": "another"}).status_code == 303
-    assert desk.log(Act.REVIEW) == []
+    assert desk.log(LogAct.REVIEW) == []
     okafor.fill("/log/reviewed", {"flag": flag.name, "outcome": "follow"})
-    [review] = desk.log(Act.REVIEW)
+    [review] = desk.log(LogAct.REVIEW)
     assert (review.by, review.about, review.outcome) == (OKAFOR, flag.name, "followed up")
     assert words not in said(okafor.get("/log")).partition("Entries")[0]
     mei.look_up(ANNA)

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import grpc
-import numpy as np
 import pytest
 from typing_extensions import override
 
@@ -17,20 +16,21 @@ from outlet_client.people.people_store import People, State
 from outlet_client.people.registration import Introduced, introduce
 from outlet_client.services import HQ, OFFICE, Services
 from outlet_client.settings import OutletFile
-from privacy.directory import Directory
 from privacy.errors import InvalidParameter
-from privacy.identity import Identity, Kind
+from privacy.identity import Identity, PartyKind
 from privacy.log_heads import SignedHead
-from privacy.registrations import TAG_BYTES, Act, Registration, nonce_of, tag_of
+from privacy.registrations import Registration, RegistrationAct, nonce_of, tag_of
 from privacy.tokens import Token, TokenRefused, TokenShare, token, total_key
 from server.office.notary import Notary
 from server.wire import office_pb2, outlets_pb2, outlets_pb2_grpc
 from server.wire.refusals import METADATA_KEY, STATUS
+from tests.shelves import make_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from privacy.directory import Directory
     from privacy.envelopes import SigningKey
     from privacy.identity import Card
 
@@ -176,21 +176,18 @@ class FakeNetwork:
         for submission in self.relay.taken.get(self.relay.batch, []):
             for sealed in submission:
                 act = Registration.opened(sealed, self.hq.sealing, self.relay.batch)
-                if act.act is Act.REGISTER:
+                if act.act is RegistrationAct.REGISTER:
                     self.slots.setdefault(act.token, act.proof)
-                elif act.act is Act.WITHDRAW and self.slots[act.token] == nonce_of(act.proof):
+                elif act.act is RegistrationAct.WITHDRAW and self.slots[act.token] == nonce_of(
+                    act.proof
+                ):
                     del self.slots[act.token]
         self.relay.batch += 1
         return self.publish(self.relay.batch - 1)
 
     def publish(self, batch: int) -> Directory:
-        prints = [Token(raw).fingerprint for raw in self.slots]
-        tags = b"".join(tag_of(nonce) for nonce in self.slots.values())
-        made = Directory(
-            batch,
-            np.array(prints, dtype=np.uint64),
-            np.frombuffer(tags, dtype=np.uint8).reshape(len(prints), TAG_BYTES),
-        )
+        tags = [tag_of(nonce) for nonce in self.slots.values()]
+        made = make_directory(map(Token, self.slots), batch=batch, tags=tags)
         self.library.directories[made.digest] = made.encode()
         return made
 
@@ -216,10 +213,10 @@ SERVERS: list[grpc.Server] = []
 def start_network() -> FakeNetwork:
     at_hq, at_office, relay, library = Holder(), Holder(), Relay(), Library()
     today = dt.datetime.now(dt.UTC)
-    outlet = Identity.generate(Kind.OUTLET, "O1", "", today)
+    outlet = Identity.generate(PartyKind.OUTLET, "O1", "", today)
     hq, office = (
         Identity.generate(kind, kind.value, "", today, token_key=holder.share.public)
-        for kind, holder in ((Kind.HQ, at_hq), (Kind.OFFICE, at_office))
+        for kind, holder in ((PartyKind.HQ, at_hq), (PartyKind.OFFICE, at_office))
     )
     hq_card = serve(
         hq,
@@ -462,7 +459,9 @@ def test_tokens_are_those_of_their_identifiers_in_order_and_over_several_request
 
 
 def test_another_certificate_than_the_cards_is_not_spoken_to(network: FakeNetwork) -> None:
-    stranger = Identity.generate(Kind.HQ, "hq", "", dt.datetime.now(dt.UTC), token_key=b"k" * 32)
+    stranger = Identity.generate(
+        PartyKind.HQ, "hq", "", dt.datetime.now(dt.UTC), token_key=b"k" * 32
+    )
     card = replace(stranger.card, service_address=network.hq_card.service_address)
     wrong = Services.connect(network.outlet, card, network.office_card, timeout=1)
     with pytest.raises(ServiceUnreachable, match="HQ"):

@@ -13,12 +13,11 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
 import grpc
-import numpy as np
 import pytest
 from sqlalchemy.exc import SQLAlchemyError
 from typer.testing import CliRunner
 
-from features.bands import SCHEMES, pack
+from features.bands import SCHEMES
 from outlet_client.bands.book_store import directory_of, fetch_book, store_book
 from outlet_client.bands.lookup import Answer, Band, LookUp, Status
 from outlet_client.desk.socket_service import DeskService, start_desk
@@ -26,32 +25,40 @@ from outlet_client.errors import BookMissing, NoIdentifier
 from outlet_client.log_tables.rights_store import RIGHTS_FILE, RightsGone, rights_of
 from outlet_client.main import app
 from outlet_client.people.people_store import People, State
-from outlet_client.records.access_log import KEEP_DAYS, Act, Entry, entries, purge_log, recent
-from outlet_client.records.actor import MOST_CHARACTERS, Asked, NotAsked, Purpose, user
-from outlet_client.records.customer_requests import RequestKind, Taking, answer, receive
+from outlet_client.records.access_log import (
+    KEEP_DAYS,
+    LogAct,
+    LogEntry,
+    entries,
+    purge_log,
+    recent_entries,
+)
+from outlet_client.records.actor import MOST_CHARACTERS, Actor, LookupPurpose, NotAsked, system_user
+from outlet_client.records.customer_requests import NewRequest, RequestKind, answer, receive
 from outlet_client.settings import OutletFile
-from privacy.books import Book, BookRefused, Kind, sign_book
-from privacy.directory import Directory
+from privacy.books import Book, BookKind, BookRefused, sign_book
 from privacy.envelopes import SigningKey
-from privacy.identity import Kind as Party
+from privacy.identity import PartyKind
 from privacy.keyring import Keyring
-from privacy.registrations import TAG_BYTES, fresh_secret, nonce_of
+from privacy.registrations import fresh_secret, nonce_of
 from privacy.tokens import TokenRefused, TokenShare, token
 from server.wire import outlets_pb2, outlets_pb2_grpc
 from server.wire.refusals import read_refusal
 from tests.outlet_client.test_introduce import PHONES, network
+from tests.shelves import band_entries, make_book, make_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from privacy.directory import Directory
     from tests.outlet_client.test_introduce import FakeNetwork
 
 __all__ = ["network"]
 
 NOW = dt.datetime(2026, 3, 2, 9, tzinfo=dt.UTC)
 ANNA, BEN, NEWCOMER, UNKNOWN = PHONES[:4]
-ASKED = Asked("mei", Purpose.SALE)
+ASKED = Actor("mei", LookupPurpose.SALE)
 
 
 class Shop:
@@ -86,25 +93,19 @@ class Shop:
         return [(one.by, one.purpose or "", one.outcome) for one in found]
 
     def dispute(self, phone: str) -> int:
-        taking = Taking(self.now.date(), 30, "mei", "I never resold it")
+        taking = NewRequest(self.now.date(), 30, "mei", "I never resold it")
         with rights_of(self.home) as connection:
             return receive(connection, RequestKind.DISPUTE, self.key(phone), taking)
 
     def book(self, version: int = 1, **changes: object) -> Book:
         """Ben is eligible, Anna has priority, in the directory's order."""
-        bands = {
-            "eligibility": np.array([2, 3], np.uint8),
-            "flipper_risk": np.array([0, 1], np.uint8),
-        }
-        made = Book.masked(
-            pack(bands),
+        made = make_book(
+            band_entries([("eligible", "new"), ("priority", "low")]),
             list(self.network.slots),
-            kind=Kind.BAND,
-            release=f"points-{version}",
-            version=version,
+            self.directory.digest,
             as_of="2026-03-01",
-            made_at=int(NOW.timestamp()) - 3600,
-            directory=self.directory.digest,
+            made_at=NOW.timestamp() - 3600,
+            version=version,
         )
         return replace(made, **changes)  # type: ignore[arg-type]
 
@@ -172,10 +173,10 @@ def test_a_newcomer_who_is_known_elsewhere_has_bands_at_once_for_one_evaluation(
 def test_a_consent_at_the_desk_is_in_the_log_with_who_recorded_it(shop: Shop) -> None:
     shop.first_time(BEN)
     with rights_of(shop.home) as connection:
-        consent, look = reversed(recent(connection, NOW, limit=9))
-    assert (consent.act, consent.by, consent.purpose) == (Act.CONSENT, "mei", Purpose.SALE)
+        consent, look = reversed(recent_entries(connection, NOW, limit=9))
+    assert (consent.act, consent.by, consent.purpose) == (LogAct.CONSENT, "mei", LookupPurpose.SALE)
     assert consent.key == look.key == shop.key(BEN)
-    assert look.act is Act.LOOK_UP
+    assert look.act is LogAct.LOOK_UP
 
 
 def test_somebody_whom_nobody_registered_is_not_in_the_network(shop: Shop) -> None:
@@ -223,7 +224,7 @@ def refused_books(shop: Shop) -> Iterator[tuple[bytes, str]]:
     yield shop.signed(shop.book(1, as_of="2026-02-02")), "version 1"
     yield shop.signed(shop.book(2, made_at=stale)), "stale"
     yield shop.signed(shop.book(2, directory="ab" * 32)), "directory"
-    yield shop.signed(shop.book(2, kind=Kind.FINE)), "fine"
+    yield shop.signed(shop.book(2, kind=BookKind.FINE)), "fine"
     yield shop.signed(shop.book(2, slots=1, body=b"x")), "1 slots"
     yield b"", "signature of 0 bytes"
     yield b"\0" * 80, "not signed"
@@ -359,10 +360,10 @@ def test_the_desk_answers_on_a_socket_for_its_owner_only(shop: Shop) -> None:
 
 def test_every_look_up_is_in_the_log_whatever_came_of_it(shop: Shop) -> None:
     shop.look.look_up(ANNA, None, ASKED)
-    shop.look.look_up(BEN, None, Asked("noor", Purpose.SERVICE))
+    shop.look.look_up(BEN, None, Actor("noor", LookupPurpose.SERVICE))
     (shop.home / "book.bin").unlink()
     with pytest.raises(BookMissing):
-        shop.look.look_up(ANNA, None, Asked("noor", Purpose.CUSTOMER))
+        shop.look.look_up(ANNA, None, Actor("noor", LookupPurpose.CUSTOMER))
     assert shop.log(ANNA) == [("mei", "sale", "known"), ("noor", "customer", "BookMissing")]
     assert shop.log(BEN) == [("noor", "service", "consent needed")]
 
@@ -426,7 +427,7 @@ def test_a_look_up_waits_for_no_night_that_writes_the_outlets_database(shop: Sho
 
 
 def test_several_people_are_looked_up_at_once_with_one_entry_each(shop: Shop) -> None:
-    asked = Asked("mei", Purpose.ALLOCATION)
+    asked = Actor("mei", LookupPurpose.ALLOCATION)
     keys = [shop.key(phone) for phone in (ANNA, BEN, ANNA)]
     found = shop.look.look_up_keys(keys, asked)
     assert list(found) == [shop.key(ANNA), shop.key(BEN)]
@@ -446,8 +447,8 @@ def test_entries_go_after_a_year_and_their_numbers_are_never_used_again(shop: Sh
     shop.look.look_up(BEN, None, ASKED)
     with rights_of(shop.home) as connection:
         [entry] = entries(connection, [shop.key(BEN)], NOW)
-    key, sale = shop.key(BEN), Purpose.SALE
-    assert entry == Entry(3, shop.now, Act.LOOK_UP, "mei", sale, key, "", "consent needed")
+    key, sale = shop.key(BEN), LookupPurpose.SALE
+    assert entry == LogEntry(3, shop.now, LogAct.LOOK_UP, "mei", sale, key, "", "consent needed")
 
 
 def test_where_nothing_was_asked_there_is_no_log_and_nothing_to_purge(tmp_path: Path) -> None:
@@ -467,14 +468,14 @@ def test_the_log_holds_no_phone_and_its_file_names_nobody(shop: Shop) -> None:
 @pytest.mark.parametrize("by", ["", "  ", "m" * (MOST_CHARACTERS + 1), "me\x00i"])
 def test_nobody_is_asked_about_without_a_name(by: str) -> None:
     with pytest.raises(NotAsked, match="expected the name"):
-        Asked.of(by, "sale")
+        Actor.of(by, "sale")
 
 
 def test_a_purpose_is_one_of_four_and_a_name_is_the_users_where_none_is_given() -> None:
-    assert Asked.of(None, "customer") == Asked(user(), Purpose.CUSTOMER)
-    assert Asked.of("  Mei   Lin ", "sale") == Asked("Mei Lin", Purpose.SALE)
+    assert Actor.of(None, "customer") == Actor(system_user(), LookupPurpose.CUSTOMER)
+    assert Actor.of("  Mei   Lin ", "sale") == Actor("Mei Lin", LookupPurpose.SALE)
     with pytest.raises(NotAsked, match="expected one of sale, allocation, service, customer"):
-        Asked.of("mei", "curious")
+        Actor.of("mei", "curious")
 
 
 def test_a_disputed_band_is_under_review_until_somebody_decides(shop: Shop) -> None:
@@ -525,15 +526,15 @@ class Folder:
     def __init__(self, home: Path) -> None:
         self.home = home
         now = dt.datetime.now(dt.UTC)
-        rings = {kind: Keyring(home / kind.value, kind) for kind in Party}
+        rings = {kind: Keyring(home / kind.value, kind) for kind in PartyKind}
         for kind, ring in rings.items():
-            where = "" if kind is Party.OUTLET else "127.0.0.1:9"
+            where = "" if kind is PartyKind.OUTLET else "127.0.0.1:9"
             ring.create(kind.value, where, now, service_address=where)
         self.folder = home / "outlet"
-        self.hq = rings[Party.HQ].identity()
-        for kind in (Party.HQ, Party.OFFICE):
+        self.hq = rings[PartyKind.HQ].identity()
+        for kind in (PartyKind.HQ, PartyKind.OFFICE):
             data = rings[kind].public_file.read_bytes()
-            rings[Party.OUTLET].trust(rings[kind].identity().card, data)
+            rings[PartyKind.OUTLET].trust(rings[kind].identity().card, data)
         (self.folder / "escapement.toml").write_text(SETTINGS)
 
     def run(self, *words: str) -> tuple[int, str]:
@@ -596,7 +597,7 @@ def test_a_restore_says_that_later_withdrawals_must_be_made_again(
 
 
 def test_a_withdrawal_says_whom_it_reaches_and_promises_no_more(folder: Folder) -> None:
-    ring = Keyring(folder.folder, Party.OUTLET)
+    ring = Keyring(folder.folder, PartyKind.OUTLET)
     people = People.open(folder.folder, ring.identity())
     made = token(f"tel:{ANNA}", TokenShare.generate())
     key, sealing = people.local_key(f"tel:{ANNA}"), folder.hq.sealing
@@ -610,7 +611,7 @@ def test_a_withdrawal_says_whom_it_reaches_and_promises_no_more(folder: Folder) 
     for batch in (1, 2):
         people.submission(batch, 1, sealing.public)
         people.submitted(batch)
-    empty = Directory(2, np.zeros(0, np.uint64), np.zeros((0, TAG_BYTES), np.uint8))
+    empty = make_directory([], batch=2)
     people.follow(empty)
     code, said = folder.run("withdraw", "--phone", ANNA)
     assert code == 0

@@ -42,23 +42,22 @@ from outlet_client.errors import HqUnreachable, OutletError, QuestionRefused, Se
 from outlet_client.ledger.event_reader import TooManyBad, read_events
 from outlet_client.ledger.event_store import EventStore
 from outlet_client.log_tables.rights_store import RIGHTS_FILE
-from outlet_client.logs import JsonLines, Unseen
+from outlet_client.logs import JsonLines, NightProgress
 from outlet_client.night import night_run
 from outlet_client.night.health_file import Condition, Health, read_health
-from outlet_client.night.night_log import NightLog, Step
+from outlet_client.night.night_log import NightLog, NightStep
 from outlet_client.night.night_run import Nightly, StepFailed
 from outlet_client.people.consents import Consent
 from outlet_client.people.people_store import People, State
 from outlet_client.people.registration import Introduced
-from outlet_client.records.access_log import Act, record_in
+from outlet_client.records.access_log import LogAct, record_act_in
 from outlet_client.records.log_audit import LogContradicted
 from outlet_client.services import Services
 from outlet_client.settings import OutletFile, OutletSettings
-from privacy.books import Book, fine_key, sign_book
-from privacy.books import Kind as BookKind
+from privacy.books import BookKind, fine_key, sign_book
 from privacy.directory import DirectoryRefused
 from privacy.envelopes import SigningKey, digest
-from privacy.identity import Card, Identity, Kind
+from privacy.identity import Card, Identity, PartyKind
 from privacy.keyring import Keyring
 from privacy.log_heads import HeadRefused
 from privacy.plans import NightPlan, PlannedReleases, ReleasePlan, sign
@@ -76,6 +75,7 @@ from tests.outlet_client.test_introduce import (
     Relay,
     serve,
 )
+from tests.shelves import make_book
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -200,23 +200,25 @@ def write_settings(home: Path, **settings: object) -> None:
 def start(folder: Path) -> OneOutlet:
     """Introduces everybody who consented, with one of them at home elsewhere."""
     today = dt.datetime.now(dt.UTC)
-    rings = {kind: Keyring(folder / kind.value, kind) for kind in Kind}
+    rings = {kind: Keyring(folder / kind.value, kind) for kind in PartyKind}
     made = {kind: ring.create(kind.value, "127.0.0.1:1", today) for kind, ring in rings.items()}
-    for kind in (Kind.HQ, Kind.OFFICE):
+    for kind in (PartyKind.HQ, PartyKind.OFFICE):
         data = rings[kind].public_file.read_bytes()
-        rings[Kind.OUTLET].trust(Card.decode(data, kind), data)
+        rings[PartyKind.OUTLET].trust(Card.decode(data, kind), data)
     at_hq, at_office, relay, library = Holder(), Holder(), Relay(), Library()
-    notaries = Notaries(made[Kind.OFFICE].signing)
-    at_hq.share, at_office.share = (rings[k].token_share() for k in (Kind.HQ, Kind.OFFICE))
-    outlet = made[Kind.OUTLET]
+    notaries = Notaries(made[PartyKind.OFFICE].signing)
+    at_hq.share, at_office.share = (
+        rings[k].token_share() for k in (PartyKind.HQ, PartyKind.OFFICE)
+    )
+    outlet = made[PartyKind.OUTLET]
     hq_card = serve(
-        made[Kind.HQ],
+        made[PartyKind.HQ],
         outlet,
         lambda server: outlets_pb2_grpc.add_TokensServicer_to_server(at_hq, server),
         lambda server: outlets_pb2_grpc.add_LibraryServicer_to_server(library, server),
     )
     office_card = serve(
-        made[Kind.OFFICE],
+        made[PartyKind.OFFICE],
         outlet,
         lambda server: outlets_pb2_grpc.add_TokensServicer_to_server(at_office, server),
         lambda server: outlets_pb2_grpc.add_RelayServicer_to_server(relay, server),
@@ -224,16 +226,16 @@ def start(folder: Path) -> OneOutlet:
     )
     services = Services.connect(outlet, hq_card, office_card, timeout=10)
     network = FakeNetwork(
-        made[Kind.HQ], outlet, hq_card, office_card, at_hq, at_office, relay, library, services
+        made[PartyKind.HQ], outlet, hq_card, office_card, at_hq, at_office, relay, library, services
     )
-    home = rings[Kind.OUTLET].folder
+    home = rings[PartyKind.OUTLET].folder
     pl.DataFrame(BOOK, schema=["customer_id", "phone", "email"], orient="row").write_csv(
         home / "clients.csv"
     )
     write_settings(home)
     people = People.open(home, outlet)
     night = Nightly(home, people, services, refusals=[])
-    office, empty = made[Kind.OFFICE], network.publish(0)
+    office, empty = made[PartyKind.OFFICE], network.publish(0)
     one = OneOutlet(network, office, home, people, night, empty, notaries)
     one.write_ledger(*EVENTS, *UNSPOKEN)
     for person in ("anna", "ben", "away", "gone"):
@@ -389,10 +391,8 @@ def points_bytes(outlet: Outlet, day: str) -> bytes:
 def fine_book(one: OneOutlet, entries: np.ndarray) -> bytes:
     """As HQ makes it: of tokens and of the nonces that came with registrations."""
     keys = [fine_key(token, nonce) for token, nonce in one.network.slots.items()]
-    return Book.masked(
-        entries, keys, kind=BookKind.FINE, release="points", version=1, as_of=CUT_OFF, made_at=1,
-        directory=one.directory.digest,
-    ).encode()  # fmt: skip
+    book = make_book(entries, keys, one.directory.digest, as_of=CUT_OFF, kind=BookKind.FINE)
+    return book.encode()
 
 
 def entries_of(one: OneOutlet) -> np.ndarray:
@@ -539,7 +539,7 @@ def test_where_no_home_tag_is_ours_nobody_is_at_home_and_points_go_on(one: OneOu
 def test_services_that_are_down_do_not_stop_the_night(
     one: OneOutlet, caplog: pytest.LogCaptureFixture
 ) -> None:
-    identity = Keyring(one.home, Kind.OUTLET).identity()
+    identity = Keyring(one.home, PartyKind.OUTLET).identity()
     nowhere = replace(one.network.hq_card, service_address="127.0.0.1:9")
     down = Services.connect(identity, nowhere, nowhere, timeout=0.2)
     night = one.anew(services=down)
@@ -665,8 +665,7 @@ def hurried(one: OneOutlet, **settings: object) -> None:
 
 
 def events_of(one: OneOutlet) -> int:
-    with closing(EventStore.open(one.home)) as store:
-        return len(store.rows())
+    return len(EventStore(one.home).rows())
 
 
 def test_without_hq_the_report_and_retention_run_and_the_error_decides(one: OneOutlet) -> None:
@@ -680,7 +679,7 @@ def test_without_hq_the_report_and_retention_run_and_the_error_decides(one: OneO
     assert isinstance(error, HqUnreachable)
     health = read_health(one.home)
     assert health is not None
-    assert (health.status, health.step) == (Condition.FAILED, Step.RETENTION)
+    assert (health.status, health.step) == (Condition.FAILED, NightStep.RETENTION)
     assert health.error == str(error)
     assert (health.rows, health.quarantined, health.last_complete) == (2, 0, None)
     assert (one.home / "report.html").exists()
@@ -744,7 +743,7 @@ def test_the_ledger_is_read_once_a_night_and_progress_hears_of_its_rows(one: One
     assert night.shown.count == len(EVENTS) + len(UNSPOKEN)
 
 
-class Counted(Unseen):
+class Counted(NightProgress):
     """Counts rows."""
 
     count = 0
@@ -765,11 +764,8 @@ def test_events_older_than_the_policy_leave_that_nights_features(one: OneOutlet)
 def test_the_book_comes_also_where_no_night_was_joined(one: OneOutlet) -> None:
     hurried(one)
     tokens = list(one.network.slots)
-    book = Book.masked(
-        np.zeros((len(tokens), 1), dtype=np.uint8), tokens,
-        kind=BookKind.BAND, release="points", version=1, as_of=AS_OF,
-        made_at=int(time.time()), directory=one.directory.digest,
-    )  # fmt: skip
+    entries = np.zeros((len(tokens), 1), dtype=np.uint8)
+    book = make_book(entries, tokens, one.directory.digest, as_of=AS_OF, made_at=time.time())
     one.network.library.latest = sign_book(book, one.network.hq.signing).encode()
     assert isinstance(run(one.anew()), HqUnreachable)
     health = read_health(one.home)
@@ -792,7 +788,7 @@ def page_of(one: OneOutlet) -> str:
 
 def test_a_night_has_the_log_countersigned_once_a_day_and_says_so(one: OneOutlet) -> None:
     hurried(one)
-    record_in(one.home, dt.datetime.now(dt.UTC), Act.SIGN_IN, "mei")
+    record_act_in(one.home, dt.datetime.now(dt.UTC), LogAct.SIGN_IN, "mei")
     run(one.anew())
     at = health_of(one).log_countersigned
     assert at is not None
@@ -802,7 +798,7 @@ def test_a_night_has_the_log_countersigned_once_a_day_and_says_so(one: OneOutlet
     run(one.anew())
     assert len(one.notaries.shown) == 1
     assert health_of(one).log_countersigned == at
-    record_in(one.home, dt.datetime.now(dt.UTC), Act.SIGN_IN, "mei")
+    record_act_in(one.home, dt.datetime.now(dt.UTC), LogAct.SIGN_IN, "mei")
     run(one.anew())
     assert len(one.notaries.shown) == 2
 
@@ -822,7 +818,7 @@ def test_without_a_notary_the_night_says_so_and_goes_on(
     run(night)
     assert {type(error) for error in night.refusals} == {HqUnreachable}
     assert "the log is not countersigned tonight: the privacy office: UNIMPLEMENTED" in caplog.text
-    assert (health_of(one).step, health_of(one).log_countersigned) == (Step.RETENTION, None)
+    assert (health_of(one).step, health_of(one).log_countersigned) == (NightStep.RETENTION, None)
     assert "has not countersigned the log" in page_of(one)
 
 
@@ -831,7 +827,7 @@ def test_a_log_that_contradicts_itself_is_not_countersigned_and_stops_nothing_el
 ) -> None:
     hurried(one)
     for _ in range(3):
-        record_in(one.home, dt.datetime.now(dt.UTC), Act.SIGN_IN, "mei")
+        record_act_in(one.home, dt.datetime.now(dt.UTC), LogAct.SIGN_IN, "mei")
     run(one.anew())
     with closing(sqlite3.connect(one.home / RIGHTS_FILE)) as store:
         store.execute("DELETE FROM log WHERE number = 2")
@@ -841,7 +837,7 @@ def test_a_log_that_contradicts_itself_is_not_countersigned_and_stops_nothing_el
     assert [type(error) for error in night.refusals] == [HqUnreachable, LogContradicted]
     assert "entry 2 is missing; keep a copy of rights.db" in str(night.refusals[1])
     assert len(one.notaries.shown) == 1
-    assert (health_of(one).step, health_of(one).log_findings) == (Step.RETENTION, 1)
+    assert (health_of(one).step, health_of(one).log_findings) == (NightStep.RETENTION, 1)
     assert "Entry 2 is missing." in page_of(one)
 
 

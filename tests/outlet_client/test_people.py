@@ -16,14 +16,23 @@ from outlet_client.errors import ConsentRefused
 from outlet_client.people.consents import Recorded
 from outlet_client.people.people_store import People, State
 from privacy.books import fine_key
-from privacy.directory import Directory
 from privacy.envelopes import SealKey
-from privacy.registrations import TAG_BYTES, Act, Registration, fresh_secret, nonce_of, tag_of
+from privacy.registrations import (
+    TAG_BYTES,
+    Registration,
+    RegistrationAct,
+    fresh_secret,
+    nonce_of,
+    tag_of,
+)
 from privacy.tokens import Token, TokenShare, token
+from tests.shelves import make_directory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from privacy.directory import Directory
 
 NOON = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
 SHARE = TokenShare.generate()
@@ -48,15 +57,9 @@ class Clock:
 def directory(batch: int, *slots: tuple[Token, bytes] | None) -> Directory:
     """A directory of tokens with the nonces of their homes; None is a withdrawn slot."""
     rng = np.random.default_rng(batch)
-    prints = [
-        rng.integers(2**64, dtype=np.uint64) if s is None else s[0].fingerprint for s in slots
-    ]
-    tags = b"".join(rng.bytes(TAG_BYTES) if s is None else tag_of(s[1]) for s in slots)
-    return Directory(
-        batch,
-        np.array(prints, dtype=np.uint64),
-        np.frombuffer(tags, dtype=np.uint8).reshape(len(slots), TAG_BYTES),
-    )
+    tokens = [Token(rng.bytes(32)) if s is None else s[0] for s in slots]
+    tags = [rng.bytes(TAG_BYTES) if s is None else tag_of(s[1]) for s in slots]
+    return make_directory(tokens, batch=batch, tags=tags)
 
 
 class Outlet:
@@ -93,7 +96,7 @@ class Outlet:
     def lists(self, who: str, batch: int = 1) -> tuple[bytes, Directory]:
         """Registers somebody with this outlet as home."""
         self.evaluated(who)
-        sent = [act for act in self.sends(batch) if act.act is Act.REGISTER]
+        sent = [act for act in self.sends(batch) if act.act is RegistrationAct.REGISTER]
         nonce = sent[0].proof
         return nonce, self.sees(batch, {who: nonce})
 
@@ -121,7 +124,12 @@ def test_a_consent_a_token_a_registration_and_a_directory_make_a_person_listed(
     assert outlet.state(ANNA) is State.EVALUATED
     acts = outlet.sends(1)
     assert outlet.state(ANNA) is State.SENT
-    assert [act.act for act in acts] == [Act.REGISTER, Act.NOTHING, Act.NOTHING, Act.NOTHING]
+    assert [act.act for act in acts] == [
+        RegistrationAct.REGISTER,
+        RegistrationAct.NOTHING,
+        RegistrationAct.NOTHING,
+        RegistrationAct.NOTHING,
+    ]
     listing = outlet.sees(1, {ANNA: acts[0].proof})
     assert outlet.state(ANNA) is State.LISTED
     assert outlet.people.listed(listing).to_dicts() == [
@@ -164,7 +172,7 @@ def test_a_registration_that_no_directory_shows_is_sent_once_more_and_buried_onl
     assert outlet.sends(6)[0] == first
     outlet.sees(6, {})
     assert outlet.state(ANNA) is State.BURIED
-    assert {act.act for act in outlet.sends(7)} == {Act.NOTHING}
+    assert {act.act for act in outlet.sends(7)} == {RegistrationAct.NOTHING}
     assert outlet.consents(ANNA) is Recorded.NEW  # begins to count anew
     outlet.sends(8)
     outlet.sees(8, {})
@@ -187,7 +195,7 @@ def test_who_was_withdrawn_elsewhere_is_buried_and_registered_again_with_a_new_c
     listing = outlet.sees(2, {})
     assert outlet.state(ANNA) is State.BURIED
     assert outlet.people.listed(listing).is_empty()
-    assert {act.act for act in outlet.sends(3)} == {Act.NOTHING}
+    assert {act.act for act in outlet.sends(3)} == {RegistrationAct.NOTHING}
     outlet.sees(4, {ANNA: nonce_of(fresh_secret())})  # somebody else's new consent is not ours
     assert outlet.state(ANNA) is State.BURIED
     assert outlet.people.record_consent(outlet.key(ANNA), "old", "mei", NOON) is Recorded.TOO_OLD
@@ -195,7 +203,7 @@ def test_who_was_withdrawn_elsewhere_is_buried_and_registered_again_with_a_new_c
     assert outlet.consents(ANNA) is Recorded.NEW
     assert outlet.state(ANNA) is State.EVALUATED
     again = outlet.sends(5)[0]
-    assert again.act is Act.REGISTER
+    assert again.act is RegistrationAct.REGISTER
     assert again.proof != first
 
 
@@ -224,9 +232,9 @@ def test_a_withdrawal_shows_the_secret_once_and_ends_when_it_is_applied(outlet: 
     assert outlet.people.listed(listing).is_empty()
     assert outlet.people.home_keys(listing) == {}
     act = outlet.sends(2)[0]
-    assert act.act is Act.WITHDRAW
+    assert act.act is RegistrationAct.WITHDRAW
     assert nonce_of(act.proof) == nonce
-    assert {act.act for act in outlet.sends(3)} == {Act.NOTHING}
+    assert {act.act for act in outlet.sends(3)} == {RegistrationAct.NOTHING}
     outlet.sees(1, {ANNA: nonce})
     assert outlet.state(ANNA) is State.WITHDRAWING
     outlet.sees(2, {})
@@ -243,18 +251,23 @@ def test_who_withdraws_after_a_kill_is_not_sent_again_and_withdrawn_in_the_next_
     first = {act.token: act.proof for act in opened(sealed, 1)}
     assert outlet.people.withdraw(outlet.key(ANNA)) is State.WITHDRAWING
     again = outlet.sends(1)
-    assert [act.act for act in again] == [Act.REGISTER, Act.NOTHING, Act.NOTHING, Act.NOTHING]
+    assert [act.act for act in again] == [
+        RegistrationAct.REGISTER,
+        RegistrationAct.NOTHING,
+        RegistrationAct.NOTHING,
+        RegistrationAct.NOTHING,
+    ]
     assert again[0].token == outlet.tokens[BEN].raw
     assert again[0].proof == first[again[0].token]
     act = outlet.sends(2)[0]
-    assert act.act is Act.WITHDRAW
+    assert act.act is RegistrationAct.WITHDRAW
     assert nonce_of(act.proof) == first[outlet.tokens[ANNA].raw]
 
 
 def test_a_withdrawal_of_somebody_without_a_token_needs_no_message(outlet: Outlet) -> None:
     outlet.consents(ANNA)
     assert outlet.people.withdraw(outlet.key(ANNA)) is State.WITHDRAWN
-    assert {act.act for act in outlet.sends(1)} == {Act.NOTHING}
+    assert {act.act for act in outlet.sends(1)} == {RegistrationAct.NOTHING}
     assert outlet.people.withdraw(outlet.key(BEN)) is None
 
 
@@ -267,14 +280,14 @@ def test_who_was_never_registered_here_is_registered_and_withdrawn_in_a_later_ba
     lost = outlet.people.submission(4, 4, HQ.public)  # killed, and batch 4 closes
     assert lost is not None
     first = outlet.sends(5)
-    assert [act.act for act in first] == [Act.REGISTER, *[Act.NOTHING] * 3]
+    assert [act.act for act in first] == [RegistrationAct.REGISTER, *[RegistrationAct.NOTHING] * 3]
     assert first[0] == opened(lost, 4)[0]
     assert first[0].since == 3
     assert outlet.people.waiting() == 1
     listing = outlet.sees(5, {ANNA: nonce_of(fresh_secret())})
     assert outlet.people.listed(listing).is_empty()
     second = outlet.sends(6)
-    assert [act.act for act in second] == [Act.WITHDRAW, *[Act.NOTHING] * 3]
+    assert [act.act for act in second] == [RegistrationAct.WITHDRAW, *[RegistrationAct.NOTHING] * 3]
     assert nonce_of(second[0].proof) == first[0].proof
     outlet.sees(6, {})
     assert outlet.state(ANNA) is State.WITHDRAWN
@@ -291,11 +304,14 @@ def test_a_withdrawal_that_hq_did_not_carry_out_is_sent_again_until_a_directory_
     assert "1 withdrawals were not carried out" in caplog.text
     assert outlet.key(ANNA) not in caplog.text
     again = outlet.sends(3)[0]
-    assert again.act is Act.WITHDRAW
+    assert again.act is RegistrationAct.WITHDRAW
     assert nonce_of(again.proof) == nonce
     outlet.sees(3, {ANNA: nonce})  # HQ may not know the registration either
     renewed = outlet.sends(4)
-    assert [act.act for act in renewed] == [Act.REGISTER, *[Act.NOTHING] * 3]
+    assert [act.act for act in renewed] == [
+        RegistrationAct.REGISTER,
+        *[RegistrationAct.NOTHING] * 3,
+    ]
     assert renewed[0].proof == nonce
     outlet.sees(4, {ANNA: nonce})
     assert outlet.sends(5)[0] == again
@@ -313,7 +329,7 @@ def test_who_consented_elsewhere_after_a_withdrawal_has_another_slot_and_stays_w
     for _ in range(2):
         outlet.people.follow(back)
         assert outlet.state(ANNA) is State.WITHDRAWN
-    assert {act.act for act in outlet.sends(5)} == {Act.NOTHING}
+    assert {act.act for act in outlet.sends(5)} == {RegistrationAct.NOTHING}
 
 
 def test_who_is_live_again_in_the_withdrawn_slot_is_withdrawn_again(outlet: Outlet) -> None:
@@ -355,7 +371,7 @@ def test_a_consent_given_while_a_withdrawal_is_under_way_is_newer_than_it_and_no
     outlet.sends(2)
     outlet.sees(4, {})
     again = outlet.sends(5)[0]
-    assert (again.act, again.since) == (Act.REGISTER, 2)
+    assert (again.act, again.since) == (RegistrationAct.REGISTER, 2)
 
 
 def test_consent_after_a_withdrawal_gives_a_fresh_secret(outlet: Outlet) -> None:
@@ -366,7 +382,7 @@ def test_consent_after_a_withdrawal_gives_a_fresh_secret(outlet: Outlet) -> None
     outlet.sees(2, {})
     assert outlet.consents(ANNA) is Recorded.NEW
     act = outlet.sends(3)[0]
-    assert act.act is Act.REGISTER
+    assert act.act is RegistrationAct.REGISTER
     assert act.proof != first
 
 
@@ -379,7 +395,7 @@ def test_consent_while_a_withdrawal_is_under_way_waits_for_it(outlet: Outlet) ->
     assert nonce_of(outlet.sends(2)[0].proof) == nonce
     outlet.sees(2, {})
     assert outlet.state(ANNA) is State.EVALUATED
-    assert outlet.sends(3)[0].act is Act.REGISTER
+    assert outlet.sends(3)[0].act is RegistrationAct.REGISTER
 
 
 def test_a_withdrawal_of_a_renewed_consent_under_way_ends_it_too(outlet: Outlet) -> None:
@@ -427,7 +443,7 @@ def test_a_withdrawal_in_a_submission_that_was_lost_is_sent_again(outlet: Outlet
     assert outlet.people.submission(2, 4, HQ.public) is not None
     outlet.sees(2, {})
     assert outlet.state(ANNA) is State.WITHDRAWING
-    assert outlet.sends(3)[0].act is Act.WITHDRAW
+    assert outlet.sends(3)[0].act is RegistrationAct.WITHDRAW
     outlet.sees(3, {})
     assert outlet.state(ANNA) is State.WITHDRAWN
 
@@ -437,9 +453,9 @@ def test_withdrawals_leave_before_registrations_and_the_rest_waits(outlet: Outle
     outlet.people.withdraw(outlet.key(ANNA))
     outlet.evaluated(BEN)
     assert outlet.people.waiting() == 2
-    assert [act.act for act in outlet.sends(2, messages=1)] == [Act.WITHDRAW]
+    assert [act.act for act in outlet.sends(2, messages=1)] == [RegistrationAct.WITHDRAW]
     assert outlet.people.waiting() == 1
-    assert [act.act for act in outlet.sends(3, messages=1)] == [Act.REGISTER]
+    assert [act.act for act in outlet.sends(3, messages=1)] == [RegistrationAct.REGISTER]
     assert outlet.people.waiting() == 0
 
 
@@ -542,7 +558,7 @@ def test_many_people_are_followed_at_once(outlet: Outlet) -> None:
     outlet.tokens = {name: token(name, SHARE) for name in names}
     outlet.evaluated(*names)
     acts = outlet.sends(1, messages=301)
-    nonces = {act.token: act.proof for act in acts if act.act is Act.REGISTER}
+    nonces = {act.token: act.proof for act in acts if act.act is RegistrationAct.REGISTER}
     listing = outlet.sees(1, {name: nonces[outlet.tokens[name].raw] for name in names})
     rows = outlet.people.listed(listing)
     assert rows["home"].all()

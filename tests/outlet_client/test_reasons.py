@@ -20,14 +20,13 @@ from features.outcomes import Outcome
 from features.points import PART_BOUND, outlet_parts
 from features.scorecard import Scorecard
 from features.snapshot import CutOff, Snapshot
-from outlet_client.bands.book_store import store_book
 from outlet_client.bands.lookup import WHOSE_BAND
 from outlet_client.contribution.answer_store import AnswerStore
 from outlet_client.contribution.contributions import HomeCustomers, Outlet, SlotEvents
 from outlet_client.contribution.scorecard_store import (
     KeptScorecards,
     ScorecardMissing,
-    keep,
+    keep_scorecards,
     read_scorecards,
 )
 from outlet_client.errors import OutletError
@@ -38,18 +37,15 @@ from outlet_client.people.people_store import People
 from outlet_client.reasons import NOTE
 from outlet_client.records.access_log import entries
 from outlet_client.settings import OutletFile, OutletSettings
-from privacy.books import Book, sign_book
-from privacy.books import Kind as BookKind
-from privacy.directory import Directory
 from privacy.envelopes import SealKey, SigningKey, digest
 from privacy.errors import PrivacyError
 from privacy.fixed_point import clipping_units
-from privacy.identity import Kind as Party
+from privacy.identity import PartyKind
 from privacy.keyring import Keyring
 from privacy.plans import NightPlan, PlannedReleases, ReleasePlan, sign
-from privacy.registrations import TAG_BYTES
 from privacy.tokens import TokenShare, token
 from privacy.units import Purpose
+from tests.shelves import make_book, make_directory, shelve
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,12 +78,12 @@ class Boutique:
 
     def __init__(self, place: Path) -> None:
         self.home = place / "outlet"
-        rings = {kind: Keyring(place / kind.value, kind) for kind in Party}
+        rings = {kind: Keyring(place / kind.value, kind) for kind in PartyKind}
         for kind, ring in rings.items():
-            where = "" if kind is Party.OUTLET else "127.0.0.1:9"
+            where = "" if kind is PartyKind.OUTLET else "127.0.0.1:9"
             ring.create(kind.value, where, NOW, service_address=where)
-        self.hq, self.office = rings[Party.HQ].identity(), rings[Party.OFFICE].identity()
-        self.identity = rings[Party.OUTLET].identity()
+        self.hq, self.office = rings[PartyKind.HQ].identity(), rings[PartyKind.OFFICE].identity()
+        self.identity = rings[PartyKind.OUTLET].identity()
         self.people = People.open(self.home, self.identity)
         for phone in (ANNA, BEN):
             self.people.record_consent(self.key(phone), "n", "mei", NOW)
@@ -109,7 +105,7 @@ class Boutique:
 
     def keep(self, cards: tuple[Scorecard, ...] = CARDS, as_of: str = "2026-01-09") -> None:
         with closing(self.answers) as store, store.transaction() as answers:
-            keep(answers, KeptScorecards(as_of, cards))
+            keep_scorecards(answers, KeptScorecards(as_of, cards))
 
     def run(self, *words: str) -> tuple[int, str]:
         done = CliRunner().invoke(
@@ -264,17 +260,17 @@ def store_bands(boutique: Boutique, eligibility: int, risk: int) -> None:
     """Anna gets into the network's directory, with these bands."""
     made = token(f"tel:{ANNA}", TokenShare.generate())
     boutique.people.keep_tokens({boutique.key(ANNA): made})
-    prints = np.array([made.fingerprint], np.uint64)
-    directory = Directory(1, prints, np.zeros((1, TAG_BYTES), np.uint8))
+    directory = make_directory([made])
     bands = {"eligibility": eligibility, "flipper_risk": risk}
-    book = Book.masked(
+    book = make_book(
         pack({name: np.array([band], np.uint8) for name, band in bands.items()}),
         [made.raw],
-        kind=BookKind.BAND, release="points-1", version=10 * eligibility + risk,
-        as_of="2026-01-09", made_at=int(NOW.timestamp()) - 60, directory=directory.digest,
-    )  # fmt: skip
-    data = sign_book(book, boutique.hq.signing).encode()
-    assert store_book(boutique.home, data, directory, boutique.hq.signing.public, NOW)
+        directory.digest,
+        as_of="2026-01-09",
+        made_at=NOW.timestamp() - 60,
+        version=10 * eligibility + risk,
+    )
+    assert shelve(boutique.home, book, directory, boutique.hq.signing, NOW)
 
 
 def test_nothing_that_happened_elsewhere_changes_a_letter(

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from features.events import pieces
 from features.ledger import Kind
 from features.snapshot import CutOff, Snapshot
-from outlet_client.customer_access import desk_of
+from outlet_client.customer_access import open_customer_access
 from outlet_client.errors import NotConfigured
 from outlet_client.ledger.event_reader import read_events
 from outlet_client.ledger.sighting_rows import (
@@ -27,13 +27,13 @@ from outlet_client.ledger.sighting_rows import (
 from outlet_client.log_tables.rights_store import rights_of
 from outlet_client.main import app
 from outlet_client.night.retention import purge
-from outlet_client.records.access_log import Act, LogBroken, recent
+from outlet_client.records.access_log import LogAct, LogBroken, recent_entries
 from outlet_client.records.actor import NotAsked
 from outlet_client.settings import OutletFile
-from outlet_client.setup.settings_check import look_over
+from outlet_client.setup.dry_run import dry_run
 from outlet_client.sightings.sighting_decisions import confirm, dismiss, report
 from outlet_client.sightings.sighting_history import day_of, open_sightings
-from privacy.identity import Kind as Party
+from privacy.identity import PartyKind
 from privacy.keyring import Keyring
 from tests.outlet_client.test_reasons import ANNA, BEN, HEADER, LEDGER, SETTINGS, STRANGER, Boutique
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from outlet_client.customer_access import Desk
+    from outlet_client.customer_access import CustomerAccess
     from outlet_client.sightings.sighting_history import Sighting
 
 NOW = dt.datetime.now(dt.UTC)
@@ -58,8 +58,10 @@ class Shop(Boutique):
 
     def __init__(self, place: Path) -> None:
         super().__init__(place)
-        ring = Keyring(place / Party.HQ.value, Party.HQ)
-        Keyring(self.home, Party.OUTLET).trust(ring.identity().card, ring.public_file.read_bytes())
+        ring = Keyring(place / PartyKind.HQ.value, PartyKind.HQ)
+        Keyring(self.home, PartyKind.OUTLET).trust(
+            ring.identity().card, ring.public_file.read_bytes()
+        )
         self.keep()
 
     def saw(self, *rows: tuple[str, dt.date, str]) -> None:
@@ -91,7 +93,7 @@ class Shop(Boutique):
 
     def logged(self) -> list[tuple[str, str, str]]:
         with rights_of(self.home) as connection:
-            found = recent(connection, NOW - DAY, act=Act.SIGHTING, limit=99)
+            found = recent_entries(connection, NOW - DAY, act=LogAct.SIGHTING, limit=99)
         return [(one.by, one.about, one.outcome) for one in reversed(found)]
 
 
@@ -101,12 +103,12 @@ def shop(tmp_path: Path) -> Shop:
 
 
 @pytest.fixture
-def desk(shop: Shop) -> Iterator[Desk]:
-    with desk_of(shop.home) as opened:
+def desk(shop: Shop) -> Iterator[CustomerAccess]:
+    with open_customer_access(shop.home) as opened:
         yield opened
 
 
-def only(desk: Desk, serial: str = "s6") -> Sighting:
+def only(desk: CustomerAccess, serial: str = "s6") -> Sighting:
     [one] = open_sightings(desk, NOW).of(serial)
     return one
 
@@ -115,7 +117,7 @@ def only(desk: Desk, serial: str = "s6") -> Sighting:
 
 
 def test_a_manager_sees_whose_piece_was_seen_and_how_long_after_its_sale(
-    shop: Shop, desk: Desk
+    shop: Shop, desk: CustomerAccess
 ) -> None:
     shop.saw(("s6", SEEN, "suspected"), ("s3", SEEN, "confirmed"))
     found = open_sightings(desk, NOW)
@@ -129,7 +131,7 @@ def test_a_manager_sees_whose_piece_was_seen_and_how_long_after_its_sale(
     assert found.nobodys == {}
 
 
-def test_what_is_nobodys_is_counted_and_nothing_more(shop: Shop, desk: Desk) -> None:
+def test_what_is_nobodys_is_counted_and_nothing_more(shop: Shop, desk: CustomerAccess) -> None:
     shop.saw(
         ("s6", dt.date(2026, 1, 9), "suspected"),
         ("s6", TODAY + DAY, "suspected"),
@@ -144,7 +146,9 @@ def test_what_is_nobodys_is_counted_and_nothing_more(shop: Shop, desk: Desk) -> 
     }  # fmt: skip
 
 
-def test_each_day_of_a_piece_is_once_in_the_list_at_who_had_it_then(shop: Shop, desk: Desk) -> None:
+def test_each_day_of_a_piece_is_once_in_the_list_at_who_had_it_then(
+    shop: Shop, desk: CustomerAccess
+) -> None:
     back = "b,O1,2026-02-03,return,5000,5000,b7,s6,R3\na1,O1,2026-02-05,purchase,5,5,b8,s6,R3\n"
     shop.write("ledger.csv", HEADER + LEDGER + back)
     last = dt.date(2026, 2, 9)
@@ -155,7 +159,7 @@ def test_each_day_of_a_piece_is_once_in_the_list_at_who_had_it_then(shop: Shop, 
     ]  # fmt: skip
 
 
-def test_an_outlet_without_serials_is_told_so(shop: Shop, desk: Desk) -> None:
+def test_an_outlet_without_serials_is_told_so(shop: Shop, desk: CustomerAccess) -> None:
     shop.write("ledger.csv", "customer_id,purchased_at,kind,price\nb,2026-01-10,purchase,5\n")
     for ask in (
         lambda: open_sightings(desk, NOW),
@@ -166,9 +170,11 @@ def test_an_outlet_without_serials_is_told_so(shop: Shop, desk: Desk) -> None:
             ask()
 
 
-def test_an_outlet_without_a_table_and_without_reports_has_none(shop: Shop, desk: Desk) -> None:
+def test_an_outlet_without_a_table_and_without_reports_has_none(
+    shop: Shop, desk: CustomerAccess
+) -> None:
     shop.write("escapement.toml", NO_TABLE)
-    with desk_of(shop.home) as without:
+    with open_customer_access(shop.home) as without:
         assert open_sightings(without, NOW).sightings == ()
     assert sightings_of(shop.home, shop.settings) is None
     assert "sightings" not in CliRunner().invoke(app, ["doctor", "--home", str(shop.home)]).output
@@ -177,7 +183,9 @@ def test_an_outlet_without_a_table_and_without_reports_has_none(shop: Shop, desk
 # --- reported -------------------------------------------------------------------------------------
 
 
-def test_what_staff_report_is_suspected_from_the_day_it_was_seen(shop: Shop, desk: Desk) -> None:
+def test_what_staff_report_is_suspected_from_the_day_it_was_seen(
+    shop: Shop, desk: CustomerAccess
+) -> None:
     made = report(desk, " s6 ", SEEN, f"{WHERE}\n", " mei  lin ", NOW)
     assert (made.number, made.serial, made.by, made.words) == (1, "s6", "mei lin", WHERE)
     assert (shop.status("s6", SEEN - DAY), shop.status("s6", SEEN)) == ("", "suspected")
@@ -189,14 +197,14 @@ def test_what_staff_report_is_suspected_from_the_day_it_was_seen(shop: Shop, des
 
 def test_without_a_table_the_stored_ones_are_read(shop: Shop) -> None:
     shop.write("escapement.toml", NO_TABLE)
-    with desk_of(shop.home) as desk:
+    with open_customer_access(shop.home) as desk:
         report(desk, "s6", SEEN, WHERE, "mei", NOW)
         assert shop.status("s6") == "suspected"
         confirm(desk, "s6", "Noor", "Photographs.", NOW)
     assert shop.status("s6") == "confirmed"
     said = CliRunner().invoke(app, ["doctor", "--home", str(shop.home)]).output
     assert "sightings: 1 rows, 0 of them of no customer here; 1 decided here" in said
-    found = look_over(shop.settings, NOW, home=shop.home)
+    found = dry_run(shop.settings, NOW, home=shop.home)
     assert found.apart is not None
     assert sum(found.apart.values()) == 0
 
@@ -213,7 +221,7 @@ def test_without_a_table_the_stored_ones_are_read(shop: Shop) -> None:
     ],
 )
 def test_what_cannot_be_reported_is_refused_and_nothing_is_kept(
-    shop: Shop, desk: Desk, serial: str, seen: dt.date, said: str
+    shop: Shop, desk: CustomerAccess, serial: str, seen: dt.date, said: str
 ) -> None:
     with pytest.raises(SightingRefused, match=said) as caught:
         report(desk, serial, seen, WHERE, "mei", NOW)
@@ -222,7 +230,7 @@ def test_what_cannot_be_reported_is_refused_and_nothing_is_kept(
     assert shop.logged() == []
 
 
-def test_a_piece_that_was_back_here_is_reported_of_nobody(shop: Shop, desk: Desk) -> None:
+def test_a_piece_that_was_back_here_is_reported_of_nobody(shop: Shop, desk: CustomerAccess) -> None:
     back = "b,O1,2026-02-03,return,5000,5000,b7,s6,R3\n"
     shop.write("ledger.csv", HEADER + LEDGER + back)
     with pytest.raises(SightingRefused, match="seen: the piece was back here on that day"):
@@ -230,7 +238,7 @@ def test_a_piece_that_was_back_here_is_reported_of_nobody(shop: Shop, desk: Desk
 
 
 @pytest.mark.parametrize("words", ["", " \n", "x" * 1001])
-def test_a_report_says_where_and_a_decision_why(desk: Desk, words: str) -> None:
+def test_a_report_says_where_and_a_decision_why(desk: CustomerAccess, words: str) -> None:
     with pytest.raises(NotAsked, match="where: "):
         report(desk, "s6", SEEN, words, "mei", NOW)
     for decide in (confirm, dismiss):
@@ -244,7 +252,7 @@ def test_a_report_says_where_and_a_decision_why(desk: Desk, words: str) -> None:
 
 
 def test_a_confirmation_counts_from_its_own_day_and_changes_no_day_before(
-    shop: Shop, desk: Desk
+    shop: Shop, desk: CustomerAccess
 ) -> None:
     shop.saw(("s6", SEEN, "suspected"))
     before = shop.events()
@@ -260,7 +268,7 @@ def test_a_confirmation_counts_from_its_own_day_and_changes_no_day_before(
 
 
 def test_a_dismissal_takes_back_what_the_table_and_staff_said_so_far(
-    shop: Shop, desk: Desk
+    shop: Shop, desk: CustomerAccess
 ) -> None:
     shop.saw(("s6", SEEN, "confirmed"))
     report(desk, "s6", TODAY, WHERE, "mei", NOW)
@@ -272,7 +280,7 @@ def test_a_dismissal_takes_back_what_the_table_and_staff_said_so_far(
 
 
 def test_a_later_decision_wins_on_the_same_day_too_and_every_one_stays(
-    shop: Shop, desk: Desk
+    shop: Shop, desk: CustomerAccess
 ) -> None:
     shop.saw(("s6", SEEN, "suspected"))
     for decide, said in ((confirm, "confirmed"), (dismiss, ""), (confirm, "confirmed")):
@@ -284,7 +292,9 @@ def test_a_later_decision_wins_on_the_same_day_too_and_every_one_stays(
     assert len(shop.logged()) == 3
 
 
-def test_a_newer_row_of_the_table_wins_from_its_own_day_on(shop: Shop, desk: Desk) -> None:
+def test_a_newer_row_of_the_table_wins_from_its_own_day_on(
+    shop: Shop, desk: CustomerAccess
+) -> None:
     shop.saw(("s6", SEEN, "suspected"))
     dismiss(desk, "s6", "Noor", "Another strap.", NOW - 9 * DAY)
     newer = TODAY - 3 * DAY
@@ -296,7 +306,9 @@ def test_a_newer_row_of_the_table_wins_from_its_own_day_on(shop: Shop, desk: Des
     assert shop.status("s6") == ""  # of the decision's own day: the decision stands
 
 
-def test_a_report_of_a_day_up_to_a_dismissal_waits_for_a_manager(shop: Shop, desk: Desk) -> None:
+def test_a_report_of_a_day_up_to_a_dismissal_waits_for_a_manager(
+    shop: Shop, desk: CustomerAccess
+) -> None:
     """Who reports again what was dismissed moves nobody by that."""
     shop.saw(("s6", SEEN, "suspected"))
     dismiss(desk, "s6", "Noor", "Another strap.", NOW)
@@ -310,7 +322,7 @@ def test_a_report_of_a_day_up_to_a_dismissal_waits_for_a_manager(shop: Shop, des
 
 
 def test_a_confirmation_is_of_who_had_the_piece_then_and_not_of_who_bought_it_since(
-    shop: Shop, desk: Desk
+    shop: Shop, desk: CustomerAccess
 ) -> None:
     resold = "b,O1,2026-02-03,return,5000,5000,b7,s6,R3\na1,O1,2026-02-05,purchase,5,5,b8,s6,R3\n"
     shop.write("ledger.csv", HEADER + LEDGER + resold)
@@ -320,7 +332,9 @@ def test_a_confirmation_is_of_who_had_the_piece_then_and_not_of_who_bought_it_si
     assert confirmed["customer"].to_list() == ["b"]
 
 
-def test_where_two_had_the_piece_it_is_said_which_day_is_meant(shop: Shop, desk: Desk) -> None:
+def test_where_two_had_the_piece_it_is_said_which_day_is_meant(
+    shop: Shop, desk: CustomerAccess
+) -> None:
     resold = "b,O1,2026-02-03,return,5000,5000,b7,s6,R3\na1,O1,2026-02-05,purchase,5,5,b8,s6,R3\n"
     shop.write("ledger.csv", HEADER + LEDGER + resold)
     last = dt.date(2026, 2, 9)
@@ -337,7 +351,7 @@ def test_where_two_had_the_piece_it_is_said_which_day_is_meant(shop: Shop, desk:
     assert {one.status for one in open_sightings(desk, NOW).of("s6")} == {Kind.CONFIRMED}
 
 
-def test_a_sighting_of_two_is_open_while_it_is_so_of_one(shop: Shop, desk: Desk) -> None:
+def test_a_sighting_of_two_is_open_while_it_is_so_of_one(shop: Shop, desk: CustomerAccess) -> None:
     """The return of Ben's piece was not booked, and Anna bought it."""
     shop.write("ledger.csv", HEADER + LEDGER + "a1,O1,2026-02-05,purchase,5,5,b8,s6,R3\n")
     last = dt.date(2026, 2, 9)
@@ -350,7 +364,7 @@ def test_a_sighting_of_two_is_open_while_it_is_so_of_one(shop: Shop, desk: Desk)
     assert open_sightings(desk, NOW).open == ()
 
 
-def test_what_is_decided_already_or_not_there_is_refused(shop: Shop, desk: Desk) -> None:
+def test_what_is_decided_already_or_not_there_is_refused(shop: Shop, desk: CustomerAccess) -> None:
     for serial in ("s1", "s9", "S3"):  # sold and never seen; never sold; another piece
         for decide in (confirm, dismiss):
             with pytest.raises(SightingRefused, match="serial: there is no sighting of a piece"):
@@ -367,13 +381,13 @@ def test_what_is_decided_already_or_not_there_is_refused(shop: Shop, desk: Desk)
     assert len(noted_in(shop.home)) == 2
 
 
-def test_a_decision_that_an_older_clock_would_outrank_is_refused(desk: Desk) -> None:
+def test_a_decision_that_an_older_clock_would_outrank_is_refused(desk: CustomerAccess) -> None:
     dismiss(desk, "s3", "Noor", "r", NOW)
     with pytest.raises(SightingRefused, match=r"clock: this machine says .* set the clock"):
         confirm(desk, "s3", "Noor", "r", NOW - 2 * DAY)
 
 
-def test_of_two_who_decide_at_once_the_second_hears_so(shop: Shop, desk: Desk) -> None:
+def test_of_two_who_decide_at_once_the_second_hears_so(shop: Shop, desk: CustomerAccess) -> None:
     dismiss(desk, "s3", "Noor", "r", NOW)
     late = Noted("s3", Kind.CONFIRMED, TODAY, SEEN, NOW, "Bo", "r")
     with (
@@ -384,7 +398,9 @@ def test_of_two_who_decide_at_once_the_second_hears_so(shop: Shop, desk: Desk) -
     assert len(noted_in(shop.home)) == 1
 
 
-def test_where_the_log_cannot_take_an_entry_no_sighting_is_decided(shop: Shop, desk: Desk) -> None:
+def test_where_the_log_cannot_take_an_entry_no_sighting_is_decided(
+    shop: Shop, desk: CustomerAccess
+) -> None:
     with rights_of(shop.home) as connection:
         connection.exec_driver_sql("DELETE FROM log")
         connection.exec_driver_sql("DELETE FROM log_anchor")
@@ -397,7 +413,9 @@ def test_where_the_log_cannot_take_an_entry_no_sighting_is_decided(shop: Shop, d
 # --- who hears of it ------------------------------------------------------------------------------
 
 
-def test_reasons_and_the_customers_own_page_have_a_decision_at_once(shop: Shop, desk: Desk) -> None:
+def test_reasons_and_the_customers_own_page_have_a_decision_at_once(
+    shop: Shop, desk: CustomerAccess
+) -> None:
     def shown(phone: str) -> list[dict[str, Any]]:
         words = ["customer", "show", "--phone", phone, "--by", "mei", "--json"]
         done = CliRunner().invoke(app, [*words, "--home", str(shop.home)])
@@ -413,16 +431,20 @@ def test_reasons_and_the_customers_own_page_have_a_decision_at_once(shop: Shop, 
     assert shown(BEN) == [{"date": str(SEEN), "serial": "s6", "kind": "suspected"}]
 
 
-def test_what_was_typed_beside_a_sighting_is_in_no_event_and_no_log(shop: Shop, desk: Desk) -> None:
+def test_what_was_typed_beside_a_sighting_is_in_no_event_and_no_log(
+    shop: Shop, desk: CustomerAccess
+) -> None:
     report(desk, "s6", SEEN, WHERE, "mei", NOW)
     confirm(desk, "s6", "Noor", WHERE, NOW)
     assert WHERE not in shop.events().write_csv()
     assert "xyz" not in repr(noted_in(shop.home))
     with rights_of(shop.home) as connection:
-        assert "xyz" not in repr(recent(connection, NOW - DAY, limit=99))
+        assert "xyz" not in repr(recent_entries(connection, NOW - DAY, limit=99))
 
 
-def test_what_is_older_than_events_are_kept_goes_with_them(shop: Shop, desk: Desk) -> None:
+def test_what_is_older_than_events_are_kept_goes_with_them(
+    shop: Shop, desk: CustomerAccess
+) -> None:
     assert purge_sightings(shop.home / "nowhere", TODAY) == 0
     report(desk, "s6", SEEN, WHERE, "mei", NOW)
     confirm(desk, "s6", "Noor", "r", NOW)
@@ -437,7 +459,7 @@ def test_what_is_older_than_events_are_kept_goes_with_them(shop: Shop, desk: Des
 
 
 def test_a_backup_brings_back_what_was_reported_and_decided(
-    shop: Shop, desk: Desk, tmp_path: Path
+    shop: Shop, desk: CustomerAccess, tmp_path: Path
 ) -> None:
     report(desk, "s6", SEEN, WHERE, "mei", NOW)
     confirm(desk, "s6", "Noor", "r", NOW)

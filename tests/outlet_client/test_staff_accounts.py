@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typing_extensions import override
 
-from outlet_client.desk.desk_server import site_of
+from outlet_client.desk.desk_server import open_site
 from outlet_client.records.actor import MOST_CHARACTERS as LONGEST_NAME
 from outlet_client.records.actor import NotAsked
 from outlet_client.staff import accounts as module
@@ -68,7 +68,7 @@ def outcome(accounts: Accounts, name: str, password: str, at: dt.datetime = NOON
 
 
 def test_the_desk_hashes_at_the_cost_that_rfc_9106_asks_for(home: Path) -> None:
-    with site_of(home) as site:
+    with open_site(home) as site:
         cost = extract_parameters(site.accounts._nobodys)
         assert site.accounts._hasher is module._HASHER
     assert cost == module._HASHER._parameters  # a name that there is not costs the same

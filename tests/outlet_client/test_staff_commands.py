@@ -11,13 +11,13 @@ from argon2 import PasswordHasher
 from typer.testing import CliRunner
 
 from outlet_client.main import app
-from outlet_client.records.access_log import Act
-from outlet_client.records.actor import user
+from outlet_client.records.access_log import LogAct
+from outlet_client.records.actor import system_user
 from outlet_client.staff.accounts import Accounts, Role, SignInRefused, secret_of
 from outlet_client.staff.passkeys import Passkeys
 from outlet_client.staff.sign_in_throttle import FREE_TRIES
 from outlet_client.staff.staff_store import StaffStore
-from privacy.identity import Kind
+from privacy.identity import PartyKind
 from privacy.keyring import Keyring
 from tests.outlet_client.authenticator import Device
 from tests.outlet_client.desk_site import (
@@ -54,7 +54,7 @@ def listed(home: Path) -> dict[str, dict[str, Any]]:
 
 
 def acts(desk: Desk) -> list[tuple[str, str, str]]:
-    return [(one.by, one.about, one.outcome) for one in desk.log(Act.STAFF)]
+    return [(one.by, one.about, one.outcome) for one in desk.log(LogAct.STAFF)]
 
 
 def test_an_account_is_made_on_record_and_its_password_is_shown_once(desk: Desk) -> None:
@@ -77,7 +77,7 @@ def test_an_account_is_made_on_record_and_its_password_is_shown_once(desk: Desk)
 
 def test_without_a_name_it_was_the_operating_systems_user(desk: Desk) -> None:
     run(desk.home, "staff", "role", MEI, "--role", "manager")
-    assert acts(desk) == [(user(), MEI, "now manager")]
+    assert acts(desk) == [(system_user(), MEI, "now manager")]
 
 
 @pytest.mark.parametrize("name", ["mei lin", "MEI  LIN", MEI])
@@ -137,7 +137,7 @@ def test_a_role_a_new_password_and_a_removal_end_what_is_open_and_are_on_record(
 
 
 def test_the_list_says_what_each_undertook_and_who_is_locked_out(desk: Desk) -> None:
-    secret = secret_of(Keyring(desk.home, Kind.OUTLET).identity())
+    secret = secret_of(Keyring(desk.home, PartyKind.OUTLET).identity())
     for _ in range(FREE_TRIES):
         with pytest.raises(SignInRefused):
             Accounts(desk.store, secret, CHEAP).sign_in(MEI, "wrong", _now())
@@ -164,7 +164,7 @@ def _now() -> Any:
 
 
 def test_before_anybody_is_there_the_list_says_what_to_do(tmp_path: Path) -> None:
-    Keyring(tmp_path, Kind.OUTLET).create("o", "", NOON)
+    Keyring(tmp_path, PartyKind.OUTLET).create("o", "", NOON)
     assert "staff add NAME --role ROLE" in run(tmp_path, "staff", "list")
     assert json.loads(run(tmp_path, "staff", "list", "--json")) == []
 

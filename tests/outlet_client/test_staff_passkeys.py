@@ -173,7 +173,7 @@ WHERE = ["id", "rawId", "type", "response", "attestationObject", "clientDataJSON
          "authenticatorData", "signature"]  # fmt: skip
 
 
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     where=st.sampled_from(WHERE),
     what=st.one_of(st.sampled_from(STRANGE), st.binary(max_size=80).map(text)),

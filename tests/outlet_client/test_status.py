@@ -17,13 +17,12 @@ from typer import Exit
 from outlet_client.commands.command_errors import failing
 from outlet_client.commands.status import LATE, Standing, next_steps, standing, status
 from outlet_client.errors import ClockOff, HqUnreachable, NotConfigured
-from outlet_client.ledger.event_store import EventStore
 from outlet_client.night.health_file import Condition, Health, write_health
-from outlet_client.night.night_journal import account_of, could_not_begin
-from outlet_client.night.night_log import Night, NightLog, Outcome, Step
+from outlet_client.night.night_journal import mark_not_begun, open_journal
+from outlet_client.night.night_log import NightLog, NightOutcome, NightRow, NightStep
 from outlet_client.people.people_store import People, State
 from outlet_client.settings import OutletFile
-from privacy.identity import Card, Kind
+from privacy.identity import Card, PartyKind
 from privacy.keyring import Keyring
 
 if TYPE_CHECKING:
@@ -32,9 +31,9 @@ if TYPE_CHECKING:
 
 AT = dt.datetime(2026, 3, 1, 9, tzinfo=dt.UTC)
 SETTINGS = OutletFile(ledger="ledger.csv", book_days=30)
-GOOD = Night(
-    3, AT - dt.timedelta(hours=7), ended=AT - dt.timedelta(hours=6), outcome=Outcome.COMPLETE,
-    step=Step.RETENTION, answered=8,
+GOOD = NightRow(
+    3, AT - dt.timedelta(hours=7), ended=AT - dt.timedelta(hours=6), outcome=NightOutcome.COMPLETE,
+    step=NightStep.RETENTION, answered=8,
 )  # fmt: skip
 FINE = Standing(
     outlet="O1", nights=(GOOD,), error=None, begun=True, book_as_of="2026-02-27", book_days=1,
@@ -46,13 +45,13 @@ FINE = Standing(
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     at = dt.datetime.now(dt.UTC)
-    rings = {kind: Keyring(tmp_path / kind.value, kind) for kind in Kind}
+    rings = {kind: Keyring(tmp_path / kind.value, kind) for kind in PartyKind}
     for kind, ring in rings.items():
         ring.create(kind.value, "127.0.0.1:1", at)
-    for kind in (Kind.HQ, Kind.OFFICE):
+    for kind in (PartyKind.HQ, PartyKind.OFFICE):
         data = rings[kind].public_file.read_bytes()
-        rings[Kind.OUTLET].trust(Card.decode(data, kind), data)
-    folder = rings[Kind.OUTLET].folder
+        rings[PartyKind.OUTLET].trust(Card.decode(data, kind), data)
+    folder = rings[PartyKind.OUTLET].folder
     (folder / "escapement.toml").write_text('ledger = "ledger.csv"\n')
     return folder
 
@@ -93,7 +92,7 @@ def test_what_is_amiss_is_what_to_do_next(changes: dict[str, object], words: str
     ],
 )
 def test_after_a_failed_night_the_next_step_fits_the_error(error: str, words: str) -> None:
-    failed = replace(GOOD, outcome=Outcome.FAILED, error=error)
+    failed = replace(GOOD, outcome=NightOutcome.FAILED, error=error)
     [said] = next_steps(replace(FINE, nights=(failed,), error="why"), SETTINGS, AT)
     assert said.startswith("the last night failed: why; ")
     assert words in said
@@ -120,8 +119,8 @@ def test_a_new_outlet_is_told_where_to_begin(
 def test_nights_are_shown_with_how_they_ended(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with account_of(home, dt.timedelta(hours=4)) as account:
-        account.step(Step.ANSWERS)
+    with open_journal(home, dt.timedelta(hours=4)) as account:
+        account.step(NightStep.ANSWERS)
         account.note(answered=1, rows=1200, quarantined=3)
         account.end(HqUnreachable("[hq]:1", "ConnectError"))
     with closing(NightLog.open(home)) as log:
@@ -141,7 +140,7 @@ def test_nights_are_shown_with_how_they_ended(
 
 def test_a_night_that_could_not_begin_is_told_with_the_error(home: Path) -> None:
     write_health(home, Health(Condition.OK))
-    could_not_begin(home, NotConfigured("office's card: none"))
+    mark_not_begun(home, NotConfigured("office's card: none"))
     found = standing(home, AT)
     assert next_steps(found, SETTINGS, AT)[0] == "no night could begin: office's card: none"
 
@@ -149,10 +148,10 @@ def test_a_night_that_could_not_begin_is_told_with_the_error(home: Path) -> None
 def test_a_start_that_failed_at_once_is_not_given_the_advice_of_the_night_before(
     home: Path,
 ) -> None:
-    with account_of(home, dt.timedelta(hours=4)) as account:
+    with open_journal(home, dt.timedelta(hours=4)) as account:
         account.end(ClockOff(10_800))
     assert next_steps(standing(home, AT), SETTINGS, AT)[0].endswith("time, best by NTP")
-    could_not_begin(home, NotConfigured("office's card: none"))
+    mark_not_begun(home, NotConfigured("office's card: none"))
     assert next_steps(standing(home, AT), SETTINGS, AT)[0] == (
         "no night could begin: office's card: none"
     )
@@ -160,10 +159,9 @@ def test_a_start_that_failed_at_once_is_not_given_the_advice_of_the_night_before
 
 def test_status_look_ups_and_requests_do_not_wait_for_a_night_that_writes(home: Path) -> None:
     """Real programs, while another process holds the database and has written much of it."""
-    with closing(People.open(home, Keyring(home, Kind.OUTLET).identity())) as people:
+    with closing(People.open(home, Keyring(home, PartyKind.OUTLET).identity())) as people:
         people.record_consent(people.local_key("tel:+6581234567"), "n", "mei", AT)
     NightLog.open(home).close()
-    EventStore.open(home).close()
     with writing(home):
         began = time.monotonic()
         for command in (
@@ -211,7 +209,7 @@ def test_a_command_that_has_to_write_says_who_is_writing(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("outlet_client.database._WAIT_SECONDS", 0)
-    identity = Keyring(home, Kind.OUTLET).identity()
+    identity = Keyring(home, PartyKind.OUTLET).identity()
     with (
         closing(People.open(home, identity)) as people,
         writing(home),
@@ -229,7 +227,7 @@ def test_a_command_that_has_to_write_says_who_is_writing(
 def test_status_counts_people_and_names_nobody(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with closing(People.open(home, Keyring(home, Kind.OUTLET).identity())) as people:
+    with closing(People.open(home, Keyring(home, PartyKind.OUTLET).identity())) as people:
         key = people.local_key("tel:+6581234567")
         people.record_consent(key, "n", "mei", AT - dt.timedelta(days=400))
     status(home, as_json=False)

@@ -6,7 +6,6 @@ import csv
 import datetime as dt
 import gzip
 import re
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +16,15 @@ from hypothesis import strategies as st
 
 from features.errors import LedgerError
 from features.ledger import judge
+from outlet_client.sources import csv_files
 from outlet_client.sources.source import Source
 from outlet_client.sources.table_reader import (
-    Mark,
     decoded,
     files_of,
     format_of,
     header_of,
     read_all,
     read_file,
-    unchanged,
 )
 
 NAMES = ("customer_id", "purchased_at", "price", "kind", "phone", "email")
@@ -49,13 +47,12 @@ def written(folder: Path, data: str | bytes, name: str = "sales.csv", **settings
     return source
 
 
-def read(source: Source, after: Mark | None = None) -> tuple[pl.DataFrame, pl.DataFrame]:
+def read(source: Source) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The rows and the malformed records of a source's only file."""
-    reading = read_file(source, Path(source.source), NAMES, after)
-    batches = list(reading)
+    batches = list(read_file(source, Path(source.source), NAMES))
     return (
-        pl.concat([batch.rows for batch in batches]) if batches else pl.DataFrame(),
-        pl.concat([batch.malformed for batch in batches]) if batches else pl.DataFrame(),
+        pl.concat([batch.rows for batch in batches]),
+        pl.concat([batch.malformed for batch in batches]),
     )
 
 
@@ -175,54 +172,38 @@ def test_bytes_that_are_no_character_make_a_wanted_cell_malformed(tmp_path: Path
     data = b"customer_id,price,email,name\nann,1,a@b,M\xfcller\nb\xfc,2,c@d,x\ncy,3,\xfc@d,x\n"
     rows, malformed = read(written(tmp_path, data))
     assert rows.select("row", "customer_id", "email").rows() == [(1, "ann", "a@b"), (3, "cy", None)]
-    assert malformed.rows() == [(2, "customer_id", "not readable as utf-8")]
+    assert malformed.rows() == [(2, "customer_id", "not readable as utf-8-sig")]
 
 
+@pytest.mark.parametrize("block", [4, 1 << 22])
 @given(
-    st.lists(
+    parts=st.lists(
         st.sampled_from(
             ["a", "b", ";", ";", "\n", "\n", "\r\n", "\r", '"', '"', '""', "\ufffd", " "]
         )
-    ),
-    st.integers(0, 60),
+    )
 )
-@example(["a", ";", '"', "\n", "a", ";", '"'], 3)
-@example(["\r", "\n", "a", ";", "b"], 5)
-@example(["a", "\r", "a"], 0)
-@example(['"', "\n", ";", "\n", '"'], 3)
-def test_no_record_is_lost_and_a_later_reading_goes_on_where_the_first_one_ended(
-    tmp_path_factory: pytest.TempPathFactory, parts: list[str], cut: int
+@example(parts=["a", ";", '"', "\n", "a", ";", '"'])
+@example(parts=["\r", "\n", "a", ";", "b"])
+@example(parts=["a", "\r", "a"])
+@example(parts=['"', "\n", ";", "\n", '"'])
+def test_no_record_is_lost_and_where_a_block_ends_does_not_matter(
+    tmp_path_factory: pytest.TempPathFactory, parts: list[str], block: int
 ) -> None:
-    """Whatever the bytes: what is read in one go is what is read in two."""
-    folder = tmp_path_factory.mktemp("grown")
+    """Whatever the bytes: a record is as few lines as make one, or one malformed line."""
+    folder = tmp_path_factory.mktemp("odd")
     settings: dict[str, Any] = {"delimiter": ";", "columns": {"customer_id": "c", "price": "p"}}
-    data = ("c;p\n" + "".join(parts)).encode()
-    cut = min(4 + cut, len(data))
-    source = written(folder, data[:cut], **settings)
-    path = Path(source.source)
-    first = read_file(source, path, NAMES)
-    early = list(first)
-    path.write_bytes(data)
-    second = read_file(source, path, NAMES, first.mark)
-    late = list(second)
-    whole = read_file(source, path, NAMES)
-    batches = list(whole)
-    for some, reading in ((early, first), (batches, whole)):
-        numbers = sorted(n for one in some for n in [*one.rows["row"], *one.malformed["row"]])
-        assert numbers == list(range(1, reading.mark.rows + 1))
-    if second.tail:
-        both = [*early, *late]
-        assert second.mark.rows == whole.mark.rows
-        assert [row for one in both for row in one.rows.rows()] == [
-            row for one in batches for row in one.rows.rows()
-        ]
-    else:
-        assert second.mark == whole.mark
-    expected = by_the_rule(data.decode())
+    data = "c;p\n" + "".join(parts)
+    source = written(folder, data.encode(), **settings)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(csv_files, "_BLOCK_CHARACTERS", block)
+        batches = list(read_file(source, Path(source.source), NAMES))
+    numbers = [n for one in batches for n in [*one.rows["row"], *one.malformed["row"]]]
+    assert sorted(numbers) == list(range(1, len(numbers) + 1))
     found = {
         number: cells for one in batches for number, *cells in one.rows.fill_null("").rows()
     } | {number: None for one in batches for number in one.malformed["row"]}
-    assert [found[number] for number in sorted(found)] == expected
+    assert [found[number] for number in sorted(found)] == by_the_rule(data)
 
 
 def by_the_rule(text: str) -> list[list[str] | None]:
@@ -252,72 +233,6 @@ def first_record(lines: list[str]) -> tuple[int, list[str] | None]:
     return 1, None
 
 
-# --- a later reading ------------------------------------------------------------------------------
-
-
-def test_of_a_file_that_grew_only_the_tail_is_read_and_numbers_go_on(tmp_path: Path) -> None:
-    source = written(tmp_path, HEADER + SOUND * 3, **MESSY)
-    path = Path(source.source)
-    reading = read_file(source, path, NAMES)
-    list(reading)
-    assert unchanged(path, reading.mark)
-    with path.open("ab") as file:
-        file.write(b"new;1.1.2026;1\r\nbad\r\nnew;1.1.2026;1")
-    assert not unchanged(path, reading.mark)
-    again = read_file(source, path, NAMES, Mark(**asdict(reading.mark)))
-    rows = pl.concat([batch.rows for batch in again])
-    assert again.tail
-    assert rows.select("row", "customer_id").rows() == [(4, "new"), (6, "new")]
-    assert again.mark.rows == 6
-    with path.open("ab") as file:
-        file.write(b"\r\nlast;1.1.2026;1\r\n")
-    last = read_file(source, path, NAMES, again.mark)
-    assert [row for batch in last for row in batch.rows["row"]] == [7]
-    assert last.done == last.size == path.stat().st_size
-
-
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [
-        (HEADER + SOUND, HEADER + SOUND.replace("good", "nice") + SOUND),  # another beginning
-        (HEADER + SOUND * 2, HEADER + SOUND),  # shorter
-        (
-            HEADER + SOUND + "a;1.1.2026;1",
-            HEADER + SOUND + "a;1.1.2026;12\r\n",
-        ),  # was being written
-        (HEADER + SOUND + 'a;1;"x\r\n', HEADER + SOUND + 'a;1;"x\r\ny"\r\n'),  # in a quote
-    ],
-)
-def test_a_file_that_changed_otherwise_is_read_whole(
-    tmp_path: Path, before: str, after: str
-) -> None:
-    source = written(tmp_path, before, **MESSY)
-    path = Path(source.source)
-    reading = read_file(source, path, NAMES)
-    list(reading)
-    path.write_bytes(after.encode("latin-1"))
-    again = read_file(source, path, NAMES, reading.mark)
-    rows = pl.concat([batch.rows for batch in again])
-    assert not again.tail
-    assert rows.equals(read(source)[0])
-    assert rows["row"][0] == 1
-
-
-@pytest.mark.parametrize(("name", "encoding"), [("s.csv.gz", "utf-8"), ("s.csv", "utf-16")])
-def test_where_bytes_say_nothing_of_lines_a_file_is_read_whole(
-    tmp_path: Path, name: str, encoding: str
-) -> None:
-    source = written(tmp_path, b"", name, encoding=encoding)
-    data = "customer_id\nann\n".encode(encoding)
-    path = Path(source.source)
-    path.write_bytes(gzip.compress(data) if name.endswith("gz") else data)
-    reading = read_file(source, path, NAMES)
-    list(reading)
-    again = read_file(source, path, NAMES, reading.mark)
-    assert [row for batch in again for row in batch.rows["customer_id"]] == ["ann"]
-    assert not again.tail
-
-
 # --- what is wrong with a whole file --------------------------------------------------------------
 
 
@@ -334,7 +249,7 @@ def test_where_bytes_say_nothing_of_lines_a_file_is_read_whole(
         ("a,b\n", {"encoding": "hex"}, None, "encoding = 'hex' is none"),
         ("a,b\n", {"encoding": "a\0b"}, None, "is none"),
         ("a,b\n", {"delimiter": '"'}, None, "delimiter = "),
-        ("a,b\n".encode("utf-16"), {}, None, "no text in utf-8; set `encoding`"),
+        ("a,b\n".encode("utf-16"), {}, None, "no text in utf-8-sig; set `encoding`"),
         (b"\x1f\x8bnot", {"name": "x.csv.gz"}, None, "not readable as CSV"),
         (b"hello", {"name": "x.parquet"}, None, "not readable as Parquet"),
     ],
@@ -360,7 +275,7 @@ def test_a_file_that_is_not_there_is_an_error(tmp_path: Path, name: str) -> None
     with pytest.raises(LedgerError, match=r"no such file"):
         files_of(source)
     with pytest.raises(LedgerError, match=r"no such file|not readable"):
-        read_file(source, tmp_path / "none.csv", NAMES)
+        list(read_file(source, tmp_path / "none.csv", NAMES))
 
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
@@ -416,9 +331,8 @@ def test_native_types_of_parquet_are_read_as_they_are(tmp_path: Path) -> None:
         columns={"customer_id": "Kunde", "purchased_at": "Zeit", "price": "Betrag"},
     )
     names = (*NAMES, "is_return", "basket_id", "serial", "outlet_id")
-    reading = read_file(source, tmp_path / "l.parquet", names)
-    (batch,) = reading
-    assert reading.header == frame.columns
+    (batch,) = read_file(source, tmp_path / "l.parquet", names)
+    assert header_of(source) == frame.columns
     assert batch.rows.columns == [
         "row", "customer_id", "purchased_at", "price", "is_return", "basket_id", "serial"
     ]  # fmt: skip
@@ -433,14 +347,12 @@ def test_native_types_of_parquet_are_read_as_they_are(tmp_path: Path) -> None:
 def test_parquet_comes_in_batches_with_running_numbers(tmp_path: Path) -> None:
     pl.DataFrame({"price": range(120_001)}).write_parquet(tmp_path / "l.parquet")
     source = Source(source=str(tmp_path / "l.parquet"), constants={"kind": "service"})
-    reading = read_file(source, tmp_path / "l.parquet", NAMES)
-    batches = [batch.rows for batch in reading]
-    assert len(batches) == 3
-    found = pl.concat(batches)
+    batches = list(read_file(source, tmp_path / "l.parquet", NAMES))
+    assert [round(batch.share or 0, 2) for batch in batches] == [0.42, 0.83, 1.0]
+    found = pl.concat([batch.rows for batch in batches])
     assert found["row"].to_list() == list(range(1, 120_002))
     assert found["price"].to_list() == list(range(120_001))
     assert found["kind"].unique().to_list() == ["service"]
-    assert reading.mark.rows == 120_001
 
 
 # --- codes ----------------------------------------------------------------------------------------

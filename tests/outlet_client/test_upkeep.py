@@ -16,7 +16,7 @@ from outlet_client.commands import upkeep
 from outlet_client.ledger.event_store import EventStore
 from outlet_client.main import app
 from outlet_client.settings import OutletFile
-from privacy.identity import Kind
+from privacy.identity import PartyKind
 from privacy.keyring import Keyring
 
 if TYPE_CHECKING:
@@ -38,14 +38,14 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An outlet's folder with all files that the settings may name; nobody is reached from it."""
     monkeypatch.setattr(upkeep, "REACH_SECONDS", 0.1)
     now = dt.datetime.now(dt.UTC)
-    rings = {kind: Keyring(tmp_path / kind.value, kind) for kind in Kind}
+    rings = {kind: Keyring(tmp_path / kind.value, kind) for kind in PartyKind}
     for kind, ring in rings.items():
-        where = "" if kind is Kind.OUTLET else "127.0.0.1:9"
+        where = "" if kind is PartyKind.OUTLET else "127.0.0.1:9"
         ring.create(kind.value, where, now, service_address=where)
-    for kind in (Kind.HQ, Kind.OFFICE):
+    for kind in (PartyKind.HQ, PartyKind.OFFICE):
         data = rings[kind].public_file.read_bytes()
-        rings[Kind.OUTLET].trust(rings[kind].identity().card, data)
-    found = tmp_path / Kind.OUTLET.value
+        rings[PartyKind.OUTLET].trust(rings[kind].identity().card, data)
+    found = tmp_path / PartyKind.OUTLET.value
     for name, text in FILES.items():
         (found / name).write_text(text)
     return found
@@ -115,17 +115,16 @@ def test_a_backup_brings_back_the_events_and_what_is_known_of_them(
     home: Path, tmp_path: Path
 ) -> None:
     settings, at = OutletFile.read(home / "escapement.toml"), dt.datetime.now(dt.UTC)
-    with closing(EventStore.open(home)) as store:
-        store.take_in(settings, at)
-        events = store.rows()
+    EventStore(home).take_in(settings, at)
+    events = EventStore(home).rows()
     with closing(sqlite3.connect(home / "rights.db")) as rights:
         rights.execute("CREATE TABLE asked (who)")
     run("backup", tmp_path / "b.tar.gz", "--home", home)
     run("restore", tmp_path / "b.tar.gz", "--home", tmp_path / "again")
-    with closing(EventStore.open(tmp_path / "again")) as store:
-        assert len(events) == 1
-        assert store.rows().equals(events)
-        assert store.counts().rows == 1
+    again = EventStore(tmp_path / "again")
+    assert len(events) == 1
+    assert again.rows().equals(events)
+    assert again.counts().rows == 1
     with closing(sqlite3.connect(tmp_path / "again" / "rights.db")) as rights:
         assert rights.execute("SELECT * FROM asked").fetchall() == []
     assert (tmp_path / "again" / "events").stat().st_mode & 0o077 == 0

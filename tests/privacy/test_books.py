@@ -17,8 +17,8 @@ from privacy.books import (
     LARGEST_NUMBER,
     LARGEST_SLOTS,
     Book,
+    BookKind,
     BookRefused,
-    Kind,
     SignedBook,
     fine_key,
     mask_entries,
@@ -44,7 +44,7 @@ EXPECTED, SIX_SD = SLOTS / 256, 6 * (SLOTS / 256) ** 0.5
 def book_of(
     entries: np.ndarray = BANDS,
     keys: list[bytes | None] | None = None,
-    kind: Kind = Kind.BAND,
+    kind: BookKind = BookKind.BAND,
     release: str = "points-7",
     version: int = 5,
     made_at: int = MADE_AT,
@@ -81,7 +81,12 @@ def test_whoever_has_the_key_reads_the_entry(width: int) -> None:
 
 def test_masking_twice_gives_the_entries_back() -> None:
     twice = mask_entries(
-        body(BOOK)[:, None], TOKENS, kind=Kind.BAND, release="points-7", version=5, made_at=MADE_AT
+        body(BOOK)[:, None],
+        TOKENS,
+        kind=BookKind.BAND,
+        release="points-7",
+        version=5,
+        made_at=MADE_AT,
     )
     assert twice == BANDS.tobytes()
 
@@ -100,7 +105,7 @@ def test_the_mask_is_hkdf_as_rfc_5869_spells_it_out() -> None:
     [
         {"version": 6},
         {"release": "points-8"},
-        {"kind": Kind.FINE},
+        {"kind": BookKind.FINE},
         {"made_at": MADE_AT + 1},
     ],
 )
@@ -133,7 +138,7 @@ def test_two_books_of_the_same_entries_differ_by_uniform_bytes(changes: dict[str
 @pytest.mark.statistical
 def test_the_uniformity_check_notices_a_mask_that_is_used_twice() -> None:
     again = mask_entries(
-        BANDS, TOKENS, kind=Kind.BAND, release="points-7", version=5, made_at=MADE_AT
+        BANDS, TOKENS, kind=BookKind.BAND, release="points-7", version=5, made_at=MADE_AT
     )
     counts = np.bincount(body(BOOK) ^ np.frombuffer(again, dtype=np.uint8), minlength=256)
     assert ((counts - EXPECTED) ** 2 / EXPECTED).sum() > 1000
@@ -152,7 +157,7 @@ def test_a_withdrawn_slot_is_random_afresh_in_every_book() -> None:
 def test_a_token_alone_does_not_read_a_fine_book() -> None:
     nonces = [secrets.token_bytes(32) for _ in TOKENS]
     keys = [fine_key(token, nonce) for token, nonce in zip(TOKENS, nonces, strict=True)]
-    book = book_of(keys=list(keys), kind=Kind.FINE)
+    book = book_of(keys=list(keys), kind=BookKind.FINE)
     assert all(
         read_entry(book, slot, keys[slot])[0] == BANDS[slot, 0] for slot in range(0, SLOTS, 97)
     )
@@ -181,14 +186,14 @@ def test_a_short_key_and_a_slot_outside_are_refused_without_naming_them() -> Non
 
 @given(
     st.binary(max_size=20),
-    st.sampled_from(Kind),
+    st.sampled_from(BookKind),
     st.integers(0, LARGEST_NUMBER),
     st.integers(0, LARGEST_NUMBER),
     st.dates(),
     st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=128),
 )
 def test_a_book_survives_the_journey(
-    content: bytes, kind: Kind, version: int, made_at: int, day: object, name: str
+    content: bytes, kind: BookKind, version: int, made_at: int, day: object, name: str
 ) -> None:
     book = Book(kind, name, version, str(day), made_at, len(content), 1, name, content)
     assert Book.decode(book.encode()) == book
@@ -275,7 +280,7 @@ def test_a_header_field_outside_its_domain_is_refused(field: str, value: object)
 
 def test_the_newest_book_of_hq_opens() -> None:
     opened = open_book(
-        SIGNED, HQ.public, newer_than=4, directory=DIRECTORY, not_before=MADE_AT, kind=Kind.BAND
+        SIGNED, HQ.public, newer_than=4, directory=DIRECTORY, not_before=MADE_AT, kind=BookKind.BAND
     )
     assert opened == SMALL
     assert open_book(SIGNED, HQ.public, newer_than=None, directory=None, not_before=0) == SMALL
@@ -325,11 +330,15 @@ def test_a_signature_under_another_domain_is_refused() -> None:
         (9, None, 0, None, "got version 5, expected one above 9"),
         (None, digest(b"other"), 0, None, "fetch directory and book again"),
         (None, None, MADE_AT + 60, None, "stale, made 60 s before"),
-        (None, None, 0, Kind.FINE, "got a band book, expected a fine book"),
+        (None, None, 0, BookKind.FINE, "got a band book, expected a fine book"),
     ],
 )
 def test_a_genuine_book_that_is_not_the_one_to_use_is_refused(
-    newer_than: int | None, directory: str | None, not_before: int, kind: Kind | None, message: str
+    newer_than: int | None,
+    directory: str | None,
+    not_before: int,
+    kind: BookKind | None,
+    message: str,
 ) -> None:
     with pytest.raises(BookRefused, match=re.escape(message)):
         open_book(

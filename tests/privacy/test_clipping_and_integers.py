@@ -35,6 +35,31 @@ def test_clipping_is_idempotent(rows: np.ndarray, norm: float) -> None:
     np.testing.assert_allclose(twice, once, rtol=1e-12)
 
 
+@pytest.mark.parametrize("over", [1e-12, 1e-9, 1e-3, 0.2, 1.0, 99.0])
+def test_just_beyond_the_clipping_norm_a_row_is_shortened_and_up_to_it_kept_to_the_bit(
+    over: float,
+) -> None:
+    norm = 5.0
+    beyond, on, within = np.array([3.0, 4.0]) * (1 + over), [3.0, 4.0], [2.999999, 4.0]
+    clipped, longer = clip_rows(np.array([beyond, on, within]), norm)
+    assert longer.tolist() == [True, False, False]
+    assert math.hypot(*clipped[0]) == pytest.approx(norm, rel=1e-14)
+    assert clipped[1:].tolist() == [on, within]
+
+
+@given(
+    hnp.arrays(np.float64, (4, 3), elements=st.integers(-9, 9).map(float)),
+    st.sampled_from([1e100, 1e155, 1e200, 1e290, 1e306]),
+    norms,
+)
+def test_a_huge_row_keeps_its_direction(rows: np.ndarray, factor: float, norm: float) -> None:
+    lengths = np.sqrt(np.square(rows).sum(axis=1, keepdims=True))
+    expected = norm * rows / np.where(lengths > 0, lengths, 1.0)
+    clipped, longer = clip_rows(rows * factor, norm)
+    np.testing.assert_allclose(clipped, expected, rtol=1e-12)
+    assert longer.tolist() == (lengths[:, 0] > 0).tolist()
+
+
 @given(matrices, st.integers(1, 2**20), st.integers(1, 2**30))
 def test_integer_rows_never_exceed_the_integer_norm(
     rows: np.ndarray, scale: int, norm: int
@@ -91,8 +116,20 @@ def test_the_ring_keeps_signed_sums(sums: np.ndarray, bits: int) -> None:
     assert from_ring(to_ring(sums, 2000, bits), 1).tolist() == sums.tolist()
 
 
-def test_an_outlets_sum_saturates_at_its_bound() -> None:
-    assert from_ring(to_ring(np.array([5, -50, 7]), 6, 16), 1).tolist() == [5, -6, 6]
+@pytest.mark.parametrize("bits", [16, 32, 64])
+def test_an_outlets_sum_saturates_at_its_bound_of_either_sign_and_nowhere_before(bits: int) -> None:
+    for bound in (1, 6, 2 ** (bits - 1) - 1):
+        most = 2**62 if bits == 64 else bound + 1
+        sums = [0, bound - 1, bound, most, 1 - bound, -bound, -most]
+        read = from_ring(to_ring(np.array(sums), bound, bits), 1)
+        expected = [0, bound - 1, bound, min(most, bound), 1 - bound, -bound, max(-most, -bound)]
+        np.testing.assert_allclose(read, expected, rtol=1e-15)
+
+
+def test_a_bound_that_the_ring_cannot_hold_is_refused() -> None:
+    for bound in (0, 2**15):
+        with pytest.raises(InvalidParameter, match="outlet bound"):
+            to_ring(np.array([1]), bound, 16)
 
 
 def test_a_ring_that_could_wrap_is_refused() -> None:

@@ -15,7 +15,7 @@ from opendp.domains import atom_domain, vector_domain
 from opendp.measurements import make_gaussian
 from opendp.metrics import l2_distance
 
-from privacy.budget import GENESIS, YEAR_SECONDS, Act, Ledger, LedgerBroken, Policy
+from privacy.budget import GENESIS, YEAR_SECONDS, Ledger, LedgerAct, LedgerBroken, Policy
 from privacy.errors import BudgetExceeded, InvalidParameter
 from privacy.loss import EpsilonDelta, Rho, epsilon_of, pld_epsilon
 from privacy.noise import DiscreteGaussian, scale_for
@@ -86,7 +86,7 @@ def test_a_night_reserves_charges_and_closes() -> None:
     assert ledger.remaining(Purpose.MOMENTS, 12) == LIMIT - third
     assert ledger.close("n1", 13) == ledger
     assert ledger.remaining(Purpose.MOMENTS, 11 + YEAR_SECONDS) == LIMIT
-    ledger.verify()
+    assert Ledger.of(POLICY, ledger.entries) == ledger
 
 
 def test_a_cost_above_what_remains_is_refused_and_changes_nothing() -> None:
@@ -146,14 +146,90 @@ def test_charges_are_counted_for_a_purpose_within_a_rolling_year() -> None:
 def test_a_ledger_that_was_cut_reordered_or_rewritten_is_noticed() -> None:
     ledger = Ledger(POLICY).reserve("n1", {Purpose.MOMENTS: LIMIT}, 0)
     ledger = ledger.charge("n1", "r1", Purpose.MOMENTS, Rho(LIMIT / 2), 0).close("n1", 0)
-    ledger.verify()
     first, second, third = ledger.entries
     assert first.previous == GENESIS
-    assert [e.act for e in ledger.entries] == [Act.RESERVE, Act.CHARGE, Act.CLOSE]
+    assert [e.act for e in ledger.entries] == [LedgerAct.RESERVE, LedgerAct.CHARGE, LedgerAct.CLOSE]
     forged = replace(second, rho=Rho(0))
     for entries in [(second, third), (first, third, second), (first, forged, third)]:
         with pytest.raises(LedgerBroken):
-            replace(ledger, entries=entries).verify()
+            Ledger.of(POLICY, entries)
+
+
+def test_a_charge_of_more_than_its_night_holds_is_no_entry_of_a_ledger() -> None:
+    half = Rho(LIMIT / 2)
+    ledger = Ledger(POLICY).reserve("n1", {Purpose.MOMENTS: half}, 0)
+    honest = ledger.charge("n1", "r1", Purpose.MOMENTS, half, 0).entries[-1]
+    closed = ledger.close("n1", 0)
+    after = replace(honest, sequence=2, previous=closed.head)
+    for before, changed in (
+        (ledger, replace(honest, rho=LIMIT)),
+        (ledger, replace(honest, purpose=Purpose.TRAINING)),
+        (ledger, replace(honest, purpose=None)),
+        (ledger, replace(honest, night="n2")),
+        (closed, after),
+    ):
+        chained = replace(changed, digest=changed.compute_digest())
+        with pytest.raises(LedgerBroken, match="more than its night holds"):
+            before.followed_by(chained)
+    assert ledger.followed_by(honest).held("n1", Purpose.MOMENTS) == 0
+
+
+def test_two_ledgers_that_go_on_from_one_know_nothing_of_each_other() -> None:
+    ledger = Ledger(POLICY).reserve("n1", {Purpose.MOMENTS: LIMIT}, 0)
+    third = Rho(LIMIT / 3)
+    one = ledger.charge("n1", "r1", Purpose.MOMENTS, third, 1)
+    other = ledger.charge("n1", "r2", Purpose.MOMENTS, LIMIT, 2).close("n1", 3)
+    assert [e.release for e in one.entries] == ["", "r1"]
+    assert [e.release for e in other.entries] == ["", "r2", ""]
+    assert (one.spent(Purpose.MOMENTS, 3), other.spent(Purpose.MOMENTS, 3)) == (third, LIMIT)
+    assert one.charge("n1", "r2", Purpose.MOMENTS, third, 2).charges(Purpose.MOMENTS, 3) == 2
+    assert ledger.entries == one.entries[:1]
+    assert ledger.charge("n1", "r1", Purpose.MOMENTS, third, 1) == one
+    assert (ledger.open_nights(), other.open_nights()) == (("n1",), ())
+    assert ledger.charges(Purpose.MOMENTS, 3) == 0
+
+
+Acts = list[tuple[str, int, int, int]]
+"""What is done, to which night, in how many hundredths of the limit, how many hours later."""
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["reserve", "charge", "close"]),
+            st.integers(0, 3),
+            st.integers(0, 40),
+            st.integers(0, 4000),
+        ),
+        max_size=30,
+    )
+)
+def test_what_a_ledger_keeps_is_what_its_entries_add_up_to(acts: Acts) -> None:
+    ledger, at = Ledger(POLICY), 0
+    for number, (act, which, hundredths, hours) in enumerate(acts):
+        night, cost, at = f"n{which}", Rho(LIMIT * Fraction(hundredths, 100)), at + hours * 3600
+        try:
+            if act == "reserve":
+                ledger = ledger.reserve(night, {Purpose.MOMENTS: cost}, at)
+            elif act == "charge":
+                ledger = ledger.charge(night, f"r{number}", Purpose.MOMENTS, cost, at)
+            else:
+                ledger = ledger.close(night, at)
+        except (BudgetExceeded, InvalidParameter):
+            continue
+    entries = ledger.entries
+    year = [e for e in entries if e.act is LedgerAct.CHARGE and e.at > at - YEAR_SECONDS]
+    closed = {e.night for e in entries if e.act is LedgerAct.CLOSE}
+    reserved = {e.night: e.rho for e in entries if e.act is LedgerAct.RESERVE}
+    assert ledger.spent(Purpose.MOMENTS, at) == sum(e.rho for e in year)
+    assert ledger.charges(Purpose.MOMENTS, at) == len(year)
+    assert ledger.open_nights() == tuple(night for night in reserved if night not in closed)
+    for night in ledger.open_nights():
+        mine = (e.rho for e in entries if e.act is LedgerAct.CHARGE and e.night == night)
+        assert ledger.held(night, Purpose.MOMENTS) == reserved[night] - sum(mine)
+    again = Ledger.of(POLICY, entries)
+    assert again == ledger
+    assert again.remaining(Purpose.MOMENTS, at) == ledger.remaining(Purpose.MOMENTS, at)
 
 
 @given(st.lists(st.tuples(st.integers(1, 40), st.booleans()), max_size=12))

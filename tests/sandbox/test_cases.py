@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from features.errors import LedgerError
 from features.events import FEATURE_NAMES, RATES
-from sandbox.cases import CASE_DAY, MOST_CASES, cases
+from sandbox.purchase_cases import CASE_DAY, MOST_CASES, cases
 from sandbox.world import World
 
 if TYPE_CHECKING:

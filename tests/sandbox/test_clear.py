@@ -21,7 +21,7 @@ from features.events import DIMENSION, POINTS, RATE_BOUNDS, RATES, CustomerSums
 from features.points import base_points, outlet_parts
 from features.scorecard import Scorecard
 from privacy.loss import Rho
-from sandbox.clear import ClearSum
+from sandbox.clear_sum import ClearSum
 from tests.networks import CUT_OFF, SECOND, TARGET, small_network, small_world
 
 USUAL = 0.2 * RATE_BOUNDS
@@ -177,7 +177,7 @@ def test_noise_in_its_counts_is_that_of_two_servers_and_fresh_each_time(
             told.add(noise_sd)
         return Counts(values[:CELLS_A_SCORE], noise_sd, centre)
 
-    monkeypatch.setattr("sandbox.clear.Counts.of", recorded)
+    monkeypatch.setattr("sandbox.clear_sum.Counts.of", recorded)
     found.calibrations(y, among, second, None)
     for _ in range(40):
         found.calibrations(y, among, second, Rho(1, 32))  # a multiplier of 4

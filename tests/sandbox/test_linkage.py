@@ -17,7 +17,7 @@ from features.errors import LedgerError
 from features.ledger import canonical_events
 from features.outcomes import Outcome, Thresholds, observe
 from features.snapshot import CutOff, Snapshot
-from sandbox.linkage import BATCH, Quality, client_books, link, tokens_of, typed_books
+from sandbox.linkage import BATCH, LinkageQuality, client_books, link, tokens_of, typed_books
 from sandbox.main import app
 from sandbox.market import simulated_market
 from sandbox.world import World
@@ -40,7 +40,7 @@ def normalised(phone: str | None, email: str | None) -> str | None:
     return (email or "").strip().lower() or None
 
 
-def expected_quality(rows: list[tuple[str, str, str | None, str | None]]) -> Quality:
+def expected_quality(rows: list[tuple[str, str, str | None, str | None]]) -> LinkageQuality:
     """Counted pair by pair from outlet, customer, phone and email."""
     known = [(outlet, who, normalised(phone, email)) for outlet, who, phone, email in rows]
     usable = [entry for entry in known if entry[2] is not None]
@@ -55,7 +55,7 @@ def expected_quality(rows: list[tuple[str, str, str | None, str | None]]) -> Qua
         for a, b in itertools.combinations(entries, 2)
         if a[0] != b[0]
     ]
-    return Quality(
+    return LinkageQuality(
         len(known),
         len(known) - len(usable),
         sum(pairs) / len(pairs) if pairs else None,
@@ -64,20 +64,20 @@ def expected_quality(rows: list[tuple[str, str, str | None, str | None]]) -> Qua
 
 
 @pytest.fixture(scope="module")
-def typed(shared_data: Path) -> tuple[pl.DataFrame, pl.DataFrame, Quality]:
+def typed(shared_data: Path) -> tuple[pl.DataFrame, pl.DataFrame, LinkageQuality]:
     books = typed_books(shared_data / "or_registrations.csv.gz")
     linked, quality = link(books, "US")
     return books, linked, quality
 
 
 def test_typed_client_books_are_linked_as_well_as_their_identifiers_say(
-    typed: tuple[pl.DataFrame, pl.DataFrame, Quality], shared_data: Path
+    typed: tuple[pl.DataFrame, pl.DataFrame, LinkageQuality], shared_data: Path
 ) -> None:
     table = pl.read_csv(shared_data / "or_registrations.csv.gz", infer_schema=False)
     columns = ["outlet_id", "customer_id_truth", "phone_as_typed", "email_as_typed"]
     expected = expected_quality(table.select(columns).rows())
     _, linked, quality = typed
-    assert quality == Quality(
+    assert quality == LinkageQuality(
         expected.entries,
         expected.left_out,
         pytest.approx(expected.recall, abs=1e-12),  # type: ignore[arg-type]
@@ -90,7 +90,7 @@ def test_typed_client_books_are_linked_as_well_as_their_identifiers_say(
 
 
 def test_two_entries_have_one_token_exactly_where_they_have_one_identifier(
-    typed: tuple[pl.DataFrame, pl.DataFrame, Quality],
+    typed: tuple[pl.DataFrame, pl.DataFrame, LinkageQuality],
 ) -> None:
     books, linked, _ = typed
     entries = {
@@ -144,7 +144,7 @@ SMALL = [
 
 def test_a_mistyped_phone_splits_a_customer_and_a_shared_one_joins_two() -> None:
     linked, quality = link(books_of(*SMALL), "US")
-    assert quality == Quality(entries=8, left_out=2, recall=2 / 4, false_links=1)
+    assert quality == LinkageQuality(entries=8, left_out=2, recall=2 / 4, false_links=1)
     tokens = {(outlet, who): token for outlet, who, token in linked.iter_rows()}
     assert tokens["o1", "anna"] == tokens["o2", "anna"] != tokens["o3", "anna"]
     assert tokens["o3", "anna"] == tokens["o3", "dora"]
@@ -154,13 +154,13 @@ def test_a_mistyped_phone_splits_a_customer_and_a_shared_one_joins_two() -> None
 
 def test_without_any_pair_there_is_no_recall() -> None:
     _, quality = link(books_of(SMALL[0], SMALL[3]), "US")
-    assert quality == Quality(entries=2, left_out=0, recall=None, false_links=0)
+    assert quality == LinkageQuality(entries=2, left_out=0, recall=None, false_links=0)
 
 
 def test_books_without_any_usable_identifier_link_nobody() -> None:
     linked, nobody = link(books_of(SMALL[5]), "US")
     assert linked.is_empty()
-    assert nobody == Quality(entries=1, left_out=1, recall=None, false_links=0)
+    assert nobody == LinkageQuality(entries=1, left_out=1, recall=None, false_links=0)
 
 
 def test_tokens_are_one_an_identifier_over_batches_and_fresh_every_time() -> None:
@@ -191,7 +191,7 @@ def test_a_client_book_is_one_entry_a_customer_and_outlet() -> None:
     linked, quality = link(client_books(ledger), "US")
     assert linked.select("outlet", "customer").rows() == [("o1", "anna"), ("o2", "anna")]
     assert linked["token"].n_unique() == 1  # the second phone at o1 makes no second customer
-    assert quality == Quality(entries=2, left_out=0, recall=1.0, false_links=0)
+    assert quality == LinkageQuality(entries=2, left_out=0, recall=1.0, false_links=0)
 
 
 def test_the_first_usable_identifier_counts_as_in_an_outlets_own_client_book() -> None:
@@ -205,7 +205,7 @@ def test_the_first_usable_identifier_counts_as_in_an_outlets_own_client_book() -
         schema_overrides={"email": pl.String},
     )
     _, quality = link(client_books(ledger), "US")
-    assert quality == Quality(entries=2, left_out=0, recall=1.0, false_links=0)
+    assert quality == LinkageQuality(entries=2, left_out=0, recall=1.0, false_links=0)
 
 
 @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ def test_a_ledger_without_phone_and_email_is_linked_by_its_ids_exactly(
         orient="row",
     )
     linked, quality = link(client_books(ledger), "US")
-    assert quality == Quality(entries=6, left_out=0, recall=1.0, false_links=0)
+    assert quality == LinkageQuality(entries=6, left_out=0, recall=1.0, false_links=0)
     assert linked["token"].n_unique() == 3
 
 
@@ -291,7 +291,7 @@ def test_a_replay_with_registrations_writes_how_well_they_link_into_its_report(
     found = json.loads((tmp_path / "r.json").read_text())["linkage"]
     rows = pl.read_csv(market / "typed.csv", infer_schema=False).rows()
     expected = expected_quality(rows)
-    assert Quality(**found) == Quality(
+    assert LinkageQuality(**found) == LinkageQuality(
         expected.entries,
         expected.left_out,
         pytest.approx(expected.recall),  # type: ignore[arg-type]

@@ -13,8 +13,8 @@ import pytest
 
 from features.ledger import SIGHTINGS, Kind, Tier, canonical_events
 from sandbox.market import DAYS, FIRST_DAY, Market, read_references, simulated_market
+from sandbox.market_people import PERSONAS
 from sandbox.market_plots import plot_marginals
-from sandbox.people_of_market import PERSONAS
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ from benchmarks.peers import (
     DP_EBM_BOUNDS,
     LINKED_COLUMNS,
     LOCK,
-    Judged,
+    HeldOutCustomers,
     Peer,
     PeersMissing,
     environment_ready,
@@ -79,7 +79,7 @@ def test_nobody_is_scored_by_a_model_of_their_own_fold() -> None:
     x, y, fold = people(900)
     again = y.copy()
     again[fold == 0] = 1 - y[fold == 0]
-    judged = Judged(x[::-1], fold[::-1])
+    judged = HeldOutCustomers(x[::-1], fold[::-1])
     first, second = (
         peer_scores(
             x, outcomes, fold, model=Peer.GRADIENT_BOOSTING, epsilon=None, repeats=1, judged=judged

@@ -6,8 +6,8 @@ import numpy as np
 
 from features.events import DIMENSION, POINTS, RATES, CustomerSums
 from features.scorecard import Scorecard
-from sandbox.clear import ClearSum
-from sandbox.places import AtPlace, Place, by_place
+from sandbox.clear_sum import ClearSum
+from sandbox.lookup_places import AtPlace, Place, by_place
 from tests.networks import TARGET
 
 CARD = Scorecard.of(TARGET, np.r_[0.0, 0.1, np.zeros(DIMENSION - 2)])

@@ -6,7 +6,7 @@ import datetime as dt
 import json
 import re
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,23 +17,27 @@ from typer.testing import CliRunner
 from features.errors import FeatureError, LedgerError
 from features.outcomes import Outcome, Thresholds, observe
 from features.snapshot import CutOff, Snapshot
-from sandbox.cases import CASE_DAY, MOST_CASES
-from sandbox.clear import ClearSum
+from sandbox.clear_sum import ClearSum
+from sandbox.lookup_places import by_place
 from sandbox.main import app
 from sandbox.market import simulated_market
-from sandbox.places import by_place
+from sandbox.one_night import one_night
+from sandbox.purchase_cases import CASE_DAY, MOST_CASES
 from sandbox.replay import CONTENDERS, ReplayFailed, home_sums, replay
-from sandbox.show import plot_auc_by_epsilon
+from sandbox.tables_and_plots import plot_auc_by_epsilon
 from sandbox.world import FOLDS, HORIZON_DAYS, TrainOn, World, market_events
 from tests.networks import CUT_OFF, TARGET, small_world, world_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sandbox.lookup_places import AtPlace, Place
     from sandbox.network import Member
-    from sandbox.places import AtPlace, Place
+    from sandbox.one_night import OneNight
 
 RUNNER = CliRunner()
+one_worker = pytest.mark.xdist_group("sandbox night")
+"""For tests that look at one night of processes, which takes half a minute."""
 OR = CutOff.parse("2011-08-31")
 CDNOW = CutOff.parse("1997-09-30")
 
@@ -45,9 +49,15 @@ FLOORS = [
     ("cdnow", CDNOW, "y_loyal", TrainOn.HOME, 0.799 - 0.012),
     ("cdnow", CDNOW, "y_lapsed", TrainOn.GIVEN, 0.763),
 ]
+ON_ONE_WORKER = {name: pytest.mark.xdist_group(name) for name in ("or", "cdnow")}
+"""For tests of one ledger, whose customers are linked once a worker."""
+pytestmark = pytest.mark.usefixtures("linked_once")
 
 
-@pytest.mark.parametrize(("name", "cut_off", "target", "train_on", "floor"), FLOORS)
+@pytest.mark.parametrize(
+    ("name", "cut_off", "target", "train_on", "floor"),
+    [pytest.param(*row, marks=[ON_ONE_WORKER[row[0]], pytest.mark.slow]) for row in FLOORS],
+)
 def test_a_network_at_epsilon_1_ranks_a_real_ledger_above_the_floor(
     shared_data: Path, name: str, cut_off: CutOff, target: str, train_on: TrainOn, floor: float
 ) -> None:
@@ -99,6 +109,7 @@ def test_on_a_market_the_network_ranks_better_than_any_outlet_alone() -> None:
         assert network > found.auc["pooled_linked"].mean - 0.04
 
 
+@ON_ONE_WORKER["or"]
 def test_the_replay_command_writes_every_figure_and_prints_a_table(
     shared_data: Path, tmp_path: Path
 ) -> None:
@@ -224,6 +235,7 @@ def test_a_customer_has_one_fold_at_every_cut_off_of_the_real_ledgers(shared_dat
         assert folds["fold"].max() == 1
 
 
+@ON_ONE_WORKER["or"]
 def test_the_replay_command_judges_at_a_later_cut_off(shared_data: Path, tmp_path: Path) -> None:
     report = tmp_path / "r.json"
     arguments = [
@@ -297,14 +309,46 @@ def test_a_customers_home_is_the_outlet_of_the_first_event_ties_by_outlet() -> N
     }
 
 
-def test_a_night_writes_its_report_and_state_and_no_customer_in_hqs_or_the_offices_files(
-    tmp_path: Path,
-) -> None:
-    result = RUNNER.invoke(app, ["night", "--runs", str(tmp_path), "--customers", "600"])
+@dataclass(frozen=True, slots=True)
+class SandboxNight:
+    """A night of the sandbox.
+
+    Attributes:
+        run: Its folder.
+        printed: What the command printed.
+        found: What it came to.
+    """
+
+    run: Path
+    printed: str
+    found: OneNight
+
+
+@pytest.fixture(scope="module")
+def sandbox_night(tmp_path_factory: pytest.TempPathFactory) -> SandboxNight:
+    runs = tmp_path_factory.mktemp("runs")
+    kept: list[OneNight] = []
+
+    def keeping(*given: Any, **named: Any) -> OneNight:
+        kept.append(one_night(*given, **named))
+        return kept[-1]
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("sandbox.main.one_night", keeping)
+        result = RUNNER.invoke(app, ["night", "--runs", str(runs), "--customers", "600"])
     assert result.exit_code == 0, result.output
-    assert "6 training" in result.output
-    assert "Privacy ledger: rho 0.07466 of 0.31106 spent this year" in result.output
-    (run,) = tmp_path.iterdir()
+    (run,) = runs.iterdir()
+    return SandboxNight(run, result.output, kept[0])
+
+
+@pytest.mark.slow
+@one_worker
+def test_a_night_writes_its_report_and_state_and_no_customer_in_hqs_or_the_offices_files(
+    sandbox_night: SandboxNight,
+) -> None:
+    run, printed = sandbox_night.run, sandbox_night.printed
+    assert "6 training" in printed
+    assert "Privacy ledger: rho 0.07466 of 0.31106 spent this year" in printed
     report = json.loads((run / "report.json").read_text())
     assert report["ended"] == "complete"
     for found in report["lookups"]:
@@ -341,11 +385,18 @@ def test_a_night_writes_its_report_and_state_and_no_customer_in_hqs_or_the_offic
     assert CUT_OFF.date.isoformat() == report["cutoff"]
 
 
-def test_json_on_request_is_the_report(tmp_path: Path) -> None:
-    arguments = ["night", "--runs", str(tmp_path), "--customers", "300", "--json"]
+@pytest.mark.slow
+@one_worker
+def test_json_on_request_is_the_report(
+    sandbox_night: SandboxNight, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the same night: what is printed is asked here, not what it came to."""
+    monkeypatch.setattr("sandbox.main.one_night", lambda *_, **__: sandbox_night.found)
+    arguments = ["night", "--runs", str(tmp_path), "--customers", "600", "--json"]
     result = RUNNER.invoke(app, arguments)
     (run,) = tmp_path.iterdir()
     assert json.loads(result.stdout) == json.loads((run / "report.json").read_text())
+    assert json.loads(result.stdout) == json.loads((sandbox_night.run / "report.json").read_text())
 
 
 def test_labels_that_name_a_customer_twice_are_refused(tmp_path: Path) -> None:

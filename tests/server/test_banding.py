@@ -28,8 +28,8 @@ from features.points import base_points
 from features.scorecard import POINTS_PER_LOGIT
 from privacy.books import (
     Book,
+    BookKind,
     BookRefused,
-    Kind,
     SignedBook,
     fine_key,
     open_book,
@@ -39,15 +39,16 @@ from privacy.envelopes import SealKey, SigningKey
 from privacy.plans import ReleasePlan
 from privacy.two_key_sum import CustomerRelease, ScoreTable
 from privacy.units import Purpose
-from sandbox.network import Shelf
+from sandbox.network import MemoryLibrary
+from server.holder.errors import HolderNotConfigured
 from server.hq.banding import Banding, Judgement
-from server.hq.directory import SlotKey
 from server.hq.due import Tonight
-from server.hq.errors import HqError, NotConfigured
+from server.hq.errors import HqError
+from server.hq.model_store import StandingModel
 from server.hq.night import points_code
+from server.hq.registry import SlotKey
 from server.hq.report import JudgedScorecard
 from server.hq.settings import HqFile
-from server.hq.store import Model
 from tests.builders import CUT_OFF, SCALE, Clock
 from tests.networks import CUT_OFF as LAST_DAY
 from tests.networks import SECOND, TARGET, banded_settings, small_network
@@ -75,7 +76,7 @@ class Books:
 
     slots: int = SLOTS
     gone: frozenset[int] = frozenset()
-    shelf: Shelf = field(default_factory=Shelf)
+    shelf: MemoryLibrary = field(default_factory=MemoryLibrary)
     clock: Clock = field(default_factory=Clock)
 
     def __post_init__(self) -> None:
@@ -88,7 +89,7 @@ class Books:
         keys = [None if slot in self.gone else key for slot, key in enumerate(self.everybody)]
         return Banding(keys, self.shelf, self.shelf.key, BandPolicy(), self.clock)
 
-    def models(self, bands: np.ndarray | None, **changes: object) -> list[Model]:
+    def models(self, bands: np.ndarray | None, **changes: object) -> list[StandingModel]:
         values: dict[str, object] = {
             "cuts": (-10.0, 20.0),
             "bands": None if bands is None else bands.astype(np.int8),
@@ -97,7 +98,7 @@ class Books:
             **changes,
         }
         return [
-            Model(outcome, "n1", 0, b"", np.eye(2), **values)  # type: ignore[arg-type]
+            StandingModel(outcome, "n1", 0, b"", np.eye(2), **values)  # type: ignore[arg-type]
             for outcome in (TARGET, SECOND)
         ]
 
@@ -121,7 +122,7 @@ def test_a_fine_book_is_read_with_token_and_home_nonce_together_and_with_neither
     table = ScoreTable(plan_of(Purpose.POINTS, SLOTS), ("a",), np.zeros(SLOTS))
     scores, centres = [np.linspace(-90, 50, SLOTS), np.linspace(50, -90, SLOTS)], [-20.0, -40.0]
     book = Book.decode(books.banding.fine_book(table, scores, centres, books.tonight))
-    assert (book.kind, book.width, book.release) == (Kind.FINE, 2, "n1/008-points")
+    assert (book.kind, book.width, book.release) == (BookKind.FINE, 2, "n1/008-points")
     assert (book.as_of, book.directory, book.slots) == (CUT_OFF, "dir", SLOTS)
     bins = [fine_bins(score, centre) for score, centre in zip(scores, centres, strict=True)]
     exact = np.stack(bins, axis=1)
@@ -175,7 +176,7 @@ def test_slots_that_came_since_are_banded_by_the_cuts_alone() -> None:
 def test_an_outcome_without_bands_is_refused_before_a_night(tmp_path: Path) -> None:
     file = tmp_path / "hq.toml"
     file.write_text('outcomes = ["y_loyal", "y_lapsed"]\n')
-    with pytest.raises(NotConfigured, match="'y_lapsed', expected one of y_loyal, y_flipped"):
+    with pytest.raises(HolderNotConfigured, match="'y_lapsed', expected one of y_loyal, y_flipped"):
         HqFile.read(file)
     file.write_text('outcomes = ["y_lapsed"]\npoints = false\n')
     assert HqFile.read(file).outcomes == ("y_lapsed",)
@@ -187,7 +188,7 @@ def test_a_published_book_is_signed_and_names_what_it_was_made_of() -> None:
     made = books.models(bands, banded_as_of="2026-01-24", banded_by="n0/001-points")
     assert books.banding.publish(made, books.tonight) == 1
     book = books.latest()
-    assert (book.kind, book.version, book.slots, book.width) == (Kind.BAND, 1, SLOTS, 1)
+    assert (book.kind, book.version, book.slots, book.width) == (BookKind.BAND, 1, SLOTS, 1)
     assert (book.release, book.as_of, book.made_at) == (
         "n0/001-points", "2026-01-24", int(books.clock())
     )  # fmt: skip
@@ -345,27 +346,27 @@ from collections.abc import Callable
 from pathlib import Path
 
 from privacy.two_key_sum import Aggregate, CustomerRelease, ScoreTable
-from sandbox.show import auc_table, plot_auc_by_epsilon, steps_table
+from sandbox.tables_and_plots import auc_table, plot_auc_by_epsilon, steps_table
 from server.hq.banding import Banding, Judgement
 from server.hq.due import Tonight
 from server.hq.plots import plot_scorecard
-from server.hq.report import JudgedScorecard, NightReport, Step
-from server.hq.training import Evaluation
+from server.hq.report import JudgedScorecard, NightReport, ReleaseReport
+from server.hq.training import ScorecardEvaluation
 
 
 def with_a_release(release: CustomerRelease, aggregate: Aggregate, noise: object) -> None:
     Judgement.of(release, 0, 0.0, (0.5,))
-    Evaluation.of(release, 2)
+    ScorecardEvaluation.of(release, 2)
     release.signal_to_noise
 
 
 def with_a_table(
-    table: ScoreTable, report: NightReport, show: Callable[[Step], None], judged: Judgement
+    table: ScoreTable, report: NightReport, show: Callable[[ReleaseReport], None], judged: Judgement
 ) -> None:
     Judgement.of(table, 0, 0.0, (0.5,))  # refused
     plot_scorecard("y_loyal", "n1", table, judged, Path("plot.png"))  # refused
     JudgedScorecard("y_loyal", "n1", table, judged)  # refused
-    Evaluation.of(table, 2)  # refused
+    ScorecardEvaluation.of(table, 2)  # refused
     table.signal_to_noise  # refused
     steps_table([table], 1.0)  # refused
     auc_table({"network": table})  # refused

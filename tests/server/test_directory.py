@@ -18,19 +18,19 @@ from outlet_client.people.consents import Recorded
 from outlet_client.people.people_store import People, State
 from privacy.directory import Directory
 from privacy.envelopes import SealKey
-from privacy.identity import Kind
+from privacy.identity import PartyKind
 from privacy.registrations import (
     SEALED_BYTES,
-    Act,
     Registration,
+    RegistrationAct,
     RegistrationRefused,
     nonce_of,
     tag_of,
 )
 from privacy.tokens import Token, TokenShare
-from server.hq.directory import Applied, Registry, SlotKey, collect_registrations
 from server.hq.errors import OfficeUnreachable
-from server.hq.main import _tonights_directory, run_night
+from server.hq.night_assembly import _tonights_directory, run_night
+from server.hq.registry import BatchCounts, Registry, SlotKey, collect_registrations
 from server.wire import outlets_pb2, outlets_pb2_grpc
 from tests.server.test_holder import Parties, refused
 
@@ -62,7 +62,7 @@ class Hq:
 
     registry: Registry = field(default_factory=lambda: Registry("sqlite://"))
 
-    def apply(self, *messages: Registration, batch: int | None = None) -> Applied:
+    def apply(self, *messages: Registration, batch: int | None = None) -> BatchCounts:
         batch = batch or self.registry.last_batch() + 1
         sealed = [message.sealed(KEY.public, batch) for message in messages]
         return self.registry.apply(batch, sealed, KEY)
@@ -84,8 +84,8 @@ def hq() -> Hq:
 
 
 def test_a_token_gets_a_slot_and_its_first_registration_is_the_home(hq: Hq) -> None:
-    assert hq.apply(register(0, 0), Registration.dummy()) == Applied(registered=1, nothing=1)
-    assert hq.apply(register(0, 1), register(1, 2)) == Applied(registered=2)
+    assert hq.apply(register(0, 0), Registration.dummy()) == BatchCounts(registered=1, nothing=1)
+    assert hq.apply(register(0, 1), register(1, 2)) == BatchCounts(registered=2)
     assert hq.live() == [
         (TOKENS[0], Token(TOKENS[0]).fingerprint, tag(0)),
         (TOKENS[1], Token(TOKENS[1]).fingerprint, tag(2)),
@@ -116,13 +116,13 @@ def test_a_batch_that_is_applied_again_after_a_kill_has_the_same_order(
 
     messages = [register(0, secret) for secret in range(5)]
     with monkeypatch.context() as patched:
-        patched.setattr("server.hq.directory._apply", killed)
+        patched.setattr("server.hq.registry.apply_message", killed)
         for _ in range(4):
             tried.append([])
             with pytest.raises(KeyboardInterrupt):
                 Hq(Registry(f"sqlite:///{tmp_path / 'hq.db'}")).apply(*messages)
     hq = Hq(Registry(f"sqlite:///{tmp_path / 'hq.db'}"))
-    assert hq.apply(*messages) == Applied(registered=5)
+    assert hq.apply(*messages) == BatchCounts(registered=5)
     assert [tag_of(some[0]) for some in tried] == [hq.live()[0][2]] * 4
     assert tried == [tried[0]] * 4
 
@@ -131,14 +131,14 @@ def test_a_withdrawal_anywhere_buries_the_slot_everywhere(hq: Hq) -> None:
     hq.apply(register(0, 0), register(1, 1))
     hq.apply(register(0, 2))
     before = hq.registry.directory()
-    assert hq.apply(withdraw(0, 2)) == Applied(withdrawn=1)
+    assert hq.apply(withdraw(0, 2)) == BatchCounts(withdrawn=1)
     assert sorted(token is None for token, _, _ in hq.live()) == [False, True]
     after = hq.registry.directory()
     place = hq.registry.keys().index(None)
     assert after.fingerprints[place] != before.fingerprints[place]
     assert after.home_tags[place].tobytes() != before.home_tags[place].tobytes()
     assert after.slots == before.slots == 2
-    assert hq.apply(withdraw(0, 0)) == Applied(nothing=1)  # the home's own, after the fact
+    assert hq.apply(withdraw(0, 0)) == BatchCounts(nothing=1)  # the home's own, after the fact
 
 
 def test_a_withdrawal_with_a_wrong_secret_changes_nothing(hq: Hq) -> None:
@@ -147,10 +147,14 @@ def test_a_withdrawal_with_a_wrong_secret_changes_nothing(hq: Hq) -> None:
     wrong = [
         withdraw(0, 3),  # never registered
         withdraw(0, 1),  # of another token
-        Registration(Act.WITHDRAW, TOKENS[0], nonce_of(SECRETS[0])),  # what HQ itself knows
-        Registration(Act.WITHDRAW, TOKENS[0], tag(0) + bytes(16)),  # what everybody knows
+        Registration(
+            RegistrationAct.WITHDRAW, TOKENS[0], nonce_of(SECRETS[0])
+        ),  # what HQ itself knows
+        Registration(
+            RegistrationAct.WITHDRAW, TOKENS[0], tag(0) + bytes(16)
+        ),  # what everybody knows
     ]
-    assert hq.apply(*wrong) == Applied(refused=4)
+    assert hq.apply(*wrong) == BatchCounts(refused=4)
     assert hq.live() == before
 
 
@@ -158,13 +162,13 @@ def test_a_replayed_registration_cannot_undo_a_withdrawal_and_new_consent_can(hq
     hq.apply(register(0, 0), register(0, 1))
     hq.apply(withdraw(0, 0))
     buried = hq.registry.directory().encode()
-    assert hq.apply(register(0, 0), register(0, 1)) == Applied(nothing=2)
+    assert hq.apply(register(0, 0), register(0, 1)) == BatchCounts(nothing=2)
     assert hq.live() == [(None, 0, b"")]
     after = hq.registry.directory()
     assert after.fingerprints.tolist() == Directory.decode(buried).fingerprints.tolist()
-    assert hq.apply(register(0, 2, since=2)) == Applied(registered=1)
+    assert hq.apply(register(0, 2, since=2)) == BatchCounts(registered=1)
     assert hq.live() == [(None, 0, b""), (TOKENS[0], Token(TOKENS[0]).fingerprint, tag(2))]
-    assert hq.apply(withdraw(0, 0)) == Applied(nothing=1)  # an old secret does not reach it
+    assert hq.apply(withdraw(0, 0)) == BatchCounts(nothing=1)  # an old secret does not reach it
     assert hq.live()[1][0] == TOKENS[0]
 
 
@@ -173,13 +177,13 @@ def test_a_consent_older_than_a_withdrawal_elsewhere_brings_nobody_back_and_a_ne
 ) -> None:
     hq.apply(register(0, 0), register(1, 1))
     hq.apply(withdraw(0, 0))
-    assert hq.apply(register(0, 2), register(0, 3, since=1)) == Applied(refused=2)
+    assert hq.apply(register(0, 2), register(0, 3, since=1)) == BatchCounts(refused=2)
     assert [token for token, _, _ in hq.live() if token] == [TOKENS[1]]
-    assert hq.apply(register(0, 4, since=2)) == Applied(registered=1)
-    assert hq.apply(register(0, 2)) == Applied(refused=1)  # nor a home of the newer one
+    assert hq.apply(register(0, 4, since=2)) == BatchCounts(registered=1)
+    assert hq.apply(register(0, 2)) == BatchCounts(refused=1)  # nor a home of the newer one
     hq.apply(withdraw(0, 4))
-    assert hq.apply(register(0, 3, since=5)) == Applied(refused=1)  # the last burial counts
-    assert hq.apply(register(0, 3, since=6)) == Applied(registered=1)
+    assert hq.apply(register(0, 3, since=5)) == BatchCounts(refused=1)  # the last burial counts
+    assert hq.apply(register(0, 3, since=6)) == BatchCounts(registered=1)
 
 
 def test_a_withdrawal_at_an_outlet_that_never_registered_the_customer_reaches_all_outlets() -> None:
@@ -221,7 +225,7 @@ def test_a_withdrawal_at_an_outlet_that_never_registered_the_customer_reaches_al
 
 
 def test_a_withdrawal_in_the_batch_of_a_registration_comes_after_it(hq: Hq) -> None:
-    assert hq.apply(withdraw(0, 0), register(0, 0)) == Applied(registered=1, withdrawn=1)
+    assert hq.apply(withdraw(0, 0), register(0, 0)) == BatchCounts(registered=1, withdrawn=1)
     assert hq.live() == [(None, 0, b"")]
 
 
@@ -230,7 +234,7 @@ def test_the_same_batch_again_or_an_older_one_changes_nothing(hq: Hq) -> None:
     hq.apply(register(1, 1))
     before = hq.live()
     for batch in (1, 2):
-        assert hq.apply(register(2, 2), withdraw(0, 0), batch=batch) == Applied()
+        assert hq.apply(register(2, 2), withdraw(0, 0), batch=batch) == BatchCounts()
     assert hq.live() == before
     with pytest.raises(RegistrationRefused, match="got 4, expected 3"):
         hq.apply(register(2, 2), batch=4)
@@ -243,10 +247,10 @@ def test_a_message_of_another_batch_a_broken_one_and_no_token_are_refused(hq: Hq
         register(0, 0).sealed(SealKey.generate().public, 1),
         b"",
         secrets.token_bytes(SEALED_BYTES),
-        Registration(Act.REGISTER, bytes(32), SECRETS[0]).sealed(KEY.public, 1),
-        Registration(Act.REGISTER, b"\xff" * 32, SECRETS[1]).sealed(KEY.public, 1),
+        Registration(RegistrationAct.REGISTER, bytes(32), SECRETS[0]).sealed(KEY.public, 1),
+        Registration(RegistrationAct.REGISTER, b"\xff" * 32, SECRETS[1]).sealed(KEY.public, 1),
     ]
-    assert hq.registry.apply(1, sealed, KEY) == Applied(refused=6)
+    assert hq.registry.apply(1, sealed, KEY) == BatchCounts(refused=6)
     assert hq.live() == []
     assert hq.registry.last_batch() == 1
 
@@ -256,7 +260,7 @@ def test_a_fingerprint_of_another_live_slot_is_refused(
 ) -> None:
     monkeypatch.setattr(Token, "fingerprint", property(lambda _self: 7))
     hq.apply(register(0, 0))
-    assert hq.apply(register(1, 1), register(0, 2)) == Applied(registered=1, refused=1)
+    assert hq.apply(register(1, 1), register(0, 2)) == BatchCounts(registered=1, refused=1)
     assert [token for token, _, _ in hq.live()] == [TOKENS[0]]
 
 
@@ -275,7 +279,7 @@ def test_any_order_and_any_repetition_within_a_batch_gives_the_same_directory(
 ) -> None:
     one, other = Hq(), Hq()
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("server.hq.directory._fresh_order_key", lambda: bytes(32))
+        patched.setattr("server.hq.registry._fresh_order_key", lambda: bytes(32))
         for messages in batches:
             one.apply(*messages)
             twice = data.draw(st.lists(st.sampled_from(messages))) if messages else []
@@ -292,7 +296,7 @@ def test_replaying_everything_after_the_fact_brings_nobody_back(
     for messages in batches:
         hq.apply(*messages)
     before = hq.live()
-    registrations = [one for some in batches for one in some if one.act is Act.REGISTER]
+    registrations = [one for some in batches for one in some if one.act is RegistrationAct.REGISTER]
     assert hq.apply(*registrations).registered == 0
     assert hq.live() == before
 
@@ -432,9 +436,11 @@ def parties(tmp_path: Path) -> Iterator[Parties]:
 def test_outlets_fetch_directory_and_book_whole_and_hq_gives_them_to_outlets_only(
     parties: Parties,
 ) -> None:
-    address = parties.run(Kind.HQ)
+    address = parties.run(PartyKind.HQ)
     registry = Registry(f"sqlite:///{parties.hq.folder / 'hq.db'}")
-    stub = outlets_pb2_grpc.LibraryStub(parties.channel(parties.outlets["a"], Kind.HQ, address))
+    stub = outlets_pb2_grpc.LibraryStub(
+        parties.channel(parties.outlets["a"], PartyKind.HQ, address)
+    )
     assert list(stub.Book(outlets_pb2.BookRequest(), timeout=20)) == []
     Hq(registry).apply(register(0, 0), register(1, 1))
     directory = registry.publish()
@@ -450,7 +456,7 @@ def test_outlets_fetch_directory_and_book_whole_and_hq_gives_them_to_outlets_onl
     status, message = refused(lambda: list(stub.Directory(unknown, timeout=20)))
     assert status is grpc.StatusCode.NOT_FOUND
     assert "not among the latest" in message
-    parties.hq.distrust(Kind.OUTLET, "a")
+    parties.hq.distrust(PartyKind.OUTLET, "a")
     status, _ = refused(lambda: list(stub.Book(outlets_pb2.BookRequest(), timeout=20)))
     assert status is grpc.StatusCode.PERMISSION_DENIED
 
@@ -479,11 +485,11 @@ def test_a_night_goes_on_with_the_directory_as_it_is_where_the_office_cannot_be_
 def test_a_night_publishes_what_outlets_registered_before_it_asks_anybody(
     parties: Parties,
 ) -> None:
-    address, home = parties.run(Kind.OFFICE), parties.hq.folder
+    address, home = parties.run(PartyKind.OFFICE), parties.hq.folder
     sealing = parties.hq.identity().sealing
     assert sealing is not None
     for number, ring in enumerate(parties.outlets.values()):
-        stub = outlets_pb2_grpc.RelayStub(parties.channel(ring, Kind.OFFICE, address))
+        stub = outlets_pb2_grpc.RelayStub(parties.channel(ring, PartyKind.OFFICE, address))
         sealed = [
             one.sealed(sealing.public, 1) for one in (register(number, number), withdraw(3, 3))
         ]

@@ -14,7 +14,7 @@ import grpc
 import pytest
 from typer.testing import CliRunner
 
-from privacy.identity import Card, Identity, Kind
+from privacy.identity import Card, Identity, PartyKind
 from privacy.keyring import Keyring
 from privacy.quotas import Quota, QuotaReached
 from privacy.registrations import SEALED_BYTES
@@ -29,16 +29,16 @@ from privacy.tokens import (
 )
 from privacy.voprf import POINT_BYTES
 from server.holder import serving
-from server.holder.errors import NotAllowed, RefreshRefused
+from server.holder.errors import HolderNotConfigured, NotAllowed, RefreshRefused
 from server.holder.meter import Meter
 from server.holder.peers import Peers
 from server.holder.settings import TokenSettings
 from server.holder.shares import PENDING_FILE, answer_refresh, refresh
-from server.hq.errors import NotConfigured, OfficeUnreachable
+from server.hq.errors import OfficeUnreachable
 from server.hq.main import app as hq_app
 from server.hq.office_client import OfficeClient
-from server.hq.services import HqToml
 from server.hq.services import running as hq_running
+from server.hq.settings import HqFile
 from server.office.main import app as office_app
 from server.office.running import running as office_running
 from server.office.settings import OfficeFile, OfficeTokens
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 DAY = 86400
 NOON = 1_800_014_400.0  # 2027-01-15, 12:00 UTC
-HOLDERS = (Kind.HQ, Kind.OFFICE)
+HOLDERS = (PartyKind.HQ, PartyKind.OFFICE)
 
 
 @dataclass
@@ -65,8 +65,8 @@ class Parties:
     paused: bool = False
 
     def __post_init__(self) -> None:
-        self.hq = self._made("hq", Kind.HQ)
-        self.office = self._made("dpo", Kind.OFFICE)
+        self.hq = self._made("hq", PartyKind.HQ)
+        self.office = self._made("dpo", PartyKind.OFFICE)
         introduce(self.hq, self.office)
         introduce(self.office, self.hq)
         self.outlets: dict[str, Keyring] = {}
@@ -74,32 +74,32 @@ class Parties:
             self.add(name)
 
     def add(self, name: str) -> None:
-        self.outlets[name] = ring = self._made(name, Kind.OUTLET)
+        self.outlets[name] = ring = self._made(name, PartyKind.OUTLET)
         for holder in (self.hq, self.office):
             introduce(ring, holder)
             introduce(holder, ring)
 
-    def holder(self, kind: Kind) -> Keyring:
-        return self.hq if kind is Kind.HQ else self.office
+    def holder(self, kind: PartyKind) -> Keyring:
+        return self.hq if kind is PartyKind.HQ else self.office
 
-    def run(self, kind: Kind) -> str:
+    def run(self, kind: PartyKind) -> str:
         """Starts a holder; gives where it listens."""
-        if kind is Kind.HQ:
-            settings = HqToml(services="127.0.0.1:0", tokens=self.tokens)
+        if kind is PartyKind.HQ:
+            settings = HqFile(services="127.0.0.1:0", tokens=self.tokens)
             return self.stack.enter_context(hq_running(self.hq, settings))
         tokens = OfficeTokens(messages=self.messages, **self.tokens.model_dump())
         office = OfficeFile(tokens=tokens)
         return self.stack.enter_context(office_running(self.office, office, lambda: self.paused))
 
-    def channel(self, caller: Keyring | Identity, kind: Kind, address: str) -> grpc.Channel:
+    def channel(self, caller: Keyring | Identity, kind: PartyKind, address: str) -> grpc.Channel:
         identity = caller.identity() if isinstance(caller, Keyring) else caller
         return self.stack.enter_context(
             open_channel(identity, self.holder(kind).identity().card, address)
         )
 
-    def _made(self, name: str, kind: Kind) -> Keyring:
+    def _made(self, name: str, kind: PartyKind) -> Keyring:
         ring = Keyring(self.folder / name, kind)
-        address = "" if kind is Kind.OUTLET else f"127.0.0.1:{free_port()}"
+        address = "" if kind is PartyKind.OUTLET else f"127.0.0.1:{free_port()}"
         ring.create(name, address, dt.datetime.now(dt.UTC))
         return ring
 
@@ -152,7 +152,7 @@ def parties(tmp_path: Path) -> Iterator[Parties]:
 
 @pytest.mark.parametrize("kind", HOLDERS)
 def test_a_thousand_guessed_phones_stop_at_the_quota_with_an_alert(
-    parties: Parties, kind: Kind
+    parties: Parties, kind: PartyKind
 ) -> None:
     channel = parties.channel(parties.outlets["a"], kind, parties.run(kind))
     guesses = [Blinded.of(b"tel:+4122555%04d" % number).point for number in range(1000)]
@@ -169,7 +169,7 @@ def test_a_thousand_guessed_phones_stop_at_the_quota_with_an_alert(
     meter = Meter(f"sqlite:///{parties.holder(kind).folder / 'meter.db'}")
     at = dt.datetime.now(dt.UTC).timestamp()
     assert [(alert.who, alert.quota) for alert in meter.alerts(at)] == [("a", 640)]
-    app = hq_app if kind is Kind.HQ else office_app
+    app = hq_app if kind is PartyKind.HQ else office_app
     home = str(parties.holder(kind).folder)
     told = CliRunner().invoke(app, ["tokens", "status", "--json", "--home", home])
     status = json.loads(told.stdout)
@@ -187,7 +187,7 @@ def test_no_point_is_in_a_log_or_on_a_holders_disk(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     parties.tokens = TokenSettings(outlet_a_day=3)
-    channel = parties.channel(parties.outlets["a"], Kind.HQ, parties.run(Kind.HQ))
+    channel = parties.channel(parties.outlets["a"], PartyKind.HQ, parties.run(PartyKind.HQ))
     points = blinded(4)
     answer = evaluate(channel, points[:3])
     assert refused(lambda: evaluate(channel, points))[0] is grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -244,12 +244,12 @@ def test_an_alert_is_recorded_once_a_day_and_who_and_kept_for_thirty_days(
 
 @pytest.mark.parametrize("kind", HOLDERS)
 def test_a_removed_outlet_is_refused_on_an_open_channel_and_a_new_one_needs_no_restart(
-    parties: Parties, kind: Kind
+    parties: Parties, kind: PartyKind
 ) -> None:
     address = parties.run(kind)
     channel = parties.channel(parties.outlets["a"], kind, address)
     assert len(evaluate(channel, blinded(2)).elements) == 2
-    parties.holder(kind).distrust(Kind.OUTLET, "a")
+    parties.holder(kind).distrust(PartyKind.OUTLET, "a")
     status, message = refused(lambda: evaluate(channel, blinded(2)))
     assert status is grpc.StatusCode.PERMISSION_DENIED
     assert "on no list here" in message
@@ -262,10 +262,10 @@ def test_a_removed_outlet_is_refused_on_an_open_channel_and_a_new_one_needs_no_r
 
 def test_nobody_gets_in_while_the_list_is_empty(parties: Parties) -> None:
     for name in "abc":
-        parties.hq.distrust(Kind.OUTLET, name)
-    address = parties.run(Kind.HQ)
+        parties.hq.distrust(PartyKind.OUTLET, name)
+    address = parties.run(PartyKind.HQ)
     for caller in (parties.outlets["a"], parties.hq):
-        channel = parties.channel(caller, Kind.HQ, address)
+        channel = parties.channel(caller, PartyKind.HQ, address)
         assert refused(lambda: evaluate(channel, blinded(1)))[0] in (  # noqa: B023
             grpc.StatusCode.UNAVAILABLE,
             grpc.StatusCode.PERMISSION_DENIED,
@@ -273,13 +273,13 @@ def test_nobody_gets_in_while_the_list_is_empty(parties: Parties) -> None:
 
 
 def test_another_outlets_name_on_a_fresh_certificate_is_refused(parties: Parties) -> None:
-    thief = Identity.generate(Kind.OUTLET, "a", "", dt.datetime.now(dt.UTC))
-    channel = parties.channel(thief, Kind.OFFICE, parties.run(Kind.OFFICE))
+    thief = Identity.generate(PartyKind.OUTLET, "a", "", dt.datetime.now(dt.UTC))
+    channel = parties.channel(thief, PartyKind.OFFICE, parties.run(PartyKind.OFFICE))
     assert refused(lambda: evaluate(channel, blinded(1)))[0] is grpc.StatusCode.UNAVAILABLE
 
 
 def test_an_outlet_cannot_sign_unlock_collect_or_refresh(parties: Parties) -> None:
-    channel = parties.channel(parties.outlets["a"], Kind.OFFICE, parties.run(Kind.OFFICE))
+    channel = parties.channel(parties.outlets["a"], PartyKind.OFFICE, parties.run(PartyKind.OFFICE))
     stub = office_pb2_grpc.OfficeStub(channel)
     epoch = parties.office.token_share().epoch
     calls: list[Callable[[], object]] = [
@@ -297,7 +297,7 @@ def test_an_outlet_cannot_sign_unlock_collect_or_refresh(parties: Parties) -> No
 
 
 def test_hq_can_neither_evaluate_nor_submit_at_the_office(parties: Parties) -> None:
-    channel = parties.channel(parties.hq, Kind.OFFICE, parties.run(Kind.OFFICE))
+    channel = parties.channel(parties.hq, PartyKind.OFFICE, parties.run(PartyKind.OFFICE))
     relay = outlets_pb2_grpc.RelayStub(channel)
     submission = outlets_pb2.SubmitRequest(batch=1, sealed=[bytes(SEALED_BYTES)] * 2)
     calls: list[Callable[[], object]] = [
@@ -325,11 +325,11 @@ def test_a_service_that_is_not_named_may_be_called_by_nobody(parties: Parties) -
         lambda _request, _context: b"in"
     )
     generic = grpc.method_handlers_generic_handler("escapement.v1.Other", {"Call": handler})
-    identity, peers = parties.hq.identity(), Peers(parties.hq, Kind.OUTLET)
+    identity, peers = parties.hq.identity(), Peers(parties.hq, PartyKind.OUTLET)
     server, port = serving.start(
         identity, peers, "127.0.0.1:0", lambda s: s.add_generic_rpc_handlers((generic,))
     )
-    channel = parties.channel(parties.outlets["a"], Kind.HQ, f"127.0.0.1:{port}")
+    channel = parties.channel(parties.outlets["a"], PartyKind.HQ, f"127.0.0.1:{port}")
     call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
         "/escapement.v1.Other/Call"
     )
@@ -340,7 +340,7 @@ def test_a_service_that_is_not_named_may_be_called_by_nobody(parties: Parties) -
 
 
 def test_a_request_of_no_or_too_many_points_costs_nothing(parties: Parties) -> None:
-    channel = parties.channel(parties.outlets["a"], Kind.HQ, parties.run(Kind.HQ))
+    channel = parties.channel(parties.outlets["a"], PartyKind.HQ, parties.run(PartyKind.HQ))
     for points in ([], [bytes(POINT_BYTES)] * (MOST_POINTS + 1)):
         status, message = refused(lambda: evaluate(channel, points))  # noqa: B023
         assert status is grpc.StatusCode.INVALID_ARGUMENT
@@ -350,16 +350,16 @@ def test_a_request_of_no_or_too_many_points_costs_nothing(parties: Parties) -> N
 
 
 def test_an_evaluation_is_counted_even_where_it_then_fails(parties: Parties) -> None:
-    channel = parties.channel(parties.outlets["a"], Kind.HQ, parties.run(Kind.HQ))
+    channel = parties.channel(parties.outlets["a"], PartyKind.HQ, parties.run(PartyKind.HQ))
     assert refused(lambda: evaluate(channel, [b"\xff" * POINT_BYTES] * 5))[1]
     meter = Meter(f"sqlite:///{parties.hq.folder / 'meter.db'}")
     assert meter.given(dt.datetime.now(dt.UTC).timestamp()) == {"a": 5}
 
 
 def test_a_paused_office_evaluates_relays_and_moves_nothing(parties: Parties) -> None:
-    address = parties.run(Kind.OFFICE)
+    address = parties.run(PartyKind.OFFICE)
     parties.paused = True
-    channel = parties.channel(parties.outlets["a"], Kind.OFFICE, address)
+    channel = parties.channel(parties.outlets["a"], PartyKind.OFFICE, address)
     relay = outlets_pb2_grpc.RelayStub(channel)
     for call in (
         lambda: evaluate(channel, blinded(1)),
@@ -368,7 +368,7 @@ def test_a_paused_office_evaluates_relays_and_moves_nothing(parties: Parties) ->
         status, message = refused(call)
         assert status is grpc.StatusCode.UNAVAILABLE
         assert "paused" in message
-    hq = OfficeClient(parties.channel(parties.hq, Kind.OFFICE, address), 20)
+    hq = OfficeClient(parties.channel(parties.hq, PartyKind.OFFICE, address), 20)
     with pytest.raises(OfficeUnreachable, match="paused"):
         hq.collect_batch(0)
     with pytest.raises(OfficeUnreachable, match="paused"):
@@ -377,7 +377,7 @@ def test_a_paused_office_evaluates_relays_and_moves_nothing(parties: Parties) ->
     assert len(evaluate(channel, blinded(1)).elements) == 1
 
 
-def tokens_of(parties: Parties, addresses: dict[Kind, str], pinned: bytes) -> list[Token]:
+def tokens_of(parties: Parties, addresses: dict[PartyKind, str], pinned: bytes) -> list[Token]:
     """The tokens of two customers, as an outlet computes them."""
     asked = [Blinded.of(b"tel:+41225550001"), Blinded.of(b"tel:+41225550002")]
     answers = [
@@ -396,7 +396,7 @@ def test_a_refresh_over_the_wire_leaves_tokens_and_the_pinned_total_as_they_were
     pinned = parties.outlets["a"].token_key()
     before = tokens_of(parties, addresses, pinned)
     shares = {ring.token_share().public for ring in (parties.hq, parties.office)}
-    channel = parties.channel(parties.hq, Kind.OFFICE, addresses[Kind.OFFICE])
+    channel = parties.channel(parties.hq, PartyKind.OFFICE, addresses[PartyKind.OFFICE])
     for epoch in (1, 2):
         assert refresh(parties.hq, OfficeClient(channel, 20)) == epoch
         assert tokens_of(parties, addresses, pinned) == before
@@ -506,7 +506,7 @@ def test_an_offices_backup_holds_its_share(parties: Parties, tmp_path: Path) -> 
     Meter(f"sqlite:///{home / 'meter.db'}").take("a", 2, Quota(9, 9, {}), NOON)
     done = CliRunner().invoke(office_app, ["backup", str(copy), "--home", str(home)])
     assert done.exit_code == 0, done.output
-    restored = Keyring(copy, Kind.OFFICE)
+    restored = Keyring(copy, PartyKind.OFFICE)
     assert restored.token_share().public == parties.office.token_share().public
     assert Meter(f"sqlite:///{copy / 'meter.db'}").given(NOON) == {"a": 2}
     for file in copy.rglob("*"):
@@ -514,7 +514,7 @@ def test_an_offices_backup_holds_its_share(parties: Parties, tmp_path: Path) -> 
 
 
 def test_a_card_without_an_address_for_services_says_what_to_do(parties: Parties) -> None:
-    with pytest.raises(NotConfigured, match="--services"), hq_running(parties.hq, HqToml()):
+    with pytest.raises(HolderNotConfigured, match="--services"), hq_running(parties.hq, HqFile()):
         pass
     made = CliRunner().invoke(
         hq_app,
@@ -522,10 +522,10 @@ def test_a_card_without_an_address_for_services_says_what_to_do(parties: Parties
          str(parties.folder / "new")],
     )  # fmt: skip
     assert made.exit_code == 0, made.output
-    card = Keyring(parties.folder / "new", Kind.HQ).identity().card
+    card = Keyring(parties.folder / "new", PartyKind.HQ).identity().card
     assert (card.address, card.service_address) == ("h:1", "h:2")
     (parties.folder / "new" / "hq.toml").write_text("[tokens]\noutlet_a_day = 7\n")
-    assert HqToml.read(parties.folder / "new" / "hq.toml").tokens.outlet_a_day == 7
+    assert HqFile.read(parties.folder / "new" / "hq.toml").tokens.outlet_a_day == 7
 
 
 def test_a_caller_without_a_certificate_is_nobody(parties: Parties) -> None:
@@ -534,4 +534,4 @@ def test_a_caller_without_a_certificate_is_nobody(parties: Parties) -> None:
             return {}
 
     with pytest.raises(NotAllowed, match="on no list"):
-        Peers(parties.hq, Kind.OUTLET).caller(cast("grpc.ServicerContext", Anonymous()))
+        Peers(parties.hq, PartyKind.OUTLET).caller(cast("grpc.ServicerContext", Anonymous()))

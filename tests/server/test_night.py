@@ -28,8 +28,8 @@ from features.outcomes import Outcome
 from features.points import base_points, count_points, event_points
 from features.scorecard import Scorecard, encode_scorecards
 from outlet_client.contribution.contributions import Outlet
-from privacy.books import Book, Kind, SignedBook, open_book, read_entry
-from privacy.budget import Act
+from privacy.books import Book, BookKind, SignedBook, open_book, read_entry
+from privacy.budget import LedgerAct
 from privacy.envelopes import SigningKey, digest
 from privacy.errors import AnswerRefused
 from privacy.loss import EpsilonDelta, Rho
@@ -55,8 +55,8 @@ from tests.networks import (
 
 if TYPE_CHECKING:
     from sandbox.network import Network
+    from server.hq.model_store import StandingModel
     from server.hq.report import NightReport
-    from server.hq.store import Model
 
 
 def run(network: Network, name: str = "n1") -> NightReport:
@@ -407,7 +407,7 @@ def with_hq(network: Network, **changes: object) -> Network:
     return replace(network, settings=replace(network.settings, hq=hq))
 
 
-def models(network: Network) -> list[Model]:
+def models(network: Network) -> list[StandingModel]:
     found = [network.hq_store.model(outcome) for outcome in (TARGET, SECOND)]
     assert all(found)
     return [model for model in found if model is not None]
@@ -421,7 +421,7 @@ def stands(network: Network) -> list[object]:
         for m in models(network)
     ]  # fmt: skip
     entries = network.ledger().entries
-    said.append([(e.release, e.purpose, e.rho) for e in entries if e.act is Act.CHARGE])
+    said.append([(e.release, e.purpose, e.rho) for e in entries if e.act is LedgerAct.CHARGE])
     judged = [network.hq_store.calibration(outcome) for outcome in (TARGET, SECOND)]
     said.extend((c.night, c.release, c.judgement) for c in judged if c is not None)
     estimate = network.hq_store.estimate_before("another night")
@@ -438,7 +438,7 @@ def book_of(network: Network, place: int = -1) -> Book:
         newer_than=None,
         directory=network.directory_digest,
         not_before=int(network.office.clock()),
-        kind=Kind.BAND,
+        kind=BookKind.BAND,
     )
 
 
@@ -607,7 +607,7 @@ def test_a_training_night_makes_twelve_releases_and_costs_a_customer_its_part_of
 
 def charged(network: Network, purpose: Purpose) -> list[str]:
     entries = network.ledger().entries
-    return [e.release for e in entries if e.act is Act.CHARGE and e.purpose is purpose]
+    return [e.release for e in entries if e.act is LedgerAct.CHARGE and e.purpose is purpose]
 
 
 def test_a_book_reads_as_bands_with_no_other_key() -> None:
@@ -750,7 +750,7 @@ def test_with_noise_too_a_resumed_night_stands_as_it_is_however_often_it_is_run(
     killed_at(monkeypatch, network, "n1", step, occurrence, when)
     assert night(network).ended == "complete"
     before = stands(network)
-    releases = [e.release for e in network.ledger().entries if e.act is Act.CHARGE]
+    releases = [e.release for e in network.ledger().entries if e.act is LedgerAct.CHARGE]
     assert len(releases) == len(set(releases)) == len(WHOLE)
     assert night(network).ended == "complete"
     assert stands(network) == before

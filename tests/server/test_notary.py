@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from privacy.envelopes import SigningKey
-from privacy.identity import Kind
+from privacy.identity import PartyKind
 from privacy.log_heads import (
     DIGEST_BYTES,
     HeadRefused,
@@ -211,9 +211,9 @@ def ask(channel: grpc.Channel, shown: bytes, held: SignedHead | None = None) -> 
 
 
 def test_an_outlet_is_who_its_certificate_says_and_others_may_not_ask(parties: Parties) -> None:
-    address = parties.run(Kind.OFFICE)
+    address = parties.run(PartyKind.OFFICE)
     key = parties.office.identity().card.verify_key
-    a, b = (parties.channel(parties.outlets[name], Kind.OFFICE, address) for name in "ab")
+    a, b = (parties.channel(parties.outlets[name], PartyKind.OFFICE, address) for name in "ab")
     shown = digest()
     own, other = ask(a, shown), ask(b, shown)
     assert open_head(own, key, "a").number == open_head(other, key, "b").number == 1
@@ -221,14 +221,14 @@ def test_an_outlet_is_who_its_certificate_says_and_others_may_not_ask(parties: P
         grpc.StatusCode.FAILED_PRECONDITION,
         "statement: about outlet a, expected b",
     )
-    hq = parties.channel(parties.hq, Kind.OFFICE, address)
+    hq = parties.channel(parties.hq, PartyKind.OFFICE, address)
     status, why = refused(lambda: ask(hq, digest()))
     assert (status, "expected one of outlet" in why) == (grpc.StatusCode.PERMISSION_DENIED, True)
 
 
 def test_a_paused_office_countersigns_nothing(parties: Parties) -> None:
-    address = parties.run(Kind.OFFICE)
-    channel = parties.channel(parties.outlets["a"], Kind.OFFICE, address)
+    address = parties.run(PartyKind.OFFICE)
+    channel = parties.channel(parties.outlets["a"], PartyKind.OFFICE, address)
     parties.paused = True
     status, why = refused(lambda: ask(channel, digest()))
     assert (status, "is paused" in why) == (grpc.StatusCode.UNAVAILABLE, True)
@@ -237,8 +237,8 @@ def test_a_paused_office_countersigns_nothing(parties: Parties) -> None:
 def test_the_office_lists_whose_log_was_countersigned_when_and_a_backup_has_it(
     parties: Parties, tmp_path: Path
 ) -> None:
-    address = parties.run(Kind.OFFICE)
-    ask(parties.channel(parties.outlets["a"], Kind.OFFICE, address), digest())
+    address = parties.run(PartyKind.OFFICE)
+    ask(parties.channel(parties.outlets["a"], PartyKind.OFFICE, address), digest())
     home = str(parties.office.folder)
     done = CliRunner().invoke(app, ["outlets", "logs", "--json", "--home", home])
     found = json.loads(done.output)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from threading import Barrier
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -15,11 +17,13 @@ from privacy.loss import Rho
 from privacy.plans import NightPlan, PlannedReleases, ReleasePlan, Signed
 from privacy.two_key_sum import _seed_info, _statement
 from privacy.units import Purpose
+from server.office.ledger_store import OfficeStore
 from server.office.settings import OfficeSettings
 from server.office.unlock import Office
 from tests.builders import CUT_OFF, SCALE, Bench
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from privacy.two_key_sum import Envelope, MaskedShare
@@ -66,6 +70,37 @@ def test_the_offices_own_minimum_stands_above_a_plans_quorum() -> None:
     bench = Bench(settings=OfficeSettings(minimum_outlets=4))
     with pytest.raises(PlanRefused, match="got quorum 3, expected at least 4"):
         bench.office.sign_release(bench.draft(bench.night()))
+
+
+def test_a_minimum_that_was_raised_after_signing_stands_above_the_plans_quorum(
+    bench: Bench,
+) -> None:
+    signed = bench.office.sign_release(bench.draft(bench.night()))
+    envelopes = [share.envelope for share in answers(bench, signed, "abcd")]
+    stricter = replace(bench.office, settings=OfficeSettings(minimum_outlets=4))
+    with pytest.raises(AnswerRefused, match="got 3 outlets, expected at least 4"):
+        stricter.unlock(signed.digest, envelopes[:3])
+    assert not [e for e in bench.store.ledger().entries if e.release]
+    assert stricter.unlock(signed.digest, envelopes)
+
+
+def test_a_plans_quorum_stands_above_the_offices_own_minimum(bench: Bench) -> None:
+    signed = bench.office.sign_release(bench.draft(bench.night(), quorum=4))
+    envelopes = [share.envelope for share in answers(bench, signed, "abcd")]
+    with pytest.raises(AnswerRefused, match="got 3 outlets, expected at least 4"):
+        bench.office.unlock(signed.digest, envelopes[:3])
+    assert bench.office.unlock(signed.digest, envelopes)
+
+
+@pytest.mark.parametrize("end", ["closed", "expired"])
+def test_a_release_of_a_night_that_is_over_is_not_signed(bench: Bench, end: str) -> None:
+    night = bench.night()
+    if end == "closed":
+        bench.office.close_night("night-1")
+    else:
+        bench.clock.at += bench.settings.night_hours * 3600
+    with pytest.raises(PlanRefused, match="r1: its night is over"):
+        bench.office.sign_release(bench.draft(night))
 
 
 def test_an_outlet_that_only_hq_knows_is_refused(bench: Bench) -> None:
@@ -228,6 +263,30 @@ def test_plans_without_noise_are_signed_in_the_sandbox_only(bench: Bench) -> Non
     assert sandbox.store.ledger().entries[-1].noiseless
 
 
+def test_a_release_carries_noise_unless_its_night_and_the_policy_have_none() -> None:
+    sandbox = Bench(settings=OfficeSettings(noiseless=frozenset({Purpose.MOMENTS})))
+    with pytest.raises(PlanRefused, match="no noise where noise was planned"):
+        sandbox.office.sign_release(sandbox.draft(sandbox.night(), noise_scale=0))
+    lines = (PlannedReleases(Purpose.MOMENTS, 1, None),)
+    silent = sandbox.office.sign_night("n", CUT_OFF, lines)
+    with pytest.raises(PlanRefused, match="costs more than the night plans"):
+        sandbox.office.sign_release(sandbox.draft(silent))
+    stricter = replace(sandbox.office, settings=OfficeSettings())
+    with pytest.raises(PlanRefused, match="no noise where noise was planned"):
+        stricter.sign_release(sandbox.draft(silent, noise_scale=0))
+    signed = sandbox.office.sign_release(sandbox.draft(silent, noise_scale=0))
+    assert ReleasePlan.decode(signed.payload).rho() is None
+
+
+def test_a_years_number_of_points_is_no_limit_to_customer_sums() -> None:
+    bench = Bench(settings=OfficeSettings(points_a_year=1), count=2)
+    night, parent = bench.night(), ""
+    for release in ("r1", "r2"):
+        signed = bench.office.sign_release(bench.draft(night, release, parent=parent))
+        assert bench.office.unlock(signed.digest, [s.envelope for s in answers(bench, signed)])
+        parent = release
+
+
 def test_an_expired_release_loses_its_key_and_its_night_is_closed(bench: Bench) -> None:
     signed = bench.office.sign_release(bench.draft(bench.night()))
     envelopes = [share.envelope for share in answers(bench, signed)]
@@ -279,6 +338,116 @@ def test_a_kill_between_charge_and_answer_neither_loses_nor_repeats_the_charge(
     first = reborn.office.unlock(signed.digest, envelopes)
     assert reborn.office.unlock(signed.digest, envelopes) == first
     assert len([e for e in reborn.store.ledger().entries if e.release == "r1"]) == 1
+
+
+@pytest.fixture
+def charged(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> tuple[Signed, list[Envelope]]:
+    """A release that was charged, and the office killed before it had an answer."""
+    signed = bench.office.sign_release(bench.draft(bench.night()))
+    envelopes = [share.envelope for share in answers(bench, signed)]
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Office, "_draw", die)
+        with pytest.raises(KeyboardInterrupt):
+            bench.office.unlock(signed.digest, envelopes)
+    return signed, envelopes
+
+
+def test_a_release_that_was_charged_is_answered_after_its_plan_expired(
+    bench: Bench, charged: tuple[Signed, list[Envelope]]
+) -> None:
+    signed, envelopes = charged
+    bench.clock.at += bench.settings.release_minutes * 60
+    assert bench.office.unlock(signed.digest, envelopes)
+
+
+def test_a_release_that_was_charged_is_lost_with_its_key_when_its_night_expires(
+    bench: Bench, charged: tuple[Signed, list[Envelope]]
+) -> None:
+    signed, envelopes = charged
+    bench.clock.at += bench.settings.night_hours * 3600
+    with pytest.raises(PlanRefused, match="r1: expired; its key is deleted"):
+        bench.office.unlock(signed.digest, envelopes)
+    assert len([e for e in bench.store.ledger().entries if e.release == "r1"]) == 1
+
+
+def test_a_release_that_expired_unanswered_is_no_parent_of_the_next(bench: Bench) -> None:
+    night = bench.night()
+    bench.office.sign_release(bench.draft(night, "r1"))
+    bench.clock.at += bench.settings.release_minutes * 60
+    with pytest.raises(PlanRefused, match="got parent 'r1', expected ''"):
+        bench.office.sign_release(bench.draft(night, "r2", parent="r1"))
+    assert bench.office.sign_release(bench.draft(night, "r2")).payload
+
+
+def at_once(*calls: Callable[[], bytes]) -> list[bytes | BaseException]:
+    """What calls that are made at the same time answer, or raise."""
+    with ThreadPoolExecutor(len(calls)) as pool:
+        futures = [pool.submit(call) for call in calls]
+        return [future.exception() or future.result() for future in futures]
+
+
+@pytest.fixture(params=["one process", "two processes"])
+def offices(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Bench, Office, Office]:
+    """An office twice: as two calls of one process have it, or two processes at one file."""
+    bench = Bench(url=f"sqlite:///{tmp_path / 'office.db'}")
+    if request.param == "one process":
+        return bench, bench.office, bench.office
+    store = OfficeStore(bench.url, bench.settings.policy())
+    return bench, bench.office, replace(bench.office, store=store)
+
+
+def test_two_unlocks_at_once_get_one_answer_with_one_noise_and_are_charged_once(
+    offices: tuple[Bench, Office, Office], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, one, other = offices
+    signed = bench.office.sign_release(bench.draft(bench.night(), dimension=50))
+    shares = answers(bench, signed)
+    envelopes = [share.envelope for share in shares]
+    honest, both, drawn = Office._draw, Barrier(2, timeout=60), []
+
+    def draw(office: Office, plan: ReleasePlan) -> np.ndarray:
+        both.wait()  # both have charged, neither has an answer
+        noise = honest(office, plan)
+        drawn.append(noise)
+        return noise
+
+    monkeypatch.setattr(Office, "_draw", draw)
+    first, second = at_once(
+        lambda: one.unlock(signed.digest, envelopes),
+        lambda: other.unlock(signed.digest, envelopes[::-1]),
+    )
+    assert isinstance(first, bytes)
+    assert first == second == bench.office.unlock(signed.digest, envelopes)
+    assert [e.release for e in bench.store.ledger().entries if e.release] == ["r1"]
+    total = sum((share.vector for share in shares[1:]), shares[0].vector)
+    noisy = total - np.frombuffer(first, np.uint64)
+    clear = [noisy - noise for noise in drawn]  # the same in every place, as outlets answered
+    assert sorted(len(set(values.tolist())) == 1 for values in clear) == [False, True]
+
+
+def test_of_two_sets_that_are_unlocked_at_once_one_is_refused(
+    offices: tuple[Bench, Office, Office], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, one, other = offices
+    signed = bench.office.sign_release(bench.draft(bench.night()))
+    envelopes = [share.envelope for share in answers(bench, signed, "abcd")]
+    honest, both = Office._charge, Barrier(2, timeout=60)
+
+    def charge(office: Office, *given: Any) -> None:
+        both.wait()  # neither has charged
+        honest(office, *given)
+
+    monkeypatch.setattr(Office, "_charge", charge)
+    found = at_once(
+        lambda: one.unlock(signed.digest, envelopes),
+        lambda: other.unlock(signed.digest, envelopes[:3]),
+    )
+    assert sorted(type(each).__name__ for each in found) == ["AnswerRefused", "bytes"]
+    assert [e.release for e in bench.store.ledger().entries if e.release] == ["r1"]
 
 
 def test_no_file_of_the_office_holds_a_one_time_key_after_the_answer(tmp_path: Path) -> None:

@@ -24,8 +24,9 @@ from privacy.two_key_sum import Aggregate, CustomerRelease
 from privacy.units import Purpose
 from server.hq.banding import Judgement
 from server.hq.main import app
+from server.hq.model_store import Calibrated
 from server.hq.plots import plot_scorecard
-from server.hq.store import Calibrated, HqStore
+from server.hq.store import HqStore
 from tests.builders import SCALE
 from tests.server.test_banding import plan_of
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from privacy.budget import YEAR_SECONDS, Act
+from privacy.budget import YEAR_SECONDS, LedgerAct
 from privacy.envelopes import SigningKey
 from privacy.errors import AnswerRefused, BudgetExceeded, PlanRefused
 from privacy.loss import Rho
@@ -20,7 +20,7 @@ from privacy.two_key_sum import Aggregate, Carried, Contribution, MaskedShare, m
 from privacy.units import Purpose, Unit
 from server.hq.combine import Combiner
 from server.hq.store import HqStore
-from server.office.ledger_store import OfficeStore
+from server.office.ledger_store import OfficeStore, copy_without_keys
 from server.office.settings import OfficeSettings
 from server.office.unlock import Office
 from tests.builders import SCALE, Bench
@@ -103,7 +103,7 @@ def test_the_same_set_again_is_unlocked() -> None:
     points = Points()
     points.release("abcd")
     points.release("abcd")
-    charged = [e for e in points.bench.store.ledger().entries if e.act is Act.CHARGE]
+    charged = [e for e in points.bench.store.ledger().entries if e.act is LedgerAct.CHARGE]
     assert [e.release for e in charged] == ["r1", "r2"]
 
 
@@ -123,6 +123,17 @@ def test_a_set_that_grows_by_a_quorum_is_unlocked_and_never_shrinks() -> None:
     points.release("abcdefg")
     with pytest.raises(AnswerRefused, match="its set lacks 3 outlets of the last one"):
         points.release("abcd")
+
+
+def test_a_set_grows_by_the_offices_own_minimum_where_that_was_raised_after_signing() -> None:
+    points = Points()
+    points.release("abcd")
+    signed = points.sign()
+    envelopes = [points.share(signed, name).envelope for name in SEVEN]
+    stricter = points.bench.settings.model_copy(update={"minimum_outlets": 4})
+    with pytest.raises(AnswerRefused, match="adds 3, expected 0, and none or at least 4"):
+        replace(points.office, settings=stricter).unlock(signed.digest, envelopes)
+    assert points.office.unlock(signed.digest, envelopes)
 
 
 def test_overlapping_sets_from_which_one_outlet_could_be_solved_are_refused() -> None:
@@ -237,7 +248,7 @@ def test_a_release_shorter_than_an_answer_it_carries_is_refused() -> None:
     points.office.unlock(first.digest, [share.envelope for share in shares])
     with pytest.raises(Exception, match="shorter than an answer it carries"):
         points.release("abc", [last(first, shares[3])])
-    assert len([e for e in points.bench.store.ledger().entries if e.act is Act.CHARGE]) == 1
+    assert len([e for e in points.bench.store.ledger().entries if e.act is LedgerAct.CHARGE]) == 1
 
 
 class Told:
@@ -254,7 +265,9 @@ class Told:
 
     @property
     def charges(self) -> int:
-        return len([e for e in self.points.bench.store.ledger().entries if e.act is Act.CHARGE])
+        return len(
+            [e for e in self.points.bench.store.ledger().entries if e.act is LedgerAct.CHARGE]
+        )
 
 
 def test_an_earlier_answer_than_the_last_is_not_carried() -> None:
@@ -437,7 +450,7 @@ def test_a_copy_of_the_offices_store_holds_no_kept_seed(tmp_path: Path) -> None:
     points.office.unlock(signed.digest, [share.envelope for share in shares])
     seeds = kept(file)
     assert len(seeds) == 4
-    points.bench.store.copy_without_keys(copy)
+    copy_without_keys(points.bench.url, copy)
     assert kept(copy) == []
     for seed in seeds:
         assert seed in file.read_bytes()
@@ -512,7 +525,7 @@ def test_each_points_release_is_charged_to_events_and_none_to_customers(noise: f
     for _ in range(3):
         points.release("abcd")
     ledger, at = points.bench.store.ledger(), int(points.bench.clock())
-    charged = [e for e in ledger.entries if e.act is Act.CHARGE]
+    charged = [e for e in ledger.entries if e.act is LedgerAct.CHARGE]
     assert [(e.release, e.purpose) for e in charged] == [
         (f"r{number}", Purpose.POINTS) for number in (1, 2, 3)
     ]

@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from privacy.envelopes import SealKey
-from privacy.identity import Kind
+from privacy.identity import PartyKind
 from privacy.registrations import SEALED_BYTES, Registration, RegistrationRefused
 from server.hq.office_client import OfficeClient
 from server.office.relay import MOST_SUBMISSIONS, Relay
@@ -205,13 +205,13 @@ def parties(tmp_path: Path) -> Iterator[Parties]:
 
 
 def test_registrations_reach_hq_over_the_wire_in_pieces(parties: Parties) -> None:
-    address, key = parties.run(Kind.OFFICE), SealKey.generate()
-    hq_channel = parties.channel(parties.hq, Kind.OFFICE, address)
+    address, key = parties.run(PartyKind.OFFICE), SealKey.generate()
+    hq_channel = parties.channel(parties.hq, PartyKind.OFFICE, address)
     hq = OfficeClient(hq_channel, 20)
-    assert hq.collect_batch(0) == (0, [])
     real = Registration.register(secrets.token_bytes(32), secrets.token_bytes(32))
     for ring in parties.outlets.values():
-        stub = outlets_pb2_grpc.RelayStub(parties.channel(ring, Kind.OFFICE, address))
+        assert hq.collect_batch(0) == (0, [])  # of two outlets neither: the office's own minimum
+        stub = outlets_pb2_grpc.RelayStub(parties.channel(ring, PartyKind.OFFICE, address))
         opened = stub.OpenBatch(outlets_pb2.OpenBatchRequest(), timeout=20)
         assert (opened.batch, opened.messages) == (1, 3100)
         sealed = [real.sealed(key.public, 1), *submission(opened.messages - 1)]

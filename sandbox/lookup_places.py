@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from features.events import Vector
-    from sandbox.clear import ClearSum
+    from sandbox.clear_sum import ClearSum
 
 
 class Place(StrEnum):

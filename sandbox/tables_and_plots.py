@@ -10,7 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from privacy.units import Unit
-from sandbox.verdicts import FLIPPED, REVIEW
+from sandbox.review_verdicts import FLIPPED, REVIEW
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from sandbox.one_night import Lookup
     from sandbox.replay import ReplayReport, Spread
-    from sandbox.verdicts import Judged, Verdict
-    from server.hq.report import Step
+    from sandbox.review_verdicts import ClearSumVerdicts, Verdict
+    from server.hq.report import ReleaseReport
 
 NAMES = {
     "network": "network, at the main outlet",
@@ -52,7 +52,7 @@ def _figure(spread: Spread | None) -> str:
     return f"{spread.mean:.3f}" + (f" sd {spread.sd:.3f}" if spread.sd else "")
 
 
-def steps_table(steps: Sequence[Step], remaining: float) -> Table:
+def steps_table(steps: Sequence[ReleaseReport], remaining: float) -> Table:
     """A night's releases, one row for those in a row for one purpose.
 
     Args:
@@ -119,7 +119,7 @@ def review_table(verdicts: Mapping[str, Verdict]) -> Table:
     return table
 
 
-def plot_flipper_scores(judged: Judged, path: Path) -> None:
+def plot_flipper_scores(judged: ClearSumVerdicts, path: Path) -> None:
     """Draws the flipper-risk score of those who resell for profit and of the others.
 
     Args:

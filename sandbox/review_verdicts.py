@@ -16,7 +16,7 @@ from features.bands import LEAST_EVIDENCE, BandPolicy, scheme_of
 from features.events import event_features
 from features.outcomes import Outcome
 from features.snapshot import CutOff, Snapshot
-from sandbox.clear import ClearSum
+from sandbox.clear_sum import ClearSum
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -74,7 +74,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class ClearSumVerdicts:
     """What the clear sum of a night's scorecards comes to.
 
     Attributes:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.cells import amounts, days, days_of, keys, optional_keys, text_of, truths
+from features.cell_parsing import amounts, days, days_of, keys, optional_keys, text_of, truths
 from features.errors import LedgerError
 
 

@@ -1,0 +1,51 @@
+"""The dossier as an HTML page for the customer, and as lines for a terminal.
+
+Invariant: the page is one file that opens from a disk, loads nothing and runs nothing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from outlet_client.page_templates import page_templates
+from outlet_client.rights import rights_text
+
+if TYPE_CHECKING:
+    from outlet_client.rights.dossier import Dossier
+
+
+def dossier_page(made: Dossier, request_days: int) -> str:
+    """Writes a dossier as HTML."""
+    return _TEMPLATES.get_template("customer.html").render(
+        held=made,
+        here=rights_text.HELD_HERE,
+        outside=rights_text.OUTSIDE,
+        rights=rights_text.RIGHTS.format(days=request_days),
+    )
+
+
+def dossier_text(made: Dossier) -> str:
+    """Writes a dossier as lines for a terminal, in the page's order."""
+    return _TEMPLATES.get_template("customer.txt").render(held=made, here=rights_text.HELD_HERE)
+
+
+def _money(amount: float) -> str:
+    return f"{amount:,.2f}"
+
+
+def _points(number: int) -> str:
+    """Points with their sign, by a real minus."""
+    return f"{number:+d}".replace("-", "\N{MINUS SIGN}") if number else "0"
+
+
+def _cell(found: str | float | None, name: str) -> str:
+    """A corrected cell: amounts as amounts, and "none" where there is nothing now."""
+    if found is None:
+        return "none"
+    return _money(float(found)) if name in ("price", "list_price") else str(found)
+
+
+_TEMPLATES = page_templates(
+    Path(__file__).with_name("templates"), money=_money, points=_points, cell=_cell
+)

@@ -1,0 +1,152 @@
+"""A night put together: HQ's keys, lists, settings and stores of one folder, and the outlets' port.
+
+Invariant: a night that is run again under its name has the cut-off, the day and the directory that
+it began with.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from features.learning import MOMENTS_DIMENSION
+from features.protocol import app_digest
+from privacy.directory import Directory
+from privacy.errors import PrivacyError
+from privacy.identity import PartyKind
+from privacy.keyring import Keyring
+from server.holder.errors import HolderError, HolderNotConfigured
+from server.hq.banding import Banding
+from server.hq.due import Tonight
+from server.hq.flower_link import FlowerLink
+from server.hq.night import HqNight
+from server.hq.night_record import record
+from server.hq.office_client import OfficeClient
+from server.hq.registry import Registry, collect_registrations
+from server.hq.settings import HqFile
+from server.hq.store import HqStore
+from server.hq.superlink import SuperLink
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from privacy.envelopes import SealKey
+    from server.hq.registry import RegistrationSource
+    from server.hq.report import NightReport
+
+MOST_NEW_SLOTS = 2**20
+"""More than one night's registrations can add: so large may a points answer be."""
+
+_LOG = logging.getLogger(__name__)
+
+
+def run_night(
+    home: Path,
+    name: str | None,
+    cut_off: str | None,
+    listening: Callable[[int], None] = lambda _port: None,
+    as_of: str | None = None,
+) -> NightReport:
+    """Runs one night with the keys, lists and settings of a folder.
+
+    Args:
+        home: HQ's folder.
+        name: The night's name; today's date where None.
+        cut_off: ISO 8601 date; the horizon before today where None.
+        listening: Called with the port once outlets can join.
+        as_of: ISO 8601 date, the last day that bands are made from; today where None.
+
+    Raises:
+        HqError: If the office cannot be reached.
+        PrivacyError: If a key or card is missing.
+        OSError: If the address cannot be bound.
+    """
+    settings, ring = HqFile.read(home / "hq.toml"), Keyring(home, PartyKind.HQ)
+    identity, outlets = ring.identity(), ring.peers(PartyKind.OUTLET)
+    today = dt.datetime.now(dt.UTC).date()
+    name = name or f"night-{today.isoformat()}"
+    horizon = (today - dt.timedelta(days=settings.horizon_days)).isoformat()
+    office = OfficeClient.connect(identity, ring.peer(PartyKind.OFFICE), settings.training.timeout)
+    store = HqStore(f"sqlite:///{home / 'hq.db'}")
+    registry = Registry(f"sqlite:///{home / 'hq.db'}")
+    most = (2 * len(settings.outcomes) + 1) * (registry.directory().slots + MOST_NEW_SLOTS)
+    superlink = SuperLink(
+        outlets,
+        app_digest(),
+        settings.training.patience,
+        8 * max(most, MOMENTS_DIMENSION),
+    )
+    try:
+        host, _, port = (settings.listen or identity.card.address).rpartition(":")
+        listening(superlink.listen(identity, host, int(port)))
+        _wait_for_outlets(superlink, set(outlets), settings.join_seconds)
+        directory = _tonights_directory(
+            store.directory_of(name), office, registry, identity.sealing
+        )
+        tonight = Tonight(
+            name,
+            _remembered(home, name, "cut-off", cut_off or horizon),
+            _remembered(home, name, "as-of", as_of or today.isoformat()),
+            settings.outcomes,
+            directory.digest,
+            directory.slots if settings.points else 0,
+        )
+        keys = registry.keys()[: directory.slots]
+        report = HqNight(
+            tonight,
+            settings.training,
+            office,
+            FlowerLink(superlink.grid, superlink.names, settings.training.timeout),
+            store,
+            {outlet: card.verify_key for outlet, card in outlets.items()},
+            Banding(keys, registry, identity.signing, settings.bands, time.time)
+            if settings.points
+            else None,
+            on_step=lambda step: _LOG.info("%s: %d outlets", step.release, step.outlets),
+        ).run()
+    finally:
+        superlink.close()
+        for opened in (store, registry, office):
+            opened.close()
+    record(home, report, set(outlets))
+    return report
+
+
+def _tonights_directory(
+    planned: str, office: RegistrationSource, registry: Registry, key: SealKey | None
+) -> Directory:
+    """The directory that a night was planned with; else one with what was registered since."""
+    published = registry.published(planned)
+    if published is not None:
+        return Directory.decode(published)
+    if key is None:
+        raise HolderNotConfigured("HQ's keys lack one for registrations; make them anew")
+    try:
+        collect_registrations(office, registry, key)
+    except (HolderError, PrivacyError) as error:
+        _LOG.warning("registrations: %s; going on with the directory as it is", error)
+    directory = registry.publish()
+    _LOG.info("directory: %d slots", directory.slots)
+    return directory
+
+
+def _remembered(home: Path, name: str, what: str, value: str) -> str:
+    """What a night of this name began with; `value` where it begins now."""
+    folder = home / "nights"
+    folder.mkdir(exist_ok=True)
+    file = folder / f"{name}.{what}"
+    if not file.exists():
+        file.write_text(value)
+    return file.read_text()
+
+
+def _wait_for_outlets(superlink: SuperLink, expected: set[str], seconds: float) -> None:
+    """Waits until everybody on the list has joined, or the window is over."""
+    end = time.monotonic() + seconds
+    while (missing := expected - superlink.online()) and time.monotonic() < end:
+        time.sleep(0.02)
+    if missing:
+        _LOG.warning("not there tonight: %s", ", ".join(sorted(missing)))

@@ -1,0 +1,68 @@
+"""The commands that HQ and the privacy office have alike, and how they end."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from typer.testing import CliRunner
+
+from privacy.identity import PartyKind
+from privacy.keyring import Keyring
+from server.hq.main import app as hq_app
+from server.office.main import app as office_app
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import typer
+
+BOTH = pytest.mark.parametrize(("app", "file"), [(hq_app, "hq.toml"), (office_app, "office.toml")])
+
+
+def run(app: typer.Typer, home: Path, *words: object, code: int = 0) -> str:
+    done = CliRunner().invoke(app, [*map(str, words), "--home", str(home)])
+    assert done.exit_code == code, done.output
+    return done.output
+
+
+@pytest.fixture
+def home(tmp_path: Path, app: typer.Typer) -> Path:
+    """A holder's folder, made by its own command."""
+    services = ["--services", "h:2"] if app is hq_app else []
+    run(app, tmp_path / "home", "init", "--name", "x", "--address", "h:1", *services)
+    return tmp_path / "home"
+
+
+@BOTH
+def test_an_outlet_is_added_listed_and_removed(
+    app: typer.Typer, file: str, home: Path, tmp_path: Path
+) -> None:
+    assert (home / file).exists()
+    outlet = Keyring(tmp_path / "o1", PartyKind.OUTLET)
+    fingerprint = outlet.create("o1", "", dt.datetime.now(dt.UTC)).card.fingerprint
+    add = ("outlets", "add", outlet.public_file, "--fingerprint")
+    assert "its fingerprint is" in run(app, home, *add, "beef", code=2).replace("│", "")
+    assert "outlet o1 is on the list" in run(app, home, *add, fingerprint)
+    assert run(app, home, "outlets", "list").split("  ") == ["o1", f"{fingerprint}\n"]
+    status = json.loads(run(app, home, "tokens", "status", "--json"))
+    assert status["outlets"] == {"o1": {"given": 0, "quota": 640}}
+    assert "o1 is off the list" in run(app, home, "outlets", "remove", "o1")
+    assert run(app, home, "outlets", "list") == ""
+
+
+@BOTH
+def test_what_is_refused_is_one_line_and_an_exit_code(
+    app: typer.Typer, file: str, home: Path
+) -> None:
+    (home / file).write_text("[tokens]\noutlet_a_dy = 1\n")
+    said = run(app, home, "tokens", "status", code=2)
+    assert said.startswith("error: ")
+    assert "outlet_a_dy" in said
+    (home / file).unlink()
+    (home / "meter.db").write_text("no database, but long enough to be taken for one" * 99)
+    assert "error: database: file is not a database" in run(app, home, "tokens", "status", code=1)
+    (home / "token-share.json").unlink()
+    assert run(app, home, "tokens", "status", code=1).startswith("error: ")
