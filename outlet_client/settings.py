@@ -15,17 +15,10 @@ from privacy.units import Purpose
 
 
 class OutletSettings(BaseModel):
-    """What the outlet decides for itself. Unknown keys are refused.
+    """The floors that an outlet decides for itself. Unknown keys are refused.
 
-    Attributes:
-        least_noise: The least noise scale / clipping norm of each server, for customer sums.
-        least_event_noise: The same for points releases, whose unit is one event.
-        least_quorum: The fewest outlets in a sum that it will be part of.
-        most_epsilon: The most that the customer sums it answered in a rolling year may cost,
-            unlocked or not. Above the office's promise, because a night that fails uses this up
-            and not the office's ledger; the ledger is what holds the promise.
-        delta: The failure probability that goes with it.
-        noiseless: Purposes whose plans are answered without noise. **For the sandbox only.**
+    What each means stands in docs/settings.md. `most_epsilon` is above the office's promise: a
+    night that fails uses this up and not the office's ledger, which is what holds the promise.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -110,7 +110,7 @@ class Proposal:
     """One proposal with all that its order follows from.
 
     Attributes:
-        policy_text: and the rules as they were then.
+        policy_text: The rules as they were then, TOML.
         book_version: Of the band book; None where there was none.
         book_as_of: The day that its data ends with, ISO 8601; "" likewise.
         id: Its number; 0 before it is stored.

@@ -13,32 +13,27 @@ import sqlite3
 import tarfile
 import tempfile
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import polars as pl
 import typer
 from rich.markup import escape
 from sqlalchemy.exc import SQLAlchemyError
 
-from features.errors import LedgerError
-from features.ledger import with_tiers
-from features.sightings import attach
-from outlet_client.allocation.ranking import read_policy
 from outlet_client.commands.command_errors import failing
 from outlet_client.commands.options import HERE, Home
 from outlet_client.commands.output import OUT, say
 from outlet_client.errors import OWN_ERRORS, HqUnreachable, NotConfigured
 from outlet_client.ledger.event_store import EventStore
-from outlet_client.ledger.judged_rows import judged_batches
-from outlet_client.ledger.side_tables import read_references
-from outlet_client.ledger.sighting_rows import noted_in, sightings_of
+from outlet_client.moments import now
 from outlet_client.night.flower_node import clock_difference
 from outlet_client.night.night_journal import error_text
 from outlet_client.records.access_log import LogAct, record_act_in
 from outlet_client.records.actor import system_user
 from outlet_client.services import HQ, OFFICE, services_of
 from outlet_client.settings import OutletFile
+from outlet_client.setup.dry_run import DryRun, dry_run
 from privacy.identity import PartyKind
 from privacy.keyring import Keyring, KeyringError, write_private
 
@@ -55,6 +50,9 @@ KEPT = (
     "events",
 )  # fmt: skip
 """What a backup holds beside the databases; `events` is the ledger as far as it was read."""
+
+TABLES = ("ledger", "references", "sightings", "interests", "clients", "policy")
+"""What the settings may name."""
 
 DATABASES = ("outlet.db", "rights.db", "staff.db")
 """Without the first an outlet would answer a plan twice; the second has the log of look-ups, the
@@ -173,50 +171,33 @@ def _files(home: Path) -> list[_Check]:
         settings = OutletFile.read(path)
     except NotConfigured:
         return [("settings", lambda: str(OutletFile.read(path)))]  # says what is wrong
-    references, policy = settings.references, settings.policy
-    checks = [("ledger", lambda: _ledger(settings))]
-    if references is not None:
-        checks.append(("references", lambda: f"{len(read_references(references))} rows"))
-    if settings.sightings is not None or _reported(home):
-        checks.append(("sightings", lambda: _sightings(home, settings)))
-    if policy is not None:
-        checks.append(("policy", lambda: f"{len(read_policy(policy).rules)} rules"))
-    return checks
-
-
-def _ledger(settings: OutletFile) -> str:
-    """Says how many rows there are, and of which days, if they are good enough for a night."""
-    rows, good, days = 0, 0, list[dt.date]()
-    for chunk in judged_batches(settings):
-        rows, good = rows + len(chunk.rows), good + len(chunk.events)
-        some = chunk.events["date"]
-        days += [day for day in (some.min(), some.max()) if isinstance(day, dt.date)]
-    if not rows:
-        raise LedgerError(settings.ledger.name, None, None, "no rows; expected at least one event")
-    bad = f"{rows - good} of {rows} rows cannot be used"
-    if rows - good > settings.most_quarantined * rows or not days:
-        most = f"{settings.most_quarantined:.1%}"
-        raise NotConfigured(f"{bad}, expected at most {most}; `escapement-outlet check` lists them")
-    return f"{rows} rows, {min(days)} to {max(days)}" + (f"; {bad}" if good < rows else "")
-
-
-def _reported(home: Path) -> bool:
-    """Whether staff reported sightings; also where that cannot be read, which the check says."""
-    try:
-        return bool(noted_in(home))
-    except SQLAlchemyError:
-        return True
-
-
-def _sightings(home: Path, settings: OutletFile) -> str:
-    """Says how many there are, how many are nobody's, and how many decisions lie over them."""
-    found = sightings_of(home, settings)
-    if found is None:  # what was stored went meanwhile
-        return "none"
-    pieces = [
-        chunk.events.filter(pl.col("serial").is_not_null()) for chunk in judged_batches(settings)
+    found = dry_run(settings, now(), home=home)
+    problems = dict(problem.split(": ", 1) for problem in reversed(found.problems))  # the first
+    names = [name for name in TABLES if getattr(settings, name) is not None]
+    names += ["sightings"] if found.apart is not None else []  # staff reported some
+    return [
+        (name, partial(_said, settings, found, name, problems.get(name)))
+        for name in dict.fromkeys([*names, *problems])
     ]
-    apart = attach(with_tiers(pl.concat(pieces), None)[0], found).apart
-    seen = int((found["turn"] == 0).sum())
-    decided = f"; {len(found) - seen} decided here" if seen < len(found) else ""
-    return f"{seen} rows, {len(apart)} of them of no customer here{decided}"
+
+
+def _said(settings: OutletFile, found: DryRun, name: str, problem: str | None) -> str:
+    """How a table stands, as `check` would find it.
+
+    Raises:
+        NotConfigured: If it has a problem, or the ledger too many bad rows for a night.
+    """
+    if problem is not None:
+        raise NotConfigured(problem)
+    if name == "sightings" and found.apart is not None:
+        return f"{sum(found.apart.values())} of no customer here"
+    if name != "ledger":
+        return "can be read"
+    rows, bad = found.intake.rows, f"{found.intake.quarantined} of {found.intake.rows} rows"
+    if found.intake.share > settings.most_quarantined:
+        raise NotConfigured(
+            f"{bad} cannot be used, expected at most {settings.most_quarantined:.1%}; "
+            "`escapement-outlet check` lists them"
+        )
+    first, last = found.columns["purchased_at"].range or ("", "")
+    return f"{rows} rows, {first} to {last}; {bad} cannot be used"

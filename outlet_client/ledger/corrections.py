@@ -25,7 +25,6 @@ import sqlalchemy as sa
 from features.ledger import judge
 from outlet_client.errors import OutletError
 from outlet_client.log_tables.rights_store import CORRECTIONS, rights_if_any
-from outlet_client.moments import text_of_moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -181,21 +180,8 @@ def standing(
     query = sa.select(CORRECTIONS).order_by(CORRECTIONS.c.number)
     if customers is not None:
         query = query.where(CORRECTIONS.c.customer.in_(list(customers)))
-    last = {row.event: row for row in connection.execute(query)}
-    return tuple(
-        Correction(
-            row.number,
-            row.event,
-            row.customer,
-            dt.date.fromisoformat(row.dated),
-            json.loads(row.changes),
-            row.struck,
-            row.alike,
-            dt.datetime.fromisoformat(row.at),
-            row.by,
-        )
-        for row in last.values()
-    )
+    last = {row["event"]: row for row in connection.execute(query).mappings()}
+    return tuple(Correction(**row) for row in last.values())
 
 
 def strike(
@@ -264,19 +250,6 @@ def correct(
     return changes
 
 
-def purge_corrections(home: Path, before: dt.date) -> int:
-    """Deletes the corrections of events that are older than a day.
-
-    Returns:
-        How many.
-    """
-    with rights_if_any(home) as connection:
-        if connection is None:
-            return 0
-        old = sa.delete(CORRECTIONS).where(CORRECTIONS.c.dated < before.isoformat())
-        return connection.execute(old).rowcount
-
-
 def _all(home: Path) -> tuple[Correction, ...]:
     with rights_if_any(home) as connection:
         return () if connection is None else standing(connection)
@@ -343,16 +316,15 @@ def _store(
     *,
     struck: bool,
 ) -> None:
-    by, at = taken
     values = {
         "event": event,
         "customer": row["customer"],
-        "dated": row["date"].isoformat(),
-        "changes": json.dumps(changes),
+        "dated": row["date"],
+        "changes": dict(changes),
         "struck": struck,
         "alike": alike,
-        "at": text_of_moment(at),
-        "by": by,
+        "by": taken[0],
+        "at": taken[1],
     }
     connection.execute(CORRECTIONS.insert(), values)
 

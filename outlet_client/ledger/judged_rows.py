@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from features.ledger import Format
-    from outlet_client.settings import OutletFile
     from outlet_client.sources.source import Source
 
 CLIENT_NAMES = ("phone", "email")
@@ -80,16 +79,6 @@ class JudgedBatch:
 
 Hear = Callable[[str, Batch, JudgedBatch], None]
 """Hears of each batch as it was read: the file's or table's name, the batch, and what it holds."""
-
-
-def judged_batches(settings: OutletFile) -> Iterator[JudgedBatch]:
-    """Reads and judges the whole ledger, keeping nothing.
-
-    Raises:
-        LedgerError: If a file or table cannot be read at all.
-    """
-    for path in paths_of(settings.ledger):
-        yield from judged_file(settings.ledger, path)
 
 
 def judged_file(

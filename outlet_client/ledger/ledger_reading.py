@@ -55,9 +55,9 @@ class SourceFile:
         number: Its own, in the rows' column `file`.
         name: Its path from the outlet's folder; "" of a database.
         label: Its name for people, or the table's.
-        size: In bytes,
-        mtime_ns: when it was written,
-        sha256: and the digest of its bytes, by which it is known again under another name.
+        size: In bytes.
+        mtime_ns: When it was written.
+        sha256: Digest of its bytes, by which it is known again under another name.
         mapping: Digest of how its cells were read.
         kept_from: The first day of the rows that were kept of it, ISO 8601.
         region: The outlet's region with which its client entries were noted; "" where they were

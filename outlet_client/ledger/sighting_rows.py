@@ -10,8 +10,7 @@ confirmation is of what was seen on one day, a dismissal of all that was seen of
 
 from __future__ import annotations
 
-import datetime as dt
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -22,9 +21,9 @@ from features.sightings import laid_over
 from outlet_client.errors import OutletError
 from outlet_client.ledger.side_tables import read_sightings
 from outlet_client.log_tables.rights_store import SIGHTINGS, rights_if_any
-from outlet_client.moments import text_of_moment
 
 if TYPE_CHECKING:
+    import datetime as dt
     from pathlib import Path
 
     from outlet_client.settings import OutletFile
@@ -114,19 +113,8 @@ def noted(connection: sa.Connection, serial: str | None = None) -> tuple[Noted, 
     query = sa.select(SIGHTINGS).order_by(SIGHTINGS.c.number)
     if serial is not None:
         query = query.where(SIGHTINGS.c.serial == serial)
-    return tuple(
-        Noted(
-            row.serial,
-            Kind(row.kind),
-            dt.date.fromisoformat(row.date),
-            dt.date.fromisoformat(row.seen),
-            dt.datetime.fromisoformat(row.at),
-            row.by,
-            row.words,
-            row.number,
-        )
-        for row in connection.execute(query)
-    )
+    rows = connection.execute(query).mappings()
+    return tuple(Noted(**{**row, "kind": Kind(row["kind"])}) for row in rows)
 
 
 def add(connection: sa.Connection, one: Noted, after: int) -> int:
@@ -150,27 +138,7 @@ def add(connection: sa.Connection, one: Noted, after: int) -> int:
             f"sighting: {last[0].by} said '{last[0].kind}' of this piece just now; look at it "
             "again, and decide then"
         )
-    row = {
-        "serial": one.serial,
-        "kind": one.kind.value,
-        "date": one.date.isoformat(),
-        "seen": one.seen.isoformat(),
-        "at": text_of_moment(one.at),
-        "by": one.by,
-        "words": one.words,
-    }
+    row = asdict(one)
+    del row["number"]
     made = connection.execute(SIGHTINGS.insert().returning(SIGHTINGS.c.number), row)
     return int(made.scalar_one())
-
-
-def purge_sightings(home: Path, before: dt.date) -> int:
-    """Deletes what counts from an earlier day on: who had the piece then has no event of it left.
-
-    Returns:
-        How many.
-    """
-    with rights_if_any(home) as connection:
-        if connection is None:
-            return 0
-        old = sa.delete(SIGHTINGS).where(SIGHTINGS.c.date < before.isoformat())
-        return connection.execute(old).rowcount

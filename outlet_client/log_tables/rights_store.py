@@ -22,6 +22,7 @@ from outlet_client.log_tables.hash_chain import beginning
 from outlet_client.moments import MomentText
 
 if TYPE_CHECKING:
+    import datetime as dt
     import sqlite3
     from collections.abc import Iterator
     from pathlib import Path
@@ -84,12 +85,12 @@ CORRECTIONS = sa.Table(
     sa.Column("number", sa.Integer, primary_key=True),
     sa.Column("event", sa.Text, nullable=False, index=True),
     sa.Column("customer", sa.Text, nullable=False, index=True),
-    sa.Column("dated", sa.Text, nullable=False),
-    sa.Column("changes", sa.Text, nullable=False),
+    sa.Column("dated", sa.Date, nullable=False),
+    sa.Column("changes", sa.JSON, nullable=False),
     sa.Column("struck", sa.Boolean, nullable=False),
     # How many rows had the very same cells then, with it.
     sa.Column("alike", sa.Integer, nullable=False),
-    sa.Column("at", sa.Text, nullable=False),
+    sa.Column("at", MomentText, nullable=False),
     sa.Column("by", sa.Text, nullable=False),
     sqlite_autoincrement=True,
 )
@@ -99,9 +100,9 @@ SIGHTINGS = sa.Table(
     sa.Column("number", sa.Integer, primary_key=True),
     sa.Column("serial", sa.Text, nullable=False, index=True),
     sa.Column("kind", sa.Text, nullable=False),
-    sa.Column("date", sa.Text, nullable=False),
-    sa.Column("seen", sa.Text, nullable=False),
-    sa.Column("at", sa.Text, nullable=False),
+    sa.Column("date", sa.Date, nullable=False),
+    sa.Column("seen", sa.Date, nullable=False),
+    sa.Column("at", MomentText, nullable=False),
     sa.Column("by", sa.Text, nullable=False),
     sa.Column("words", sa.Text, nullable=False),
     sqlite_autoincrement=True,
@@ -164,6 +165,14 @@ def rights_if_any(home: Path) -> Iterator[sa.Connection | None]:
         return
     with rights_of(home) as connection:
         yield connection
+
+
+def purge_older(home: Path, day: sa.Column[dt.date], before: dt.date) -> int:
+    """Deletes a table's rows whose day is before another, and says how many."""
+    with rights_if_any(home) as connection:
+        if connection is None:
+            return 0
+        return connection.execute(sa.delete(day.table).where(day < before)).rowcount
 
 
 @contextmanager

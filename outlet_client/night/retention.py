@@ -11,10 +11,9 @@ import logging
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from outlet_client.ledger.corrections import purge_corrections
 from outlet_client.ledger.event_store import EventStore
 from outlet_client.ledger.intake import first_day
-from outlet_client.ledger.sighting_rows import purge_sightings
+from outlet_client.log_tables.rights_store import CORRECTIONS, SIGHTINGS, purge_older
 from outlet_client.night.health_file import read_health
 from outlet_client.night.night_log import KEEP_DAYS, NightLog
 from outlet_client.records.access_log import KEEP_DAYS as LOG_DAYS
@@ -41,8 +40,8 @@ def purge(home: Path, settings: OutletFile, at: dt.datetime, *, joined: bool) ->
         return
     first = first_day(settings, at)
     events = EventStore(home).purge(first)
-    purge_corrections(home, first)
-    purge_sightings(home, first)
+    for day in (CORRECTIONS.c.dated, SIGHTINGS.c.date):
+        purge_older(home, day, first)
     entries = purge_log(home, at - dt.timedelta(days=LOG_DAYS))
     with closing(NightLog.open(home)) as log:
         log.purge(at - dt.timedelta(days=KEEP_DAYS))

@@ -85,9 +85,8 @@ class Finding:
 
     Attributes:
         fault: Which.
-        first: The number of the first entry that it is about, or of the first statement where it
-            is about statements,
-        last: and of the last.
+        first: The number of the first entry, or statement, that it is about.
+        last: The number of the last.
         text: A sentence.
     """
 

@@ -57,7 +57,7 @@ class Compared:
         came_true: For how many it came true.
         network: AUC of the network's scorecard on this outlet's own events,
         own: of the outlet's own model, on customers that it was not fitted on,
-        difference: and the network's less the own.
+        difference: The network's AUC less the outlet's own.
     """
 
     outcome: str

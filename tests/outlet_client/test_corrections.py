@@ -18,12 +18,11 @@ from outlet_client.ledger.corrections import (
     apply,
     correct,
     event_ids,
-    purge_corrections,
     standing,
     strike,
     unmatched,
 )
-from outlet_client.log_tables.rights_store import RIGHTS_FILE, rights_of
+from outlet_client.log_tables.rights_store import CORRECTIONS, RIGHTS_FILE, purge_older, rights_of
 
 AT = dt.datetime(2026, 3, 2, 9, tzinfo=dt.UTC)
 LEDGER = {
@@ -68,7 +67,7 @@ def test_without_corrections_the_rows_are_the_very_same_and_no_file_is_made(
 ) -> None:
     assert apply(tmp_path, rows) is rows
     assert unmatched(tmp_path, rows) == 0
-    assert purge_corrections(tmp_path, AT.date()) == 0
+    assert purge_older(tmp_path, CORRECTIONS.c.dated, AT.date()) == 0
     assert list(tmp_path.iterdir()) == []
 
 
@@ -172,8 +171,8 @@ def test_corrections_go_with_their_events_days(rows: pl.DataFrame, tmp_path: Pat
     ids = event_ids(rows)
     change(tmp_path, rows, ids[0], price="1", date="2026-01-01")
     remove(tmp_path, rows, ids[2])
-    assert purge_corrections(tmp_path, dt.date(2025, 1, 2)) == 0
-    assert purge_corrections(tmp_path, dt.date(2025, 1, 3)) == 1
+    assert purge_older(tmp_path, CORRECTIONS.c.dated, dt.date(2025, 1, 2)) == 0
+    assert purge_older(tmp_path, CORRECTIONS.c.dated, dt.date(2025, 1, 3)) == 1
     assert len(apply(tmp_path, rows)) == 4
 
 

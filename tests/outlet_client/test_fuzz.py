@@ -23,7 +23,7 @@ from outlet_client.errors import OutletError
 from outlet_client.ledger.event_reader import read_events
 from outlet_client.ledger.event_store import EventStore
 from outlet_client.ledger.intake import Intake, first_day
-from outlet_client.ledger.judged_rows import CountsDiffer, judged_batches
+from outlet_client.ledger.judged_rows import CountsDiffer, judged_file, paths_of
 from outlet_client.settings import OutletFile
 from outlet_client.setup.dry_run import dry_run
 
@@ -152,7 +152,9 @@ def outcome(home: Path, name: str, section: dict[str, Any]) -> Intake | None:
         assert store.take_in(ours, AT).rows == found.rows
         assert len(store.rows()) == found.used
         assert store.quarantine().select("file", "row").n_unique() == found.quarantined
-        batches = list(judged_batches(ours))
+        batches = [
+            batch for path in paths_of(ours.ledger) for batch in judged_file(ours.ledger, path)
+        ]
     except CountsDiffer:
         raise
     except (OutletError, FeatureError) as error:

@@ -57,7 +57,7 @@ class Clock:
 def directory(batch: int, *slots: tuple[Token, bytes] | None) -> Directory:
     """A directory of tokens with the nonces of their homes; None is a withdrawn slot."""
     rng = np.random.default_rng(batch)
-    tokens = [Token(rng.bytes(32)) if s is None else s[0] for s in slots]
+    tokens = [token(f"nobody {n}", SHARE) if s is None else s[0] for n, s in enumerate(slots)]
     tags = [rng.bytes(TAG_BYTES) if s is None else tag_of(s[1]) for s in slots]
     return make_directory(tokens, batch=batch, tags=tags)
 

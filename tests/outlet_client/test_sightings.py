@@ -21,10 +21,9 @@ from outlet_client.ledger.sighting_rows import (
     SightingRefused,
     add,
     noted_in,
-    purge_sightings,
     sightings_of,
 )
-from outlet_client.log_tables.rights_store import rights_of
+from outlet_client.log_tables.rights_store import SIGHTINGS, purge_older, rights_of
 from outlet_client.main import app
 from outlet_client.night.retention import purge
 from outlet_client.records.access_log import LogAct, LogBroken, recent_entries
@@ -203,7 +202,7 @@ def test_without_a_table_the_stored_ones_are_read(shop: Shop) -> None:
         confirm(desk, "s6", "Noor", "Photographs.", NOW)
     assert shop.status("s6") == "confirmed"
     said = CliRunner().invoke(app, ["doctor", "--home", str(shop.home)]).output
-    assert "sightings: 1 rows, 0 of them of no customer here; 1 decided here" in said
+    assert "✓ sightings: 0 of no customer here" in said
     found = dry_run(shop.settings, NOW, home=shop.home)
     assert found.apart is not None
     assert sum(found.apart.values()) == 0
@@ -445,11 +444,11 @@ def test_what_was_typed_beside_a_sighting_is_in_no_event_and_no_log(
 def test_what_is_older_than_events_are_kept_goes_with_them(
     shop: Shop, desk: CustomerAccess
 ) -> None:
-    assert purge_sightings(shop.home / "nowhere", TODAY) == 0
+    assert purge_older(shop.home / "nowhere", SIGHTINGS.c.date, TODAY) == 0
     report(desk, "s6", SEEN, WHERE, "mei", NOW)
     confirm(desk, "s6", "Noor", "r", NOW)
-    assert purge_sightings(shop.home, SEEN) == 0
-    assert purge_sightings(shop.home, SEEN + DAY) == 1
+    assert purge_older(shop.home, SIGHTINGS.c.date, SEEN) == 0
+    assert purge_older(shop.home, SIGHTINGS.c.date, SEEN + DAY) == 1
     assert [one.kind for one in noted_in(shop.home)] == [Kind.CONFIRMED]
     shorter = shop.settings.model_copy(update={"keep_days": 30})
     purge(shop.home, shorter, NOW + 30 * DAY, joined=True)

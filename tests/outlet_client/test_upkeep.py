@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import re
 import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -58,9 +57,9 @@ def run(*words: object) -> str:
 def test_doctor_reads_references_sightings_and_policy(home: Path) -> None:
     said = run("doctor", "--home", home)
     assert "✓ ledger: 1 rows, 2026-01-01 to 2026-01-01" in said
-    assert "✓ references: 2 rows" in said
-    assert "✓ sightings: 2 rows, 1 of them of no customer here" in said
-    assert re.search(r"✓ policy: \d+ rules", said)
+    assert "✓ references: can be read" in said
+    assert "✓ sightings: 1 of no customer here" in said
+    assert "✓ policy: can be read" in said
 
 
 def test_an_hq_that_does_not_listen_by_day_is_no_fault_and_one_without_services_is(
