@@ -147,5 +147,8 @@ class BookMissing(OutletError):
 class Unforeseen(OutletError):
     """An error that nobody wrote, by its type only: its text may hold a customer's data."""
 
-    def __init__(self, type_name: str) -> None:
-        super().__init__(f"a question could not be answered: {type_name}; please report it")
+    def __init__(self, what: str, error: BaseException) -> None:
+        super().__init__(
+            f"{what}: {type(error).__name__}; please report it with the log's line that says where"
+        )
+        self.what = what

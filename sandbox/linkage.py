@@ -13,8 +13,8 @@ import polars as pl
 
 from features.errors import LedgerError
 from outlet_client.people.identifiers import identifier
-from outlet_client.sources.canonical_files import read_table
 from privacy.tokens import TokenShare, blind, total_key, unblind
+from sandbox.canonical_files import read_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

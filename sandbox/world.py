@@ -21,8 +21,8 @@ from features.outcomes import Outcome, Thresholds, observe
 from features.sightings import attach, canonical_sightings
 from features.snapshot import CutOff, Snapshot
 from outlet_client.contribution.contributions import HomeCustomers
-from outlet_client.sources.canonical_files import read_table
 from privacy.books import fine_key
+from sandbox.canonical_files import read_table
 from sandbox.linkage import LinkageQuality, client_books, link, typed_books
 from sandbox.market import DAYS, FIRST_DAY
 from sandbox.network import Member, slot_keys

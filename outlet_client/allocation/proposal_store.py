@@ -143,14 +143,10 @@ class Proposal:
 class AllocationStore(Store):
     """Proposals and decisions behind one SQLAlchemy URL."""
 
-    def __init__(self, url: str) -> None:
-        """Opens the store, making its tables where they are missing."""
-        super().__init__(url, _METADATA)
-
     @classmethod
     def open(cls, home: Path) -> AllocationStore:
         """Opens the store in an outlet's folder."""
-        return cls(f"sqlite:///{home / 'outlet.db'}")
+        return cls(f"sqlite:///{home / 'outlet.db'}", _METADATA)
 
     def add(self, proposal: Proposal) -> int:
         """Stores a proposal, whole or not at all; returns its number."""

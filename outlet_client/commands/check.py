@@ -79,9 +79,6 @@ def _bar() -> Iterator[Callable[[str, int, float | None], None]]:
         yield hear
 
 
-# --- for people -----------------------------------------------------------------------------------
-
-
 def _say(text: str) -> None:
     OUT.print(text, highlight=False, soft_wrap=True)
 
@@ -147,9 +144,6 @@ def _print_rest(found: DryRun, code: int) -> None:
         )
     if code == 0:
         _say("[green]A night could read all of it.[/]")
-
-
-# --- for programs ---------------------------------------------------------------------------------
 
 
 def _as_json(found: DryRun, settings: OutletFile, code: int) -> dict[str, object]:

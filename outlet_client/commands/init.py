@@ -119,9 +119,6 @@ class _Found:
         return tuple((section, _relative(source, home)) for section, source in self.tables)
 
 
-# --- files ----------------------------------------------------------------------------------------
-
-
 def _of_files(pattern: str, clients: str | None) -> _Found:
     seen = look_at_files(pattern)
     ledger = _with_form(describe_ledger(seen.sample), seen)
@@ -167,9 +164,6 @@ def _relative(source: Source, home: Path) -> Source:
 def _from(folder: Path, file: str) -> str:
     path = Path(file).absolute()
     return str(path.relative_to(folder) if path.is_relative_to(folder) else path)
-
-
-# --- databases ------------------------------------------------------------------------------------
 
 
 def _of_database(
@@ -229,9 +223,6 @@ def _without_password(source: Source, url: sa.URL) -> Source:
             "password_file": Path(PASSWORD_FILE),
         }
     )
-
-
-# --- words ----------------------------------------------------------------------------------------
 
 
 def _region(told: str | None, found: _Found) -> Line:

@@ -18,7 +18,6 @@ from features.events import event_features
 from features.outcomes import Outcome, Thresholds, observe
 from features.snapshot import CutOff, Snapshot
 from outlet_client.contribution.contributions import HomeCustomers, SlotEvents
-from outlet_client.sources.canonical_files import read_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -125,7 +124,7 @@ def _view(snapshot: Snapshot) -> SlotEvents:
 
 def _given(path: Path, outcomes: tuple[str, ...], at_home: pl.DataFrame) -> pl.DataFrame:
     """Outcomes that the sandbox hands over, one row a slot; who is in no row trains nothing."""
-    table = read_table(path)
+    table = pl.read_csv(path, infer_schema=False)
     for name in ("customer_id", *outcomes):
         if name not in table.columns:
             raise LedgerError(path.name, None, name, "missing")

@@ -49,9 +49,6 @@ _KINDS = {
 }
 
 
-# --- the log --------------------------------------------------------------------------------------
-
-
 def show_log(site: Site, visit: Visit) -> Response:
     """What is unusual, and the log, the newest first."""
     act = next((one for one in LogAct if one.value == visit.query.get("act")), None)
@@ -99,9 +96,6 @@ def _flags(site: Site, watched: tuple[LogEntry, ...]) -> list[Flag]:
     seen = {one.about for one in watched if one.act is LogAct.REVIEW}
     flags = unusual(watched, site.access.settings.desk)
     return [one for one in flags if one.name not in seen]
-
-
-# --- one customer ---------------------------------------------------------------------------------
 
 
 def show_customer(
@@ -181,9 +175,6 @@ def _taking(site: Site, visit: Visit) -> NewRequest:
     about = visit.typed("about")
     said = checked_sentence(about, "what they say", "sentences") if about else ""
     return NewRequest(day, site.access.settings.request_days, visit.name, said, visit.at)
-
-
-# --- requests and consents ------------------------------------------------------------------------
 
 
 def show_requests(

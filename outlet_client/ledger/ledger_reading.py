@@ -194,9 +194,6 @@ def used_rows(ledger: ReadLedger) -> pl.DataFrame:
     return used.select(*EVENT_CELLS, "line")
 
 
-# --- which files ----------------------------------------------------------------------------------
-
-
 def _name_of(path: Path | None, home: Path) -> str:
     return "" if path is None else os.path.relpath(path, home.resolve())
 
@@ -267,9 +264,6 @@ def _is_as_read(path: Path | None, ledger: ReadLedger, wanted: SourceFile, home:
         and held.kept_from <= wanted.kept_from
         and wanted.region in ("", held.region)
     )
-
-
-# --- one file -------------------------------------------------------------------------------------
 
 
 def _stamp_of(path: Path | None) -> dict[str, Any]:

@@ -128,14 +128,10 @@ class NightRow:
 class NightLog(Store):
     """The nights behind one SQLAlchemy URL."""
 
-    def __init__(self, url: str) -> None:
-        """Opens the log, making its table where it is missing."""
-        super().__init__(url, _METADATA)
-
     @classmethod
     def open(cls, home: Path) -> Self:
         """Opens the log in an outlet's folder."""
-        return cls(f"sqlite:///{home / 'outlet.db'}")
+        return cls(f"sqlite:///{home / 'outlet.db'}", _METADATA)
 
     def begin(self, at: dt.datetime, longest: dt.timedelta) -> NightRow:
         """Begins a night, or goes on with one that was killed; see the module's table.

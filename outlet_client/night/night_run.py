@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 
 from features.protocol import app_digest
 from outlet_client.database import database_error_text
-from outlet_client.errors import OWN_ERRORS, OutletError, Unforeseen
+from outlet_client.errors import OWN_ERRORS, Unforeseen
 from outlet_client.logs import NightProgress
 from outlet_client.night.flower_node import client_app, join_night
 from outlet_client.night.night_journal import (
@@ -43,19 +43,9 @@ if TYPE_CHECKING:
     from outlet_client.contribution.contributions import Outlet
     from outlet_client.night.night_journal import NightJournal
 
-__all__ = ["Nightly", "StepFailed", "nightly"]
+__all__ = ["Nightly", "nightly"]
 
 _LOG = logging.getLogger(__name__)
-
-
-class StepFailed(OutletError):
-    """A step that an error ended that nobody wrote, by its type only."""
-
-    def __init__(self, step: str, type_name: str) -> None:
-        super().__init__(
-            f"step {step}: {type_name}; please report it with the line of the log that says where"
-        )
-        self.step = step
 
 
 def nightly(home: Path, shown: NightProgress | None = None) -> int | None:
@@ -119,8 +109,8 @@ def _of_ours(error: Exception, step: NightStep) -> Exception:
     elif isinstance(error, (*OWN_ERRORS, OSError)):
         ours = error
     else:
-        ours = StepFailed(step, type(error).__name__)
-    _LOG.error("%s", error_text(ours), exc_info=error if isinstance(ours, StepFailed) else None)
+        ours = Unforeseen(f"step {step}", error)
+    _LOG.error("%s", error_text(ours), exc_info=error if isinstance(ours, Unforeseen) else None)
     return ours
 
 
@@ -167,8 +157,9 @@ def _answers(night: Nightly, account: NightJournal) -> None:
         )
         account.note(answered=answered)
     finally:
+        what = "a question could not be answered"
         night.refusals += [
-            error if isinstance(error, OWN_ERRORS) else Unforeseen(type(error).__name__)
+            error if isinstance(error, OWN_ERRORS) else Unforeseen(what, error)
             for error in refusals
         ]
 

@@ -66,9 +66,6 @@ def cells_of(sample: pl.DataFrame) -> dict[str, Cells]:
     return found
 
 
-# --- what cells can be ----------------------------------------------------------------------------
-
-
 def _days(cells: Cells) -> bool:
     return cells.dtype.is_temporal() or (
         cells.dtype == pl.String and dates_of(cells.text) is not None
@@ -186,9 +183,6 @@ _ONLY: Mapping[str, tuple[Callable[[Cells], bool], str]] = {
 """What is told by cells alone, if one column only is like that."""
 
 
-# --- codes ----------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True)
 class Codes:
     """What an outlet writes for each kind of row.
@@ -231,9 +225,6 @@ def may_be_shown(code: str) -> bool:
     """Whether a cell is short and like a code: no phone, address or sentence."""
     digits = sum(character.isdigit() for character in code)
     return len(code) <= _MOST_SHOWN and "@" not in code and digits < 7  # noqa: PLR2004  (a phone's)
-
-
-# --- region ---------------------------------------------------------------------------------------
 
 
 def region_of(phones: pl.Series) -> Guess | None:

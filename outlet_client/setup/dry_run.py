@@ -194,9 +194,6 @@ def _note(found: DryRun, events: pl.DataFrame, settings: OutletFile, at: dt.date
         found.notes.append(f"ledger: {intake.left_out:,} rows are before {day} and left out")
 
 
-# --- who the customers are ------------------------------------------------------------------------
-
-
 def _clients(settings: OutletFile) -> pl.DataFrame | None:
     """The client book's rows; None where the ledger is the client book."""
     source = settings.clients

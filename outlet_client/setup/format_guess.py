@@ -90,9 +90,6 @@ def _utf16(start: bytes) -> Guess | None:
     return None
 
 
-# --- delimiter ------------------------------------------------------------------------------------
-
-
 def delimiter_of(lines: Sequence[str]) -> Guess | None:
     """Guesses what stands between cells: what gives most rows as many cells as the first.
 

@@ -58,9 +58,6 @@ class Seen:
     doubts: tuple[str, ...] = ()
 
 
-# --- files ----------------------------------------------------------------------------------------
-
-
 def look_at_files(pattern: str) -> Seen:
     """Looks at a Parquet or CSV file, or at all files of a pattern.
 
@@ -148,9 +145,6 @@ def _first_rows(batches: Iterable[pl.DataFrame], most: int) -> pl.DataFrame:
         if sum(map(len, found)) >= most:
             break
     return pl.concat(found, how="diagonal_relaxed").head(most) if found else pl.DataFrame()
-
-
-# --- databases ------------------------------------------------------------------------------------
 
 
 def look_at_table(source: Source) -> Seen:

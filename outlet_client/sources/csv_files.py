@@ -131,9 +131,6 @@ def _header(cells: Sequence[str] | None, source: Source, where: str) -> list[str
     return names
 
 
-# --- from text to records -------------------------------------------------------------------------
-
-
 def _blocks(text: io.TextIOWrapper, delimiter: str, newline: str) -> Iterator[_Block]:
     """A file's records, blank lines left out."""
     left, width, is_first = "", 0, True

@@ -195,7 +195,7 @@ def test_exit_codes_tell_a_timer_what_happened(
     parties: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connect = Services.connect
-    hurried = lambda own, hq, office: connect(own, hq, office, timeout=0.2)  # noqa: E731
+    hurried = lambda own, hq, office, _timeout: connect(own, hq, office, timeout=0.2)  # noqa: E731
     monkeypatch.setattr(Services, "connect", hurried)
     settings = parties / "o1" / "escapement.toml"
     (parties / "o1" / "ledger.csv").write_text(

@@ -118,7 +118,8 @@ def test_a_messy_file_and_a_database_release_what_the_canonical_ledgers_do(
     before = {name: (home / "escapement.toml").read_text() for name, home in homes.items()}
     with postgres() as url:
         rows = {"O1": write_messy(homes["O1"]), "O2": fill(url, homes["O2"])}
-        what = {"O1": [str(homes["O1"] / "verkauf.csv")], "O2": [url, "--table", "sales"]}
+        tables = ["--table", "sales", "--clients", "clients"]
+        what = {"O1": [str(homes["O1"] / "verkauf.csv")], "O2": [url, *tables]}
         for name, home in homes.items():
             (home / "outlet.db").unlink()  # its consents come from a file
             done = network.at_outlet(name, "init", *what[name], "--region", "SG", "--force")

@@ -38,7 +38,13 @@ from features.noisy_points import PointsCode
 from features.outcomes import Outcome
 from features.scorecard import Scorecard, encode_scorecards
 from features.snapshot import CutOff, Snapshot
-from outlet_client.errors import HqUnreachable, OutletError, QuestionRefused, ServiceRefused
+from outlet_client.errors import (
+    HqUnreachable,
+    OutletError,
+    QuestionRefused,
+    ServiceRefused,
+    Unforeseen,
+)
 from outlet_client.ledger.event_reader import TooManyBad, read_events
 from outlet_client.ledger.event_store import EventStore
 from outlet_client.log_tables.rights_store import RIGHTS_FILE
@@ -46,7 +52,7 @@ from outlet_client.logs import JsonLines, NightProgress
 from outlet_client.night import night_run
 from outlet_client.night.health_file import Condition, Health, read_health
 from outlet_client.night.night_log import NightLog, NightStep
-from outlet_client.night.night_run import Nightly, StepFailed
+from outlet_client.night.night_run import Nightly
 from outlet_client.people.consents import Consent
 from outlet_client.people.people_store import People, State
 from outlet_client.people.registration import Introduced
@@ -720,18 +726,18 @@ def test_a_defect_in_a_step_is_said_by_its_type_and_the_other_steps_go_on(
 ) -> None:
     hurried(one)
     night = Broken(one.home, one.people, one.network.services, [])
-    night.refusals.append(StepFailed("before", "None"))
+    night.refusals.append(Unforeseen("before", KeyError()))
     first = run(night)
-    assert isinstance(first, StepFailed)
-    assert first.step == "before"
-    of_book = [error for error in night.refusals if isinstance(error, StepFailed)][-1]
-    assert (of_book.step, "KeyError" in str(of_book)) == ("book", True)
+    assert isinstance(first, Unforeseen)
+    assert first.what == "before"
+    of_book = [error for error in night.refusals if isinstance(error, Unforeseen)][-1]
+    assert (of_book.what, "KeyError" in str(of_book)) == ("step book", True)
     lines = [record for record in caplog.records if record.getMessage() == str(of_book)]
     assert [JsonLines().format(line).count(SECRET) for line in lines] == [0]
     assert json.loads(JsonLines().format(lines[0]))["where"][-1].endswith(" fetch_book")
     assert (one.home / "report.html").exists()
     with closing(NightLog.open(one.home)) as log:
-        assert log.last(1)[0].error == "StepFailed"
+        assert log.last(1)[0].error == "Unforeseen"
 
 
 def test_the_ledger_is_read_once_a_night_and_progress_hears_of_its_rows(one: OneOutlet) -> None:
