@@ -43,8 +43,12 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(patch.undo)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts slow folders first."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Puts slow folders first, and leaves what is `long` to `make test-long`."""
+    if config.getoption("--hypothesis-profile") != "long":
+        long = [item for item in items if item.get_closest_marker("long")]
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if item not in long]
     items.sort(key=_turn)
 
 

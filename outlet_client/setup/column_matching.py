@@ -33,7 +33,7 @@ _LONGEST_KEY = 40
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Cells:
+class SampleColumn:
     """A column of a sample.
 
     Attributes:
@@ -55,24 +55,24 @@ class Cells:
         return float(self.filled.str.contains(pattern).sum()) / max(len(self.filled), 1)
 
 
-def cells_of(sample: pl.DataFrame) -> dict[str, Cells]:
+def cells_of(sample: pl.DataFrame) -> dict[str, SampleColumn]:
     """The columns of a sample that can be read as text."""
     found = {}
     for column in sample:
         if column.dtype.is_nested() or column.dtype in (pl.Binary, pl.Object):
             continue
         text = column.cast(pl.String).str.strip_chars().replace("", None)
-        found[column.name] = Cells(column.name, text, column.dtype)
+        found[column.name] = SampleColumn(column.name, text, column.dtype)
     return found
 
 
-def _days(cells: Cells) -> bool:
+def _days(cells: SampleColumn) -> bool:
     return cells.dtype.is_temporal() or (
         cells.dtype == pl.String and dates_of(cells.text) is not None
     )
 
 
-def _amounts(cells: Cells) -> bool:
+def _amounts(cells: SampleColumn) -> bool:
     if cells.dtype.is_numeric():
         return True
     bare = cells.filled.str.replace_all(CURRENCY, "").str.strip_chars()
@@ -80,7 +80,7 @@ def _amounts(cells: Cells) -> bool:
     return cells.dtype == pl.String and len(bare) > 0 and numbers and dates_of(bare) is None
 
 
-def _codes(cells: Cells) -> bool:
+def _codes(cells: SampleColumn) -> bool:
     return (
         0 < cells.filled.n_unique() <= MOST_CODES
         and bool((cells.filled.str.len_chars() <= _LONGEST_KEY).all())
@@ -88,15 +88,15 @@ def _codes(cells: Cells) -> bool:
     )
 
 
-def _yes_or_no(cells: Cells) -> bool:
+def _yes_or_no(cells: SampleColumn) -> bool:
     return len(cells.filled) > 0 and all(truth_of(code) is not None for code in _some(cells))
 
 
-def _some(cells: Cells) -> Iterable[str]:
+def _some(cells: SampleColumn) -> Iterable[str]:
     return list(cells.filled.unique(maintain_order=True).head(MOST_CODES + 1))
 
 
-def _key(cells: Cells) -> bool:
+def _key(cells: SampleColumn) -> bool:
     """Short text or whole numbers; no dates."""
     is_text = cells.dtype in (pl.String, pl.Categorical)
     short = cells.filled.str.len_chars().mean() or 0
@@ -109,7 +109,7 @@ def _key(cells: Cells) -> bool:
     )
 
 
-def _unique(cells: Cells) -> bool:
+def _unique(cells: SampleColumn) -> bool:
     """A key of its own in every row, and no mere count of the rows."""
     if cells.text.null_count() or cells.text.n_unique() < len(cells.text) or not _key(cells):
         return False
@@ -118,7 +118,7 @@ def _unique(cells: Cells) -> bool:
     return not (first in (0, 1) and bool((numbers.diff().drop_nulls() == 1).all()))
 
 
-_FITS: Mapping[str, Callable[[Cells], bool]] = {
+_FITS: Mapping[str, Callable[[SampleColumn], bool]] = {
     "customer_id": lambda cells: _key(cells) and len(cells.filled) > 0,
     "purchased_at": _days,
     "price": _amounts,
@@ -171,7 +171,7 @@ def fit(sample: pl.DataFrame, wanted: Collection[str]) -> dict[str, Guess]:
     return found
 
 
-_ONLY: Mapping[str, tuple[Callable[[Cells], bool], str]] = {
+_ONLY: Mapping[str, tuple[Callable[[SampleColumn], bool], str]] = {
     "email": (lambda cells: cells.share(_EMAIL) > _MOST, "its cells are e-mail addresses"),
     "phone": (
         lambda cells: (

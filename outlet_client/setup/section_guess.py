@@ -15,8 +15,8 @@ from features.cell_parsing import truths
 from features.ledger import IS_RETURN, KIND, LEDGER_KINDS, LINE_ID, Kind
 from outlet_client.setup.column_matching import (
     SURE_PHONE,
-    Cells,
     Codes,
+    SampleColumn,
     cells_of,
     codes_of,
     fit,
@@ -159,7 +159,7 @@ def _customers(draft: _Draft) -> None:
     text = draft.text("customer_id")
     if text is None:
         return
-    cells = Cells("", text, text.dtype)
+    cells = SampleColumn("", text, text.dtype)
     for what, pattern in (("names", _NAME), ("phones", SURE_PHONE)):
         if cells.share(pattern) > 0.5:  # noqa: PLR2004  (most)
             own = draft.found["customer_id"].value

@@ -56,7 +56,10 @@ pytestmark = pytest.mark.usefixtures("linked_once")
 
 @pytest.mark.parametrize(
     ("name", "cut_off", "target", "train_on", "floor"),
-    [pytest.param(*row, marks=[ON_ONE_WORKER[row[0]], pytest.mark.slow]) for row in FLOORS],
+    [
+        pytest.param(*row, marks=[ON_ONE_WORKER[row[0]], pytest.mark.slow, *more])
+        for row, more in zip(FLOORS, 2 * ([], [pytest.mark.long]), strict=True)
+    ],
 )
 def test_a_network_at_epsilon_1_ranks_a_real_ledger_above_the_floor(
     shared_data: Path, name: str, cut_off: CutOff, target: str, train_on: TrainOn, floor: float
