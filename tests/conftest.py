@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from _pytest.nodeid import coerce_node_id
 from hypothesis import settings
 from typer.main import get_command
 
@@ -50,6 +51,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=long)
         items[:] = [item for item in items if item not in long]
     items.sort(key=_turn)
+    for item in items:
+        _name_group(item)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -84,6 +87,16 @@ def _use_memory(config: pytest.Config) -> None:
         return
     if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOM:
         os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
+
+
+def _name_group(item: pytest.Item) -> None:
+    """Puts a test's group behind its name, by which xdist keeps a group on one worker.
+
+    xdist 3.8 writes it where pytest 9 does not read it any more, and so groups nothing.
+    """
+    mark = item.get_closest_marker("xdist_group")
+    if mark is not None and "PYTEST_XDIST_WORKER" in os.environ and "@" not in item.nodeid:
+        item._id = coerce_node_id(f"{item.nodeid}@{mark.args[0]}")
 
 
 def _turn(item: pytest.Item) -> int:

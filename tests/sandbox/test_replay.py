@@ -399,7 +399,12 @@ def test_json_on_request_is_the_report(
     result = RUNNER.invoke(app, arguments)
     (run,) = tmp_path.iterdir()
     assert json.loads(result.stdout) == json.loads((run / "report.json").read_text())
-    assert json.loads(result.stdout) == json.loads((sandbox_night.run / "report.json").read_text())
+    ours, theirs = (
+        json.loads(result.stdout),
+        json.loads((sandbox_night.run / "report.json").read_text()),
+    )
+    assert ours.pop("peak_mib") >= theirs.pop("peak_mib") > 0  # as of when it is printed
+    assert ours == theirs
 
 
 def test_labels_that_name_a_customer_twice_are_refused(tmp_path: Path) -> None:
