@@ -1,5 +1,7 @@
 """Handling of customers' requests, for the commands and the staff's pages.
 
+Who may decide a dispute stands in `desk/page_roles.py`; a name is all that is checked here.
+
 Invariant: a dispute hides a band at once, and only a person with a name shows it again; nobody is
 told that a withdrawal is done while it is not.
 """
