@@ -101,6 +101,7 @@ class Processes:
     def start(self, script: str, *arguments: str, home: Path) -> subprocess.Popen[bytes]:
         """Starts a console script; what it prints goes to a log file in its folder."""
         program = Path(sys.executable).parent / script
+        # Ctrl-C waits, so that no process is started without being known.
         with (home / f"{arguments[0]}.log").open("ab") as log, _undisturbed():
             self.running[f"{home.name} {arguments[0]}"] = process = subprocess.Popen(  # noqa: S603  (our own console script)
                 [program, *arguments, "--home", home],
@@ -153,9 +154,7 @@ class Processes:
             )  # fmt: skip
             self.start_outlets()
             end = time.monotonic() + NIGHT_SECONDS
-            while hq.poll() is None and time.monotonic() < end:
-                time.sleep(0.1)
-                on_release(self.released())
+            watch(hq, end, lambda: on_release(self.released()))
             for key, process in self.running.items():
                 if key.endswith("nightly"):
                     process.wait(timeout=30)
@@ -333,9 +332,25 @@ class Processes:
         return HqStore(f"sqlite:///{self.folder / 'hq' / 'hq.db'}")
 
 
+def watch(process: subprocess.Popen[bytes], end: float, look: Callable[[], None]) -> None:
+    """Waits for a process, looking at what it did ten times a second.
+
+    Ctrl-C is held back during a look: Python drops what is raised while it clears an object away.
+
+    Args:
+        process: It.
+        end: Until when at most, by the monotonic clock.
+        look: Looks.
+    """
+    while process.poll() is None and time.monotonic() < end:
+        time.sleep(0.1)
+        with _undisturbed():
+            look()
+
+
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Holds Ctrl-C back, so that no process is started without being known."""
+    """Holds Ctrl-C back until the end of a block."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -189,6 +189,7 @@ def assert_sums_of_one_process(network: Forked, releases: Sequence[str]) -> None
         day = str(CUT_OFF)
         tonight = Tonight("n1", day, day, (TARGET,), there.directory_of("n1"), slots)
         here = in_one_process(network, tonight)
+        assert releases
         for release in releases:
             one, other = here.checkpoint(release), there.checkpoint(release)
             assert one is not None
