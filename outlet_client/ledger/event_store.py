@@ -102,7 +102,9 @@ class EventStore:
                 ledger = with_vanished_files(ledger, self._home)
             if reading.is_new:
                 if who is not None:
-                    _note(reading, who, settings.region)
+                    # Rows that 0.1 kept of files that are gone were not read now.
+                    all_read = reading.is_whole and len(ledger.files) == len(reading.ledger.files)
+                    _note(reading, who, settings.region, forget=all_read)
                 self._save(ledger)
             _write_quarantine(self._home, _bad_cells(ledger))
             return Intake.of(ledger.rows, reading.intake.read_now)
@@ -205,10 +207,10 @@ def _sync(place: Path) -> None:
         os.close(descriptor)
 
 
-def _note(reading: LedgerReading, people: People, region: str) -> None:
+def _note(reading: LedgerReading, people: People, region: str, *, forget: bool) -> None:
     """Keeps who the customers of the rows just read are, under keys of this outlet."""
     with people.transaction() as connection:
-        if reading.is_whole:
+        if forget:
             forget_ledger(connection)
         if reading.entries is not None:
             note_entries(connection, reading.entries, people.local_key, region)

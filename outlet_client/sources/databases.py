@@ -191,7 +191,10 @@ def _query(
         table = sa.table(name, *columns, schema=schema)
     own = [table.c[name].label(f"c{place}") for place, name in enumerate(wanted)]
     query = sa.select(sa.null(), *own)
-    return query if source.changed is None else query.order_by(table.c[source.changed])
+    if source.changed is None:
+        return query
+    changed = table.c[source.changed]  # a row that says no time comes first, in every database
+    return query.order_by(sa.case((changed.is_(None), 0), else_=1), changed)
 
 
 def series_of(name: str, values: Sequence[Any], decimal: str = ".") -> pl.Series:

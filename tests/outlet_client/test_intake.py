@@ -32,6 +32,7 @@ from outlet_client.ledger.event_reader import read_events
 from outlet_client.ledger.event_store import EventsDamaged, EventStore
 from outlet_client.ledger.intake import Intake, first_day
 from outlet_client.ledger.old_parts import OldPartDamaged
+from outlet_client.people.client_entries import note_entries
 from outlet_client.people.people_store import People
 from outlet_client.settings import OutletFile
 from tests.postgres import postgres
@@ -485,6 +486,7 @@ def test_purged_rows_are_on_the_disk_no_more(home: Path, store: EventStore) -> N
     assert b"methuselah" not in bytes_of(home / "events")
     assert fates(store.counts()) == (3, 1, 0, 1)
     assert store.purge(dt.date(2021, 1, 1)) == 0
+    assert fates(store.take_in(ours, AT)) == (4, 0, 0, 1)  # where more is kept it is read again
 
 
 def test_what_is_too_old_is_never_written(home: Path, store: EventStore, ours: OutletFile) -> None:
@@ -551,6 +553,31 @@ def test_many_rows_correct_one_another_across_batches_and_files(
     assert "1" not in lines(store)
 
 
+def test_of_files_that_are_read_together_the_one_written_last_corrects_the_others(
+    home: Path, store: EventStore
+) -> None:
+    for turn, (name, price) in enumerate({"c": "1", "a": "3", "b": "2"}.items()):
+        write(home / "exports" / f"{name}.csv", row("1", price=price))
+        os.utime(home / "exports" / f"{name}.csv", (turn, turn))
+    store.take_in(outlet(home, 'ledger = "exports/*.csv"\n'), AT)
+    assert lines(store) == {"1": 2.0}
+    os.utime(home / "exports" / "a.csv", (9, 9))
+    (home / "events" / "ledger.parquet").unlink()
+    store.take_in(outlet(home, 'ledger = "exports/*.csv"\n'), AT)
+    assert lines(store) == {"1": 3.0}
+
+
+def test_the_columns_of_a_ledger_are_those_that_all_its_files_have(
+    home: Path, store: EventStore
+) -> None:
+    write(home / "exports" / "a.csv", row("1"))
+    headed = HEADER.replace("phone", "reference")
+    write(home / "exports" / "b.csv", row("2").replace("+6591234567", "R1"), header=headed)
+    store.take_in(outlet(home, 'ledger = "exports/*.csv"\n'), AT)
+    assert "customer_id" in store.columns()
+    assert "reference" not in store.columns()
+
+
 # --- stores of 0.1 --------------------------------------------------------------------------------
 
 
@@ -593,6 +620,18 @@ def test_settings_of_0_1_are_read_also_where_they_have_no_meaning_any_more(
     sold(home, ("1", "anna", 10, 1))
     ours = outlet(home, f'reread_days = 7\n{DATABASE}changed = "changed"\n')
     assert store.take_in(ours, AT).used == 1
+
+
+def test_customers_of_files_that_are_gone_are_known_after_an_upgrade(home: Path) -> None:
+    store_of_0_1(home, (11, str(home / "gone.csv"), ""))
+    part_of_0_1(home, (11, 1, "7", 7.0))
+    with closing(People(f"sqlite:///{home / 'outlet.db'}", SECRET)) as people:
+        with people.transaction() as connection:
+            of_gone = {"customer_id": ["cleo"], "phone": ["+6591234568"], "email": [None]}
+            known = pl.DataFrame(of_gone, schema_overrides={"email": pl.String})
+            note_entries(connection, known, people.local_key, "SG")
+        EventStore(home).take_in(outlet(home, 'ledger = "l.csv"\n'), AT, people)
+    assert {"anna", "ben", "cleo"} <= entries(home)
 
 
 def test_what_0_1_kept_of_files_that_are_gone_is_taken_over_once(
@@ -658,8 +697,13 @@ def test_who_the_customers_are_is_noted_with_what_is_new(
     append(home / "l.csv", row("4", "cleo"), row("5", "dora", price="x"))
     store.take_in(ours, AT, people)
     assert entries(home) == {"anna", "ben", "cleo", "dora"}
+    abroad = ours.model_copy(update={"region": "US"})
+    assert store.take_in(abroad, AT, people).read_now == 5
     assert b"91234567" not in (home / "outlet.db").read_bytes()
     assert b"91234567" not in bytes_of(home / "events")
+    write(home / "l.csv", row("1"), row("4", "cleo"))
+    store.take_in(ours, AT, people)
+    assert entries(home) == {"anna", "cleo"}
 
 
 def test_a_ledger_that_was_read_without_people_is_read_again_with_them(
