@@ -22,7 +22,7 @@ night: .venv/.run-ready
 # `make -j2 test` runs the checks beside the tests.
 test: check pytest
 
-# Draws 200 examples of each law, where `make test` draws 25.
+# Draws 200 examples of each law, where `make test` draws 25, and runs the tests marked `long` too.
 test-long: PYTEST += --hypothesis-profile=long
 test-long: check pytest
 

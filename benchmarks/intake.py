@@ -88,7 +88,7 @@ def main() -> None:
         new = _write(options.data, home, options.rows, options.new)
         size = (home / "ledger.csv").stat().st_size / 2**20
         sys.stdout.write(f"{options.rows:,} rows, {size:.0f} MiB\n\n")
-        sys.stdout.write("| step | seconds | processor | peak MiB | times polars alone |\n")
+        sys.stdout.write("| step | seconds | processor | peak MiB | x, processor |\n")
         sys.stdout.write("|---|---|---|---|---|\n")
         alone = 0.0
         for step in STEPS:
@@ -96,9 +96,9 @@ def main() -> None:
                 with (home / "ledger.csv").open("ab") as ledger:
                     ledger.write(new)
             for label, seconds, worked, peak in _measured(step, home):
-                alone = alone or seconds
+                alone = alone or worked
                 sys.stdout.write(
-                    f"| {label} | {seconds:.2f} | {worked:.2f} | {peak} | {seconds / alone:.1f} |\n"
+                    f"| {label} | {seconds:.2f} | {worked:.2f} | {peak} | {worked / alone:.1f} |\n"
                 )
                 sys.stdout.flush()
 

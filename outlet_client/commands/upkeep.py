@@ -200,4 +200,5 @@ def _said(settings: OutletFile, found: DryRun, name: str, problem: str | None) -
             "`escapement-outlet check` lists them"
         )
     first, last = found.columns["purchased_at"].range or ("", "")
-    return f"{rows} rows, {first} to {last}; {bad} cannot be used"
+    left = f"; {bad} cannot be used" if found.intake.quarantined else ""
+    return f"{rows} rows, {first} to {last}{left}"

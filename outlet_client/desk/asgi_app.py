@@ -1,7 +1,7 @@
 """The desk as an ASGI application: its routes.
 
 Invariant: an address that is not in `PAGES` does not exist, but for two files and an empty page;
-and one that is there is reached by `guard.enter` only.
+and one that is there is reached by `request_guard.enter` only.
 """
 
 from __future__ import annotations

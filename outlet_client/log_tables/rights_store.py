@@ -1,7 +1,7 @@
 """The store behind `rights.db`: access log, countersigned heads, requests, corrections.
 
-Invariant: no column holds a phone or an e-mail; rows of the log are only added, by `log.py`, and
-deleted from its beginning when they are a year old.
+Invariant: no column holds a phone or an e-mail; rows of the log are only added, by `access_log.py`,
+and deleted from its beginning when they are a year old.
 
 They are in a file of their own, `rights.db`, and not in `outlet.db`: a look-up is stored before it
 is answered, and must not wait for a night that writes. Its journal is a write-ahead log, with which

@@ -31,7 +31,7 @@ class NightJournal:
     """The records of one night, kept up to date while it runs."""
 
     def __init__(self, home: Path, log: NightLog, night: NightRow, health: Health) -> None:
-        """Takes a night that began; see `account_of`."""
+        """Takes a night that began; see `open_journal`."""
         self.night = night
         self._home, self._log, self._health = home, log, health
         set_log_position(night.number, None)

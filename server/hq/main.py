@@ -54,7 +54,7 @@ SETTINGS_TEXT = """\
 # horizon_days = 180      # how long after the cut-off an outcome is watched
 
 [training]
-# rounds = 20
+# rounds = 6
 # quorum = 3
 # trainings_a_year = 12
 

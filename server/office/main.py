@@ -55,7 +55,7 @@ SETTINGS_TEXT = """\
 
 [tokens]
 # outlet_a_day = 640     # evaluations a day to one outlet, dummies included
-# network_a_day = 20000  # to all together
+# network_a_day = 100000  # to all together
 # messages = 512         # registrations in one submission, dummies included
 """
 

@@ -102,6 +102,25 @@ def test_a_sound_ledger_is_reported_by_column(tmp_path: Path) -> None:
     assert {column["filled"] for column in columns.values()} == {400}
 
 
+def test_what_is_allowed_and_looks_like_a_mistake_is_noted(tmp_path: Path) -> None:
+    mistakes = ("is it a key of its own for every row", "and left out", "are dated after today")
+    outlet(tmp_path)
+    assert not any(words in run(tmp_path, code=0) for words in mistakes)
+    outlet(tmp_path, line_id="Bonnummer")
+    assert mistakes[0] in " ".join(run(tmp_path, code=0).split())
+    outlet(tmp_path)
+    place = tmp_path / "escapement.toml"
+    few = (dt.datetime.now(dt.UTC).date() - dt.date(2026, 4, 10)).days  # of January to mid April
+    place.write_text(place.read_text().replace("keep_days = 36500", f"keep_days = {few}"))
+    assert mistakes[1] in " ".join(run(tmp_path, code=0).split())
+
+
+def test_a_day_after_today_is_noted(tmp_path: Path) -> None:
+    outlet(tmp_path)
+    spoil(tmp_path, (3, "Kaufdatum", "31.12.2099"))
+    assert "1 rows are dated after today" in run(tmp_path, code=0)
+
+
 def test_bad_cells_are_named_with_row_column_reason_and_cell(tmp_path: Path) -> None:
     outlet(tmp_path)
     spoil(
@@ -324,7 +343,10 @@ def test_of_a_day_or_an_amount_its_shape_is_shown(column: str, cell: str) -> Non
 @given(st.text(), st.sampled_from(["kind", "is_return", "price", "purchased_at", "phone", ""]))
 def test_a_cell_that_could_be_a_person_is_never_shown_as_it_is(cell: str, column: str) -> None:
     found = shown(Column(column, 1, some_good=True), f"{cell}@")
-    assert found is None or not any(letter.isalnum() and letter not in "x9" for letter in found[5:])
+    if found is None:
+        return
+    assert found.startswith("like ")
+    assert not any(letter.isalnum() and letter not in "x9" for letter in found[5:])
 
 
 @pytest.mark.parametrize("column", ["customer_id", "phone", "email", "basket_id", "", "reference"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +13,9 @@ from typer.testing import CliRunner
 from privacy.identity import PartyKind
 from privacy.keyring import Keyring
 from server.hq.main import app as hq_app
+from server.hq.settings import HqFile
 from server.office.main import app as office_app
+from server.office.settings import OfficeFile
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,6 +54,18 @@ def test_an_outlet_is_added_listed_and_removed(
     assert status["outlets"] == {"o1": {"given": 0, "quota": 640}}
     assert "o1 is off the list" in run(app, home, "outlets", "remove", "o1")
     assert run(app, home, "outlets", "list") == ""
+
+
+@BOTH
+def test_what_the_first_settings_have_commented_out_is_the_default(
+    app: typer.Typer, file: str, home: Path
+) -> None:
+    read = HqFile.read if app is hq_app else OfficeFile.read
+    before, text = read(home / file), (home / file).read_text()
+    lines = [re.sub(r"^# (?!listen|services)(\w+ = )", r"\1", line) for line in text.splitlines()]
+    assert sum(not line.startswith(("#", "[")) for line in lines if line) > 4
+    (home / file).write_text("\n".join(lines))
+    assert read(home / file) == before
 
 
 @BOTH
