@@ -37,6 +37,7 @@ from outlet_client.report.night_facts import NightFacts
 from outlet_client.report.report_page import write_report
 from outlet_client.settings import OutletFile
 from outlet_client.setup.dry_run import dry_run
+from sandbox.network import home_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -187,7 +188,7 @@ def _later(home: Path, clock: Clock) -> None:
             book = client_book(settings, people)
         slots = pl.int_range(len(book.customers), eager=True).alias("slot")
         listed = book.customers.with_columns(slots, home=pl.lit(value=True))
-        keys = dict.fromkeys(slots.to_list(), bytes(32))
+        keys = dict.fromkeys(slots.to_list(), home_key("anybody"))
         asked = RollCall(CutOff(CUT_OFF), CutOff(AS_OF), ("y_loyal", "y_flipped"))
         with clock.of("- two snapshots, features and outcomes"):
             customers, _ = prepare_outlet(asked, settings, read.attached.events, listed, keys)

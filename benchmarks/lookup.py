@@ -20,19 +20,19 @@ from typing import TYPE_CHECKING
 import grpc
 import numpy as np
 
+from benchmarks.directory import strangers
 from features.bands import pack
-from outlet_client.bands.book_store import store_book
 from outlet_client.bands.lookup import LookUp
 from outlet_client.desk.socket_service import DESK_SOCKET, DeskService, start_desk
 from outlet_client.people.consents import Consent
 from outlet_client.people.people_store import People
+from outlet_client.people.person_states import keys_as_array
 from outlet_client.records.actor import Actor, LookupPurpose
 from outlet_client.services import Services
-from privacy.books import Book, BookKind, sign_book
-from privacy.directory import Directory
+from privacy.directory import SLOT_BYTES, Directory
 from privacy.identity import PartyKind
 from privacy.keyring import Keyring
-from privacy.registrations import TAG_BYTES
+from privacy.slot_keys import KEY_BYTES
 from privacy.tokens import token
 from sandbox.enrolment import free_port, introduce
 from server.hq.services import running as hq_running
@@ -40,6 +40,7 @@ from server.hq.settings import HqFile
 from server.office.running import running as office_running
 from server.office.settings import OfficeFile, OfficeTokens
 from server.wire import outlets_pb2, outlets_pb2_grpc
+from tests.shelves import Press, make_book, public_keys, shelve
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,8 +72,10 @@ def main() -> None:
                 )
             )
         )
-        key, total = outlet.peer(PartyKind.HQ).verify_key, outlet.token_key()
-        look_up = stack.enter_context(closing(LookUp(outlet.folder, people, key, "SG", 30)))
+        total = outlet.token_key()
+        look_up = stack.enter_context(
+            closing(LookUp(outlet.folder, people, outlet.publishers(), "SG", 30))
+        )
         began = time.perf_counter()
         look_up.look_up(phones[0], None, ASKED)
         first = time.perf_counter() - began
@@ -128,23 +131,21 @@ def fill(
     }
     people.record_consents(Consent(key, "n1", at, "benchmark") for key in tokens)
     people.keep_tokens(tokens)
-    people.submission(1, known, bytes.fromhex(outlet.peer(PartyKind.HQ).sealing_key))
+    sealing = bytes.fromhex(outlet.peer(PartyKind.HQ).sealing_key)
+    people.submission(1, known, sealing, outlet.token_key())
     people.submitted(1)
-    fingerprints = random.integers(0, 2**64, slots, dtype=np.uint64)
+    rows = random.integers(0, 256, (slots, SLOT_BYTES), np.uint8)
     places = random.permutation(slots)[:known]
-    fingerprints[places] = [one.fingerprint for one in tokens.values()]
-    directory = Directory(1, fingerprints, random.integers(0, 256, (slots, TAG_BYTES), np.uint8))
-    people.follow(directory)
-    keys: list[bytes | None] = [None] * slots
-    for place, one in zip(places.tolist(), tokens.values(), strict=True):
-        keys[place] = one.raw
+    others = np.setdiff1d(np.arange(slots), places)
+    rows[others, :KEY_BYTES] = keys_as_array(strangers(len(others)))
+    rows[places, :KEY_BYTES] = public_keys(tokens.values())
+    directory = Directory(1, rows)
+    people.follow(directory, 1)
     entries = pack({"eligibility": random.integers(0, 4, slots).astype(np.uint8)})
-    book = Book.masked(
-        entries, keys, kind=BookKind.BAND, release="n/1", version=1, as_of=at.date().isoformat(),
-        made_at=int(at.timestamp()), directory=directory.digest,
-    )  # fmt: skip
-    signed = sign_book(book, holders[0].identity().signing).encode()
-    store_book(outlet.folder, signed, directory, outlet.peer(PartyKind.HQ).verify_key, at)
+    made_at = at.timestamp()
+    book = make_book(entries, directory, as_of=at.date().isoformat(), made_at=made_at)
+    press = Press(*(ring.identity().signing for ring in holders))
+    shelve(outlet.folder, book, directory, press, at)
     return phones
 
 

@@ -1,4 +1,4 @@
-"""What tokens cost each party, against libsodium's bare scalar multiplication through pysodium.
+"""What tokens cost each party, against libsodium's bare scalar multiplication through rbcl.
 
 python -m benchmarks.tokens [count]
 
@@ -11,7 +11,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-import pysodium as sodium
+import rbcl as sodium
 
 from privacy.tokens import TokenShare, blind, token, total_key, unblind
 

@@ -47,8 +47,8 @@ def open_customer_access(
 ) -> Iterator[CustomerAccess]:
     """Opens people, settings and look-ups of an outlet's folder."""
     ring = Keyring(home, PartyKind.OUTLET)
-    hq_key = ring.peer(PartyKind.HQ).verify_key
+    publishers = ring.publishers()
     with open_people(home) as (people, settings):
-        look_up = LookUp(home, people, hq_key, settings.region, settings.book_days, clock)
+        look_up = LookUp(home, people, publishers, settings.region, settings.book_days, clock)
         with closing(look_up):
             yield CustomerAccess(home, ring.identity().card.name, settings, people, look_up)

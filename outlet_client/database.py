@@ -114,6 +114,11 @@ class Store:
         with self._reader.connect() as connection:
             yield connection
 
+    def columns(self, table: str) -> set[str]:
+        """The names of a table's columns, as the file has it."""
+        with self.reading() as connection:
+            return {one["name"] for one in sa.inspect(connection).get_columns(table)}
+
     def close(self) -> None:
         """Closes all connections."""
         self._engine.dispose()

@@ -144,6 +144,26 @@ class BookMissing(OutletError):
     """No band book yet, or only one that is too old to show."""
 
 
+class TokenUnreadable(OutletError):
+    """A token in `outlet.db` that was encrypted with the keys of another folder."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "outlet.db: a token in it was encrypted with other keys than this folder's; restore "
+            "identity.json and outlet.db from one backup"
+        )
+
+
+class OldNetwork(OutletError):
+    """A store of a network in which HQ held tokens."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "outlet.db: of a network in which HQ held tokens, as release 0.1 made them; run "
+            "`escapement-outlet upgrade` with HQ's and the privacy office's new public files"
+        )
+
+
 class Unforeseen(OutletError):
     """An error that nobody wrote, by its type only: its text may hold a customer's data."""
 

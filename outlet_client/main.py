@@ -30,6 +30,7 @@ from outlet_client.commands.check import check
 from outlet_client.commands.consents import consent_app
 from outlet_client.commands.customer import customer_app, withdraw
 from outlet_client.commands.desk import desk
+from outlet_client.commands.directory import directory_app
 from outlet_client.commands.duplicates import duplicates, duplicates_decide
 from outlet_client.commands.init import init
 from outlet_client.commands.log import log_app
@@ -39,6 +40,7 @@ from outlet_client.commands.reasons import reasons
 from outlet_client.commands.sightings import sightings_app
 from outlet_client.commands.staff import staff_app
 from outlet_client.commands.status import status
+from outlet_client.commands.upgrade import upgrade
 from outlet_client.commands.upkeep import backup, doctor, restore
 
 app = typer.Typer(
@@ -77,3 +79,5 @@ app.add_typer(staff_app, name="staff")
 app.command()(doctor)
 app.command()(backup)
 app.command()(restore)
+app.command()(upgrade)
+app.add_typer(directory_app, name="directory")

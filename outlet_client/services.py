@@ -6,14 +6,12 @@ import datetime as dt
 import secrets
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import grpc
 
 from outlet_client.errors import QuotaSpent, ServiceRefused, ServiceUnreachable
 from outlet_client.moments import now
-from privacy.directory import Directory
-from privacy.envelopes import digest
 from privacy.errors import InvalidParameter
 from privacy.identity import PartyKind
 from privacy.log_heads import SignedHead
@@ -29,6 +27,21 @@ if TYPE_CHECKING:
 
 HQ, OFFICE = "HQ", "the privacy office"
 POINTS_A_REQUEST = 1024
+
+
+class NotaryAnswer(NamedTuple):
+    """What the privacy office answers about a log's head, unverified.
+
+    Attributes:
+        statement: The statement.
+        directory: What the office countersigned last of a directory, `Countersigned.encode()`;
+            empty before the first.
+        book: The same of a book.
+    """
+
+    statement: SignedHead
+    directory: bytes
+    book: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +134,7 @@ class Services:
             request = outlets_pb2.SubmitRequest(batch=batch, sealed=sealed)
             self._relay.Submit(request, timeout=self.timeout)
 
-    def countersign(self, digest: bytes, held: SignedHead | None) -> SignedHead:
+    def countersign(self, digest: bytes, held: SignedHead | None) -> NotaryAnswer:
         """Asks the privacy office for a statement about the log's head, unverified.
 
         `held` is the last statement that is here; None before the first.
@@ -138,31 +151,31 @@ class Services:
             request.held.payload, request.held.signature = held.payload, held.signature
         with _refusals(OFFICE, self.clock):
             stub = outlets_pb2_grpc.NotaryStub(self.office)
-            made = stub.Countersign(request, timeout=self.timeout).statement
-        return SignedHead(made.payload, made.signature)
+            answer = stub.Countersign(request, timeout=self.timeout)
+        made = SignedHead(answer.statement.payload, answer.statement.signature)
+        return NotaryAnswer(made, answer.directory, answer.book)
 
-    def directory(self, name: str) -> Directory:
-        """The directory with this digest.
+    def directory(self, name: str, held: str) -> bytes:
+        """The directory with this digest as HQ publishes it, unverified.
+
+        Args:
+            name: Its digest.
+            held: Digest of the directory that is here, "" for none: what changed is enough then.
+
+        Returns:
+            What the office said of it, and the directory whole or what changed.
 
         Raises:
-            ServiceRefused: If HQ has none, or sends another.
-            DirectoryRefused: If it is malformed, or a fingerprint in it stands for two slots.
+            ServiceRefused: If HQ has none.
+            ServiceUnreachable: If it is.
         """
         with _refusals(HQ, self.clock):
-            request = outlets_pb2.DirectoryRequest(digest=name)
+            request = outlets_pb2.DirectoryRequest(digest=name, held=held)
             pieces = self._library.Directory(request, timeout=self.timeout)
-            data = b"".join(piece.data for piece in pieces)
-        if digest(data) != name:
-            raise ServiceRefused(
-                HQ,
-                "DirectoryRefused",
-                f"directory: got {len(data)} bytes of digest {digest(data)[:16]}, expected "
-                f"{name[:16]}; tell HQ",
-            )
-        return Directory.decode(data)
+            return b"".join(piece.data for piece in pieces)
 
     def book(self) -> bytes | None:
-        """The latest signed band book, unverified; None where there is none."""
+        """The latest published band book, unverified; None where there is none."""
         with _refusals(HQ, self.clock):
             pieces = self._library.Book(outlets_pb2.BookRequest(), timeout=self.timeout)
             return b"".join(piece.data for piece in pieces) or None

@@ -28,6 +28,7 @@ class OutletSettings(BaseModel):
     least_quorum: int = Field(3, ge=2)
     most_epsilon: float = Field(6.0, gt=0)
     delta: float = Field(1e-6, gt=0, lt=1)
+    days_off: int = Field(7, ge=0)
     noiseless: frozenset[Purpose] = frozenset()
 
 

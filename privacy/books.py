@@ -1,52 +1,58 @@
-"""Books: what HQ says about every slot, readable only by who can compute the slot's identifier.
+"""Books: what HQ says about every slot, readable only by who has the slot's secret key.
 
-A book has one entry a slot. Entry i is XORed with HKDF-SHA256 (RFC 5869) of the slot's key; the
-`info` names protocol, kind of book, release, version, moment and slot. So
+A book has one entry a slot. Entry i is XORed with bytes that HQ and the slot's holder agree on
+(`privacy.slot_keys`): HQ by a one-time key that it draws for this book and forgets, whose public
+half is in the book, the holder by the secret that it derives from the customer's token. The mask is
+bound to protocol, kind of book, release, version, moment and slot, in a fine book also to the nonce
+of the home's registration. So
 
-- an entry is unreadable without the slot's key: its token, or token and home nonce in a fine book;
-- two books XORed tell nothing, because no two masks share an `info`. Versions are never used twice;
-  the moment is in there too, for an HQ that was restored from a backup and counts versions again;
+- an entry is unreadable without the slot's secret key, to HQ too once the book is made; in a fine
+  book without the home's nonce as well;
+- two books XORed tell nothing, because no two masks share a one-time key;
 - HQ never learns who was looked up: outlets download the whole book and read it at home;
 - a withdrawn slot holds fresh random bytes, which nobody can tell from an entry.
 
 What a book does not promise: whoever has computed a token once can read its band until the keys
 behind tokens are rotated, consent or not. A mask is not authentication: with a wrong key an entry
-reads as a uniform byte. It is HQ's signature that makes a book genuine.
+reads as a uniform byte. HQ's signature and the office's countersignature make a book genuine.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import secrets
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from datetime import date
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from privacy.envelopes import frame
 from privacy.errors import InvalidParameter, PrivacyError
+from privacy.slot_keys import KEY_BYTES, OneTimeKey
+from privacy.voprf import TokenRefused, check_point
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from privacy.envelopes import SigningKey, VerifyKey
+    from privacy.directory import Slots
+    from privacy.slot_keys import SlotKey
 
 LARGEST_SLOTS = 2**27
 LARGEST_NUMBER = 2**53
 """Bounds versions and moments: whatever reads JSON keeps them exact."""
 
 WIDEST_ENTRY = 2
-LEAST_KEY_BYTES = 32
-SIGNATURE_BYTES = 64
 
-_TAG = b"escapement/v1/book"
+TAG = b"escapement/v1/book"
+"""The domain of signatures and masks of books."""
+
 _LENGTH_BYTES = _SLOT_BYTES = 4
-_SLOT_LENGTH = _SLOT_BYTES.to_bytes(_LENGTH_BYTES, "big")
+_CHUNK = 4096
 _AXES = 2
 _LONGEST_NAME, _LONGEST_HEADER = 128, 1024
 _HEADER = {
@@ -58,6 +64,7 @@ _HEADER = {
     "slots": int,
     "width": int,
     "directory": str,
+    "key": str,
 }
 
 
@@ -69,20 +76,10 @@ class BookKind(StrEnum):
     """What a book is for; part of every mask."""
 
     BAND = "band"
-    """Bands, for every outlet that knows the customer. Its keys are tokens."""
+    """Bands, for every outlet that knows the customer."""
 
     FINE = "fine"
-    """Score bins, for the home outlet alone. Its keys are `fine_key`'s."""
-
-
-def fine_key(token: bytes, home_nonce: bytes) -> bytes:
-    """The key of a slot in a fine book: only HQ and the home outlet know both parts.
-
-    Args:
-        token: The slot's token, 32 bytes.
-        home_nonce: The nonce of the home's registration, 32 bytes.
-    """
-    return frame(token, home_nonce)
+    """Score bins, for the home outlet alone: its masks need the nonce of its registration too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +95,7 @@ class Book:
         slots: How many slots there are, withdrawn ones included.
         width: Bytes a slot, 1 or 2.
         directory: Digest of the directory that says whose slot is whose.
+        key: Public half of the one-time key that its masks were made with, in hex.
         body: slots * width masked bytes.
     """
 
@@ -109,6 +107,7 @@ class Book:
     slots: int
     width: int
     directory: str
+    key: str
     body: bytes = field(repr=False)
 
     def __post_init__(self) -> None:
@@ -127,6 +126,8 @@ class Book:
                 raise BookRefused(
                     f"book: {name} is not 1 to {_LONGEST_NAME} printable ASCII characters"
                 )
+        if not _is_key(self.key):
+            raise BookRefused(f"book: key is no point of {KEY_BYTES} bytes in hex; tell HQ")
         if not _is_day(self.as_of):
             raise BookRefused("book: as_of is not a day, expected YYYY-MM-DD")
         if len(self.body) != self.slots * self.width:
@@ -138,7 +139,7 @@ class Book:
     def masked(
         cls,
         entries: npt.NDArray[np.uint8],
-        keys: Sequence[bytes | None],
+        keys: Slots,
         *,
         kind: BookKind,
         release: str,
@@ -146,28 +147,38 @@ class Book:
         as_of: str,
         made_at: int,
         directory: str,
+        nonces: Sequence[bytes] | None = None,
     ) -> Self:
-        """Makes a book from entries in the clear.
+        """Makes a book from entries in the clear, under a one-time key that is forgotten at once.
 
         Args:
             entries: uint8[n, width].
-            keys: One a slot; None where the customer has withdrawn.
+            keys: uint8[n, KEY_BYTES], public slot keys; zeros where the customer has withdrawn:
+                that slot gets fresh random bytes.
             kind: What the book is for.
             release: Id of the points release.
             version: A version that no book had before.
             as_of: ISO 8601 date.
             made_at: Unix seconds.
             directory: Digest of the directory.
+            nonces: In a fine book, of each home's registration; anything where withdrawn.
 
         Raises:
-            InvalidParameter: If entries and keys do not fit, or a key is too short.
+            InvalidParameter: If the shapes do not fit.
+            TokenRefused: If a key is no point.
             BookRefused: If a header field is outside its domain.
         """
-        body = mask_entries(
-            entries, keys, kind=kind, release=release, version=version, made_at=made_at
-        )
+        _check_shapes(entries, keys, nonces)
+        if (kind is BookKind.FINE) != (nonces is not None):
+            raise InvalidParameter("nonces: expected in a fine book, and in no other")
         slots, width = entries.shape
-        return cls(kind, release, version, as_of, made_at, slots, width, directory, body)
+        one_time = OneTimeKey.generate()
+        unmasked = cls(
+            kind, release, version, as_of, made_at, slots, width, directory,
+            one_time.public.hex(), entries.tobytes(),
+        )  # fmt: skip
+        masks = unmasked._masks(one_time, keys, nonces)
+        return replace(unmasked, body=(entries ^ masks).tobytes())
 
     def encode(self) -> bytes:
         """The bytes that HQ signs: length of the header, header in canonical JSON, entries."""
@@ -187,172 +198,81 @@ class Book:
         raw = _header(data[_LENGTH_BYTES:end])
         return cls(**raw, body=data[end:])
 
+    def read(self, slot: int, key: SlotKey, nonce: bytes = b"") -> bytes:
+        """Reads one slot's entry.
 
-@dataclass(frozen=True, slots=True)
-class SignedBook:
-    """A book's bytes and HQ's signature over them."""
+        A wrong key is not noticed here: the bytes are then uniform.
 
-    book: bytes = field(repr=False)
-    signature: bytes
+        Args:
+            slot: The customer's place in the book's directory.
+            key: The slot's key pair.
+            nonce: Of the home's registration, in a fine book.
 
-    def __post_init__(self) -> None:
-        if len(self.signature) != SIGNATURE_BYTES:
-            raise BookRefused(
-                f"book: got a signature of {len(self.signature)} bytes, expected {SIGNATURE_BYTES}"
-            )
-
-    def encode(self) -> bytes:
-        """The bytes that are published: the signature, then the book."""
-        return self.signature + self.book
-
-    @classmethod
-    def decode(cls, data: bytes) -> Self:
-        """Reads `encode`'s bytes. Nothing is verified yet: `open_book` does that.
+        Returns:
+            `width` bytes.
 
         Raises:
-            BookRefused: If they are too short for a signature.
+            InvalidParameter: If the book has no such slot.
         """
-        return cls(data[SIGNATURE_BYTES:], data[:SIGNATURE_BYTES])
+        if not 0 <= slot < self.slots:
+            raise InvalidParameter(f"slot: outside the book, expected 0 to {self.slots - 1}")
+        mask = key.mask_key(bytes.fromhex(self.key), *self._context(slot, nonce))
+        masked = self.body[slot * self.width : (slot + 1) * self.width]
+        return bytes(a ^ b for a, b in zip(masked, mask, strict=False))
+
+    def _context(self, slot: int, nonce: bytes) -> tuple[bytes, ...]:
+        """What a slot's mask is bound to, besides the two public keys."""
+        numbers = (number.to_bytes(8, "big") for number in (self.version, self.made_at))
+        place = slot.to_bytes(_SLOT_BYTES, "big")
+        return (TAG, self.kind.value.encode(), self.release.encode(), *numbers, place, nonce)
+
+    def _masks(
+        self, one_time: OneTimeKey, keys: Slots, nonces: Sequence[bytes] | None
+    ) -> npt.NDArray[np.uint8]:
+        """The masks of all slots, uint8[slots, width]; on all cores, libsodium needs no lock."""
+        live = np.asarray(keys.any(axis=1))
+
+        def mask(slot: int) -> bytes:
+            if not live[slot]:
+                return secrets.token_bytes(self.width)
+            context = self._context(slot, b"" if nonces is None else nonces[slot])
+            return one_time.mask_key(keys[slot].tobytes(), *context)[: self.width]
+
+        def chunk(start: int) -> bytes:
+            return b"".join(map(mask, range(start, min(start + _CHUNK, self.slots))))
+
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
+            masks = b"".join(threads.map(chunk, range(0, self.slots, _CHUNK)))
+        return np.frombuffer(masks, dtype=np.uint8).reshape(self.slots, self.width)
 
 
-def mask_entries(
-    entries: npt.NDArray[np.uint8],
-    keys: Sequence[bytes | None],
-    *,
-    kind: BookKind,
-    release: str,
-    version: int,
-    made_at: int,
-) -> bytes:
-    """Masks entries, each under its slot's key. Masking twice gives the entries back.
-
-    Args:
-        entries: uint8[n, width], width 1 or 2.
-        keys: n keys of 32 bytes or more; None where the customer has withdrawn: that slot gets
-            fresh random bytes.
-        kind: The book's.
-        release: The book's.
-        version: The book's.
-        made_at: The book's, in Unix seconds.
-
-    Returns:
-        n * width bytes, a book's body.
-
-    Raises:
-        InvalidParameter: If the shapes do not fit, or a key is too short.
-    """
+def _check_shapes(
+    entries: npt.NDArray[np.uint8], keys: Slots, nonces: Sequence[bytes] | None
+) -> None:
     fits = entries.dtype == np.uint8 and entries.ndim == _AXES
     if not fits or not 1 <= entries.shape[1] <= WIDEST_ENTRY:
         raise InvalidParameter(
             f"entries: got {entries.dtype}{list(entries.shape)}, "
             f"expected uint8[n, 1 to {WIDEST_ENTRY}]"
         )
-    if len(keys) != len(entries):
-        raise InvalidParameter(f"keys: got {len(keys)}, expected one a slot, {len(entries)}")
-    width = entries.shape[1]
-    info = _info(kind, release, version, made_at)
-    masks = b"".join(
-        secrets.token_bytes(width) if key is None else _mask(key, info, slot, width)
-        for slot, key in enumerate(keys)
-    )
-    return (entries ^ np.frombuffer(masks, dtype=np.uint8).reshape(entries.shape)).tobytes()
-
-
-def read_entry(book: Book, slot: int, key: bytes) -> bytes:
-    """Reads one slot's entry.
-
-    A wrong key is not noticed here: the bytes are then uniform.
-
-    Args:
-        book: An opened book.
-        slot: The customer's place in the book's directory.
-        key: The token, or `fine_key` for a fine book.
-
-    Returns:
-        `book.width` bytes.
-
-    Raises:
-        InvalidParameter: If the book has no such slot, or the key is too short.
-    """
-    if not 0 <= slot < book.slots:
-        raise InvalidParameter(f"slot: outside the book, expected 0 to {book.slots - 1}")
-    info = _info(book.kind, book.release, book.version, book.made_at)
-    masked = book.body[slot * book.width : (slot + 1) * book.width]
-    return bytes(a ^ b for a, b in zip(masked, _mask(key, info, slot, book.width), strict=True))
-
-
-def sign_book(book: Book, key: SigningKey) -> SignedBook:
-    """Signs a book; HQ only."""
-    data = book.encode()
-    return SignedBook(data, key.sign(_TAG, data))
-
-
-def open_book(
-    signed: SignedBook,
-    hq: VerifyKey,
-    *,
-    newer_than: int | None,
-    directory: str | None,
-    not_before: int,
-    not_after: int | None = None,
-    kind: BookKind | None = None,
-) -> Book:
-    """Reads a book that HQ signed, if it is the one to use now.
-
-    Args:
-        signed: What was downloaded.
-        hq: The pinned key.
-        newer_than: Version of the last book that was accepted; None for the first.
-        directory: Digest of the directory that slots are looked up in; None to leave it open.
-        not_before: Books made earlier are stale, in Unix seconds.
-        not_after: Books made later are from a clock that is wrong, or never to grow stale.
-        kind: The kind that is expected; None for any.
-
-    Raises:
-        BookRefused: If it is forged, malformed, of another kind or directory, not newer, or stale.
-    """
-    if not hq.verify(signed.signature, _TAG, signed.book):
-        raise BookRefused("book: not signed by the pinned HQ; keep the last book and tell HQ")
-    book = Book.decode(signed.book)
-    if kind is not None and book.kind is not kind:
-        raise BookRefused(f"book: got a {book.kind} book, expected a {kind} book; fetch that one")
-    if directory is not None and book.directory != directory:
-        raise BookRefused(
-            f"book: got one of directory {book.directory[:16]}, expected {directory[:16]}; "
-            "fetch directory and book again"
-        )
-    if newer_than is not None and book.version <= newer_than:
-        raise BookRefused(
-            f"book: got version {book.version}, expected one above {newer_than}; "
-            "keep the book you have and fetch again later"
-        )
-    if book.made_at < not_before:
-        raise BookRefused(
-            f"book: stale, made {not_before - book.made_at} s before the oldest moment accepted; "
-            "show no bands and ask HQ for a new book"
-        )
-    if not_after is not None and book.made_at > not_after:
-        raise BookRefused(
-            f"book: made {book.made_at - not_after} s after the latest moment accepted; keep the "
-            "book you have and tell HQ that its clock is wrong"
-        )
-    return book
-
-
-def _info(kind: BookKind, release: str, version: int, made_at: int) -> bytes:
-    numbers = (number.to_bytes(8, "big") for number in (version, made_at))
-    return frame(_TAG, kind.value.encode(), release.encode(), *numbers)
-
-
-def _mask(key: bytes, info: bytes, slot: int, width: int) -> bytes:
-    if len(key) < LEAST_KEY_BYTES:
-        raise InvalidParameter(f"key of a slot: got {len(key)} bytes, expected {LEAST_KEY_BYTES}")
-    place = _SLOT_LENGTH + slot.to_bytes(_SLOT_BYTES, "big")
-    return HKDF(SHA256(), width, salt=None, info=info + place).derive(key)
+    if keys.shape != (len(entries), KEY_BYTES) or keys.dtype != np.uint8:
+        raise InvalidParameter(f"keys: expected one a slot, uint8[{len(entries)}, {KEY_BYTES}]")
+    if nonces is not None and len(nonces) != len(entries):
+        raise InvalidParameter(f"nonces: got {len(nonces)}, expected one a slot, {len(entries)}")
 
 
 def _is_name(text: str) -> bool:
     return 1 <= len(text) <= _LONGEST_NAME and text.isascii() and text.isprintable()
+
+
+def _is_key(text: str) -> bool:
+    """Whether masks can be made with it, for all slots or for none: see `SlotKey.mask_key`."""
+    try:
+        raw = bytes.fromhex(text)
+        check_point("key", raw)
+    except (TokenRefused, ValueError):
+        return False
+    return raw.hex() == text
 
 
 def _is_day(text: str) -> bool:

@@ -8,8 +8,11 @@
     +-- TokenRefused             voprf.py: a point or an evaluation that does not verify
     +-- QuotaReached             quotas.py: more evaluations than a day allows
     +-- RegistrationRefused      registrations.py: a sealed registration not made for this batch
-    +-- DirectoryRefused         directory.py: a directory that is malformed or ambiguous
+    +-- DirectoryRefused         directory.py: a directory that is malformed, or goes back
+    +-- PublicationRefused       publications.py: what the office did not countersign
+    |   +-- PublicationTooSoon   what it countersigns some hours later
     +-- BookRefused              books.py: a book that is forged, stale or of another directory
+    +-- SecretUnreadable         at_rest.py: a secret in a store that its folder's key does not open
     +-- HeadRefused              log_heads.py: a statement about a log that is forged or another's
     +-- CardRefused, KeyringError, LedgerBroken    identity.py, keyring.py, budget.py
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from privacy.errors import PrivacyError
 from privacy.identity import Card, Identity, PartyKind
+from privacy.publications import Publishers
 from privacy.tokens import TokenRefused, TokenShare, total_key
 
 if TYPE_CHECKING:
@@ -105,6 +106,15 @@ class Keyring:
         )
         return total_key(*shares)
 
+    def publishers(self) -> Publishers:
+        """Whose signatures make a directory or a book: HQ's and the office's pinned keys.
+
+        Raises:
+            KeyringError: If a card is missing.
+        """
+        hq, office = self.peer(PartyKind.HQ), self.peer(PartyKind.OFFICE)
+        return Publishers(hq.verify_key, office.verify_key)
+
     @property
     def public_file(self) -> Path:
         """The card to give to the others."""
@@ -112,6 +122,9 @@ class Keyring:
 
     def trust(self, card: Card, data: bytes) -> None:
         """Puts a card on the list. Whoever calls has compared its fingerprint.
+
+        It takes the place of one of the same name, certificate and signing key: the party has
+        signed with the trusted key that its token or sealing key, or where it listens, is another.
 
         Args:
             card: What `Card.decode` made of `data`.
@@ -123,6 +136,8 @@ class Keyring:
         for known in self.peers(card.kind).values():
             if known == card:
                 return
+            if known.name == card.name and _same_keys(known, card):
+                continue
             if known.name == card.name:
                 raise KeyringError(
                     f"{card.kind} {card.name}: another card is trusted; remove it first"
@@ -175,6 +190,15 @@ class Keyring:
 
     def _peer_file(self, kind: PartyKind, name: str) -> Path:
         return self.folder / "peers" / f"{kind}-{name}.json"
+
+
+def _same_keys(known: Card, card: Card) -> bool:
+    """Whether two cards are of one party: what the second says is signed with the pinned key."""
+    return (known.signing_key, known.certificate, known.node_key) == (
+        card.signing_key,
+        card.certificate,
+        card.node_key,
+    )
 
 
 def write_private(place: Path, data: bytes) -> None:

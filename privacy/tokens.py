@@ -4,7 +4,8 @@ T = (k_hq + k_office) . H(identifier), a verifiable oblivious PRF [RFC 9497] in 
 ristretto255 and SHA-512, stopped at the group element before Finalize, its key split additively
 between HQ and the privacy office. Who learns what:
 
-- an outlet learns the tokens of identifiers that it already holds, and nothing of the keys;
+- an outlet learns the tokens of identifiers that it already holds, and nothing of the keys; a token
+  stays there, HQ and the office see the public slot key made of it (`privacy.slot_keys`);
 - HQ and the office see blinded points, uniform whatever the identifier: neither an identifier nor
   a token, nor whether two requests are about one customer;
 - one holder alone cannot compute a token, not even with a list of every phone number. **Both
@@ -17,7 +18,6 @@ Whoever may ask may guess identifiers: quotas stand against that, and they are n
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import secrets
 from dataclasses import dataclass, field
@@ -27,7 +27,6 @@ from typing import TYPE_CHECKING, Literal, Self
 from typing_extensions import override
 
 from privacy import voprf
-from privacy.envelopes import frame
 from privacy.voprf import POINT_BYTES, TokenRefused
 
 if TYPE_CHECKING:
@@ -50,13 +49,12 @@ __all__ = [
 MOST_POINTS = 4096
 """In one request; a proof covers all of them."""
 
-_FINGERPRINT_DOMAIN = b"escapement/v1/fingerprint"
 _HOLDERS = ("HQ", "the privacy office")
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
 class Token:
-    """A customer's pseudonym; never printed, compared in constant time.
+    """A customer's pseudonym, which never leaves an outlet; never printed.
 
     Attributes:
         raw: The 32 bytes of the group element.
@@ -81,12 +79,6 @@ class Token:
     @override
     def __hash__(self) -> int:
         return hash(self.raw)
-
-    @property
-    def fingerprint(self) -> int:
-        """What the directory lists: 64 bits of a hash, so that a listing gives no token away."""
-        hashed = hashlib.sha256(frame(_FINGERPRINT_DOMAIN, self.raw)).digest()
-        return int.from_bytes(hashed[:8], "little")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,13 +11,14 @@ sees seeds: **the argument needs HQ and the office not to collude.**
 from __future__ import annotations
 
 import logging
+import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from privacy.envelopes import SealKey, SigningKey, VerifyKey, digest, seal
+from privacy.envelopes import SealKey, SigningKey, VerifyKey, digest, frame, seal
 from privacy.errors import AnswerRefused, InvalidParameter
 from privacy.fixed_point import Integers, Residues, from_ring, ring_type, to_integers, to_ring
 from privacy.masks import Seed, mask
@@ -31,11 +32,15 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-SEALED_SEED_BYTES, DIGEST_CHARACTERS, SIGNATURE_BYTES = 80, 64, 64
+SEALED_SEED_BYTES, DIGEST_CHARACTERS, SIGNATURE_BYTES, SALT_BYTES = 80, 64, 64, 32
 """X25519 share, seed and tag; SHA-256 in hex; Ed25519."""
+
+CARRY_DAYS = 31
+"""How old the last answer of an absent outlet may be for it to count."""
 
 _SEED_DOMAIN = b"escapement/v1/seed"
 _SHARE_DOMAIN = b"escapement/v1/share"
+_COMMITMENT_DOMAIN = b"escapement/v1/commitment"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -85,28 +90,40 @@ class Envelope:
     Attributes:
         outlet: The outlet's id.
         sealed_seed: The seed, sealed to the release's one-time key.
-        vector_digest: SHA-256 of the masked vector, in hex.
-        signature: The outlet's, over plan digest, outlet, sealed seed and vector digest.
+        commitment: Salted SHA-256 of the masked vector, in hex; see `MaskedShare`.
+        signature: The outlet's, over plan digest, outlet, sealed seed and commitment.
     """
 
     outlet: str
     sealed_seed: bytes
-    vector_digest: str
+    commitment: str
     signature: bytes
 
     def signed_by(self, key: VerifyKey, plan_digest: str) -> bool:
-        """Tells whether the envelope has its exact size and the outlet signed it for this plan."""
-        sizes = len(self.sealed_seed), len(self.vector_digest), len(self.signature)
+        """Tells whether the envelope has its exact form and the outlet signed it for this plan."""
+        sizes = len(self.sealed_seed), len(self.commitment), len(self.signature)
         if sizes != (SEALED_SEED_BYTES, DIGEST_CHARACTERS, SIGNATURE_BYTES):
+            return False
+        if not set(self.commitment) <= set("0123456789abcdef"):
             return False
         return key.verify(self.signature, *_statement(plan_digest, self))
 
 
 @dataclass(frozen=True, slots=True)
 class MaskedShare:
-    """One outlet's masked vector and its envelope. Uniform to whoever lacks the seed."""
+    """One outlet's masked vector and its envelope. Uniform to whoever lacks the seed.
+
+    The office can open the seed and so knows the mask. Without the salt, which is random and goes
+    to HQ alone, the commitment tells it nothing: it could else try values until one fits.
+
+    Attributes:
+        vector: The masked sums, [d].
+        salt: SALT_BYTES random bytes, never made of the seed.
+        envelope: What the office sees.
+    """
 
     vector: Residues
+    salt: bytes = field(repr=False)
     envelope: Envelope
 
 
@@ -126,11 +143,12 @@ def mask_share(
     sums = to_ring(contribution.sums(plan), plan.outlet_bound, plan.ring_bits)
     seed = Seed.fresh()
     vector = sums + mask(seed, plan.dimension, plan.ring_bits)
-    vector_digest = digest(vector.tobytes())
-    sealed = seal(bytes.fromhex(plan.key), seed, *_seed_info(plan_digest, outlet, vector_digest))
-    unsigned = Envelope(outlet, sealed, vector_digest, b"")
+    salt = secrets.token_bytes(SALT_BYTES)
+    commitment = _commitment(plan_digest, outlet, salt, vector)
+    sealed = seal(bytes.fromhex(plan.key), seed, *_seed_info(plan_digest, outlet, commitment))
+    unsigned = Envelope(outlet, sealed, commitment, b"")
     signature = key.sign(*_statement(plan_digest, unsigned))
-    return MaskedShare(vector, Envelope(outlet, sealed, vector_digest, signature))
+    return MaskedShare(vector, salt, Envelope(outlet, sealed, commitment, signature))
 
 
 def check_share(
@@ -146,8 +164,9 @@ def check_share(
         raise AnswerRefused(f"outlet {outlet}: not on the list", outlet)
     if share.vector.shape != (plan.dimension,) or share.vector.dtype != ring_type(plan.ring_bits):
         raise AnswerRefused(f"outlet {outlet}: a vector of another shape or ring", outlet)
-    if digest(share.vector.tobytes()) != share.envelope.vector_digest:
-        raise AnswerRefused(f"outlet {outlet}: vector and digest differ", outlet)
+    made = _commitment(plan_digest, outlet, share.salt, share.vector)
+    if len(share.salt) != SALT_BYTES or made != share.envelope.commitment:
+        raise AnswerRefused(f"outlet {outlet}: vector and commitment differ", outlet)
     if not share.envelope.signed_by(keys[outlet], plan_digest):
         raise AnswerRefused(f"outlet {outlet}: signature does not verify", outlet)
 
@@ -184,7 +203,7 @@ def open_seed(envelope: Envelope, plan_digest: str, key: SealKey) -> Seed:
     Raises:
         AnswerRefused: If it does not open under its plan, outlet and vector.
     """
-    info = _seed_info(plan_digest, envelope.outlet, envelope.vector_digest)
+    info = _seed_info(plan_digest, envelope.outlet, envelope.commitment)
     try:
         return Seed.of(key.open(envelope.sealed_seed, *info))
     except (AnswerRefused, InvalidParameter) as error:
@@ -331,12 +350,17 @@ class ScoreTable:
         return 2**0.5 * self.plan.noise_scale / self.plan.scale
 
 
-def _seed_info(plan_digest: str, outlet: str, vector_digest: str) -> tuple[bytes, ...]:
+def _commitment(plan_digest: str, outlet: str, salt: bytes, vector: Residues) -> str:
+    bound = (bytes.fromhex(plan_digest), outlet.encode(), salt, vector.tobytes())
+    return digest(frame(_COMMITMENT_DOMAIN, *bound))
+
+
+def _seed_info(plan_digest: str, outlet: str, commitment: str) -> tuple[bytes, ...]:
     return (
         _SEED_DOMAIN,
         bytes.fromhex(plan_digest),
         outlet.encode(),
-        bytes.fromhex(vector_digest),
+        bytes.fromhex(commitment),
     )
 
 
@@ -346,5 +370,5 @@ def _statement(plan_digest: str, envelope: Envelope) -> tuple[bytes, ...]:
         bytes.fromhex(plan_digest),
         envelope.outlet.encode(),
         envelope.sealed_seed,
-        bytes.fromhex(envelope.vector_digest),
+        bytes.fromhex(envelope.commitment),
     )

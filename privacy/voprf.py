@@ -3,22 +3,29 @@
 Invariant: no secret leaves this module in a message, and a proof verifies for one public key and
 one list of points and elements, in their order, only. It follows the VOPRF, mode 1, over
 ristretto255 and SHA-512 [RFC 9497], and holds to its test vectors. The rest of `privacy` knows
-points and scalars as bytes; libsodium's names for them are here only.
+points and scalars as bytes; libsodium's names for them, through `rbcl`, are here only.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+import os
+import sys
 from functools import reduce
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pysodium as sodium
+import rbcl as sodium
 
 from privacy.errors import InvalidParameter, PrivacyError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+if os.name == "posix":
+    # At each start rbcl unpacks libsodium into a temporary file, of 2.8 MB, and leaves it there.
+    Path(sys.modules["rbcl._sodium"].lib_path).unlink(missing_ok=True)
 
 POINT_BYTES, SCALAR_BYTES = 32, 32
 
@@ -43,14 +50,14 @@ def prove(share: bytes, points: Sequence[bytes], elements: Sequence[bytes], scal
         multiply_base(scalar),
         multiply(scalar, combined),
     )
-    hidden = sodium.crypto_core_ristretto255_scalar_mul(challenge, share)
+    hidden = multiply_scalars(challenge, share)
     return challenge + subtract_scalars(scalar, hidden)
 
 
 def verify(public: bytes, points: Sequence[bytes], elements: Sequence[bytes], proof: bytes) -> bool:
     """VerifyProof [RFC 9497, 2.2.2]; points, elements and public key were checked before."""
     challenge, response = proof[:SCALAR_BYTES], proof[SCALAR_BYTES:]
-    if not (_is_canonical(challenge) and _is_canonical(response)):
+    if not (is_canonical(challenge) and is_canonical(response)):
         return False
     # The weights depend on the holder's public key and elements, so no half of this work can be
     # shared between two holders, and libsodium has no multi-scalar multiplication.
@@ -73,7 +80,7 @@ def _weights(public: bytes, points: Sequence[bytes], elements: Sequence[bytes]) 
     """The scalars of ComputeComposites [RFC 9497, 2.2.1], one a point."""
     seed = hashlib.sha512(_short_frame(public, b"Seed-" + _CONTEXT)).digest()
     return [
-        _hash_to_scalar(
+        hash_to_scalar(
             _short_frame(seed)
             + index.to_bytes(2, "big")
             + _short_frame(point, element)
@@ -88,7 +95,7 @@ def _combine(weights: Sequence[bytes], points: Sequence[bytes]) -> bytes:
 
 
 def _challenge(*points: bytes) -> bytes:
-    return _hash_to_scalar(_short_frame(*points) + b"Challenge")
+    return hash_to_scalar(_short_frame(*points) + b"Challenge")
 
 
 def hash_to_group(data: bytes, dst: bytes = _GROUP_DST) -> bytes:
@@ -96,7 +103,8 @@ def hash_to_group(data: bytes, dst: bytes = _GROUP_DST) -> bytes:
     return bytes(sodium.crypto_core_ristretto255_from_hash(_expand(data, dst)))
 
 
-def _hash_to_scalar(data: bytes, dst: bytes = _SCALAR_DST) -> bytes:
+def hash_to_scalar(data: bytes, dst: bytes = _SCALAR_DST) -> bytes:
+    """HashToScalar [RFC 9497, 4.1]: 32 bytes, uniform below the group's order."""
     return bytes(sodium.crypto_core_ristretto255_scalar_reduce(_expand(data, dst)))
 
 
@@ -121,7 +129,7 @@ def multiply(scalar: bytes, point: bytes) -> bytes:
     """
     try:
         return bytes(sodium.crypto_scalarmult_ristretto255(scalar, point))
-    except ValueError as error:
+    except (RuntimeError, ValueError) as error:
         raise TokenRefused("point: got no canonical encoding, or the identity") from error
 
 
@@ -133,7 +141,7 @@ def multiply_base(scalar: bytes) -> bytes:
     """
     try:
         return bytes(sodium.crypto_scalarmult_ristretto255_base(scalar))
-    except ValueError as error:
+    except (RuntimeError, ValueError) as error:
         raise TokenRefused("scalar: got zero, expected another") from error
 
 
@@ -152,6 +160,11 @@ def invert(scalar: bytes) -> bytes:
     return bytes(sodium.crypto_core_ristretto255_scalar_invert(scalar))
 
 
+def multiply_scalars(first: bytes, second: bytes) -> bytes:
+    """The product of two scalars, reduced."""
+    return bytes(sodium.crypto_core_ristretto255_scalar_mul(first, second))
+
+
 def add_scalars(first: bytes, second: bytes) -> bytes:
     """The sum of two scalars, reduced."""
     return bytes(sodium.crypto_core_ristretto255_scalar_add(first, second))
@@ -162,7 +175,7 @@ def subtract_scalars(first: bytes, second: bytes) -> bytes:
     return bytes(sodium.crypto_core_ristretto255_scalar_sub(first, second))
 
 
-def _is_canonical(scalar: bytes) -> bool:
+def is_canonical(scalar: bytes) -> bool:
     """Tells whether these are the 32 bytes of a scalar below the group's order."""
     if len(scalar) != SCALAR_BYTES:
         return False
@@ -176,7 +189,7 @@ def check_secret(what: str, scalar: bytes) -> None:
     Raises:
         InvalidParameter: If it is zero or not reduced.
     """
-    if not _is_canonical(scalar) or hmac.compare_digest(scalar, bytes(SCALAR_BYTES)):
+    if not is_canonical(scalar) or hmac.compare_digest(scalar, bytes(SCALAR_BYTES)):
         raise InvalidParameter(f"{what}: got zero or no scalar of {SCALAR_BYTES} reduced bytes")
 
 
@@ -186,8 +199,7 @@ def check_point(what: str, point: bytes) -> None:
     Raises:
         TokenRefused: If it is the identity or no canonical encoding.
     """
-    # The length first: libsodium reads 32 bytes whatever it is given. And it takes the identity,
-    # which no blinding makes, for a valid point.
+    # libsodium takes the identity, which no blinding makes, for a valid point.
     fits = len(point) == POINT_BYTES and point != bytes(POINT_BYTES)
     if not (fits and sodium.crypto_core_ristretto255_is_valid_point(point)):
         raise TokenRefused(

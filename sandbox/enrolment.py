@@ -82,7 +82,9 @@ def enrol(
         _write_outlet_settings(ring.folder, settings, messages, horizon)
     quotas = {"outlet_a_day": 4 * messages, "network_a_day": 4 * messages * len(world.outlets)}
     _write_toml(office.folder / "office.toml", {}, "promise", _office(settings))
-    _add_section(office.folder / "office.toml", "tokens", {**quotas, "messages": messages})
+    _add_section(
+        office.folder / "office.toml", "tokens", {**quotas, "messages": messages, "batch_hours": 0}
+    )
     _write_toml(
         hq.folder / "hq.toml",
         {

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import partial
+from functools import cache, partial
 from hashlib import sha256
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -18,15 +18,18 @@ from features.events import positions
 from outlet_client.contribution.answer_store import AnswerStore
 from outlet_client.contribution.contributions import HomeCustomers, Outlet, SlotEvents
 from outlet_client.night.flower_node import client_app
+from outlet_client.people.people_store import HomeKey
+from outlet_client.people.person_states import keys_as_array
 from outlet_client.settings import OutletSettings
 from privacy.envelopes import SigningKey, digest
+from privacy.publications import Publication, PublicationKind, countersign
+from privacy.slot_keys import SlotKey
 from privacy.units import Purpose
 from sandbox.local_grid import Drop, LocalGrid
 from server.hq.banding import Banding
 from server.hq.due import Tonight
 from server.hq.flower_link import FlowerLink
 from server.hq.night import HqNight
-from server.hq.registry import SlotKey
 from server.hq.settings import HqSettings
 from server.hq.store import HqStore
 from server.office.ledger_store import OfficeStore
@@ -42,10 +45,16 @@ if TYPE_CHECKING:
     from features.events import EventFeatures
     from features.outcomes import Outcome
     from privacy.budget import Ledger
+    from privacy.directory import Slots
+    from privacy.publications import Countersigned
     from server.hq.report import NightReport, ReleaseReport
 
 FIRST_NODE = 1000
 """Flower node of the first outlet."""
+
+HORIZON_DAYS = 180
+ANY_DAY = 36_500
+"""`days_off` of replays, which are about the past."""
 
 ONE_TRAINING_SHARES: dict[Purpose, Fraction] = {
     Purpose.USUAL: Fraction("0.02"),
@@ -79,7 +88,11 @@ class Settings:
         Args:
             trainings: A year's; fewer have less noise each.
         """
-        return cls(OfficeSettings(), HqSettings(trainings_a_year=trainings), OutletSettings())
+        return cls(
+            OfficeSettings(days_off=ANY_DAY),
+            HqSettings(trainings_a_year=trainings),
+            OutletSettings(days_off=ANY_DAY),
+        )
 
     @classmethod
     def one_training(
@@ -119,6 +132,7 @@ class Settings:
                 delta=delta,
                 shares=ONE_TRAINING_SHARES,
                 event_noise=min(band_noise, 0.5) or 0.5,
+                days_off=ANY_DAY,
                 noiseless=silent,
             ),
             hq,
@@ -127,6 +141,7 @@ class Settings:
                 least_event_noise=min(band_noise, 0.25) or 0.25,
                 most_epsilon=spend,
                 delta=delta,
+                days_off=ANY_DAY,
                 noiseless=silent,
             ),
         )
@@ -147,6 +162,15 @@ class Member:
     home: HomeCustomers
 
 
+class LocalOffice(Office):
+    """An office that countersigns any book: nobody registered, and the directory never changes."""
+
+    def countersign_book(self, directory: str, digest: str) -> Countersigned:
+        """Countersigns a book."""
+        said = Publication(PublicationKind.BOOK, 1, digest, directory, int(self.clock()))
+        return countersign(said, self.key)
+
+
 @dataclass(frozen=True, slots=True)
 class Network:
     """HQ, office and outlets, ready for a night.
@@ -163,7 +187,7 @@ class Network:
     """
 
     settings: Settings
-    office: Office
+    office: LocalOffice
     hq_store: HqStore
     outlets: Mapping[str, Outlet]
     directory: pl.Series
@@ -192,15 +216,16 @@ class Network:
             clock: Unix seconds, for all roles.
         """
         keys = {name: SigningKey.generate() for name in members}
+        directory_digest = digest("\n".join(directory.to_list()).encode())
         office_key = SigningKey.generate()
-        office = Office(
+        office = LocalOffice(
             settings.office,
             OfficeStore(_url(folder, "office", "office.db"), settings.office.policy()),
             office_key,
             {name: key.public for name, key in keys.items()},
             clock,
+            lambda: directory_digest,
         )
-        directory_digest = digest("\n".join(directory.to_list()).encode())
         outlets = {
             name: Outlet(
                 name,
@@ -218,6 +243,7 @@ class Network:
                 },
                 len(directory),
                 directory_digest,
+                HORIZON_DAYS,
             )
             for name, member in members.items()
         }
@@ -245,9 +271,11 @@ class Network:
         """Runs one night of HQ; with `bands` it releases points and publishes a book."""
         slots = len(self.directory) if bands else 0
         banding = Banding(
-            slot_keys(self.directory),
+            public_keys(self.directory) if bands else keys_as_array([]),
+            [home_key(customer).nonce for customer in self.directory] if bands else [],
             self.shelf,
             self.hq_key,
+            self.office.key.public,
             policy or BandPolicy(),
             self.office.clock,
         )
@@ -291,7 +319,7 @@ class MemoryLibrary:
 
     Attributes:
         key: HQ's signing key.
-        books: Every signed book so far.
+        books: Every published book so far.
     """
 
     key: SigningKey = field(default_factory=SigningKey.generate)
@@ -301,18 +329,29 @@ class MemoryLibrary:
         """A version that no book had before."""
         return len(self.books) + 1
 
+    def drafted(self, _directory: str) -> bytes | None:
+        """No book waits here to be countersigned."""
+        return None
+
+    def draft(self, _version: int, _directory: str, _signed: bytes) -> None:
+        """Nobody is killed between a book and its countersignature."""
+
     def add_book(self, _version: int, encoded: bytes) -> None:
-        """Publishes a signed book."""
+        """Publishes a countersigned book."""
         self.books.append(encoded)
 
 
-def slot_keys(directory: pl.Series) -> list[SlotKey]:
-    """Stands in for tokens and home nonces where nobody registered: hashes of customers' names."""
-    names = [name.encode() for name in directory.to_list()]
-    return [
-        SlotKey(sha256(b"token" + name).digest(), sha256(b"nonce" + name).digest())
-        for name in names
-    ]
+@cache
+def home_key(customer: str) -> HomeKey:
+    """Stands in for a customer's token and registration where nobody registered."""
+    name = customer.encode()
+    nonce = sha256(b"nonce" + name).digest()
+    return HomeKey(SlotKey.of(sha256(b"token" + name).digest()), nonce)
+
+
+def public_keys(directory: pl.Series) -> Slots:
+    """The public slot keys of these customers, uint8[slots, KEY_BYTES]."""
+    return keys_as_array([home_key(customer).slot_key.public for customer in directory])
 
 
 def _ready(outlet: Outlet, _tonight: Mapping[str, str]) -> Outlet:

@@ -20,15 +20,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import polars as pl
 
 from features.scorecard import Scorecard
 from outlet_client.people.consents import Consent
 from outlet_client.people.people_store import People
+from outlet_client.people.person_states import keys_as_array
 from privacy.identity import PartyKind
 from privacy.keyring import Keyring
 from privacy.loss import Rho
+from privacy.slot_keys import SlotKey
 from privacy.tokens import token
 from privacy.units import Purpose
 from sandbox.enrolment import NOTICE, address_of, enrol
@@ -42,6 +43,7 @@ from server.office.ledger_store import OfficeStore
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    import numpy as np
     import numpy.typing as npt
 
     from features.events import Vector
@@ -310,15 +312,10 @@ class Processes:
             for role, kind in (("hq", PartyKind.HQ), ("office", PartyKind.OFFICE))
         ]
         registry = Registry(f"sqlite:///{self.folder / 'hq' / 'hq.db'}")
-        places = {key.token: slot for slot, key in enumerate(registry.keys()) if key is not None}
+        directory = registry.directory()
         registry.close()
-        return np.array(
-            [
-                places.get(token(f"mailto:{address_of(customer)}", *shares).raw, -1)
-                for customer in customers
-            ],
-            dtype=np.int64,
-        )
+        tokens = (token(f"mailto:{address_of(customer)}", *shares) for customer in customers)
+        return directory.places(keys_as_array([SlotKey.of(one.raw).public for one in tokens]))
 
     def ledger(self) -> Ledger:
         """The office's ledger."""

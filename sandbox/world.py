@@ -21,11 +21,10 @@ from features.outcomes import Outcome, Thresholds, observe
 from features.sightings import attach, canonical_sightings
 from features.snapshot import CutOff, Snapshot
 from outlet_client.contribution.contributions import HomeCustomers
-from privacy.books import fine_key
 from sandbox.canonical_files import read_table
 from sandbox.linkage import LinkageQuality, client_books, link, typed_books
 from sandbox.market import DAYS, FIRST_DAY
-from sandbox.network import Member, slot_keys
+from sandbox.network import Member, home_key
 from sandbox.purchase_cases import CASE_DAY, cases
 
 if TYPE_CHECKING:
@@ -207,7 +206,6 @@ class World:
             training: bool[n].
         """
         members = {}
-        keys = [fine_key(key.token, key.home_nonce) for key in slot_keys(self.customers)]
         owners = self.owners.rank("dense").to_numpy().astype(np.int64)
         for name, events in self.events.items():
             mine = self.at_home(name) & training
@@ -217,7 +215,7 @@ class World:
                 self.customers.filter(mine),
                 {outcome: y[mine] for outcome, y in outcomes.items()},
                 slots,
-                [keys[slot] for slot in slots],
+                [home_key(customer) for customer in self.customers.filter(mine)],
                 owners[mine],
             )
             members[name] = Member(str(self.snapshot.cut_off), events, home)

@@ -8,7 +8,6 @@ python=${PYTHON:-python3.11}
 missing=()
 command -v "$python" >/dev/null || missing+=(python3.11)
 "$python" -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3.11-venv)
-ldconfig -p 2>/dev/null | grep -q 'libsodium\.so\.23' || missing+=(libsodium23)
 # The tests start a PostgreSQL server of their own, in a folder of their own.
 [ "$what" = run ] || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql)
 # They also look at the staff page in a real browser.
@@ -42,6 +41,6 @@ $bin/uv pip install -q --require-hashes -r "$lock" ||
   quietly $bin/python -m pip install -q --disable-pip-version-check --require-hashes -r "$lock"
 $bin/uv pip install -q --no-deps --no-build-isolation -e .
 # A first start compiles what it imports; the programs that start at once later find it done.
-PYTHONDONTWRITEBYTECODE='' $bin/python -c 'import pysodium, sandbox.main, outlet_client.main, server.office.main'
+PYTHONDONTWRITEBYTECODE='' $bin/python -c 'import rbcl, sandbox.main, outlet_client.main, server.office.main'
 touch ".venv/.$what-ready"
 [ "$what" = run ] || touch .venv/.run-ready

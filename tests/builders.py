@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,7 +18,8 @@ from server.office.settings import OfficeSettings
 from server.office.unlock import Office
 
 SCALE = 2**16
-CUT_OFF = "2026-01-31"
+CUT_OFF = "2026-07-19"
+"""So long before the day of a clock that was not moved as an office's horizon is."""
 
 
 @dataclass
@@ -41,22 +43,43 @@ class Bench:
     rho: Rho | None = field(default_factory=lambda: Rho(1, 1000))
     count: int = 3
     purpose: Purpose = Purpose.MOMENTS
+    directory: str = "d"
 
     def __post_init__(self) -> None:
         self.keys = {name: SigningKey.generate() for name in self.names}
         self.office_key = SigningKey.generate()
         self.store = OfficeStore(self.url, self.settings.policy())
         self.office = Office(
-            self.settings, self.store, self.office_key, self.public_keys, self.clock
+            self.settings,
+            self.store,
+            self.office_key,
+            self.public_keys,
+            self.clock,
+            lambda: self.directory,
         )
 
     @property
     def public_keys(self) -> dict[str, VerifyKey]:
         return {name: key.public for name, key in self.keys.items()}
 
+    @property
+    def today(self) -> str:
+        """The office's day, ISO 8601."""
+        return self.day(0)
+
+    @property
+    def cut_off(self) -> str:
+        """The cut-off that the office expects today, ISO 8601."""
+        return self.day(-self.settings.horizon_days)
+
+    def day(self, days: int) -> str:
+        """A day so many after the office's own, ISO 8601."""
+        today = dt.datetime.fromtimestamp(self.clock.at, dt.UTC).date()
+        return (today + dt.timedelta(days)).isoformat()
+
     def night(self, name: str = "night-1") -> Signed:
         lines = (PlannedReleases(self.purpose, self.count, self.rho),)
-        return self.office.sign_night(name, CUT_OFF, lines)
+        return self.office.sign_night(name, self.cut_off, lines)
 
     def draft(self, plan: Signed, release: str = "r1", **changes: object) -> ReleaseDraft:
         values: dict[str, object] = {
@@ -72,8 +95,8 @@ class Bench:
             "noise_scale": 0 if self.rho is None else scale_for(self.rho, SCALE),
             "quorum": 3,
             "scorecard": "s",
-            "directory": "d",
-            "as_of": CUT_OFF,
+            "directory": self.directory,
+            "as_of": self.cut_off,
             "attachment": "",
         }
         return ReleaseDraft(**{**values, **changes})  # type: ignore[arg-type]

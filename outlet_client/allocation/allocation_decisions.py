@@ -211,10 +211,10 @@ def rerun(access: CustomerAccess, number: int) -> int:
 def _banded(
     access: CustomerAccess, reference: str, asked: Actor, at: dt.datetime
 ) -> CandidateBands:
-    hq_key = Keyring(access.home, PartyKind.OUTLET).peer(PartyKind.HQ).verify_key
+    publishers = Keyring(access.home, PartyKind.OUTLET).publishers()
     interests = open_interests(access.home, access.settings, reference, at, access.people)
     book = client_book(access.settings, access.people, by_day=True)
-    return look_up_bands(interests, book, access.look_up, access.home, hq_key, asked)
+    return look_up_bands(interests, book, access.look_up, access.home, publishers, asked)
 
 
 def _undecided(access: CustomerAccess, store: AllocationStore, number: int) -> Proposal:

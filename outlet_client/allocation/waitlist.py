@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from outlet_client.records.actor import Actor
     from outlet_client.settings import OutletFile
     from outlet_client.sources.source import Source
-    from privacy.envelopes import VerifyKey
+    from privacy.publications import Publishers
 
 NO_IDENTIFIER = "no usable phone or e-mail in the client book"
 NO_BOOK = "no band book, or only an old one"
@@ -172,7 +172,7 @@ def look_up_bands(
     book: ClientBook,
     look_up: LookUp,
     home: Path,
-    hq_key: VerifyKey,
+    publishers: Publishers,
     asked: Actor,
 ) -> CandidateBands:
     """Looks up the bands of everybody on a waitlist, in this outlet's own folder.
@@ -187,7 +187,7 @@ def look_up_bands(
     keys = [key for key in people if key in known]
     while True:
         try:
-            shelf = read_shelf(home, hq_key)
+            shelf = read_shelf(home, publishers)
             found = look_up.look_up_keys(keys, asked, PROPOSAL)
             same = file_stamp(home) == shelf.stamp
         except BookMissing as error:

@@ -1,99 +1,106 @@
 """The band book on disk: fetching it from HQ, storing it, reading it, and whether it is stale.
 
-Invariant: the book on disk was signed by HQ, and is never replaced by one that is older, stale or
-of another directory; whoever reads while a night replaces both finds the old pair or the new one.
+Invariant: the book on disk was signed by HQ and countersigned by the privacy office, and is never
+replaced by one that is older, stale or of a directory that is not here; whoever reads while a night
+replaces both finds the old pair or the new one.
 
-book.bin                  the last good band book, with HQ's signature
-directory-<digest>.bin    the directory that the book's slots are looked up in
+book.bin    the last good band book, with both signatures; its directory is beside it
 """
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from outlet_client.errors import BookMissing
-from privacy.books import BookKind, BookRefused, SignedBook, open_book
-from privacy.directory import Directory
+from outlet_client.people.directory_files import (
+    directory_of,
+    fetch_directory,
+    forget_directories,
+    latest_directory,
+)
+from outlet_client.people.person_states import keys_as_array
+from privacy.books import BookKind, BookRefused
+from privacy.errors import PrivacyError
 from privacy.keyring import write_private
+from privacy.publications import Countersigned, PublicationKind, open_publication
+from privacy.published_books import PublishedBook, open_book
 
 if TYPE_CHECKING:
-    import datetime as dt
     from pathlib import Path
-
-    import numpy.typing as npt
 
     from outlet_client.services import Services
     from privacy.books import Book
-    from privacy.envelopes import VerifyKey
+    from privacy.directory import Directory
+    from privacy.publications import Publishers
 
 BOOK_FILE = "book.bin"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shelf:
-    """An opened book with its directory's fingerprints, sorted.
+    """An opened book with its directory.
 
     Attributes:
         book: Verified.
         stamp: What `file_stamp` said when it was read.
-        fingerprints: `uint64[slots]`, ascending.
-        slots: `int64[slots]`, the slot of each fingerprint.
+        directory: The one that the book's slots are looked up in.
     """
 
     book: Book
     stamp: tuple[int, int]
-    fingerprints: npt.NDArray[np.uint64] = field(repr=False)
-    slots: npt.NDArray[np.int64] = field(repr=False)
+    directory: Directory = field(repr=False)
 
-    def slot(self, fingerprint: int) -> int | None:
-        """The slot of a token with this fingerprint; None if the directory does not list it."""
-        place = int(np.searchsorted(self.fingerprints, np.uint64(fingerprint)))
-        there = place < len(self.slots) and int(self.fingerprints[place]) == fingerprint
-        return int(self.slots[place]) if there else None
+    def slot(self, key: bytes) -> int | None:
+        """The slot of a public key; None if the directory does not list it."""
+        [place] = self.directory.places(keys_as_array([key])).tolist()
+        return None if place < 0 else int(place)
 
 
 def store_book(
     home: Path,
-    signed_bytes: bytes,
+    data: bytes,
     directory: Directory,
-    hq_key: VerifyKey,
+    publishers: Publishers,
     at: dt.datetime,
     book_days: int = 30,
 ) -> bool:
-    """Keeps a band book with its directory, if it is genuine and newer than the last one.
+    """Keeps a published band book, if it is genuine and newer than the last one.
+
+    Args:
+        home: The outlet's folder.
+        data: As HQ published it.
+        directory: The book's, which is on disk already.
+        publishers: Whose signatures it must have.
+        at: Now.
+        book_days: Older ones are stale.
 
     Returns:
         Whether it was new; False for the very book that is stored already.
 
     Raises:
-        BookRefused: If it is forged, malformed, of another directory, older or stale; the last
-            good one stays.
+        PrivacyError: If it is forged, malformed, not countersigned, of another directory, older or
+            stale; the last good one stays.
     """
     place = home / BOOK_FILE
     last = place.read_bytes() if place.exists() else None
-    if last == signed_bytes:
+    if last == data:
+        forget_directories(home, publishers.office, [directory.digest])  # of the nights since
         return False
-    name = directory.digest
     book = open_book(
-        SignedBook.decode(signed_bytes),
-        hq_key,
-        newer_than=None if last is None else _last_version(last, hq_key),
-        directory=name,
+        PublishedBook.decode(data),
+        publishers,
+        newer_than=None if last is None else _last_number(last, publishers),
+        directory=directory.digest,
         not_before=_oldest(at, book_days),
         not_after=int(at.timestamp()) + 86_400,
         kind=BookKind.BAND,
     )
     if book.slots != directory.slots:
         raise BookRefused(f"book: got {book.slots} slots, its directory has {directory.slots}")
-    # The book names its directory: whoever reads in between finds the old pair or the new one.
-    write_private(_directory_file(home, name), directory.encode())
-    write_private(place, signed_bytes)
-    for old in home.glob("directory-*.bin"):
-        if old != _directory_file(home, name):
-            old.unlink(missing_ok=True)
+    write_private(place, data)
+    forget_directories(home, publishers.office, [directory.digest])
     return True
 
 
@@ -103,38 +110,62 @@ def is_stale(book: Book, at: dt.datetime, book_days: int) -> bool:
 
 
 def fetch_book(
-    home: Path,
-    services: Services,
-    directory: Directory | None,
-    hq_key: VerifyKey,
-    at: dt.datetime,
-    book_days: int,
+    home: Path, services: Services, publishers: Publishers, at: dt.datetime, book_days: int
 ) -> bool:
     """Fetches and stores the latest book and its directory; returns whether there was a new one.
 
-    Without a directory of tonight it is fetched.
-
     Raises:
-        BookRefused: If it must not be used; the last good one stays.
+        PrivacyError: If it must not be used; the last good one stays.
         ServiceUnreachable: If HQ is.
         ServiceRefused: If HQ has no such directory any more.
     """
     data = services.book()
     if data is None:
         return False
-    name = directory_of(data, hq_key)
-    if directory is None or name != directory.digest:
-        directory = services.directory(name)
-    return store_book(home, data, directory, hq_key, at, book_days)
+    name = _opened(data, publishers).directory
+    try:
+        directory = directory_of(home, name, publishers.office).directory
+    except (FileNotFoundError, PrivacyError):  # not here, or damaged
+        found = fetch_directory(home, services, name, publishers.office, earlier=True)
+        directory = found.directory
+    return store_book(home, data, directory, publishers, at, book_days)
 
 
-def directory_of(signed_bytes: bytes, hq_key: VerifyKey) -> str:
-    """The digest of the directory that a signed book goes with.
+def not_shown(home: Path, publishers: Publishers, directory: bytes, book: bytes) -> list[str]:
+    """What the office countersigned last and HQ did not show this outlet, as sentences.
+
+    HQ cannot have two books of one directory countersigned; but it can withhold the new one.
+
+    Args:
+        home: The outlet's folder.
+        publishers: The pinned keys.
+        directory: What the office said last of a directory, `Countersigned.encode()` or nothing.
+        book: The same of a book.
 
     Raises:
-        BookRefused: If it is forged or malformed.
+        PublicationRefused: If the office did not say so.
     """
-    return _opened(signed_bytes, hq_key).directory
+    latest = latest_directory(home, publishers.office)
+    here = {PublicationKind.DIRECTORY: "" if latest is None else latest.directory.digest}
+    try:
+        kept = PublishedBook.decode((home / BOOK_FILE).read_bytes())
+        here[PublicationKind.BOOK] = kept.signed.digest
+    except (FileNotFoundError, PrivacyError):
+        here[PublicationKind.BOOK] = ""
+    said = {PublicationKind.DIRECTORY: directory, PublicationKind.BOOK: book}
+    found = []
+    for kind, encoded in said.items():
+        if not encoded:
+            continue
+        last = open_publication(Countersigned.cut_off(encoded)[0], publishers.office, kind)
+        if last.digest != here[kind]:
+            at = dt.datetime.fromtimestamp(last.at, dt.UTC)
+            found.append(
+                f"{kind}: the privacy office countersigned number {last.number} on "
+                f"{at:%Y-%m-%d %H:%M} UTC, and HQ has not shown it here; if that stays so "
+                "tomorrow, tell the office"
+            )
+    return found
 
 
 def file_stamp(home: Path) -> tuple[int, int]:
@@ -153,19 +184,19 @@ def file_stamp(home: Path) -> tuple[int, int]:
     return found.st_mtime_ns, found.st_ino
 
 
-def read_shelf(home: Path, hq_key: VerifyKey) -> Shelf:
+def read_shelf(home: Path, publishers: Publishers) -> Shelf:
     """Reads book and directory; once more where a night replaced both in between.
 
     Raises:
         BookMissing: If one of them is not there.
-        BookRefused: If the book is forged or malformed, or the directory another one's.
+        PrivacyError: If book or directory are forged or malformed.
     """
     try:
-        return _read_pair(home, hq_key)
+        return _read_pair(home, publishers)
     except FileNotFoundError:
         pass
     try:
-        return _read_pair(home, hq_key)
+        return _read_pair(home, publishers)
     except FileNotFoundError as error:
         raise BookMissing(
             "band book: its directory is missing; remove book.bin and run "
@@ -173,32 +204,29 @@ def read_shelf(home: Path, hq_key: VerifyKey) -> Shelf:
         ) from error
 
 
-def _opened(data: bytes, hq_key: VerifyKey) -> Book:
-    signed = SignedBook.decode(data)
-    return open_book(signed, hq_key, newer_than=None, directory=None, not_before=0)
+def _opened(data: bytes, publishers: Publishers) -> Book:
+    published = PublishedBook.decode(data)
+    return open_book(published, publishers, newer_than=None, directory=None, not_before=0)
 
 
 def _oldest(at: dt.datetime, book_days: int) -> int:
     return int(at.timestamp()) - 86_400 * book_days
 
 
-def _last_version(data: bytes, hq_key: VerifyKey) -> int | None:
-    """The stored book's version; None where the file was damaged, and anything good replaces it."""
+def _last_number(data: bytes, publishers: Publishers) -> int | None:
+    """The office's number of the stored book; None where it is damaged, so that any replaces it."""
     try:
-        return _opened(data, hq_key).version
-    except BookRefused:
+        _opened(data, publishers)
+        signed = PublishedBook.decode(data).countersigned
+        return open_publication(signed, publishers.office, PublicationKind.BOOK).number
+    except PrivacyError:
         return None
 
 
-def _directory_file(home: Path, name: str) -> Path:
-    return home / f"directory-{name[:32]}.bin"
-
-
-def _read_pair(home: Path, hq_key: VerifyKey) -> Shelf:
+def _read_pair(home: Path, publishers: Publishers) -> Shelf:
     stamp = file_stamp(home)
-    book = _opened((home / BOOK_FILE).read_bytes(), hq_key)
-    directory = Directory.decode(_directory_file(home, book.directory).read_bytes())
-    if directory.digest != book.directory or directory.slots != book.slots:
+    book = _opened((home / BOOK_FILE).read_bytes(), publishers)
+    directory = directory_of(home, book.directory, publishers.office).directory
+    if directory.slots != book.slots or directory.digest != book.directory:
         raise BookRefused("book: the directory on disk is another; remove book.bin, fetch it again")
-    order = np.argsort(directory.fingerprints)
-    return Shelf(book, stamp, directory.fingerprints[order], order)
+    return Shelf(book, stamp, directory)

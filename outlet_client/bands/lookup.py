@@ -21,7 +21,6 @@ from outlet_client.people.people_store import State
 from outlet_client.records.access_log import LogAct, note_lookups, record_act
 from outlet_client.records.actor import NotAsked
 from outlet_client.records.customer_requests import disputed
-from privacy.books import read_entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from outlet_client.people.people_store import People
     from outlet_client.records.actor import Actor
     from outlet_client.services import Services
-    from privacy.envelopes import VerifyKey
+    from privacy.publications import Publishers
 
 _SCHEMES = {scheme.name: scheme for scheme in SCHEMES.values()}
 
@@ -85,7 +84,7 @@ class LookUp:
         self,
         home: Path,
         people: People,
-        hq_key: VerifyKey,
+        publishers: Publishers,
         region: str,
         book_days: int,
         clock: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
@@ -96,7 +95,7 @@ class LookUp:
         """
         self._home = home
         self._people = people
-        self._hq_key = hq_key
+        self._publishers = publishers
         self._region = region
         self._book_days = book_days
         self._clock = clock
@@ -230,13 +229,13 @@ class LookUp:
             return Answer(Status.NOT_IN_NETWORK)
         if under_review and not under_review.keys().isdisjoint(self._people.reached(key)):
             return Answer(Status.UNDER_REVIEW)
-        if person.token is None or person.fingerprint is None:
+        if person.slot_key is None:
             return Answer(Status.NOT_IN_NETWORK)
         shelf = self._fresh_shelf()
-        slot = shelf.slot(person.fingerprint)
+        slot = shelf.slot(person.slot_key.public)
         if slot is None:
             return Answer(Status.NOT_IN_NETWORK)
-        names = unpack(read_entry(shelf.book, slot, person.token))
+        names = unpack(shelf.book.read(slot, person.slot_key))
         bands = (Band(score, band, _SCHEMES[score].sentence(band)) for score, band in names.items())
         return Answer(Status.KNOWN, shelf.book.as_of, tuple(bands))
 
@@ -247,7 +246,7 @@ class LookUp:
             with self._alone:  # the first reads, the others find what it read
                 shelf = self._shelf
                 if shelf is None or shelf.stamp != stamp:
-                    shelf = self._shelf = read_shelf(self._home, self._hq_key)
+                    shelf = self._shelf = read_shelf(self._home, self._publishers)
         if is_stale(shelf.book, self._clock(), self._book_days):
             made = dt.datetime.fromtimestamp(shelf.book.made_at, dt.UTC)
             raise BookMissing(

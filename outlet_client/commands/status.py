@@ -22,7 +22,7 @@ from outlet_client.people.duplicates import pairs
 from outlet_client.people.people_store import People, State
 from outlet_client.records.customer_requests import open_requests, overdue_requests
 from outlet_client.settings import OutletFile
-from privacy.books import BookRefused
+from privacy.errors import PrivacyError
 from privacy.identity import PartyKind
 from privacy.keyring import Keyring
 
@@ -59,6 +59,8 @@ class Standing:
         begun: Whether the last start got as far as being one of these nights.
         book_days: How many days ago HQ made it.
         log_findings: How much the last night found wrong with the log.
+        in_no_directory: How many registrations were handed in and are in none.
+        lost: How many people a directory takes away, who wait for a person.
     """
 
     outlet: str
@@ -75,6 +77,8 @@ class Standing:
     log_countersigned: str | None
     log_findings: int
     ambiguous: int
+    in_no_directory: int
+    lost: int
 
 
 def status(home: Home = HERE, as_json: Json = False) -> None:
@@ -101,6 +105,7 @@ def standing(home: Path, at: dt.datetime) -> Standing:
     identity = ring.identity()
     as_of, days = _book(home, ring, at)
     with closing(People.open(home, identity)) as people, closing(NightLog.open(home)) as log:
+        losses = people.held_losses()
         return Standing(
             outlet=identity.card.name,
             nights=tuple(log.last(NIGHTS)),
@@ -116,6 +121,8 @@ def standing(home: Path, at: dt.datetime) -> Standing:
             log_countersigned=None if health is None else health.log_countersigned,
             log_findings=0 if health is None else health.log_findings,
             ambiguous=len(pairs(people)),
+            in_no_directory=people.in_no_directory(),
+            lost=0 if losses is None else losses.lost,
         )
 
 
@@ -123,6 +130,11 @@ def next_steps(found: Standing, settings: OutletFile, at: dt.datetime) -> list[s
     """What somebody should do, the most urgent first; one line where there is nothing."""
     steps = _of_nights(found, at)
     steps += _of_log(found, at)
+    if found.lost:
+        steps.append(
+            f"the directory takes {found.lost} of your people away: `escapement-outlet directory "
+            "show`; ask the privacy office why"
+        )
     if found.overdue:
         steps.append(
             f"{found.overdue} of your customers' requests are overdue: `escapement-outlet "
@@ -181,8 +193,8 @@ def _of_log(found: Standing, at: dt.datetime) -> list[str]:
 
 def _book(home: Path, ring: Keyring, at: dt.datetime) -> tuple[str | None, int | None]:
     try:
-        book = read_shelf(home, ring.peer(PartyKind.HQ).verify_key).book
-    except (BookMissing, BookRefused):
+        book = read_shelf(home, ring.publishers()).book
+    except (BookMissing, PrivacyError):
         return None, None
     made = dt.datetime.fromtimestamp(book.made_at, dt.UTC)
     return book.as_of, (at - made).days
@@ -202,6 +214,11 @@ def _lines(found: Standing) -> list[str]:
         )
     lines.append("People:")
     lines += [f"  {count:>8,} {state}" for state, count in found.people.items()]
+    if found.in_no_directory:
+        lines.append(
+            f"  {found.in_no_directory:>8,} of them handed in and in no directory: sent again; HQ "
+            "takes no consent that is older than a withdrawal elsewhere"
+        )
     lines.append(f"Requests: {found.requests:,} open, {found.overdue:,} overdue")
     signed = found.log_countersigned
     when = f"countersigned {signed[:16].replace('T', ' ')} UTC" if signed else "never countersigned"

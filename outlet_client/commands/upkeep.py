@@ -29,6 +29,7 @@ from outlet_client.ledger.event_store import EventStore
 from outlet_client.moments import now
 from outlet_client.night.flower_node import clock_difference
 from outlet_client.night.night_journal import error_text
+from outlet_client.people.people_store import People
 from outlet_client.records.access_log import LogAct, record_act_in
 from outlet_client.records.actor import system_user
 from outlet_client.services import HQ, OFFICE, services_of
@@ -79,17 +80,26 @@ def doctor(home: Home = HERE) -> None:
 def backup(file: Path, home: Home = HERE) -> None:
     """Writes keys, cards, settings, databases and `events` into one file. Keep it secret."""
     with failing():
-        Keyring(home, PartyKind.OUTLET).identity()
-        write_private(file, b"")
-        record_act_in(home, dt.datetime.now(dt.UTC), LogAct.EXPORT, system_user(), about="a backup")
-        with tarfile.open(file, "w:gz") as archive, EventStore(home).locked():
-            for name in KEPT:
-                if (home / name).exists():
-                    archive.add(home / name, name)
-            for name in DATABASES:
-                if (home / name).exists():
-                    _copy_whole(home / name, archive)
+        write_backup(home, file)
         say(f"{file}: holds this outlet's secret keys; keep it where only you can read it.")
+
+
+def write_backup(home: Path, file: Path) -> None:
+    """Writes a backup, and the act into the log.
+
+    Raises:
+        KeyringError: If the folder has no keys.
+    """
+    Keyring(home, PartyKind.OUTLET).identity()
+    write_private(file, b"")
+    record_act_in(home, dt.datetime.now(dt.UTC), LogAct.EXPORT, system_user(), about="a backup")
+    with tarfile.open(file, "w:gz") as archive, EventStore(home).locked():
+        for name in KEPT:
+            if (home / name).exists():
+                archive.add(home / name, name)
+        for name in DATABASES:
+            if (home / name).exists():
+                _copy_whole(home / name, archive)
 
 
 def _copy_whole(database: Path, archive: tarfile.TarFile) -> None:
@@ -162,7 +172,26 @@ def _checks(home: Path) -> list[_Check]:
         ("HQ's services", lambda: services(HQ)),
         ("office's services", lambda: services(OFFICE)),
         ("clock", clock),
+        ("directory", lambda: _losses(home, ring)),
     ]
+
+
+def _losses(home: Path, ring: Keyring) -> str:
+    """Whether a directory takes many of this outlet's people away.
+
+    Raises:
+        NotConfigured: If so.
+    """
+    if not (home / "outlet.db").exists():  # a check makes none
+        return "nobody was handed in yet"
+    with closing(People.open(home, ring.identity())) as people:
+        lost, nowhere = people.held_losses(), people.in_no_directory()
+    if lost is not None:
+        raise NotConfigured(
+            f"takes {lost.lost} of your people away, since {lost.since}: ask the privacy office "
+            "why; if they withdrew elsewhere, `escapement-outlet directory accept`"
+        )
+    return f"{nowhere} people were handed in and are in none" if nowhere else "takes nobody away"
 
 
 def _files(home: Path) -> list[_Check]:

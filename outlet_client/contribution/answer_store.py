@@ -38,8 +38,9 @@ _ANSWERS = sa.Table(
     sa.Column("outlet", sa.Text, nullable=False),
     sa.Column("ring_bits", sa.Integer, nullable=False),
     sa.Column("vector", sa.LargeBinary, nullable=False),
+    sa.Column("salt", sa.LargeBinary, nullable=False),
     sa.Column("sealed_seed", sa.LargeBinary, nullable=False),
-    sa.Column("vector_digest", sa.Text, nullable=False),
+    sa.Column("commitment", sa.Text, nullable=False),
     sa.Column("signature", sa.LargeBinary, nullable=False),
 )
 _HEADS = sa.Table(
@@ -47,6 +48,13 @@ _HEADS = sa.Table(
     _METADATA,
     sa.Column("length", sa.BigInteger, primary_key=True),
     sa.Column("head", sa.Text, nullable=False),
+)
+_LATEST_DAYS = sa.Table(
+    "latest_days",
+    _METADATA,
+    # Of what: "bands" or "cut-off"; and the last day that was answered.
+    sa.Column("what", sa.Text, primary_key=True),
+    sa.Column("day", sa.Text, nullable=False),
 )
 
 
@@ -92,8 +100,8 @@ class Answers:
         if row.plan != plan_digest:
             raise QuestionRefused(f"release {plan.release}: another plan of this name was answered")
         vector = np.frombuffer(row.vector, dtype=ring_type(row.ring_bits))
-        envelope = Envelope(row.outlet, row.sealed_seed, row.vector_digest, row.signature)
-        return MaskedShare(vector, envelope)
+        envelope = Envelope(row.outlet, row.sealed_seed, row.commitment, row.signature)
+        return MaskedShare(vector, row.salt, envelope)
 
     def add(self, plan: ReleasePlan, plan_digest: str, share: MaskedShare, at: int) -> None:
         """Stores an answer; it may be sent once the transaction has ended."""
@@ -107,8 +115,9 @@ class Answers:
                 outlet=share.envelope.outlet,
                 ring_bits=plan.ring_bits,
                 vector=share.vector.tobytes(),
+                salt=share.salt,
                 sealed_seed=share.envelope.sealed_seed,
-                vector_digest=share.envelope.vector_digest,
+                commitment=share.envelope.commitment,
                 signature=share.envelope.signature,
             )
         )
@@ -145,3 +154,20 @@ class Answers:
             self._connection.execute(
                 _HEADS.insert().values(length=night.ledger_length, head=night.ledger_head)
             )
+
+    def follow_day(self, what: str, day: str) -> None:
+        """Remembers the last day of what was answered.
+
+        Args:
+            what: "bands" or "cut-off".
+            day: ISO 8601 date.
+
+        Raises:
+            QuestionRefused: If it is before one that was answered.
+        """
+        mine = _LATEST_DAYS.c.what == what
+        last = self._connection.scalar(sa.select(_LATEST_DAYS.c.day).where(mine))
+        if last is not None and day < last:
+            raise QuestionRefused(f"{what}: got {day}, {last} was answered before; days only go on")
+        self._connection.execute(_LATEST_DAYS.delete().where(mine))
+        self._connection.execute(_LATEST_DAYS.insert().values(what=what, day=day))

@@ -6,6 +6,7 @@ that the pinned office signed and that passes the outlet's own floors.
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,8 @@ from features.noisy_points import MOST_EVENTS, RING_BITS, SCALE, PointsCode
 from features.scorecard import decode_scorecards
 from outlet_client.contribution.scorecard_store import KeptScorecards, keep_scorecards
 from outlet_client.errors import OutletError, QuestionRefused
-from privacy.books import Book, BookKind, read_entry
+from privacy.books import Book, BookKind
+from privacy.days import check_day
 from privacy.envelopes import SigningKey, VerifyKey, digest
 from privacy.fixed_point import clipping_units
 from privacy.loss import EpsilonDelta, Rho
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from outlet_client.contribution.answer_store import Answers, AnswerStore
+    from outlet_client.people.people_store import HomeKey
     from outlet_client.settings import OutletSettings
     from privacy.plans import NightPlan
 
@@ -72,14 +75,14 @@ class HomeCustomers:
         y: By outcome, float64[n] of 0 and 1 as this outlet sees it.
         slots: int64[n], their slots in tonight's directory.
         owners: int64[n], whose row each is: one row a person but in a replay by purchase.
-        keys: n keys that read their entries of a fine book.
+        keys: What reads their entries of a fine book, n of them.
     """
 
     sums: CustomerSums
     y: Mapping[str, Vector]
     slots: npt.NDArray[np.int64]
     owners: npt.NDArray[np.int64]
-    keys: tuple[bytes, ...]
+    keys: tuple[HomeKey, ...]
 
     @classmethod
     def of(
@@ -88,7 +91,7 @@ class HomeCustomers:
         customers: pl.Series,
         y: Mapping[str, Vector],
         slots: npt.NDArray[np.int64],
-        keys: Sequence[bytes],
+        keys: Sequence[HomeKey],
         owners: npt.NDArray[np.int64] | None = None,
     ) -> HomeCustomers:
         """Adds up this outlet's events for its home customers.
@@ -135,6 +138,8 @@ class Outlet:
         cut_off: Tonight's cut-off, ISO 8601; the last day in the features that train.
         views: Its events up to each day that points may be asked for, by ISO 8601 date.
         slots: How many slots the network has.
+        directory: Digest of tonight's directory.
+        horizon_days: How long after a cut-off outcomes are watched.
     """
 
     name: str
@@ -148,6 +153,7 @@ class Outlet:
     views: Mapping[str, SlotEvents]
     slots: int
     directory: str
+    horizon_days: int
 
     def answer(self, question: Mapping[str, bytes]) -> MaskedShare:
         """Answers a release plan, once.
@@ -200,6 +206,7 @@ class Outlet:
             self._check_points(plan, question)
         else:
             self._check_sum(plan, night, question)
+        self._check_day(plan, night, answers, at)
         self._check_floors(plan, answers, at)
         answers.follow(night)
 
@@ -230,6 +237,18 @@ class Outlet:
             )
         if plan.dimension != dimension(plan.purpose, len(asked)):
             raise QuestionRefused(f"release {plan.release}: no {plan.purpose} of this dimension")
+
+    def _check_day(self, plan: ReleasePlan, night: NightPlan, answers: Answers, at: int) -> None:
+        """Refuses a day that is far from this outlet's own, or before one that it answered.
+
+        HQ could else carry one outlet's answer and ask the others as of long ago.
+        """
+        today = dt.datetime.fromtimestamp(at, dt.UTC).date()
+        is_cut_off = plan.as_of == night.cut_off
+        what = "cut-off" if is_cut_off else "bands"
+        expected = today - dt.timedelta(days=self.horizon_days) if is_cut_off else today
+        check_day(f"release {plan.release}", plan.as_of, expected, self.settings.days_off)
+        answers.follow_day(what, plan.as_of)
 
     def _check_floors(self, plan: ReleasePlan, answers: Answers, at: int) -> None:
         """Refuses what this outlet finds too little noise, too few outlets or too much a year."""
@@ -289,7 +308,7 @@ class Outlet:
         if (book.kind, book.slots, book.width) != (BookKind.FINE, self.slots, len(y)):
             raise QuestionRefused(f"release {book.release}: no fine book of tonight's directory")
         entries = [
-            list(read_entry(book, slot, key))
+            list(book.read(slot, *key))
             for slot, key in zip(self.home.slots.tolist(), self.home.keys, strict=True)
         ]
         bins = np.array(entries, dtype=np.uint8).reshape(-1, len(y))

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from features.events import Vector
+    from outlet_client.people.people_store import HomeKey
     from outlet_client.settings import OutletFile
 
 
@@ -58,7 +59,7 @@ def prepare_outlet(
     settings: OutletFile,
     events: pl.DataFrame,
     listed: pl.DataFrame,
-    keys: Mapping[int, bytes],
+    keys: Mapping[int, HomeKey],
 ) -> tuple[HomeCustomers, dict[str, SlotEvents]]:
     """Computes the features of each day in the roll call, once each.
 

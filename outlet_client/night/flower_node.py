@@ -114,8 +114,9 @@ def client_app(
                 "outlet": share.envelope.outlet,
                 "vector": share.vector.tobytes(),
                 "ring_bits": 8 * share.vector.dtype.itemsize,
+                "salt": share.salt,
                 "sealed_seed": share.envelope.sealed_seed,
-                "vector_digest": share.envelope.vector_digest,
+                "commitment": share.envelope.commitment,
                 "signature": share.envelope.signature,
             }
         return failure[0] if failure else _reply(message, fields)

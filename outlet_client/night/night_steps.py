@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from outlet_client.bands.book_store import fetch_book, read_shelf
+from outlet_client.bands.book_store import fetch_book, not_shown, read_shelf
 from outlet_client.contribution.answer_store import AnswerStore
 from outlet_client.contribution.contributions import Outlet
 from outlet_client.contribution.tonights_data import RollCall, prepare_outlet
@@ -29,6 +29,7 @@ from outlet_client.logs import NightProgress
 from outlet_client.night.night_journal import error_text
 from outlet_client.night.retention import purge
 from outlet_client.people.client_book import client_book, identifiers_of
+from outlet_client.people.directory_files import fetch_directory
 from outlet_client.people.registration import COUNTS, introduce
 from outlet_client.records.countersigning import LogStanding, countersign
 from outlet_client.records.log_audit import audit_log
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from outlet_client.people.people_store import People
     from outlet_client.people.registration import Introduced
     from privacy.directory import Directory
+    from privacy.log_heads import SignedHead
 
 _LOG = logging.getLogger(__name__)
 
@@ -61,7 +63,6 @@ class Nightly:
 
     Attributes:
         refusals: What the outlet's operator must hear of, once the night is over.
-        directory: Tonight's, once roll call named it.
         intake: What became of its rows, also where too many of them are bad.
         tonight: What roll call said.
         outlet: Ready to answer, once roll call was.
@@ -71,7 +72,6 @@ class Nightly:
     people: People
     services: Services
     refusals: list[Exception]
-    directory: Directory | None = None
     shown: NightProgress = field(default_factory=NightProgress)
     at: dt.datetime = field(default_factory=lambda: dt.datetime.now(dt.UTC))
     settings: OutletFile = field(init=False)
@@ -123,8 +123,8 @@ class Nightly:
         identifiers = self._identifiers()
         hq = self._ring.peer(PartyKind.HQ)
         try:
-            for which in (HQ, OFFICE):  # either may be starting
-                self.services.reach(which)
+            self.services.reach(OFFICE)  # it may be starting
+            self._reach_hq()
             total = self._ring.token_key()
             self.introduced = done = introduce(
                 self.people, self.services, identifiers, self.settings, hq, total
@@ -149,6 +149,16 @@ class Nightly:
             done.evaluated, done.registered, done.withdrawn, done.waiting,
         )  # fmt: skip
 
+    def _reach_hq(self) -> None:
+        """Waits for HQ, which tokens need; what is handed in goes to the office and needs none.
+
+        Else HQ could choose who is in a batch.
+        """
+        try:
+            self.services.reach(HQ)
+        except ServiceUnreachable as error:
+            _LOG.warning("no tokens tonight: %s", error)
+
     def prepare(self, tonight: Mapping[str, str]) -> Outlet:
         """Gets the outlet ready to answer: fetches tonight's directory, computes features.
 
@@ -159,13 +169,15 @@ class Nightly:
 
         Raises:
             FeatureError: If the ledger cannot be read, or no outlet can judge an outcome.
-            OutletError: If a setting is missing, or the directory is not the one named.
-            PrivacyError: If the directory is malformed or a key is missing.
+            OutletError: If a setting is missing, or HQ gives no directory.
+            PrivacyError: If the directory is malformed, not the one that is named, or not
+                countersigned; if it does not go on from the last one, or a key is missing.
         """
         identity = self._ring.identity()
-        directory = self.services.directory(tonight["directory"])
-        self.people.follow(directory)
-        self.directory = directory
+        office = self._ring.peer(PartyKind.OFFICE).verify_key
+        found = fetch_directory(self.home, self.services, tonight["directory"], office)
+        directory = found.directory
+        self.people.follow(directory, found.number)
         self.book = book = self.book or client_book(self.settings, self.people)
         listed = self._listed(book, directory)
         read = self.read or self.take_in()
@@ -178,7 +190,7 @@ class Nightly:
             identity.card.name,
             self.settings.floors,
             identity.signing,
-            self._ring.peer(PartyKind.OFFICE).verify_key,
+            office,
             self._answers(),
             time.time,
             str(asked.cut_off),
@@ -186,6 +198,7 @@ class Nightly:
             views,
             directory.slots,
             directory.digest,
+            self.settings.horizon_days,
         )
         return self.outlet
 
@@ -195,18 +208,18 @@ class Nightly:
         Returns:
             The last day in the data of the book that is stored now; None where there is none.
         """
-        hq = self._ring.peer(PartyKind.HQ)
+        publishers = self._ring.publishers()
         try:
             new = fetch_book(
-                self.home, self.services, self.directory, hq.verify_key,
-                dt.datetime.now(dt.UTC), self.settings.book_days,
+                self.home, self.services, publishers, dt.datetime.now(dt.UTC),
+                self.settings.book_days,
             )  # fmt: skip
         except (OutletError, PrivacyError) as error:
             _LOG.warning("no new band book: %s", error)
         else:
             _LOG.info("band book: %s", "a new one" if new else "none newer")
         try:
-            return read_shelf(self.home, hq.verify_key).book.as_of
+            return read_shelf(self.home, publishers).book.as_of
         except BookMissing:
             return None
         except PrivacyError as error:
@@ -229,7 +242,7 @@ class Nightly:
         self.log = LogStanding.of(found)
         for one in found.findings:
             _LOG.error("log: %s", one.text)
-        ask = self.services.countersign
+        ask = self._ask_notary
         try:
             self.log = done = countersign(self.home, found, ask, office, self.at)
         except (ServiceUnreachable, ServiceRefused) as error:
@@ -239,6 +252,14 @@ class Nightly:
             if one not in found.findings:  # what the office told of this log
                 _LOG.error("log: %s", one.text)
         _LOG.info("log: countersigned, %d findings", len(done.findings))
+
+    def _ask_notary(self, digest: bytes, held: SignedHead | None) -> SignedHead:
+        """Asks for a statement about the log, and hears what HQ published."""
+        answer = self.services.countersign(digest, held)
+        publishers = self._ring.publishers()
+        for said in not_shown(self.home, publishers, answer.directory, answer.book):
+            _LOG.warning("%s", said)
+        return answer.statement
 
     def report(self, since: dt.datetime, sent: Introduced) -> None:
         """Writes the report.

@@ -1,7 +1,7 @@
 """The store of the people this outlet may speak of, under keys that only this outlet can make.
 
-Invariant: no phone and no e-mail is stored, and nothing of a person without a standing consent
-leaves or counts.
+Invariant: no phone and no e-mail is stored, a token only encrypted, and nothing of a person without
+a standing consent leaves or counts.
 
 Where a person stands, and what comes next: the table of `person_states`.
 
@@ -16,31 +16,39 @@ import datetime as dt
 import hashlib
 import hmac
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import polars as pl
 import sqlalchemy as sa
 
 from outlet_client.database import Store
+from outlet_client.errors import OldNetwork
 from outlet_client.people import withdrawals
 from outlet_client.people.consents import Consent, Recorded, consent_history
+from outlet_client.people.directory_following import follow
+from outlet_client.people.directory_losses import HeldLosses, held
 from outlet_client.people.linked_keys import customers_of, keys_of, reach
 from outlet_client.people.person_states import (
     BY_KEY,
     Placed,
     State,
-    begin_anew,
-    follow,
+    followed_batch,
     keys_in,
     place_people,
 )
-from outlet_client.people.relay_submissions import mark_delivered, prepare_submission
-from outlet_client.people.tables import ASKED, CONTESTED, METADATA, PEOPLE
+from outlet_client.people.relay_submissions import (
+    Sealer,
+    forget_refused,
+    mark_delivered,
+    prepare_submission,
+)
+from outlet_client.people.tables import ASKED, CONTESTED, FOLLOWED, METADATA, PEOPLE, SUBMISSIONS
+from outlet_client.people.token_box import TokenBox
 from outlet_client.people.withdrawals import Withdrawal, record_all
-from privacy.books import fine_key
 from privacy.envelopes import frame
 from privacy.registrations import nonce_of
+from privacy.slot_keys import SlotKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
@@ -50,7 +58,7 @@ if TYPE_CHECKING:
     from privacy.identity import Identity
     from privacy.tokens import Token
 
-__all__ = ["People", "Person", "State", "Submitted", "Withdrawal"]
+__all__ = ["HomeKey", "People", "Person", "State", "Submitted", "Withdrawal"]
 
 _KEY_DOMAIN = b"escapement/v1/people"
 
@@ -61,15 +69,25 @@ class Person:
 
     Attributes:
         state: Where the person stands.
-        token: The 32 bytes of the token; None until known.
-        fingerprint: What a directory lists of it; None likewise.
+        slot_key: What reads the person's entry of a book; None until the token is known.
         key: The key that the person stands under, of perhaps several.
     """
 
     state: State
-    token: bytes | None = field(repr=False)
-    fingerprint: int | None = field(repr=False)
+    slot_key: SlotKey | None = field(repr=False)
     key: str = field(repr=False)
+
+
+class HomeKey(NamedTuple):
+    """What reads a home customer's entry of a fine book.
+
+    Attributes:
+        slot_key: The customer's.
+        nonce: Of this outlet's registration, 32 bytes.
+    """
+
+    slot_key: SlotKey
+    nonce: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +109,18 @@ class People(Store):
     ) -> None:
         """Opens the store, making its tables where they are missing.
 
-        The secret turns identifiers into keys; see `open`.
+        The secret turns identifiers into keys and encrypts tokens; see `open`.
+
+        Raises:
+            OldNetwork: If the store is of a network in which HQ held tokens.
         """
         self._secret = secret
         self._clock = clock
+        self._box = TokenBox(secret)
         super().__init__(url, METADATA, withdrawals.adopt_old_store)
+        if "fingerprint" in self.columns(PEOPLE.name):
+            self.close()
+            raise OldNetwork
 
     @classmethod
     def open(cls, home: Path, identity: Identity) -> People:
@@ -182,8 +207,8 @@ class People(Store):
                 row = min(standing, key=lambda one: one[1] != State.LISTED, default=row)
         if row is None:
             return None
-        fingerprint = None if row[3] is None else int.from_bytes(row[3], "little")
-        return Person(State(row[1]), row[2], fingerprint, row[0])
+        slot_key = None if row[2] is None else self._box.slot_key(row[0], row[2])
+        return Person(State(row[1]), slot_key, row[0])
 
     def without_token(self) -> list[str]:
         """Keys of the people whose token is to be asked for, the first known first.
@@ -197,7 +222,11 @@ class People(Store):
     def keep_tokens(self, tokens: Mapping[str, Token]) -> int:
         """Stores the tokens of known people; those in another state by now are left alone."""
         rows = [
-            {"b_key": key, "b_token": token.raw, "b_print": token.fingerprint.to_bytes(8, "little")}
+            {
+                "b_key": key,
+                "b_token": self._box.sealed(key, token),
+                "b_slot_key": SlotKey.of(token.raw).public,
+            }
             for key, token in tokens.items()
         ]
         update = (
@@ -205,7 +234,7 @@ class People(Store):
             .where(PEOPLE.c.key == sa.bindparam("b_key"), PEOPLE.c.state == State.KNOWN)
             .values(
                 token=sa.bindparam("b_token"),
-                fingerprint=sa.bindparam("b_print"),
+                slot_key=sa.bindparam("b_slot_key"),
                 state=State.EVALUATED.value,
             )
         )
@@ -239,38 +268,80 @@ class People(Store):
         with self.reading() as connection:
             return connection.scalar(query) or 0
 
-    def submission(self, batch: int, messages: int, sealing_key: bytes) -> list[bytes] | None:
+    def in_no_directory(self) -> int:
+        """How many registrations were handed in and are in no directory that came since."""
+        vain = PEOPLE.c.state.in_((State.EVALUATED, State.SENT)) & (PEOPLE.c.tries > 0)
+        with self.reading() as connection:
+            return connection.scalar(sa.select(sa.func.count()).where(vain)) or 0
+
+    def submission(
+        self, batch: int, messages: int, sealing_key: bytes, network: bytes
+    ) -> list[bytes] | None:
         """What to hand in for a batch; stored before it is returned, the same at every call.
 
-        Withdrawals go first, then registrations, then dummies. What an earlier batch did not
-        surely take is in it again, with the same secrets.
+        Withdrawals go first, then registrations, then dummies.
 
         Args:
             batch: The open one.
             messages: How many the relay expects.
             sealing_key: HQ's, 32 bytes.
+            network: The network's token key, 32 bytes.
 
         Returns:
             `messages` sealed messages; None if this batch has ours already.
         """
+        sealer = Sealer(network, sealing_key, self._box)
         with self.transaction() as connection:
-            return prepare_submission(connection, batch, messages, sealing_key)
+            return prepare_submission(connection, batch, messages, sealer)
+
+    def followed_batch(self) -> int:
+        """The batch of the last directory that was followed; 0 before any."""
+        with self.reading() as connection:
+            return followed_batch(connection)
+
+    def followed_number(self) -> int:
+        """The office's number of the last directory that was followed; 0 before any."""
+        with self.reading() as connection:
+            return connection.scalar(sa.select(FOLLOWED.c.number)) or 0
+
+    def has_submission(self, batch: int) -> bool:
+        """Whether a submission for a batch was made before, and perhaps seen by the relay."""
+        query = sa.select(SUBMISSIONS.c.batch).where(SUBMISSIONS.c.batch == batch)
+        with self.reading() as connection:
+            return connection.scalar(query) is not None
 
     def submitted(self, batch: int) -> Submitted:
         """Notes that the relay took the submission for a batch."""
         with self.transaction() as connection:
             return Submitted(*mark_delivered(connection, batch))
 
-    def follow(self, directory: Directory) -> None:
+    def refused(self, batch: int) -> None:
+        """Notes that the relay, shown a submission for the first time, did not take it."""
+        with self.transaction() as connection:
+            forget_refused(connection, batch)
+
+    def follow(self, directory: Directory, number: int = 0, *, accepted: bool = False) -> None:
         """Moves people to the states that a directory shows.
 
-        Who was withdrawn elsewhere is withdrawn here under all their keys.
+        Who was withdrawn elsewhere is withdrawn here under all their keys. Where that is many, it
+        waits until a person has accepted it; see `directory_losses`.
+
+        Args:
+            directory: One that the privacy office countersigned.
+            number: The office's number for it.
+            accepted: Whether a person looked at what this very directory takes away.
+
+        Raises:
+            DirectoryRefused: If a later one was followed before, or what is accepted is not what
+                was looked at.
         """
         with self.transaction() as connection:
-            moves = follow(connection, directory)
-            if buried := moves.get(State.BURIED, []):
-                withdrawals.withdraw(connection, buried, self._clock())
-            begin_anew(connection, moves.get(State.WITHDRAWN, []))
+            follow(connection, directory, number, self._clock(), accepted=accepted)
+
+    def held_losses(self) -> HeldLosses | None:
+        """How many people a directory takes away who wait for a person; None where none do."""
+        with self.reading() as connection:
+            return held(connection)
 
     def listed(self, directory: Directory) -> pl.DataFrame:
         """The people with a standing consent and a slot: key, slot (Int64), home (Boolean)."""
@@ -280,11 +351,13 @@ class People(Store):
             schema={"key": pl.String, "slot": pl.Int64, "home": pl.Boolean},
         )
 
-    def home_keys(self, directory: Directory) -> dict[int, bytes]:
-        """What reads the fine book: for each home slot, `privacy.books.fine_key`."""
+    def home_keys(self, directory: Directory) -> dict[int, HomeKey]:
+        """What reads the fine book, by home slot."""
         rows = self._placed(directory)
         return {
-            int(rows.slots[i]): fine_key(rows.tokens[i], nonce_of(rows.secrets[i]))
+            int(rows.slots[i]): HomeKey(
+                self._box.slot_key(rows.keys[i], rows.tokens[i]), nonce_of(rows.secrets[i])
+            )
             for i in np.flatnonzero(rows.home)
         }
 

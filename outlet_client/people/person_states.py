@@ -7,20 +7,23 @@ column holds a phone or an e-mail.
 |---|---|---|
 | known | consent, no token yet | evaluated, when both holders answered; withdrawn |
 | evaluated | token; with a secret while a submission may be under way | sent, when handed in |
-| sent | registration handed in for `batch` | once that is applied listed, evaluated or buried |
-| listed | has a slot in a directory that holds `batch` | buried, when that slot is gone |
+| sent | registration handed in for `batch` | once that is applied listed, or evaluated again |
+| listed | has a slot in a directory that holds `batch` | buried, when that slot is blank |
 | withdrawing | consent withdrawn, HQ is to hear of it | withdrawn, once a directory shows it |
 | withdrawn | gone from the directory, or never left | evaluated or known; withdrawing |
-| buried | withdrawn elsewhere, or HQ refused it | evaluated, with a new consent only |
+| buried | withdrawn elsewhere | evaluated, with a new consent only |
 
 A withdrawal leads from evaluated, sent and listed to withdrawing, from known to withdrawn. HQ
-buries a token only for who registered it, so who was never registered here, or in vain, is
+buries a key only for who registered it, so who was never registered here, or in vain, is
 registered to be withdrawn in a later batch. From withdrawn a new consent leads to evaluated, or
 known without a token.
 
 What HQ did not do is sent again, as a batch may be lost, and HQ or the office restored from an old
-copy: who is sent and in no directory is evaluated once more before they count as buried, and a
-withdrawn slot that is live again makes its person withdrawing again.
+copy: a withdrawn slot that is live again makes its person withdrawing again, and who is sent and in
+no directory is evaluated once more, for a batch that is drawn at random: sent again at once, by the
+outlets of one batch in another, they would tell which outlet's they are. That a directory lacks
+somebody ends no consent: HQ alone could do it. A blank slot does, since the privacy office saw a
+proof of the withdrawal by who holds the customer's token; but not of many at once, see `follow`.
 
 A consent given while another is being withdrawn waits: the old registration goes first, everywhere.
 A withdrawn slot is never used again, so who is back in another slot was withdrawn in between, and
@@ -30,6 +33,7 @@ the consent that somebody else has since is not ours: buried too.
 from __future__ import annotations
 
 import logging
+import secrets
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -40,18 +44,20 @@ import sqlalchemy as sa
 from outlet_client.people.consents import Consent, Recorded, add_consents
 from outlet_client.people.tables import CONSENTS, FOLLOWED, PEOPLE, SUBMISSIONS, rows_of
 from privacy.registrations import TAG_BYTES, nonce_of, tag_of
+from privacy.slot_keys import KEY_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import numpy.typing as npt
 
-    from privacy.directory import Directory
+    from privacy.directory import Directory, Slots
 
 _LOG = logging.getLogger(__name__)
 
-MOST_TRIES = 2
-"""How often a registration is handed in that no directory shows, before it counts as refused."""
+AGAIN_WITHIN, WITHDRAWN_AGAIN_WITHIN = 7, 3
+"""Batches over which registrations that no directory shows are spread, to be handed in again, and
+withdrawals that HQ did not carry out: these in fewer, for the customer's sake."""
 
 
 class State(StrEnum):
@@ -71,7 +77,7 @@ class State(StrEnum):
         return self in (State.KNOWN, State.EVALUATED, State.SENT, State.LISTED)
 
 
-BY_KEY = sa.select(PEOPLE.c.key, PEOPLE.c.state, PEOPLE.c.token, PEOPLE.c.fingerprint).where(
+BY_KEY = sa.select(PEOPLE.c.key, PEOPLE.c.state, PEOPLE.c.token).where(
     PEOPLE.c.key == sa.bindparam("key")
 )
 ROWID: sa.ColumnElement[int] = sa.literal_column("rowid")
@@ -83,7 +89,7 @@ class Placed:
 
     Attributes:
         keys: By `People.local_key`.
-        tokens: 32 bytes each.
+        tokens: As they are stored, encrypted.
         secrets: What their registrations were made with.
         slots: `int64[people]`, theirs in the directory.
         home: `bool[people]`, whether the registration that the directory lists is this outlet's.
@@ -94,6 +100,21 @@ class Placed:
     secrets: list[bytes] = field(repr=False)
     slots: npt.NDArray[np.int64]
     home: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Moves:
+    """What a directory shows of the people.
+
+    Attributes:
+        states: The keys of those who move, by the state that they move to.
+        slots: Slots of those who had none.
+        vain: The keys of those whose withdrawal was applied and did nothing.
+    """
+
+    states: dict[State, list[str]]
+    slots: dict[str, int]
+    vain: list[str]
 
 
 def keys_in(state: State) -> sa.Select[tuple[str]]:
@@ -146,6 +167,7 @@ def _afresh(connection: sa.Connection, keys: Sequence[str]) -> None:
             withdrawal_batch=None,
             slot=None,
             tries=0,
+            not_before=0,
             since=sa.func.max(PEOPLE.c.since, sa.func.coalesce(PEOPLE.c.withdrawal_batch, 0)),
         )
     )
@@ -170,40 +192,45 @@ def _give_slots(connection: sa.Connection, slots: Mapping[str, int]) -> None:
         connection.execute(update, [{"b_key": key, "b_slot": slots[key]} for key in slots])
 
 
-def follow(connection: sa.Connection, directory: Directory) -> dict[State, list[str]]:
-    """Moves people to the states that a directory shows.
-
-    Returns:
-        The keys of those who moved, by the state that they moved to.
-    """
-    connection.execute(FOLLOWED.delete())
-    connection.execute(FOLLOWED.insert().values(batch=directory.batch))
+def find_moves(connection: sa.Connection, directory: Directory) -> Moves:
+    """Says to which states a directory moves people, and which slots it gives them."""
     watched = PEOPLE.c.state.in_((State.SENT, State.LISTED, State.WITHDRAWING))
-    gone = sa.and_(PEOPLE.c.state == State.WITHDRAWN, PEOPLE.c.slot.is_not(None))
+    sent = PEOPLE.c.slot.is_not(None) | PEOPLE.c.secret.is_not(None)
+    gone = sa.and_(PEOPLE.c.state == State.WITHDRAWN, sent)
     rows = connection.execute(sa.select(PEOPLE).where(sa.or_(watched, gone))).all()
-    places = directory.places(_fingerprints([row.fingerprint for row in rows]))
-    undelivered = set(
-        connection.scalars(sa.select(SUBMISSIONS.c.batch).where(~SUBMISSIONS.c.delivered))
-    )
-    moves: dict[State, list[str]] = {}
-    slots: dict[str, int] = {}
-    vain: list[str] = []
+    places = directory.places(keys_as_array([row.slot_key for row in rows]))
+    found = Moves({}, {}, [])
     for row, place in zip(rows, places.tolist(), strict=True):
         applied = row.batch is not None and row.batch <= directory.batch
-        if row.slot is None and applied and place >= 0:
-            slots[row.key] = place
-        told = row.withdrawal_batch is not None and row.withdrawal_batch not in undelivered
+        told = row.withdrawal_batch is not None
         done = told and row.withdrawal_batch <= directory.batch
-        state = _followed(row, place, applied=applied, withdrawn=done)
+        if row.state == State.WITHDRAWN and row.slot is None:
+            # Never seen here; whether what HQ lists after the withdrawal is ours, our tag tells.
+            listed = _is_ours(directory, place, row.secret)
+            state = State.WITHDRAWING if listed else State.WITHDRAWN
+        else:
+            listed = row.slot is None and applied and place >= 0
+            state = _followed(row, place, applied=applied, withdrawn=done)
+        if listed:
+            found.slots[row.key] = place
         if state != row.state:
-            moves.setdefault(state, []).append(row.key)
+            found.states.setdefault(state, []).append(row.key)
         elif state is State.WITHDRAWING and done:
-            vain.append(row.key)
-    for state, keys in moves.items():
+            found.vain.append(row.key)
+    return found
+
+
+def _is_ours(directory: Directory, place: int, secret: bytes) -> bool:
+    """Whether a slot's home is the registration that was made with a secret."""
+    return place >= 0 and directory.home_tags[place].tobytes() == tag_of(nonce_of(secret))
+
+
+def apply_moves(connection: sa.Connection, moves: Moves, batch: int) -> None:
+    """Moves people to the states that a directory shows, which holds so many batches."""
+    for state, keys in moves.states.items():
         move(connection, keys, state=state)
-    _give_slots(connection, slots)
-    _again(connection, vain, moves)
-    return moves
+    _give_slots(connection, moves.slots)
+    _again(connection, moves, batch)
 
 
 def _followed(row: sa.Row[Any], place: int, *, applied: bool, withdrawn: bool) -> State:
@@ -220,34 +247,44 @@ def _followed(row: sa.Row[Any], place: int, *, applied: bool, withdrawn: bool) -
         return State.WITHDRAWING if place == row.slot else state
     if not applied:
         return state
-    if place >= 0 and row.slot in (None, place):
-        return State.LISTED
-    lost = state is State.SENT and row.tries + 1 < MOST_TRIES
-    return State.EVALUATED if lost else State.BURIED
+    if state is State.SENT:
+        return State.LISTED if place >= 0 else State.EVALUATED
+    return State.LISTED if place == row.slot else State.BURIED
 
 
-def _again(
-    connection: sa.Connection, vain: Sequence[str], moves: Mapping[State, Sequence[str]]
-) -> None:
+def _again(connection: sa.Connection, moves: Moves, batch: int) -> None:
     """Sees to it that what HQ did not do is sent again. Logs counts and nothing else."""
-    back, once_more = moves.get(State.WITHDRAWING, []), moves.get(State.EVALUATED, [])
+    vain, back = moves.vain, moves.states.get(State.WITHDRAWING, [])
+    once_more = moves.states.get(State.EVALUATED, [])
     # HQ may not know the registration: the second time it goes first, with the same secret.
-    batch = sa.case((PEOPLE.c.tries > 0, None), else_=PEOPLE.c.batch)
-    for keys in (vain, back):
-        move(connection, keys, withdrawal_batch=None, batch=batch, tries=PEOPLE.c.tries + 1)
-    move(connection, once_more, tries=PEOPLE.c.tries + 1)
+    registered = sa.case((PEOPLE.c.tries > 0, None), else_=PEOPLE.c.batch)
+    # The next batch is later where HQ held this directory back: then too they are spread.
+    last = max(batch, connection.scalar(sa.select(sa.func.max(SUBMISSIONS.c.batch))) or 0)
+    for key in (*vain, *back):
+        drawn = last + 1 + secrets.randbelow(WITHDRAWN_AGAIN_WITHIN)
+        anew = {"withdrawal_batch": None, "batch": registered, "not_before": drawn}
+        move(connection, [key], tries=PEOPLE.c.tries + 1, **anew)
+    for key in once_more:
+        drawn = last + 1 + secrets.randbelow(AGAIN_WITHIN)
+        # HQ takes no registration twice; that one may have gone blank before it was seen here.
+        anew = {"secret": None, "batch": None, "not_before": drawn}
+        move(connection, [key], tries=PEOPLE.c.tries + 1, **anew)
     if vain or back:
         _LOG.warning(
-            "%d withdrawals were not carried out and %d undone; they are sent again",
-            len(vain), len(back),
+            "%d withdrawals were not carried out and %d undone; they are sent again within %d "
+            "batches",
+            len(vain), len(back), WITHDRAWN_AGAIN_WITHIN,
         )  # fmt: skip
     if once_more:
-        _LOG.warning("%d registrations are in no directory; they are sent again", len(once_more))
+        _LOG.warning(
+            "%d registrations are in no directory; they are sent again within %d batches",
+            len(once_more), AGAIN_WITHIN,
+        )  # fmt: skip
 
 
 def place_people(rows: Sequence[sa.Row[Any]], directory: Directory) -> Placed:
     """The listed people whose slot in this directory is the one that they were given."""
-    slots = directory.places(_fingerprints([row.fingerprint for row in rows]))
+    slots = directory.places(keys_as_array([row.slot_key for row in rows]))
     same = slots == np.array([row.slot for row in rows], dtype=np.int64)
     rows = [row for row, stays in zip(rows, same, strict=True) if stays]
     slots = slots[same]
@@ -263,5 +300,6 @@ def place_people(rows: Sequence[sa.Row[Any]], directory: Directory) -> Placed:
     )
 
 
-def _fingerprints(raw: Sequence[bytes]) -> npt.NDArray[np.uint64]:
-    return np.frombuffer(b"".join(raw), dtype="<u8").astype(np.uint64)
+def keys_as_array(keys: Sequence[bytes]) -> Slots:
+    """Public slot keys as uint8[n, KEY_BYTES]."""
+    return np.frombuffer(b"".join(keys), dtype=np.uint8).reshape(-1, KEY_BYTES)

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 MOST_BATCHES = 3
 """A batch may close while a submission is on its way; not this often."""
 
+MOST_AHEAD = 31
+"""So many batches an open one may be ahead of the directory that was followed last: what is handed
+in for a batch far away would wait for it, and nothing would be sent again meanwhile."""
+
 COUNTS = ("asked", "evaluated", "messages", "registered", "withdrawn")
 """What adds up over a night's starts; fields of `Introduced`."""
 
@@ -77,7 +81,7 @@ def introduce(
     """
     done = _evaluate(people, services, identifiers, settings, pinned_total)
     try:
-        done = _hand_in(done, people, services, hq_card)
+        done = _hand_in(done, people, services, hq_card, pinned_total)
     except (OutletError, PrivacyError) as error:
         done = replace(done, failed=done.failed or error)
     return replace(done, waiting=people.waiting())
@@ -106,11 +110,23 @@ def _evaluate(
     return Introduced(asked=number, evaluated=kept)
 
 
-def _hand_in(done: Introduced, people: People, services: Services, hq_card: Card) -> Introduced:
+def _hand_in(
+    done: Introduced, people: People, services: Services, hq_card: Card, network: bytes
+) -> Introduced:
     """Hands in what waits, sealed for the batch that is open when it arrives."""
     for _ in range(MOST_BATCHES):
         batch, messages = services.open_batch()
-        sealed = people.submission(batch, messages, bytes.fromhex(hq_card.sealing_key))
+        followed = people.followed_batch()
+        if batch > followed + MOST_AHEAD:
+            raise ServiceRefused(
+                OFFICE,
+                "BatchRefused",
+                f"batch {batch} is open, the directory that was followed last holds batch "
+                f"{followed}; registrations wait for tonight's directory, and if that does not "
+                "help, tell the office",
+            )
+        stored = people.has_submission(batch)
+        sealed = people.submission(batch, messages, bytes.fromhex(hq_card.sealing_key), network)
         if sealed is None:
             return done
         try:
@@ -118,6 +134,8 @@ def _hand_in(done: Introduced, people: People, services: Services, hq_card: Card
         except ServiceRefused:
             if services.open_batch()[0] == batch:
                 raise
+            if not stored:  # shown once, and not taken: in no other batch but the next
+                people.refused(batch)
         else:
             took = people.submitted(batch)
             return replace(

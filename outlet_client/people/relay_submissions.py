@@ -1,31 +1,54 @@
 """Submissions to the relay: the registrations, withdrawals and dummies of a batch.
 
-Invariant: a submission is stored before it leaves, and the same at every call for its batch; what
-the relay may never have seen is freed before a person in it is withdrawn, or put into another.
+Invariant: a submission is stored before it leaves, and the same at every call for its batch. One
+that the relay may have seen counts as handed in, whether its answer came or not: what is in it goes
+into no other batch before a directory shows what became of it. Who sees two batches could else take
+what is in both for one outlet's.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
 import sqlalchemy as sa
 
 from outlet_client.people.person_states import ROWID, State, move
-from outlet_client.people.tables import PEOPLE, SUBMISSIONS
+from outlet_client.people.tables import PEOPLE, SUBMISSIONS, WITHDRAWALS
 from privacy.registrations import SEALED_BYTES, Registration, fresh_secret
+
+if TYPE_CHECKING:
+    from outlet_client.people.token_box import TokenBox
+
+
+@dataclass(frozen=True, slots=True)
+class Sealer:
+    """What messages to HQ are made with.
+
+    Attributes:
+        network: The network's token key, 32 bytes.
+        hq: HQ's sealing key, 32 bytes.
+        box: Opens the tokens of this store.
+    """
+
+    network: bytes
+    hq: bytes
+    box: TokenBox
 
 
 def prepare_submission(
-    connection: sa.Connection, batch: int, messages: int, sealing_key: bytes
+    connection: sa.Connection, batch: int, messages: int, sealer: Sealer
 ) -> list[bytes] | None:
     """Makes and stores a batch's submission, or finds the stored one; see `People.submission`."""
     query = sa.select(SUBMISSIONS).where(SUBMISSIONS.c.batch == batch)
     row = connection.execute(query).one_or_none()
     if row is not None:
         return None if row.delivered else _cut(row.sealed)
-    forget_undelivered(connection)
-    acts = withdrawal_messages(connection, batch, messages)
-    acts += registration_messages(connection, batch, messages - len(acts))
-    acts += [Registration.dummy()] * (messages - len(acts))
-    sealed = [act.sealed(sealing_key, batch) for act in acts]
+    assume_delivered(connection)
+    acts = withdrawal_messages(connection, batch, messages, sealer)
+    acts += registration_messages(connection, batch, messages - len(acts), sealer)
+    acts += [Registration.dummy(batch)] * (messages - len(acts))
+    sealed = [act.sealed(sealer.hq) for act in acts]
     connection.execute(
         SUBMISSIONS.insert().values(batch=batch, sealed=b"".join(sealed), delivered=False)
     )
@@ -54,17 +77,31 @@ def mark_delivered(connection: sa.Connection, batch: int) -> tuple[int, int]:
     return registered.rowcount, connection.scalar(leaving) or 0
 
 
-def forget_undelivered(connection: sa.Connection) -> None:
-    """Frees what a submission held that the relay may never have seen."""
-    lost = sa.select(SUBMISSIONS.c.batch).where(~SUBMISSIONS.c.delivered)
-    waits = sa.update(PEOPLE).where(PEOPLE.c.withdrawal_batch.in_(lost))
+def assume_delivered(connection: sa.Connection, applied: int | None = None) -> None:
+    """Counts as handed in what the relay may have seen, though it never said so.
+
+    Of all batches, or of those up to one that a directory holds.
+    """
+    unanswered = sa.select(SUBMISSIONS.c.batch).where(~SUBMISSIONS.c.delivered)
+    if applied is not None:
+        unanswered = unanswered.where(SUBMISSIONS.c.batch <= applied)
+    for batch in list(connection.scalars(unanswered)):
+        mark_delivered(connection, batch)
+
+
+def forget_refused(connection: sa.Connection, batch: int) -> None:
+    """Frees what a submission held that the relay was shown once and did not take."""
+    waits = sa.update(PEOPLE).where(PEOPLE.c.withdrawal_batch == batch)
     connection.execute(waits.values(withdrawal_batch=None))
-    leaving = sa.update(PEOPLE).where(PEOPLE.c.state == State.WITHDRAWING, PEOPLE.c.batch.in_(lost))
+    leaving = sa.update(PEOPLE).where(PEOPLE.c.state == State.WITHDRAWING, PEOPLE.c.batch == batch)
     connection.execute(leaving.values(batch=None))
-    connection.execute(sa.delete(SUBMISSIONS).where(~SUBMISSIONS.c.delivered))
+    ours = SUBMISSIONS.c.batch == batch
+    connection.execute(sa.delete(SUBMISSIONS).where(ours, ~SUBMISSIONS.c.delivered))
 
 
-def withdrawal_messages(connection: sa.Connection, batch: int, most: int) -> list[Registration]:
+def withdrawal_messages(
+    connection: sa.Connection, batch: int, most: int, sealer: Sealer
+) -> list[Registration]:
     """What this batch tells HQ to withdraw; notes who is in it.
 
     A withdrawal in its registration's own batch could be applied first, and be lost.
@@ -75,23 +112,33 @@ def withdrawal_messages(connection: sa.Connection, batch: int, most: int) -> lis
             PEOPLE.c.state == State.WITHDRAWING,
             PEOPLE.c.withdrawal_batch.is_(None),
             PEOPLE.c.batch < batch,
+            PEOPLE.c.not_before <= batch,
         )
         .order_by(ROWID)
         .limit(most)
     ).all()
     move(connection, [row.key for row in rows], withdrawal_batch=batch)
-    return [Registration.withdraw(row.token, row.secret) for row in rows]
+    return [
+        Registration.withdraw(
+            sealer.network, sealer.box.slot_key(row.key, row.token), row.secret, batch
+        )
+        for row in rows
+    ]
 
 
-def registration_messages(connection: sa.Connection, batch: int, most: int) -> list[Registration]:
+def registration_messages(
+    connection: sa.Connection, batch: int, most: int, sealer: Sealer
+) -> list[Registration]:
     """What this batch registers; notes who is in it.
 
-    HQ withdraws only what we registered: first who is to be withdrawn in a later batch.
+    HQ withdraws only what we registered: first who is to be withdrawn in a later batch. What was
+    sent in vain waits for the batch that was drawn for it.
     """
     unknown = sa.and_(PEOPLE.c.state == State.WITHDRAWING, PEOPLE.c.batch.is_(None))
+    waiting = sa.or_(PEOPLE.c.state == State.EVALUATED, unknown)
     rows = connection.execute(
-        sa.select(PEOPLE.c.key, PEOPLE.c.token, PEOPLE.c.secret, PEOPLE.c.since)
-        .where(sa.or_(PEOPLE.c.state == State.EVALUATED, unknown))
+        sa.select(PEOPLE.c.key, PEOPLE.c.token, PEOPLE.c.secret, _shown_since())
+        .where(waiting, PEOPLE.c.not_before <= batch)
         .order_by(PEOPLE.c.state.desc(), ROWID)
         .limit(most)
     ).all()
@@ -99,8 +146,21 @@ def registration_messages(connection: sa.Connection, batch: int, most: int) -> l
     for row in rows:
         secret = row.secret or fresh_secret()
         move(connection, [row.key], secret=secret, batch=batch)
-        acts.append(Registration.register(row.token, secret, row.since))
+        key = sealer.box.slot_key(row.key, row.token)
+        acts.append(Registration.register(sealer.network, key, secret, batch, row.since))
     return acts
+
+
+def _shown_since() -> sa.ColumnElement[int]:
+    """The `since` of a registration: 0 but for who may have been withdrawn before.
+
+    It is the batch of the directory that this outlet followed, and outlets that were away, or are
+    new, have one of their own: HQ could tell by it whose a registration is. It matters only where
+    a withdrawal came before, here or, as a first try in vain suggests, elsewhere.
+    """
+    withdrawn = PEOPLE.c.key.in_(sa.select(WITHDRAWALS.c.key))
+    may_return = sa.or_(PEOPLE.c.tries > 0, withdrawn)
+    return sa.case((may_return, PEOPLE.c.since), else_=0).label("since")
 
 
 def _cut(sealed: bytes) -> list[bytes]:

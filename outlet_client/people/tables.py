@@ -1,7 +1,8 @@
 """The tables about people in `outlet.db`, and the queries that several modules ask of them.
 
-Invariant: no column holds a phone or an e-mail. Whoever changes entries or decisions calls
-`mark_old` in the same transaction; while the groups are old, nobody has an alias.
+Invariant: no column holds a phone or an e-mail, and no token but encrypted. Whoever changes entries
+or decisions calls `mark_old` in the same transaction; while the groups are old, nobody has an
+alias.
 """
 
 from __future__ import annotations
@@ -54,8 +55,10 @@ PEOPLE = sa.Table(
     METADATA,
     sa.Column("key", sa.Text, primary_key=True),
     sa.Column("state", sa.Text, nullable=False, index=True),
+    # Encrypted; see `token_box`.
     sa.Column("token", sa.LargeBinary),
-    sa.Column("fingerprint", sa.LargeBinary),
+    # Public half of the slot key that is made of it.
+    sa.Column("slot_key", sa.LargeBinary),
     sa.Column("secret", sa.LargeBinary),
     sa.Column("batch", sa.BigInteger),
     sa.Column("withdrawal_batch", sa.BigInteger),
@@ -64,6 +67,8 @@ PEOPLE = sa.Table(
     sa.Column("tries", sa.Integer, nullable=False, default=0, server_default="0"),
     # The last batch followed when the consent was recorded, or withdrawn.
     sa.Column("since", sa.BigInteger, nullable=False, default=0, server_default="0"),
+    # The first batch that a registration which was sent in vain may be in again.
+    sa.Column("not_before", sa.BigInteger, nullable=False, default=0, server_default="0"),
 )
 SUBMISSIONS = sa.Table(
     "submissions",
@@ -72,7 +77,27 @@ SUBMISSIONS = sa.Table(
     sa.Column("sealed", sa.LargeBinary, nullable=False),
     sa.Column("delivered", sa.Boolean, nullable=False),
 )
-FOLLOWED = sa.Table("followed", METADATA, sa.Column("batch", sa.BigInteger, nullable=False))
+FOLLOWED = sa.Table(
+    "followed",
+    METADATA,
+    # Of the last directory that was followed: its batch, and the office's number for it.
+    sa.Column("batch", sa.BigInteger, nullable=False),
+    sa.Column("number", sa.BigInteger, nullable=False, default=0, server_default="0"),
+)
+LOSSES = sa.Table(
+    "directory_losses",
+    METADATA,
+    # How many listed people directories took away, by day.
+    sa.Column("day", sa.Text, primary_key=True),
+    sa.Column("lost", sa.Integer, nullable=False),
+)
+HELD = sa.Table(
+    "held_losses",
+    METADATA,
+    # What waits for a person to decide: how many a directory takes away, and since when.
+    sa.Column("since", sa.Text, nullable=False),
+    sa.Column("lost", sa.Integer, nullable=False),
+)
 ASKED = sa.Table("days_asked", METADATA, sa.Column("day", sa.Text, primary_key=True))
 ENTRIES = sa.Table(
     "client_entries",

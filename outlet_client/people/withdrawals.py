@@ -17,7 +17,7 @@ from outlet_client.moments import text_of_moment
 from outlet_client.people.linked_keys import contested, keys_of, reach, withdrawn_keys
 from outlet_client.people.person_states import State, followed_batch, move, record_people
 from outlet_client.people.record_linkage import ClientEntry, link_entries
-from outlet_client.people.relay_submissions import forget_undelivered
+from outlet_client.people.relay_submissions import assume_delivered
 from outlet_client.people.tables import (
     CONSENTS,
     CONTESTED,
@@ -81,6 +81,14 @@ def withdraw(connection: sa.Connection, typed: Collection[str], at: dt.datetime)
     state = next((one for one in _TOLD if one in states), None)
     left = any(token is not None for _, _, token in rows)
     return Withdrawal(state, ended, left, reached.persons)
+
+
+def would_end(connection: sa.Connection, keys: Collection[str]) -> int:
+    """How many keys' consents a withdrawal by these keys would end."""
+    regroup(connection)
+    reached = reach(connection, keys).keys
+    rows = rows_of(connection, list(reached), PEOPLE.c.key, PEOPLE.c.state)
+    return sum(State(state).stands for _, state in rows)
 
 
 def adopt_old_store(connection: sa.Connection) -> None:
@@ -160,14 +168,14 @@ def _leave(connection: sa.Connection, keys: Sequence[str]) -> int:
         if State(state).stands
     ]
     if any(state is State.EVALUATED for _, state, _ in rows):
-        forget_undelivered(connection)  # what was stored to be repeated may hold this person
+        assume_delivered(connection)  # what was stored to be repeated may hold this person
     # What is registered only to be withdrawn is as new as the withdrawal.
     since = followed_batch(connection)
     for state, some in (
         (State.WITHDRAWN, [key for key, _, token in rows if token is None]),
         (State.WITHDRAWING, [key for key, _, token in rows if token is not None]),
     ):
-        move(connection, some, state=state, tries=0, since=since)
+        move(connection, some, state=state, tries=0, since=since, not_before=0)
     return len(rows)
 
 

@@ -37,7 +37,7 @@ from outlet_client.rights import rights_text
 from outlet_client.rights.find_person import find_person
 from outlet_client.rights.ledger_view import read_ledger_view
 from outlet_client.sources.table_reader import read_all
-from privacy.books import BookRefused
+from privacy.errors import PrivacyError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -168,7 +168,7 @@ def dossier(
 def _band(access: CustomerAccess, who: FoundPerson, asked: Actor) -> dict[str, Any]:
     try:
         answer = access.look_up.look_up_keys([who.key], asked)[who.key]
-    except (BookMissing, BookRefused) as error:
+    except (BookMissing, PrivacyError) as error:
         return {"status": "no band", "as_of": "", "why": str(error), "bands": []}
     if isinstance(answer, BandRefused):
         return {"status": "no band", "as_of": "", "why": str(answer), "bands": []}

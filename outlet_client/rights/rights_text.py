@@ -72,7 +72,7 @@ _STATES = {
     State.LISTED: "You agreed to take part, and are in the network.",
     State.WITHDRAWING: "You withdrew your consent. HQ is being told.",
     State.WITHDRAWN: "You withdrew your consent, and are no longer in the network from here.",
-    State.BURIED: "Your consent was withdrawn at another outlet, or the network refused it.",
+    State.BURIED: "Your consent was withdrawn at another outlet.",
 }
 
 
@@ -83,7 +83,7 @@ def standing(person: Person | None) -> str:
 
 def elsewhere(person: Person | None) -> tuple[str, ...]:
     """What others hold of a customer, and what nobody does."""
-    if person is None or person.token is None:
+    if person is None or person.slot_key is None:
         return (NOTHING_LEFT,)
     at_hq = _AT_HQ if person.state.stands else _DROPPED
     return (at_hq, _AT_OUTLETS, _AT_HOLDERS, _IN_SCORECARDS)

@@ -1,7 +1,8 @@
-"""Refreshing the shares of the token key: both move, their sum stays.
+"""The shares of the token key: refreshed, both move and their sum stays; renewed, all is another.
 
-Tokens do not change, so nobody has to register anew; but a share that was stolen before a refresh
-and one stolen after it add up to nothing. HQ draws delta, the office takes it off, HQ adds it on:
+In a refresh tokens do not change, so nobody has to register anew; but a share that was stolen
+before it and one stolen after it add up to nothing. HQ draws delta, the office takes it off, HQ
+adds it on:
 
     HQ: pending stored -> office: share stored -> HQ: share stored -> HQ: pending deleted
 
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from privacy.errors import InvalidParameter
 from privacy.keyring import write_private
-from privacy.tokens import fresh_delta, total_key
+from privacy.tokens import TokenShare, fresh_delta, total_key
 from server.holder.errors import RefreshRefused
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from privacy.keyring import Keyring
-    from privacy.tokens import TokenShare
 
 PENDING_FILE = "token-refresh.json"
 
@@ -61,6 +61,25 @@ def keep_share(ring: Keyring, share: TokenShare) -> None:
     card = replace(identity.card, token_key=share.public.hex())
     write_private(ring.folder / "identity.json", replace(identity, card=card).encode())
     write_private(ring.public_file, card.encode(identity.signing))
+
+
+def renew(ring: Keyring) -> TokenShare:
+    """Begins a new token key: a fresh share of epoch 0 in place of the one before, for good.
+
+    Tokens become others, so whoever keeps anything by them has to begin anew too. A refresh that
+    was begun is forgotten. Made again it is another share.
+
+    Args:
+        ring: The holder's.
+
+    Raises:
+        RefreshRefused: If a refresh runs.
+    """
+    with _alone(ring):
+        (ring.folder / PENDING_FILE).unlink(missing_ok=True)
+        share = TokenShare.generate()
+        keep_share(ring, share)
+        return share
 
 
 def answer_refresh(ring: Keyring, epoch: int, delta: bytes) -> TokenShare:

@@ -6,7 +6,7 @@ What people see is a `Judgement`, made of a `CustomerRelease`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
@@ -14,7 +14,9 @@ import numpy as np
 from features.accuracy import Accuracy, ReliabilityRow, accuracy, auc_of_cells, reliability
 from features.bands import UNKNOWN, BandPolicy, assign, pack, scheme_of
 from features.calibration import Calibration, Counts, fine_bins
-from privacy.books import Book, BookKind, fine_key, sign_book
+from privacy.books import Book, BookKind
+from privacy.publications import PublicationKind, check_published
+from privacy.published_books import PublishedBook, SignedBook, sign_book
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -23,11 +25,12 @@ if TYPE_CHECKING:
 
     from features.bands import Bands
     from features.events import Vector
-    from privacy.envelopes import SigningKey
+    from privacy.directory import Slots
+    from privacy.envelopes import SigningKey, VerifyKey
+    from privacy.publications import Countersigned
     from privacy.two_key_sum import CustomerRelease, ScoreTable
     from server.hq.due import Tonight
     from server.hq.model_store import StandingModel
-    from server.hq.registry import SlotKey
 
 
 class Library(Protocol):
@@ -36,8 +39,21 @@ class Library(Protocol):
     def next_version(self) -> int:
         """A version that no book had before."""
 
+    def drafted(self, directory: str) -> bytes | None:
+        """The book that was signed last for a directory, under the office's last number of it."""
+
+    def draft(self, version: int, directory: str, signed: bytes) -> None:
+        """Stores a signed book until it is countersigned."""
+
     def add_book(self, version: int, encoded: bytes) -> None:
-        """Publishes a signed book."""
+        """Publishes a countersigned book."""
+
+
+class BookOffice(Protocol):
+    """The privacy office, as books need it."""
+
+    def countersign_book(self, directory: str, digest: str) -> Countersigned:
+        """Countersigns the one book of the directory that was countersigned last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,16 +155,20 @@ class Banding:
     """Makes books.
 
     Attributes:
-        keys: Token and home nonce of each slot; None where the customer has withdrawn.
+        keys: uint8[slots, KEY_BYTES], public slot keys; zeros where the customer has withdrawn.
+        nonces: Of each home's registration; anything where withdrawn.
         library: Where books are published.
         signing: HQ's signing key.
+        office: The privacy office's key, without whose word no book is published.
         policy: Thresholds and hysteresis.
         clock: Unix seconds.
     """
 
-    keys: Sequence[SlotKey | None]
+    keys: Slots = field(repr=False)
+    nonces: Sequence[bytes] = field(repr=False)
     library: Library
     signing: SigningKey
+    office: VerifyKey
     policy: BandPolicy
     clock: Callable[[], float]
 
@@ -171,16 +191,16 @@ class Banding:
             centres: The mean of each score, in points.
             tonight: The night.
         """
-        keys = [None if key is None else fine_key(key.token, key.home_nonce) for key in self.keys]
         return Book.masked(
             np.stack([fine_bins(*each) for each in zip(scores, centres, strict=True)], axis=1),
-            keys,
+            self.keys,
             kind=BookKind.FINE,
             release=table.plan.release,
             version=self.library.next_version(),
             as_of=tonight.cut_off,
             made_at=int(self.clock()),
             directory=tonight.directory,
+            nonces=self.nonces,
         ).encode()
 
     @staticmethod
@@ -229,19 +249,45 @@ class Banding:
             found.append(assign(score, counts, model.cuts, before, margin, least))
         return found
 
-    def publish(self, models: Sequence[StandingModel], tonight: Tonight) -> int:
+    def publish(self, models: Sequence[StandingModel], tonight: Tonight, office: BookOffice) -> int:
         """Masks, signs and publishes the book of tonight's directory.
 
         There is one every night, though bands are made less often: a customer who withdrew is gone
-        from it, and one who came has the band of who has no history.
+        from it, and one who came has the band of who has no history. It is stored before the office
+        is asked, which countersigns one a directory: a night that was killed asks for the same.
 
         Args:
             models: What stands, banded.
             tonight: The night.
+            office: Countersigns it.
 
         Returns:
             The book's version.
+
+        Raises:
+            PublicationRefused: If the office countersigned another for this directory, or does not
+                sign with the pinned key.
+            HqError: If it does not answer.
         """
+        signed, version = self._drafted(models, tonight) or self._draft(models, tonight)
+        said = office.countersign_book(tonight.directory, signed.digest)
+        check_published(said, self.office, PublicationKind.BOOK, signed.encode())
+        self.library.add_book(version, PublishedBook(signed, said).encode())
+        return version
+
+    def _drafted(
+        self, models: Sequence[StandingModel], tonight: Tonight
+    ) -> tuple[SignedBook, int] | None:
+        """The book that a night before drafted for this directory, of the bands that stand."""
+        kept = self.library.drafted(tonight.directory)
+        if kept is None:
+            return None
+        signed = SignedBook.decode(kept)
+        book = Book.decode(signed.book)
+        return (signed, book.version) if book.release == models[0].banded_by else None
+
+    def _draft(self, models: Sequence[StandingModel], tonight: Tonight) -> tuple[SignedBook, int]:
+        """Makes, signs and stores the book of the bands that stand."""
         named = {
             scheme_of(model.outcome, self.policy).name: _extended(
                 model.bands, tonight.slots, 0
@@ -251,7 +297,7 @@ class Banding:
         version = self.library.next_version()
         book = Book.masked(
             pack(named),
-            [None if key is None else key.token for key in self.keys],
+            self.keys,
             kind=BookKind.BAND,
             release=models[0].banded_by,
             version=version,
@@ -259,8 +305,9 @@ class Banding:
             made_at=int(self.clock()),
             directory=tonight.directory,
         )
-        self.library.add_book(version, sign_book(book, self.signing).encode())
-        return version
+        signed = sign_book(book, self.signing)
+        self.library.draft(version, tonight.directory, signed.encode())
+        return signed, version
 
 
 def _extended(bands: npt.NDArray[np.int8] | None, slots: int, fill: int) -> npt.NDArray[np.int8]:

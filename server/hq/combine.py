@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
     from privacy.loss import Rho
+    from privacy.publications import Countersigned
     from privacy.two_key_sum import Carried
     from server.hq.flower_link import FlowerLink
     from server.hq.store import HqStore
@@ -56,6 +57,9 @@ class PrivacyOffice(Protocol):
 
     def close_night(self, night: str) -> None:
         """Gives back what the night reserved and did not charge."""
+
+    def countersign_book(self, directory: str, digest: str) -> Countersigned:
+        """Countersigns the one book of the directory that was countersigned last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +106,7 @@ class Combiner:
         outlets: HQ's list of outlets and their signing keys.
         directory: The digest of tonight's directory.
         quorum: The least number of outlets in a sum.
+        clock: Unix seconds.
         failures: Answers to the latest release that were errors or did not verify, by reason.
         seconds: How long the latest release took.
     """
@@ -115,6 +120,7 @@ class Combiner:
     outlets: Mapping[str, VerifyKey]
     directory: str
     quorum: int
+    clock: Callable[[], float]
     failures: Mapping[str, int] = field(default_factory=dict, init=False)
     seconds: float = field(default=0.0, init=False)
     _count: int = field(default=0, init=False)
@@ -242,11 +248,12 @@ class Combiner:
             return Aggregate.of(plan, shares)
         there = {share.envelope.outlet for share in shares}
         before = self.store.points_set(plan.scorecard)
-        carried = self.store.points_of(plan, before - there)
+        at = self.clock()
+        carried = self.store.points_of(plan, before - there, at)
         if before and len(there - before) < self.quorum:
             # Too few to come in unseen: they wait for more, or for the next scorecard.
             shares = [share for share in shares if share.envelope.outlet in before]
-        self.store.keep_points(plan, signed.digest, shares)
+        self.store.keep_points(plan, signed.digest, shares, at)
         return Aggregate.of(plan, shares, carried)
 
     def _finish_points(self) -> None:

@@ -5,11 +5,12 @@ HqError (a HolderError)
 +-- AnotherNight       a stored release of this name was asked for something else
 +-- NightTwice         another process is running this night
 +-- OfficeUnreachable  the privacy office did not answer, or is paused
++-- RegistryOutdated   a registry of release 0.1, which listed tokens (also a HolderNotConfigured)
 """
 
 from __future__ import annotations
 
-from server.holder.errors import HolderError
+from server.holder.errors import HolderError, HolderNotConfigured
 
 
 class HqError(HolderError):
@@ -59,3 +60,14 @@ class OfficeUnreachable(HqError):
             f"privacy office: no answer ({why}); nothing is lost, run the night again by its name"
         )
         self.why = why
+
+
+class RegistryOutdated(HqError, HolderNotConfigured):
+    """A registry of release 0.1, which listed tokens."""
+
+    def __init__(self, database: str) -> None:
+        super().__init__(
+            f"{database}: HQ's registry lists customers by token, as release 0.1 did, expected "
+            "public slot keys; run `escapement-hq tokens renew`, which erases it and begins a new "
+            "token key; then docs/upgrade-to-slot-keys.md has the rest"
+        )

@@ -119,7 +119,7 @@ def _type_name(reason: str | None) -> str:
 def _share(content: Mapping[str, object]) -> MaskedShare:
     """Reads a masked share off the wire."""
     fields = {}
-    for name in ("vector", "sealed_seed", "signature"):
+    for name in ("vector", "salt", "sealed_seed", "signature"):
         value = content[name]
         if not isinstance(value, bytes):
             raise TypeError(f"{name}: expected bytes")
@@ -130,7 +130,8 @@ def _share(content: Mapping[str, object]) -> MaskedShare:
     envelope = Envelope(
         str(content["outlet"]),
         fields["sealed_seed"],
-        str(content["vector_digest"]),
+        str(content["commitment"]),
         fields["signature"],
     )
-    return MaskedShare(np.frombuffer(fields["vector"], dtype=RING_TYPES[ring_bits]), envelope)
+    vector = np.frombuffer(fields["vector"], dtype=RING_TYPES[ring_bits])
+    return MaskedShare(vector, fields["salt"], envelope)

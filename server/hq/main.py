@@ -1,4 +1,4 @@
-"""`escapement-hq`: runs the night; sees tokens and noisy sums, never a purchase."""
+"""`escapement-hq`: runs the night; sees public slot keys and noisy sums, no token, no purchase."""
 
 from __future__ import annotations
 
@@ -22,10 +22,13 @@ from server.holder.commands import (
     print_json,
     stop_signal,
 )
-from server.holder.shares import refresh
+from server.holder.shares import refresh, renew
+from server.hq.directory_announcement import take_over
 from server.hq.night_assembly import run_night
 from server.hq.night_record import last_night, show_night
 from server.hq.office_client import OfficeClient
+from server.hq.registry import Registry
+from server.hq.registry_renewal import erase
 from server.hq.report import CAVEATS, latest_calibrations, write_report
 from server.hq.services import running
 from server.hq.settings import HqFile
@@ -123,6 +126,35 @@ def serve(home: Home = HERE) -> None:
                 _LOG.error("night failed: %s", said)
 
 
+@app.command()
+def restored(
+    home: Home = HERE,
+    yes: Annotated[bool, typer.Option("--yes", help="Does not ask whether it was.")] = False,  # noqa: FBT002  (a flag on the command line)
+) -> None:
+    """Takes the privacy office's directory over, after HQ was restored from an older copy.
+
+    Of the batches since that copy HQ believes what the office says, without proof. Where nobody
+    restored one, do not run it: ask the office why it is ahead. Stop `serve` before.
+    """
+    with one_line_errors():
+        ring, database = Keyring(home, PartyKind.HQ), home / "hq.db"
+        identity, card = ring.identity(), ring.peer(PartyKind.OFFICE)
+        timeout = HqFile.read(home / "hq.toml").training.timeout
+        if not yes:
+            typer.confirm(f"Did you restore {database} from an older copy?", abort=True)
+        office = OfficeClient.connect(identity, card, timeout)
+        registry = Registry(f"sqlite:///{database}")
+        with closing(office), closing(registry):
+            done = take_over(office, registry, ring.token_share(), card.verify_key)
+        OUT.print(
+            f"The registry was of batch {done.since}, and is now the privacy office's directory of "
+            f"batch {done.batch}: {done.added} slots more, {done.blanked} withdrawn. Fine books "
+            "hide the new ones from their homes too. Run the night.",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
 @tokens_app.command("refresh")
 def tokens_refresh(home: Home = HERE) -> None:
     """Moves HQ's and the office's shares of the token key; tokens stay as they are.
@@ -137,6 +169,35 @@ def tokens_refresh(home: Home = HERE) -> None:
         with closing(office):
             epoch = refresh(ring, office)
         OUT.print(f"Both shares are of epoch {epoch}. Back both folders up now.", highlight=False)
+
+
+@tokens_app.command("renew")
+def tokens_renew(
+    home: Home = HERE,
+    yes: Annotated[bool, typer.Option("--yes", help="Does not ask before it erases.")] = False,  # noqa: FBT002  (a flag on the command line)
+) -> None:
+    """Begins a new token key: makes HQ's share anew and erases HQ's registry, for good.
+
+    Every customer is registered anew afterwards, by the outlets' own nights. Stop `serve` before.
+    """
+    with one_line_errors():
+        ring, database = Keyring(home, PartyKind.HQ), home / "hq.db"
+        ring.identity()
+        if not yes:
+            typer.confirm(f"Erase all slots, directories and books in {database}?", abort=True)
+        renew(ring)
+        erase(database)
+        OUT.print(
+            f"HQ has a new share of the token key, and an empty registry. Next:\n"
+            f"1. At the office: `escapement-office tokens renew`. Run no night before that.\n"
+            f"2. Give {ring.public_file} to the office (`escapement-office hq add`), and the"
+            f" office's to HQ (`escapement-hq office add`).\n"
+            f"   Fingerprint: {ring.identity().card.fingerprint}\n"
+            f"3. Give both to every outlet (`escapement-outlet upgrade`).\n"
+            f"4. Back both folders up, and destroy the copies from before.",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 @app.command()

@@ -38,6 +38,7 @@ from privacy.errors import PrivacyError
 from privacy.plans import NightPlan
 from privacy.two_key_sum import CustomerRelease
 from privacy.units import Purpose
+from server.holder.errors import HolderError
 from server.hq.banding import Judgement
 from server.hq.combine import Ask, Combiner, Made, PrivacyOffice
 from server.hq.due import Due, Tonight
@@ -135,6 +136,7 @@ class HqNight:
             self.outlets,
             self.tonight.directory,
             self.settings.quorum,
+            self.clock,
         )
         planned = {line.purpose for line in NightPlan.decode(signed.payload).releases}
         if Purpose.TRAINING in planned:
@@ -320,10 +322,17 @@ class HqNight:
             )
 
     def _publish(self, report: NightReport) -> None:
-        """Publishes a book for tonight's directory, once there are bands."""
+        """Publishes a book for tonight's directory, once there are bands.
+
+        Without the office's word outlets would take none: then the last one stays.
+        """
         models = self.store.models(self.tonight.outcomes)
-        if self.banding is not None and models and all(model.banded_by for model in models):
-            report.book = self.banding.publish(models, self.tonight)
+        if self.banding is None or not models or not all(model.banded_by for model in models):
+            return
+        try:
+            report.book = self.banding.publish(models, self.tonight, self.office)
+        except (PrivacyError, HolderError) as refusal:
+            report.skipped.append(f"book: {refusal}; the last book stays")
 
     # --- asking and noting --------------------------------------------------------------------
 

@@ -13,18 +13,17 @@ from typing import TYPE_CHECKING
 
 from features.learning import MOMENTS_DIMENSION
 from features.protocol import app_digest
-from privacy.directory import Directory
-from privacy.errors import PrivacyError
 from privacy.identity import PartyKind
 from privacy.keyring import Keyring
-from server.holder.errors import HolderError, HolderNotConfigured
+from server.holder.errors import HolderNotConfigured
 from server.hq.banding import Banding
+from server.hq.directory_announcement import tonights_directory
 from server.hq.due import Tonight
 from server.hq.flower_link import FlowerLink
 from server.hq.night import HqNight
 from server.hq.night_record import record
 from server.hq.office_client import OfficeClient
-from server.hq.registry import Registry, collect_registrations
+from server.hq.registry import Registry
 from server.hq.settings import HqFile
 from server.hq.store import HqStore
 from server.hq.superlink import SuperLink
@@ -33,8 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from privacy.envelopes import SealKey
-    from server.hq.registry import RegistrationSource
     from server.hq.report import NightReport
 
 MOST_NEW_SLOTS = 2**20
@@ -65,13 +62,16 @@ def run_night(
         OSError: If the address cannot be bound.
     """
     settings, ring = HqFile.read(home / "hq.toml"), Keyring(home, PartyKind.HQ)
-    identity, outlets = ring.identity(), ring.peers(PartyKind.OUTLET)
+    identity, outlets, share = ring.identity(), ring.peers(PartyKind.OUTLET), ring.token_share()
+    if identity.sealing is None:
+        raise HolderNotConfigured("HQ's keys lack one for registrations; make them anew")
+    office_card = ring.peer(PartyKind.OFFICE)
     today = dt.datetime.now(dt.UTC).date()
     name = name or f"night-{today.isoformat()}"
     horizon = (today - dt.timedelta(days=settings.horizon_days)).isoformat()
-    office = OfficeClient.connect(identity, ring.peer(PartyKind.OFFICE), settings.training.timeout)
-    store = HqStore(f"sqlite:///{home / 'hq.db'}")
+    office = OfficeClient.connect(identity, office_card, settings.training.timeout)
     registry = Registry(f"sqlite:///{home / 'hq.db'}")
+    store = HqStore(f"sqlite:///{home / 'hq.db'}")
     most = (2 * len(settings.outcomes) + 1) * (registry.directory().slots + MOST_NEW_SLOTS)
     superlink = SuperLink(
         outlets,
@@ -83,8 +83,13 @@ def run_night(
         host, _, port = (settings.listen or identity.card.address).rpartition(":")
         listening(superlink.listen(identity, host, int(port)))
         _wait_for_outlets(superlink, set(outlets), settings.join_seconds)
-        directory = _tonights_directory(
-            store.directory_of(name), office, registry, identity.sealing
+        directory = tonights_directory(
+            store.directory_of(name),
+            office,
+            registry,
+            identity.sealing,
+            share,
+            office_card.verify_key,
         )
         tonight = Tonight(
             name,
@@ -94,7 +99,8 @@ def run_night(
             directory.digest,
             directory.slots if settings.points else 0,
         )
-        keys = registry.keys()[: directory.slots]
+        known = slice(directory.slots)  # of a resumed night: others may have come since
+        keys, nonces = registry.directory().keys[known], registry.home_nonces()[known]
         report = HqNight(
             tonight,
             settings.training,
@@ -102,7 +108,15 @@ def run_night(
             FlowerLink(superlink.grid, superlink.names, settings.training.timeout),
             store,
             {outlet: card.verify_key for outlet, card in outlets.items()},
-            Banding(keys, registry, identity.signing, settings.bands, time.time)
+            Banding(
+                keys,
+                nonces,
+                registry,
+                identity.signing,
+                office_card.verify_key,
+                settings.bands,
+                time.time,
+            )
             if settings.points
             else None,
             on_step=lambda step: _LOG.info("%s: %d outlets", step.release, step.outlets),
@@ -113,24 +127,6 @@ def run_night(
             opened.close()
     record(home, report, set(outlets))
     return report
-
-
-def _tonights_directory(
-    planned: str, office: RegistrationSource, registry: Registry, key: SealKey | None
-) -> Directory:
-    """The directory that a night was planned with; else one with what was registered since."""
-    published = registry.published(planned)
-    if published is not None:
-        return Directory.decode(published)
-    if key is None:
-        raise HolderNotConfigured("HQ's keys lack one for registrations; make them anew")
-    try:
-        collect_registrations(office, registry, key)
-    except (HolderError, PrivacyError) as error:
-        _LOG.warning("registrations: %s; going on with the directory as it is", error)
-    directory = registry.publish()
-    _LOG.info("directory: %d slots", directory.slots)
-    return directory
 
 
 def _remembered(home: Path, name: str, what: str, value: str) -> str:

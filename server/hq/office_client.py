@@ -5,31 +5,48 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 from typing import TYPE_CHECKING, cast
 
 import grpc
 
-from privacy.errors import AnswerRefused, BudgetExceeded, PlanRefused
+from privacy.directory import SLOT_BYTES, DirectoryPosition, DirectoryRefused
+from privacy.errors import AnswerRefused, BudgetExceeded, InvalidParameter, PlanRefused
 from privacy.plans import Signed
+from privacy.publications import Countersigned, PublicationRefused, PublicationTooSoon
 from privacy.registrations import RegistrationRefused
+from privacy.voprf import TokenRefused
+from server.holder.directory_copy import DirectoryCopy
 from server.holder.errors import NotAllowed, RefreshRefused
 from server.hq.errors import OfficeUnreachable
 from server.wire import office_pb2, office_pb2_grpc
 from server.wire.refusals import read_refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from privacy.directory import DirectoryChanges
     from privacy.identity import Card, Identity
     from privacy.plans import PlannedReleases, ReleaseDraft
+    from privacy.registrations import Evidence
     from privacy.two_key_sum import Carried, Envelope
 
 _OTHERS: dict[str, type[Exception]] = {
+    "DirectoryRefused": DirectoryRefused,
+    "InvalidParameter": InvalidParameter,
+    "PublicationRefused": PublicationRefused,
+    "PublicationTooSoon": PublicationTooSoon,
     "RegistrationRefused": RegistrationRefused,
+    "TokenRefused": TokenRefused,
     "RefreshRefused": RefreshRefused,
     "NotAllowed": NotAllowed,
 }
 """Refusals that carry a message and nothing else; PlanRefused where not named."""
+
+_PART_BYTES = 2**20 - 2**12
+"""Room for what protobuf adds, below the 1 MiB that a part may have."""
+_EVIDENCE_BYTES = 256
+"""More than the evidence of one slot has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +135,52 @@ class OfficeClient:
             raise RegistrationRefused(f"batch: got pieces of {len(batches)} batches, expected 1")
         return batches.pop(), [one for piece in pieces for one in piece.sealed]
 
+    def last_directory(self) -> DirectoryPosition:
+        """How far the directory is that the office countersigned last."""
+        with _refusals():
+            request = office_pb2.LastDirectoryRequest()
+            last = self._stub.LastDirectory(request, timeout=self.timeout)
+        return DirectoryPosition(last.batch, last.slots, last.digest)
+
+    def fetch_directory(self, network: bytes) -> DirectoryCopy:
+        """That directory whole, with the office's last statement; nothing is verified yet.
+
+        Args:
+            network: The network's token key.
+        """
+        request = office_pb2.FetchDirectoryRequest(network=network)
+        with _refusals():
+            stub = self._stub.FetchDirectory
+            chunks = [chunk.data for chunk in stub(request, timeout=self.timeout)]
+        return DirectoryCopy.decode(b"".join(chunks))
+
+    def countersign_directory(
+        self,
+        network: bytes,
+        changes: DirectoryChanges,
+        evidence: Mapping[int, Evidence],
+        last: Countersigned | None,
+    ) -> Countersigned:
+        """Has the office countersign the directory that follows its last one.
+
+        Args:
+            network: The network's token key.
+            changes: What it has more.
+            evidence: By slot, of each that was blanked and each whose key was brought back.
+            last: What the office said last of a directory, as far as HQ knows.
+        """
+        parts = _parts(network, changes, evidence, last)
+        with _refusals():
+            said = self._stub.CountersignDirectory(parts, timeout=self.timeout)
+        return Countersigned(said.payload, said.signature)
+
+    def countersign_book(self, directory: str, digest: str) -> Countersigned:
+        """Has the office countersign the one book of the directory that it countersigned last."""
+        request = office_pb2.CountersignBookRequest(directory=directory, digest=digest)
+        with _refusals():
+            said = self._stub.CountersignBook(request, timeout=self.timeout)
+        return Countersigned(said.payload, said.signature)
+
     def refresh_share(self, epoch: int, delta: bytes) -> tuple[int, bytes]:
         """Moves the office's share of the token key to an epoch, or asks for the present one.
 
@@ -161,6 +224,39 @@ def _raw(envelope: Envelope) -> office_pb2.Envelope:
     return office_pb2.Envelope(
         outlet=envelope.outlet,
         sealed_seed=envelope.sealed_seed,
-        vector_digest=envelope.vector_digest,
+        commitment=envelope.commitment,
         signature=envelope.signature,
+    )
+
+
+def _parts(
+    network: bytes,
+    changes: DirectoryChanges,
+    evidence: Mapping[int, Evidence],
+    last: Countersigned | None,
+) -> Iterator[office_pb2.DirectoryPart]:
+    """A directory's changes as they travel; what is blanked is told by its evidence."""
+    said = None
+    if last is not None:
+        said = office_pb2.CountersignedPublication(payload=last.payload, signature=last.signature)
+    head = office_pb2.DirectoryHead(
+        network=network, base=changes.base, batch=changes.batch, last=said
+    )
+    yield office_pb2.DirectoryPart(head=head)
+    slots = _PART_BYTES // SLOT_BYTES
+    for start in range(0, len(changes.added), slots):
+        yield office_pb2.DirectoryPart(added=changes.added[start : start + slots].tobytes())
+    shown = iter(evidence.items())
+    while some := list(islice(shown, _PART_BYTES // _EVIDENCE_BYTES)):
+        yield office_pb2.DirectoryPart(evidence=[_shown(*one) for one in some])
+
+
+def _shown(slot: int, evidence: Evidence) -> office_pb2.SlotEvidence:
+    return office_pb2.SlotEvidence(
+        slot=slot,
+        act=int(evidence.act),
+        batch=evidence.batch,
+        since=evidence.since,
+        bound=evidence.bound,
+        proof=evidence.proof,
     )

@@ -1,11 +1,14 @@
-"""HQ's registry: which slot is whose token, and what is published of it.
+"""HQ's registry: which slot is whose public key, and what is published of it.
 
 Invariant: what a batch of registrations does depends on the set of its messages and on a random key
 that HQ keeps with the batch, neither on their order nor on how often it is applied; and nothing but
 a nonce that was never seen before, of a consent that is newer than the withdrawal, can give a
-withdrawn customer a slot again. Newer is what the outlet says; a lie about it is not noticed.
+withdrawn customer a slot again. Newer is what the outlet says; a lie about it is not noticed. A
+registry that was restored from an older copy goes on from the office's directory, where its
+operator says so.
 
-No outlet is named here: HQ does not know whose a registration is.
+No outlet is named here, and no token is: HQ does not know whose a registration is, and cannot make
+one itself.
 """
 
 from __future__ import annotations
@@ -14,47 +17,39 @@ import logging
 import secrets
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import sqlalchemy as sa
 
-from privacy.directory import Directory
-from privacy.registrations import (
-    TAG_BYTES,
-    Registration,
-    RegistrationRefused,
+from privacy.directory import (
+    SLOT_BYTES,
+    Directory,
+    DirectoryChanges,
+    DirectoryPosition,
+    DirectoryRefused,
 )
+from privacy.registrations import Registration, RegistrationRefused
 from server.holder.database import durable_engine
-from server.hq.registry_tables import (
-    BOOKS,
-    BURIAL_KEY,
-    DIRECTORIES,
-    METADATA,
-    ORDERS,
-    PROGRESS,
-    SLOTS,
-)
+from server.hq.registry_adoption import AdoptedSlots, adopt_slots
+from server.hq.registry_renewal import refuse_outdated
+from server.hq.registry_tables import BURIAL_KEY, METADATA, ORDERS, PROGRESS, SLOT_KEYS
+from server.hq.shelf import Shelf, put_on_shelf
 from server.hq.slot_changes import apply_message, order
+from server.hq.slot_evidence import returns, withdrawals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from privacy.envelopes import SealKey
+    from privacy.registrations import Evidence
+    from server.holder.directory_copy import DirectoryCopy
 
 _LOG = logging.getLogger(__name__)
 
-DIRECTORIES_KEPT = 3
 _KEY_BYTES = 32
-
-
-class RegistrationSource(Protocol):
-    """The office's relay, as HQ asks it for registrations."""
-
-    def collect_batch(self, after: int) -> tuple[int, list[bytes]]:
-        """The batch after the last that HQ applied, which the office forgets; 0 where none is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +57,12 @@ class BatchCounts:
     """What a batch came to; counts only.
 
     Attributes:
-        registered: Registrations that were new, of new and of known tokens.
-        withdrawn: Slots that were buried.
+        registered: Registrations that were new, of new and of known keys.
+        withdrawn: Slots that were blanked.
         nothing: Dummies, replays, and withdrawals of what was withdrawn before.
-        refused: Messages that do not open, name no token, withdraw what they do not know, or
-            register with a consent that is older than a withdrawal.
+        refused: Messages that do not open, do not prove that their sender has the key's secret,
+            withdraw what they do not know, or register with a consent that is older than a
+            withdrawal.
     """
 
     registered: int = 0
@@ -75,20 +71,7 @@ class BatchCounts:
     refused: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class SlotKey:
-    """What an entry of a slot is masked with; never printed.
-
-    Attributes:
-        token: The customer's, 32 bytes.
-        home_nonce: Of the first registration, 32 bytes.
-    """
-
-    token: bytes = field(repr=False)
-    home_nonce: bytes = field(repr=False)
-
-
-class Registry:
+class Registry(Shelf):
     """Slots, registrations and what was published, behind one SQLAlchemy URL."""
 
     def __init__(self, url: str, clock: Callable[[], float] = time.time) -> None:
@@ -97,9 +80,12 @@ class Registry:
         Args:
             url: Of HQ's database.
             clock: Unix seconds, the least version of a new book.
+
+        Raises:
+            RegistryOutdated: If it is of release 0.1, which listed tokens.
         """
-        self._clock = clock
-        self._engine = durable_engine(url, METADATA)
+        refuse_outdated(url)
+        super().__init__(durable_engine(url, METADATA), clock)
         with self._engine.begin() as connection:
             if connection.scalar(sa.select(BURIAL_KEY.c.hash_key)) is None:
                 fresh = secrets.token_bytes(_KEY_BYTES)
@@ -112,7 +98,19 @@ class Registry:
         with self._engine.begin() as connection:
             return _last_batch(connection)
 
-    def apply(self, batch: int, sealed: Sequence[bytes], key: SealKey) -> BatchCounts:
+    def network(self) -> bytes | None:
+        """The network's token key, once it was kept."""
+        with self._engine.begin() as connection:
+            return connection.scalar(sa.select(PROGRESS.c.network))
+
+    def keep_network(self, network: bytes) -> None:
+        """Keeps the network's token key, 32 bytes: the sum of both holders' shares, for good."""
+        with self._engine.begin() as connection:
+            connection.execute(PROGRESS.update().values(network=network))
+
+    def apply(
+        self, batch: int, sealed: Sequence[bytes], key: SealKey, network: bytes
+    ) -> BatchCounts:
         """Applies a batch: registrations in an order nobody could foresee, then withdrawals.
 
         The order is that of the tags under a random key, drawn when the batch is there and stored
@@ -122,13 +120,14 @@ class Registry:
             batch: The one after `last_batch`; an older one changes nothing.
             sealed: Its messages, in whatever order.
             key: HQ's, which they are sealed to.
+            network: The network's token key, which their proofs are bound to.
 
         Raises:
             RegistrationRefused: If a batch between was left out.
         """
         if batch <= self.last_batch():
             return BatchCounts()
-        messages, refused = _opened(sealed, key, batch)
+        messages, refused = _opened(sealed, key, network, batch)
         order_key = self._order_key(batch)
         with self._engine.begin() as connection:
             last = _last_batch(connection)
@@ -138,79 +137,87 @@ class Registry:
                 raise RegistrationRefused(f"batch: got {batch}, expected {last + 1}")
             counts = Counter({"refused": refused})
             for message in sorted(messages, key=partial(order, order_key)):
-                counts[apply_message(connection, message, batch)] += 1
+                counts[apply_message(connection, message)] += 1
             connection.execute(PROGRESS.update().values(last_batch=batch))
         return BatchCounts(**counts)
+
+    def adopt(self, directory: Directory, copy: DirectoryCopy) -> AdoptedSlots:
+        """Goes on from the office's directory, and publishes it, in one transaction.
+
+        Args:
+            directory: The office's last.
+            copy: It came in; `check_published` accepted its statement.
+
+        Raises:
+            DirectoryRefused: If it does not go on from the registry's, or is of a batch that cannot
+                be; nothing is changed then.
+        """
+        with self._engine.begin() as connection:
+            adopted = adopt_slots(connection, _directory(connection), directory, copy)
+            connection.execute(PROGRESS.update().values(last_batch=directory.batch))
+            put_on_shelf(connection, directory, copy.said)
+        return adopted
 
     def directory(self) -> Directory:
         """The network's slots as they are now."""
         with self._engine.begin() as connection:
             return _directory(connection)
 
-    def publish(self) -> Directory:
-        """Keeps the directory as it is now for outlets to fetch, with the two before it."""
-        with self._engine.begin() as connection:
-            directory = _directory(connection)
-            mine = DIRECTORIES.c.digest == directory.digest
-            last = connection.scalar(sa.select(sa.func.max(DIRECTORIES.c.number))) or 0
-            connection.execute(DIRECTORIES.delete().where(mine))
-            row = {"number": last + 1, "digest": directory.digest, "encoded": directory.encode()}
-            connection.execute(DIRECTORIES.insert().values(**row))
-            newest = sa.select(DIRECTORIES.c.number).order_by(DIRECTORIES.c.number.desc())
-            kept = list(connection.scalars(newest.limit(DIRECTORIES_KEPT)))
-            connection.execute(DIRECTORIES.delete().where(DIRECTORIES.c.number < kept[-1]))
-            return directory
+    def home_nonces(self) -> list[bytes]:
+        """The nonce of each slot's home registration; b"" where it is blank.
 
-    def published(self, digest: str) -> bytes | None:
-        """A published directory's bytes; None where it is not among the latest."""
-        query = sa.select(DIRECTORIES.c.encoded).where(DIRECTORIES.c.digest == digest)
-        with self._engine.begin() as connection:
-            return connection.scalar(query)
-
-    def keys(self) -> list[SlotKey | None]:
-        """What each slot's entries are masked with; None where it is buried."""
-        query = sa.select(SLOTS.c.token, SLOTS.c.home_nonce).order_by(SLOTS.c.slot)
-        with self._engine.begin() as connection:
-            rows = connection.execute(query).all()
-        return [None if token is None else SlotKey(token, nonce) for token, nonce in rows]
-
-    def next_version(self) -> int:
-        """A version that no book has had or will have again, even if its book is never added.
-
-        It is at least the time in seconds, so that an HQ restored from an old copy goes on above
-        what it gave after that copy.
+        Random, and no registration's, where the slot was taken over from the office.
         """
+        query = sa.select(SLOT_KEYS.c.home_nonce).order_by(SLOT_KEYS.c.slot)
         with self._engine.begin() as connection:
-            last = int(connection.scalars(sa.select(PROGRESS.c.last_version)).one())
-            version = max(last + 1, int(self._clock()))
-            connection.execute(PROGRESS.update().values(last_version=version))
-            return version
+            return [nonce or b"" for nonce in connection.scalars(query)]
 
-    def add_book(self, version: int, encoded: bytes) -> None:
-        """Publishes a signed book in place of the one before.
+    def changes_since(
+        self, position: DirectoryPosition
+    ) -> tuple[DirectoryChanges, dict[int, Evidence]]:
+        """What the directory has more than the one that the office has.
 
         Args:
-            version: From `next_version`.
-            encoded: The signed bytes.
+            position: How far that one is.
+
+        Returns:
+            The changes, and evidence by slot: of each slot that they blank the withdrawal, of each
+            key that they bring back the registration.
 
         Raises:
-            ValueError: If another book of this version, or a later one, was published.
+            DirectoryRefused: If the registry was never there, or lost the evidence of a withdrawal
+                that the office, an older copy itself, has not seen.
         """
         with self._engine.begin() as connection:
-            row = connection.execute(sa.select(BOOKS)).one_or_none()
-            if row is not None and (row.version, row.encoded) == (version, encoded):
-                return
-            given = int(connection.scalars(sa.select(PROGRESS.c.last_version)).one())
-            least = 0 if row is None else row.version
-            if not least < version <= given:
-                raise ValueError(f"book: got version {version}, expected {least + 1} to {given}")
-            connection.execute(BOOKS.delete())
-            connection.execute(BOOKS.insert().values(version=version, encoded=encoded))
-
-    def latest_book(self) -> bytes | None:
-        """The signed bytes of the book that stands; None where there is none yet."""
-        with self._engine.begin() as connection:
-            return connection.scalar(sa.select(BOOKS.c.encoded))
+            directory = _directory(connection)
+            opened = SLOT_KEYS.c.opened <= min(position.batch, directory.batch)  # of any size
+            then = sa.select(sa.func.count()).select_from(SLOT_KEYS).where(opened)
+            slots = connection.scalar(then)
+            same = position.batch != directory.batch or position.digest in ("", directory.digest)
+            if position.batch > directory.batch or position.slots != slots or not same:
+                raise DirectoryRefused(
+                    f"directory: the privacy office has {position.slots} slots of batch "
+                    f"{position.batch}, HQ's registry is at batch {directory.batch} and had "
+                    f"{slots} slots then, or other ones; restore the newest copies of both "
+                    "folders, or, where there are none, begin a new token key: `escapement-hq "
+                    "tokens renew`"
+                )
+            gone = withdrawals(connection, position.slots, position.batch, directory.batch)
+            lost = [slot for slot, evidence in gone.items() if not evidence.proof]
+            if lost:
+                raise DirectoryRefused(
+                    f"slot {lost[0]}: withdrawn in a batch that HQ lost, and the privacy office "
+                    "has not seen it; restore the newest copy of the office's folder"
+                )
+            live = np.flatnonzero(~directory.blank[position.slots :]) + position.slots
+            back = returns(connection, live.tolist())
+        changes = DirectoryChanges(
+            position.digest or Directory.empty().digest,
+            directory.batch,
+            np.array(list(gone), dtype=np.uint32),
+            directory.rows[position.slots :],
+        )
+        return changes, gone | back
 
     def close(self) -> None:
         """Closes all connections."""
@@ -228,33 +235,14 @@ class Registry:
             return bytes(kept)
 
 
-def collect_registrations(office: RegistrationSource, registry: Registry, key: SealKey) -> None:
-    """Applies every batch that the office has ready. Logs counts and nothing else.
-
-    Raises:
-        RegistrationRefused: If the office answers with another batch than the next.
-        HqError: If it does not answer.
-    """
-    while True:
-        last = registry.last_batch()
-        batch, sealed = office.collect_batch(last)
-        if not batch:
-            return
-        if batch != last + 1:
-            raise RegistrationRefused(f"batch: got {batch}, expected {last + 1}")
-        done = registry.apply(batch, sealed, key)
-        _LOG.info(
-            "batch %d: %d registered, %d withdrawn, %d refused",
-            batch, done.registered, done.withdrawn, done.refused,
-        )  # fmt: skip
-
-
-def _opened(sealed: Sequence[bytes], key: SealKey, batch: int) -> tuple[list[Registration], int]:
-    """What opens, and how many do not."""
+def _opened(
+    sealed: Sequence[bytes], key: SealKey, network: bytes, batch: int
+) -> tuple[list[Registration], int]:
+    """What opens and proves its key, and how many do not."""
     messages = []
     for one in sealed:
         try:
-            messages.append(Registration.opened(one, key, batch))
+            messages.append(Registration.opened(one, key, network, batch))
         except RegistrationRefused:
             continue
     return messages, len(sealed) - len(messages)
@@ -269,12 +257,11 @@ def _last_batch(connection: sa.Connection) -> int:
 
 
 def _directory(connection: sa.Connection) -> Directory:
-    query = sa.select(SLOTS.c.fingerprint, SLOTS.c.home_tag).order_by(SLOTS.c.slot)
-    rows = connection.execute(query).all()
-    fingerprints = np.frombuffer(b"".join(row.fingerprint for row in rows), dtype="<u8")
-    tags = np.frombuffer(b"".join(row.home_tag for row in rows), dtype=np.uint8)
+    query = sa.select(SLOT_KEYS.c.key, SLOT_KEYS.c.home_tag).order_by(SLOT_KEYS.c.slot)
+    blank = bytes(SLOT_BYTES)
+    rows = b"".join(
+        blank if row.key is None else row.key + row.home_tag for row in connection.execute(query)
+    )
     return Directory(
-        _last_batch(connection),
-        fingerprints.astype(np.uint64),
-        tags.reshape(len(rows), TAG_BYTES),
+        _last_batch(connection), np.frombuffer(rows, dtype=np.uint8).reshape(-1, SLOT_BYTES)
     )

@@ -15,6 +15,7 @@ of one sum.
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
@@ -24,16 +25,25 @@ import sqlalchemy as sa
 
 from privacy.fixed_point import Integers, Residues, ring_type
 from privacy.plans import ReleasePlan, Signed
-from privacy.two_key_sum import Aggregate, Carried, Envelope
+from privacy.two_key_sum import CARRY_DAYS, Aggregate, Carried, Envelope
 from privacy.units import Purpose
 from server.hq.errors import NightTwice
-from server.hq.store_tables import NIGHTS, POINTS_ANSWERS, POINTS_SETS, RELEASES
+from server.hq.store_tables import (
+    KEPT_ANSWERS,
+    NIGHTS,
+    OUTDATED_ANSWERS,
+    POINTS_SETS,
+    RELEASES,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from privacy.clipping import Rows
     from privacy.two_key_sum import MaskedShare
+
+
+_DAY_SECONDS = 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +63,8 @@ class ReleaseStore:
     def __init__(self, engine: sa.Engine) -> None:
         """Reads and writes one database."""
         self._engine = engine
+        with engine.begin() as connection:
+            _forget_outdated(connection)
 
     def checkpoint(self, release: str) -> Checkpoint | None:
         """What is known of a release; None if it was never planned."""
@@ -141,18 +153,27 @@ class ReleaseStore:
             )
 
     def keep_points(
-        self, plan: ReleasePlan, plan_digest: str, shares: Iterable[MaskedShare]
+        self, plan: ReleasePlan, plan_digest: str, shares: Iterable[MaskedShare], at: float
     ) -> None:
-        """Keeps masked points; once released, they can be carried for an outlet that is absent."""
+        """Keeps masked points; once released, they can be carried for an outlet that is absent.
+
+        Args:
+            plan: What they answer.
+            plan_digest: The digest of its signed bytes.
+            shares: One an outlet.
+            at: When they were given, in Unix seconds.
+        """
         with self._engine.begin() as connection:
-            connection.execute(POINTS_ANSWERS.delete().where(POINTS_ANSWERS.c.plan == plan_digest))
+            connection.execute(KEPT_ANSWERS.delete().where(KEPT_ANSWERS.c.plan == plan_digest))
             for share in shares:
                 connection.execute(
-                    POINTS_ANSWERS.insert().values(
+                    KEPT_ANSWERS.insert().values(
                         outlet=share.envelope.outlet,
                         plan=plan_digest,
                         scorecard=plan.scorecard,
                         released=False,
+                        answered_at=int(at),
+                        as_of=plan.as_of,
                         envelope=json.dumps(_as_json(share.envelope)),
                         vector=share.vector.tobytes(),
                     )
@@ -178,9 +199,9 @@ class ReleaseStore:
 
     def points_released(self, plan_digest: str, outlets: Iterable[str]) -> None:
         """Lets a release's points take the place of their outlets' earlier ones."""
-        mine = POINTS_ANSWERS.c.plan == plan_digest
+        mine = KEPT_ANSWERS.c.plan == plan_digest
         with self._engine.begin() as connection:
-            scorecard = connection.scalar(sa.select(POINTS_ANSWERS.c.scorecard).where(mine))
+            scorecard = connection.scalar(sa.select(KEPT_ANSWERS.c.scorecard).where(mine))
             if scorecard is not None:
                 of_card = POINTS_SETS.c.scorecard == scorecard
                 connection.execute(POINTS_SETS.delete().where(of_card))
@@ -189,17 +210,29 @@ class ReleaseStore:
                         scorecard=scorecard, outlets=json.dumps(sorted(outlets))
                     )
                 )
-            fresh = sa.select(POINTS_ANSWERS.c.outlet).where(mine)
-            older = POINTS_ANSWERS.c.outlet.in_(fresh) & ~mine
-            connection.execute(POINTS_ANSWERS.delete().where(older))
-            connection.execute(POINTS_ANSWERS.update().where(mine).values(released=True))
+            fresh = sa.select(KEPT_ANSWERS.c.outlet).where(mine)
+            older = KEPT_ANSWERS.c.outlet.in_(fresh) & ~mine
+            connection.execute(KEPT_ANSWERS.delete().where(older))
+            connection.execute(KEPT_ANSWERS.update().where(mine).values(released=True))
 
-    def points_of(self, plan: ReleasePlan, absent: Iterable[str]) -> list[tuple[Carried, Residues]]:
-        """The last masked points of outlets for a plan's scorecard, where there are any."""
-        released = (POINTS_ANSWERS.c.scorecard == plan.scorecard) & POINTS_ANSWERS.c.released
-        mine = released & POINTS_ANSWERS.c.outlet.in_(list(absent))
+    def points_of(
+        self, plan: ReleasePlan, absent: Iterable[str], at: float
+    ) -> list[tuple[Carried, Residues]]:
+        """The last masked points of outlets for a plan's scorecard, where there are any.
+
+        Args:
+            plan: What they are to be carried in.
+            absent: Whose.
+            at: Now, in Unix seconds. What is older than `CARRY_DAYS`, or as of a day that is
+                farther away, is not carried: the office would refuse it.
+        """
+        young = KEPT_ANSWERS.c.answered_at >= at - CARRY_DAYS * _DAY_SECONDS
+        as_of, days = dt.date.fromisoformat(plan.as_of), dt.timedelta(CARRY_DAYS)
+        near = KEPT_ANSWERS.c.as_of.between(str(as_of - days), str(as_of + days))
+        released = (KEPT_ANSWERS.c.scorecard == plan.scorecard) & KEPT_ANSWERS.c.released
+        mine = released & young & near & KEPT_ANSWERS.c.outlet.in_(list(absent))
         with self._engine.connect() as connection:
-            rows = connection.execute(sa.select(POINTS_ANSWERS).where(mine)).all()
+            rows = connection.execute(sa.select(KEPT_ANSWERS).where(mine)).all()
         kind = ring_type(plan.ring_bits)
         return [
             (
@@ -214,6 +247,14 @@ class ReleaseStore:
             connection.execute(
                 RELEASES.update().where(RELEASES.c.release == release).values(**values)
             )
+
+
+def _forget_outdated(connection: sa.Connection) -> None:
+    """Forgets what release 0.1 kept of answers; sums that it left unfinished are asked for anew."""
+    if sa.inspect(connection).has_table(OUTDATED_ANSWERS):
+        sa.Table(OUTDATED_ANSWERS, sa.MetaData()).drop(connection)
+        unfinished = {"envelopes": None, "masked_sum": None, "noise": None}
+        connection.execute(RELEASES.update().values(**unfinished))
 
 
 def _summed(aggregate: Aggregate) -> dict[str, object]:
@@ -241,6 +282,6 @@ def _envelope(raw: dict[str, str]) -> Envelope:
     return Envelope(
         raw["outlet"],
         bytes.fromhex(raw["sealed_seed"]),
-        raw["vector_digest"],
+        raw["commitment"],
         bytes.fromhex(raw["signature"]),
     )

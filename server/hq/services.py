@@ -1,6 +1,7 @@
 """What HQ serves outlets besides nights: its share of the token key, directories, the band book.
 
-Directories and the book are handed out whole, so that asking for one says nothing about a customer.
+Directories are handed out whole, or as all that changed since one, and the book is handed out
+whole: asking for one says nothing about a customer.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class LibraryService(outlets_pb2_grpc.LibraryServicer):
         self, request: outlets_pb2.DirectoryRequest, context: grpc.ServicerContext
     ) -> Iterator[outlets_pb2.Piece]:
         with refusals(context):
-            encoded = self._registry.published(request.digest)
+            encoded = self._registry.published(request.digest, request.held)
             if encoded is None:
                 raise DirectoryRefused(
                     "directory: got a digest that is not among the latest; take tonight's plan's"

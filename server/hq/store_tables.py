@@ -21,17 +21,22 @@ RELEASES = sa.Table(
 )
 """Releases, and how far each is."""
 
-POINTS_ANSWERS = sa.Table(
-    "points_answers",
+KEPT_ANSWERS = sa.Table(
+    "kept_answers",
     METADATA,
     sa.Column("outlet", sa.Text, primary_key=True),
     sa.Column("plan", sa.Text, primary_key=True),
     sa.Column("scorecard", sa.Text, nullable=False),
     sa.Column("released", sa.Boolean, nullable=False),
+    sa.Column("answered_at", sa.BigInteger, nullable=False),
+    sa.Column("as_of", sa.Text, nullable=False),
     sa.Column("envelope", sa.Text, nullable=False),
     sa.Column("vector", sa.LargeBinary, nullable=False),
 )
 """Each outlet's last masked points: with them, an absent outlet counts with its last answer."""
+
+OUTDATED_ANSWERS = "points_answers"
+"""The same in release 0.1, whose envelopes nobody takes any more."""
 
 NIGHTS = sa.Table(
     "nights",

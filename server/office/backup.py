@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from server.holder.meter import Meter
 from server.office.ledger_store import copy_without_keys
 from server.office.notary import Notary
+from server.office.publications import Publications
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,6 +21,8 @@ FILES = ("identity.json", "token-share.json", "public.json", "office.toml", "pau
 
 def back_up(ring: Keyring, folder: Path) -> None:
     """Copies keys, lists, settings, ledger, counts and statements, less every one-time key.
+
+    Registrations in the relay are not in it.
 
     Args:
         ring: The office's.
@@ -40,3 +43,7 @@ def back_up(ring: Keyring, folder: Path) -> None:
         meter.copy(folder / "meter.db")
     with closing(Notary(f"sqlite:///{home / 'notary.db'}", identity.signing)) as notary:
         notary.copy(folder / "notary.db")
+    with closing(
+        Publications(f"sqlite:///{home / 'publications.db'}", identity.signing, 0)
+    ) as said:
+        said.copy(folder / "publications.db")

@@ -42,27 +42,24 @@ from privacy.budget import Ledger, LedgerAct, LedgerBroken, LedgerEntry, Policy
 from privacy.envelopes import SealKey
 from privacy.errors import InvalidParameter
 from privacy.loss import Rho
-from privacy.masks import Seed
 from privacy.plans import Signed
-from privacy.two_key_sum import KeptSeed
 from privacy.units import Purpose
 from server.holder.database import copy_database, durable_engine
+from server.office.seed_store import SeedStore
 from server.office.store_tables import (
+    GONE,
+    LATEST_DAYS,
     LEDGER,
     METADATA,
     NIGHTS,
-    POINTS_SEEDS,
     POINTS_SETS,
     RELEASES,
     TRIGGERS,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
-
-    from privacy.plans import ReleasePlan
-    from privacy.two_key_sum import Carried, Envelope
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,16 +126,24 @@ def copy_without_keys(url: str, place: Path) -> None:
     engine.dispose()
     with closing(sqlite3.connect(place)) as copy:
         copy.execute("UPDATE releases SET key = NULL")
-        copy.execute("DELETE FROM points_seeds")
+        copy.execute("DELETE FROM kept_seeds")
         copy.commit()
         copy.execute("VACUUM")
+
+
+def forget_seeds(url: str) -> None:
+    """Deletes every kept seed of a store."""
+    engine = _open(url)
+    with engine.begin() as connection:
+        SeedStore(connection).delete_all()
+    engine.dispose()
 
 
 def _open(url: str) -> sa.Engine:
     engine = durable_engine(url, METADATA)
     with engine.begin() as connection:
-        for trigger in TRIGGERS:
-            connection.exec_driver_sql(trigger)
+        for statement in (*TRIGGERS, *GONE):
+            connection.exec_driver_sql(statement)
     return engine
 
 
@@ -147,11 +152,13 @@ class Transaction:
 
     Attributes:
         verified: The ledger as far as it is verified, with what this transaction added.
+        seeds: The kept seeds.
     """
 
     def __init__(self, connection: sa.Connection, verified: Ledger) -> None:
         self._connection = connection
         self._is_current = False
+        self.seeds = SeedStore(connection)
         self.verified = verified
 
     def ledger(self) -> Ledger:
@@ -305,47 +312,15 @@ class Transaction:
             )
         self._connection.execute(POINTS_SETS.update().where(mine).values(outlets=names))
 
-    def kept_seed(self, plan: ReleasePlan, carried: Carried) -> KeptSeed | None:
-        """The seed behind an outlet's last points answer, if this is that answer.
+    def latest_day(self, kind: str) -> str | None:
+        """The latest day of a kind that was signed, ISO 8601; None before the first."""
+        query = sa.select(LATEST_DAYS.c.day).where(LATEST_DAYS.c.kind == kind)
+        return self._connection.scalar(query)
 
-        It is of use to plans of the same ring, scale, norm and bound only: in another ring its mask
-        would be another one and show the outlet's vector, under another norm its price.
-        """
-        query = sa.select(POINTS_SEEDS).where(
-            (POINTS_SEEDS.c.outlet == carried.envelope.outlet)
-            & (POINTS_SEEDS.c.scorecard == plan.scorecard)
-            & (POINTS_SEEDS.c.plan == carried.plan_digest)
-            & (POINTS_SEEDS.c.vector_digest == carried.envelope.vector_digest)
-            & (POINTS_SEEDS.c.ring_bits == plan.ring_bits)
-            & (POINTS_SEEDS.c.scale == plan.scale)
-            & (POINTS_SEEDS.c.norm == plan.norm)
-            & (POINTS_SEEDS.c.outlet_bound == plan.outlet_bound)
-        )
-        row = self._connection.execute(query).one_or_none()
-        return None if row is None else KeptSeed(Seed.of(row.seed), row.dimension)
-
-    def keep_points(
-        self, plan: ReleasePlan, plan_digest: str, seeds: Mapping[Envelope, Seed]
-    ) -> None:
-        """Remembers the seeds of those who answered a points release."""
-        for envelope, seed in seeds.items():
-            self._connection.execute(
-                POINTS_SEEDS.delete().where(POINTS_SEEDS.c.outlet == envelope.outlet)
-            )
-            self._connection.execute(
-                POINTS_SEEDS.insert().values(
-                    outlet=envelope.outlet,
-                    scorecard=plan.scorecard,
-                    plan=plan_digest,
-                    vector_digest=envelope.vector_digest,
-                    dimension=plan.dimension,
-                    ring_bits=plan.ring_bits,
-                    scale=plan.scale,
-                    norm=plan.norm,
-                    outlet_bound=plan.outlet_bound,
-                    seed=bytes(seed),
-                )
-            )
+    def keep_day(self, kind: str, day: str) -> None:
+        """Remembers a day that is signed, the latest of its kind."""
+        self._connection.execute(LATEST_DAYS.delete().where(LATEST_DAYS.c.kind == kind))
+        self._connection.execute(LATEST_DAYS.insert().values(kind=kind, day=day))
 
     def outstanding(self, night: str) -> str:
         """A release of the night that may still be answered, or ""."""

@@ -25,6 +25,7 @@ from server.office import office_report
 from server.office.backup import back_up
 from server.office.ledger_store import OfficeStore
 from server.office.notary import Notary
+from server.office.renewal import renew_network
 from server.office.running import running
 from server.office.settings import OfficeFile
 
@@ -52,11 +53,14 @@ SETTINGS_TEXT = """\
 # epsilon = 4.0          # a year's promise to a customer, over all outlets
 # delta = 1e-6
 # minimum_outlets = 3    # no sum over fewer outlets is ever unlocked, no batch relayed
+# horizon_days = 180     # a cut-off lies so long before today: how long HQ watches outcomes
+# days_off = 7           # and may lie so many days off that; bands off today likewise
 
 [tokens]
 # outlet_a_day = 640     # evaluations a day to one outlet, dummies included
 # network_a_day = 100000  # to all together
 # messages = 512         # registrations in one submission, dummies included
+# batch_hours = 20       # between two batches, and two directories with their books
 """
 
 
@@ -85,6 +89,36 @@ def outlets_logs(
             print_json([row.as_json() for row in rows])
         else:
             office_report.show_countersigned(OUT, rows)
+
+
+@tokens_app.command("renew")
+def tokens_renew(
+    home: Home = HERE,
+    yes: Annotated[  # noqa: FBT002  (a flag on the command line)
+        bool, typer.Option("--yes", help="Do not ask.")
+    ] = False,
+) -> None:
+    """Begins a new token key: makes the office's share anew, erases relay and directory, for good.
+
+    Every customer is registered anew afterwards, by the outlets' own nights. The ledger goes on: it
+    is about the same customers. Stop `serve` before.
+    """
+    with one_line_errors():
+        ring = Keyring(home, PartyKind.OFFICE)
+        name = ring.identity().card.name
+        if not yes:
+            typer.confirm(f"Is {name} stopped? Erase its relay, directory and seeds?", abort=True)
+        renew_network(ring)
+        OUT.print(
+            f"{name} has a new share of the token key, and has forgotten the directory. Next:\n"
+            "1. At HQ: `escapement-hq tokens renew`, if it was not done yet.\n"
+            f"2. Give {ring.public_file} to HQ and to every outlet, and HQ's to the office and to "
+            "every outlet: each adds it again.\n"
+            f"   Fingerprint: {ring.identity().card.fingerprint}\n"
+            "3. Start the office. Back both folders up, and destroy the copies from before.",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 @app.command()

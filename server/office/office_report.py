@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Countersigned:
+class LogStatements:
     """How often an outlet's log was countersigned.
 
     Attributes:
@@ -40,20 +40,20 @@ class Countersigned:
         return {"outlet": self.outlet, "statements": self.statements, "last": self.last}
 
 
-def countersigned(ring: Keyring, notary: Notary) -> list[Countersigned]:
+def countersigned(ring: Keyring, notary: Notary) -> list[LogStatements]:
     """Every outlet that is on the list, or was countersigned once, by name."""
     last = {statement.outlet: statement for statement in notary.last()}
     never = [
-        Countersigned(name, 0, None) for name in ring.peers(PartyKind.OUTLET) if name not in last
+        LogStatements(name, 0, None) for name in ring.peers(PartyKind.OUTLET) if name not in last
     ]
     once = [
-        Countersigned(name, s.number, dt.datetime.fromtimestamp(s.at, dt.UTC).isoformat())
+        LogStatements(name, s.number, dt.datetime.fromtimestamp(s.at, dt.UTC).isoformat())
         for name, s in last.items()
     ]
     return sorted([*never, *once], key=lambda row: row.outlet)
 
 
-def show_countersigned(out: Console, rows: Sequence[Countersigned]) -> None:
+def show_countersigned(out: Console, rows: Sequence[LogStatements]) -> None:
     """Prints how often each outlet's log was countersigned."""
     table = Table("outlet", "statements", "last")
     for row in rows:

@@ -15,6 +15,7 @@ from server.holder.shares import answer_refresh
 from server.office.errors import OfficePaused
 from server.office.ledger_store import OfficeStore
 from server.office.notary import Notary
+from server.office.publications import Publications
 from server.office.relay import Relay
 from server.office.service import NotaryService, OfficeService, RelayService
 from server.office.unlock import Office
@@ -63,26 +64,36 @@ def running(ring: Keyring, settings: OfficeFile, paused: Callable[[], bool]) -> 
         url, promise = f"sqlite:///{ring.folder}/", settings.promise
         store = stack.enter_context(closing(OfficeStore(f"{url}office.db", promise.policy())))
         meter = stack.enter_context(closing(Meter(f"{url}meter.db")))
+        own = settings.tokens
+        least, hours = promise.minimum_outlets, own.batch_hours
         relay = stack.enter_context(
-            closing(Relay(f"{url}relay.db", settings.tokens.messages, promise.minimum_outlets))
+            closing(Relay(f"{url}relay.db", own.messages, least, hours, time.time))
         )
         notary = stack.enter_context(closing(Notary(f"{url}notary.db", identity.signing)))
+        publications = stack.enter_context(
+            closing(Publications(f"{url}publications.db", identity.signing, hours))
+        )
 
         def office() -> Office:
             keys = {name: card.verify_key for name, card in peers.cards(PartyKind.OUTLET).items()}
-            return Office(promise, store, identity.signing, keys, time.time)
+            countersigned = publications.latest_directory
+            return Office(promise, store, identity.signing, keys, time.time, countersigned)
 
         calls = OfficeService(
             lambda: unless_paused(office),
             lambda: unless_paused(lambda: relay),
+            lambda: unless_paused(lambda: publications),
             lambda epoch, delta: unless_paused(lambda: answer_refresh(ring, epoch, delta)),
+            time.time,
         )
-        quota = settings.tokens.quota()
+        quota = own.quota()
         tokens = TokensService(
             lambda: unless_paused(ring.token_share), meter, quota, peers, time.time
         )
         relaying = RelayService(lambda: unless_paused(lambda: relay), peers)
-        countersigning = NotaryService(lambda: unless_paused(lambda: notary), peers, time.time)
+        countersigning = NotaryService(
+            lambda: unless_paused(lambda: notary), publications, peers, time.time
+        )
         address = settings.listen or identity.card.address
         server, port = serving.start(
             identity,

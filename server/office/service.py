@@ -20,6 +20,7 @@ from privacy.registrations import SEALED_BYTES
 from privacy.two_key_sum import Carried, Envelope
 from privacy.units import Purpose
 from server.holder.refusals import refusals
+from server.office.directory_parts import read_directory
 from server.wire import office_pb2, office_pb2_grpc, outlets_pb2, outlets_pb2_grpc
 
 if TYPE_CHECKING:
@@ -27,9 +28,11 @@ if TYPE_CHECKING:
 
     import grpc
 
+    from privacy.publications import Countersigned
     from privacy.tokens import TokenShare
     from server.holder.peers import Peers
     from server.office.notary import Notary
+    from server.office.publications import Publications
     from server.office.relay import Relay
     from server.office.unlock import Office
 
@@ -46,16 +49,21 @@ class OfficeService(office_pb2_grpc.OfficeServicer):
         self,
         office: Callable[[], Office],
         relay: Callable[[], Relay],
+        publications: Callable[[], Publications],
         refresh: Callable[[int, bytes], TokenShare],
+        clock: Callable[[], float],
     ) -> None:
-        """Serves an office. Each argument refuses where the office is paused.
+        """Serves an office. Each argument but the last refuses where the office is paused.
 
         Args:
             office: Gives the office with its list as it is now.
             relay: Gives the relay.
+            publications: Gives what was countersigned.
             refresh: Moves the office's share of the token key to an epoch by a delta.
+            clock: Unix seconds.
         """
-        self._office, self._relay, self._refresh = office, relay, refresh
+        self._office, self._relay, self._publications = office, relay, publications
+        self._refresh, self._clock = refresh, clock
 
     @override
     def SignNight(
@@ -85,8 +93,7 @@ class OfficeService(office_pb2_grpc.OfficeServicer):
             carried = [Carried(_envelope(raw.envelope), raw.plan_digest) for raw in request.carried]
             answer = self._office().unlock(request.plan_digest, envelopes, carried)
             _LOG.info("plan %r: unlocked for %d outlets", request.plan_digest[:12], len(envelopes))
-            for start in range(0, len(answer), CHUNK_BYTES):
-                yield office_pb2.Chunk(data=answer[start : start + CHUNK_BYTES])
+            yield from _chunks(answer)
 
     @override
     def CloseNight(
@@ -102,11 +109,68 @@ class OfficeService(office_pb2_grpc.OfficeServicer):
         self, request: office_pb2.CollectBatchRequest, context: grpc.ServicerContext
     ) -> Iterator[office_pb2.SealedBatch]:
         with refusals(context):
-            batch, sealed = self._relay().collect(request.after)
+            last = self._publications().last_directory()
+            batch, sealed = self._relay().collect(
+                request.after, last.batch if last.digest else None
+            )
             _LOG.info("batch %d: %d messages collected", batch, len(sealed))
             for start in range(0, max(len(sealed), 1), _MESSAGES_A_PIECE):
                 piece = sealed[start : start + _MESSAGES_A_PIECE]
                 yield office_pb2.SealedBatch(batch=batch, sealed=piece)
+
+    @override
+    def LastDirectory(
+        self, request: office_pb2.LastDirectoryRequest, context: grpc.ServicerContext
+    ) -> office_pb2.LastDirectoryResponse:
+        with refusals(context):
+            last = self._publications().last_directory()
+            return office_pb2.LastDirectoryResponse(
+                batch=last.batch, slots=last.slots, digest=last.digest
+            )
+
+    @override
+    def FetchDirectory(
+        self, request: office_pb2.FetchDirectoryRequest, context: grpc.ServicerContext
+    ) -> Iterator[office_pb2.Chunk]:
+        with refusals(context):
+            copy = self._publications().fetch_directory(request.network)
+            _LOG.warning("directory: HQ lost batches, and takes the last countersigned one over")
+            yield from _chunks(copy.encode())
+
+    @override
+    def CountersignDirectory(
+        self,
+        request_iterator: Iterator[office_pb2.DirectoryPart],
+        context: grpc.ServicerContext,
+    ) -> office_pb2.CountersignedPublication:
+        with refusals(context):
+            publications, relay = self._publications(), self._relay()
+            network, changes, evidence, last = read_directory(request_iterator)
+            made = publications.countersign_directory(
+                network,
+                changes,
+                evidence,
+                last,
+                open_batch=relay.open_batch()[0],
+                sizes=relay.sizes(),
+                at=self._clock(),
+            )
+            _LOG.info(
+                "directory of batch %d: countersigned, %d slots more and %d blank",
+                changes.batch, len(changes.added), len(changes.blanked),
+            )  # fmt: skip
+            return _publication(made)
+
+    @override
+    def CountersignBook(
+        self, request: office_pb2.CountersignBookRequest, context: grpc.ServicerContext
+    ) -> office_pb2.CountersignedPublication:
+        with refusals(context):
+            made = self._publications().countersign_book(
+                request.directory, request.digest, at=self._clock()
+            )
+            _LOG.info("book %r: countersigned", request.digest[:12])
+            return _publication(made)
 
     @override
     def RefreshShare(
@@ -149,19 +213,28 @@ class RelayService(outlets_pb2_grpc.RelayServicer):
 
 
 class NotaryService(outlets_pb2_grpc.NotaryServicer):
-    """Countersigns the heads of outlets' logs; decides nothing. Never logs a digest."""
+    """Countersigns the heads of outlets' logs; decides nothing. Never logs a digest.
+
+    With it an outlet hears from the office itself what HQ has published last.
+    """
 
     def __init__(
-        self, notary: Callable[[], Notary], peers: Peers, clock: Callable[[], float]
+        self,
+        notary: Callable[[], Notary],
+        publications: Publications,
+        peers: Peers,
+        clock: Callable[[], float],
     ) -> None:
         """Serves a notary.
 
         Args:
             notary: Gives it, or refuses where the office is paused.
+            publications: What was countersigned for HQ.
             peers: Who may call.
             clock: Unix seconds.
         """
-        self._notary, self._peers, self._clock = notary, peers, clock
+        self._notary, self._publications = notary, publications
+        self._peers, self._clock = peers, clock
 
     @override
     def Countersign(
@@ -173,11 +246,27 @@ class NotaryService(outlets_pb2_grpc.NotaryServicer):
             held = SignedHead(shown.payload, shown.signature) if request.HasField("held") else None
             made = self._notary().countersign(outlet, request.digest, held, self._clock())
             statement = outlets_pb2.LogStatement(payload=made.payload, signature=made.signature)
-            return outlets_pb2.CountersignResponse(statement=statement)
+            directory, book = map(_encoded, self._publications.latest())
+            return outlets_pb2.CountersignResponse(
+                statement=statement, directory=directory, book=book
+            )
+
+
+def _encoded(made: Countersigned | None) -> bytes:
+    return b"" if made is None else made.encode()
+
+
+def _publication(made: Countersigned) -> office_pb2.CountersignedPublication:
+    return office_pb2.CountersignedPublication(payload=made.payload, signature=made.signature)
+
+
+def _chunks(data: bytes) -> Iterator[office_pb2.Chunk]:
+    for start in range(0, len(data), CHUNK_BYTES):
+        yield office_pb2.Chunk(data=data[start : start + CHUNK_BYTES])
 
 
 def _envelope(raw: office_pb2.Envelope) -> Envelope:
-    return Envelope(raw.outlet, raw.sealed_seed, raw.vector_digest, raw.signature)
+    return Envelope(raw.outlet, raw.sealed_seed, raw.commitment, raw.signature)
 
 
 def _line(raw: office_pb2.PlannedReleases) -> PlannedReleases:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from privacy.budget import YEAR_SECONDS
 from privacy.envelopes import digest, frame
 from privacy.errors import AnswerRefused, PlanRefused
+from privacy.two_key_sum import CARRY_DAYS
 from privacy.units import Purpose
 
 if TYPE_CHECKING:
@@ -110,22 +111,24 @@ def check_scorecard(
 
 
 def kept_seeds(
-    transaction: Transaction, plan: ReleasePlan, carried: Sequence[Carried]
+    transaction: Transaction, plan: ReleasePlan, carried: Sequence[Carried], at: int
 ) -> list[KeptSeed]:
     """The seeds of the outlets that are carried.
 
     Raises:
         AnswerRefused: If the release is not of points, or what is carried is not an outlet's last
-            answer, for this very scorecard, ring and norm.
+            answer, for this very scorecard, ring and norm, or was given or is of a day more than
+            `CARRY_DAYS` away.
     """
     if carried and plan.purpose is not Purpose.POINTS:
         raise AnswerRefused(f"release {plan.release}: only points carry absent outlets")
     kept = []
     for last in carried:
-        seed = transaction.kept_seed(plan, last)
+        seed = transaction.seeds.find(plan, last, at)
         if seed is None:
             raise AnswerRefused(
-                f"outlet {last.envelope.outlet}: not its last answer for this scorecard and norm",
+                f"outlet {last.envelope.outlet}: not its last answer for this scorecard and norm, "
+                f"or of more than {CARRY_DAYS} days ago; leave it out",
                 last.envelope.outlet,
             )
         kept.append(seed)
@@ -137,9 +140,7 @@ def digest_of_set(envelopes: Sequence[Envelope], carried: Sequence[Carried]) -> 
     answered = [(envelope, "") for envelope in envelopes]
     answered += [(last.envelope, last.plan_digest) for last in carried]
     parts = sorted(
-        frame(
-            e.outlet.encode(), e.sealed_seed, e.vector_digest.encode(), e.signature, plan.encode()
-        )
+        frame(e.outlet.encode(), e.sealed_seed, e.commitment.encode(), e.signature, plan.encode())
         for e, plan in answered
     )
     return digest(frame(*parts))

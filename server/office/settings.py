@@ -39,6 +39,10 @@ class OfficeSettings(BaseModel):
         minimum_outlets: No sum over fewer outlets is ever unlocked.
         night_hours: How long a night plan is valid.
         release_minutes: How long a release plan is valid; its one-time key is deleted then.
+        horizon_days: How long after the cut-off HQ watches outcomes: by so much a cut-off lies
+            before today.
+        days_off: How many days a release's last day may lie off what it should be. More for
+            replays of old ledgers, **in the sandbox only**.
         noiseless: Purposes whose plans may be signed without noise. **For the sandbox only.**
     """
 
@@ -53,6 +57,8 @@ class OfficeSettings(BaseModel):
     minimum_outlets: int = Field(3, ge=2)
     night_hours: int = Field(12, ge=1)
     release_minutes: int = Field(60, ge=1)
+    horizon_days: int = Field(180, ge=0, le=36_500)
+    days_off: int = Field(7, ge=0, le=36_500)
     noiseless: frozenset[Purpose] = frozenset()
 
     def policy(self) -> Policy:
@@ -74,9 +80,12 @@ class OfficeTokens(TokenSettings):
         network_a_day: To all outlets together.
         outlets: To an outlet by name instead, such as one with a large first load.
         messages: How many registrations one submission holds, dummies included.
+        batch_hours: How many hours lie between two batches at least, and between two directories
+            with their books. 0 **for the sandbox only**.
     """
 
     messages: int = Field(512, ge=1, le=16384)
+    batch_hours: float = Field(20, ge=0)
 
 
 class OfficeFile(SettingsFile):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from privacy.days import check_day
 from privacy.errors import PlanRefused
 from privacy.loss import Rho
 from privacy.plans import NightPlan
@@ -15,21 +18,40 @@ if TYPE_CHECKING:
     from server.office.settings import OfficeSettings
 
 
+class DayKind(StrEnum):
+    """What the last day of a release is."""
+
+    CUT_OFF = "cut-off"
+    """The last day in features whose outcomes were watched since."""
+    BANDS = "bands"
+    """The day that bands are of."""
+
+
 def check_draft(
-    transaction: Transaction, settings: OfficeSettings, outlets: int, draft: ReleaseDraft, at: int
-) -> None:
+    transaction: Transaction,
+    settings: OfficeSettings,
+    outlets: int,
+    directory: str,
+    draft: ReleaseDraft,
+    at: int,
+) -> DayKind:
     """Refuses a release that its night did not plan, or that is outside the office's floors.
 
     Args:
         transaction: In which the release is signed.
         settings: The floors.
         outlets: How many are on the office's list.
+        directory: Digest of the directory that was countersigned last, which a night's first
+            release has to be of.
         draft: What HQ asks for.
         at: Unix seconds.
 
+    Returns:
+        What its last day is, of which the latest is to be kept.
+
     Raises:
         PlanRefused: If it is outside its night plan, the night's chain of releases, its directory,
-            or the floors.
+            its days, or the floors.
     """
     draft.check(outlets)
     known = transaction.night(digest=draft.night)
@@ -53,13 +75,69 @@ def check_draft(
         raise PlanRefused(
             f"release {draft.release}: got parent '{draft.parent}', expected '{parent}'"
         )
-    if transaction.directory(draft.night) not in (None, draft.directory):
-        raise PlanRefused(f"release {draft.release}: the night's directory is another one")
+    _check_directory(transaction, directory, draft)
+    kind = _kind(draft, night)
+    check_days(transaction, settings, f"release {draft.release}", kind, draft.as_of, at)
     if draft.quorum < settings.minimum_outlets:
         raise PlanRefused(
             f"release {draft.release}: got quorum {draft.quorum}, "
             f"expected at least {settings.minimum_outlets}"
         )
+    return kind
+
+
+def check_days(
+    transaction: Transaction,
+    settings: OfficeSettings,
+    what: str,
+    kind: DayKind,
+    day: str,
+    at: int,
+) -> None:
+    """Refuses a last day that is far from what it should be, or before an earlier one of its kind.
+
+    Without it HQ could carry one outlet's answer and ask the others as of a day long gone, when
+    they had none: what remains is that one's.
+
+    Args:
+        transaction: In which it is signed.
+        settings: How far off a day may be.
+        what: Whose day, for the message.
+        kind: Of bands it should be today, a cut-off lies as long before as outcomes are watched.
+        day: ISO 8601.
+        at: Unix seconds.
+
+    Raises:
+        PlanRefused: If so.
+    """
+    expected = dt.datetime.fromtimestamp(at, dt.UTC).date()
+    if kind is DayKind.CUT_OFF:
+        expected -= dt.timedelta(settings.horizon_days)
+    check_day(f"{what}, {kind}", day, expected, settings.days_off)
+    before = transaction.latest_day(kind)
+    if before is not None and day < before:  # in the form that was checked, days sort as text
+        raise PlanRefused(
+            f"{what}, {kind}: got {day}, expected {before}, as signed before, or later"
+        )
+
+
+def _kind(draft: ReleaseDraft, night: NightPlan) -> DayKind:
+    """What a draft's last day is: of points, as of the night's cut-off or as of today."""
+    of_bands = draft.purpose is Purpose.POINTS and draft.as_of != night.cut_off
+    return DayKind.BANDS if of_bands else DayKind.CUT_OFF
+
+
+def _check_directory(transaction: Transaction, countersigned: str, draft: ReleaseDraft) -> None:
+    """Refuses a first release of another directory than the last, and later ones of another yet."""
+    first = transaction.directory(draft.night)
+    if first is None and draft.directory != countersigned:
+        raise PlanRefused(
+            f"release {draft.release}: got directory {draft.directory[:16]}, expected "
+            f"{countersigned[:16] or 'none yet'}, the last that was countersigned; countersign it "
+            "first"
+        )
+    if first not in (None, draft.directory):
+        raise PlanRefused(f"release {draft.release}: the night's directory is another one")
 
 
 def _check_cost(settings: OfficeSettings, draft: ReleaseDraft, line: PlannedReleases) -> None:

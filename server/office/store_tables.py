@@ -58,21 +58,25 @@ RELEASES = sa.Table(
 sa.Index("releases_of_a_night", RELEASES.c.night)
 sa.Index("releases_with_a_key", RELEASES.c.night, sqlite_where=RELEASES.c.key.is_not(None))
 
-POINTS_SEEDS = sa.Table(
-    "points_seeds",
+KEPT_SEEDS = sa.Table(
+    "kept_seeds",
     METADATA,
     sa.Column("outlet", sa.Text, primary_key=True),
     sa.Column("scorecard", sa.Text, nullable=False),
     sa.Column("plan", sa.Text, nullable=False),
-    sa.Column("vector_digest", sa.Text, nullable=False),
+    sa.Column("commitment", sa.Text, nullable=False),
     sa.Column("dimension", sa.BigInteger, nullable=False),
     sa.Column("ring_bits", sa.Integer, nullable=False),
     sa.Column("scale", sa.BigInteger, nullable=False),
     sa.Column("norm", sa.BigInteger, nullable=False),
     sa.Column("outlet_bound", sa.BigInteger, nullable=False),
+    sa.Column("as_of", sa.Text, nullable=False),
+    sa.Column("answered_at", sa.BigInteger, nullable=False),
     sa.Column("seed", sa.LargeBinary, nullable=False),
 )
 """Each outlet's last points seed: with it, an absent outlet counts with its last answer."""
+
+sa.Index("kept_seeds_by_age", KEPT_SEEDS.c.answered_at)
 
 POINTS_SETS = sa.Table(
     "points_sets",
@@ -85,6 +89,14 @@ POINTS_SETS = sa.Table(
 
 sa.Index("points_sets_by_their_first", POINTS_SETS.c.first_at)
 
+LATEST_DAYS = sa.Table(
+    "latest_days",
+    METADATA,
+    sa.Column("kind", sa.Text, primary_key=True),
+    sa.Column("day", sa.Text, nullable=False),
+)
+"""The latest last day of what was signed, ISO 8601, by the kind of day."""
+
 _REFUSED = "BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END"
 _MISPLACED = "WHEN NEW.sequence <> COALESCE((SELECT MAX(sequence) FROM ledger), -1) + 1"
 TRIGGERS = (
@@ -95,3 +107,6 @@ TRIGGERS = (
 )
 """The ledger is append-only for whoever holds a connection too: no row is changed or deleted, nor
 put in another's place."""
+
+GONE = ("DROP TABLE IF EXISTS points_seeds",)
+"""Of release 0.1: nothing says how old its seeds are, and its answers could be guessed."""

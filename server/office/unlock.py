@@ -26,7 +26,7 @@ from server.office.set_rules import (
     digest_of_set,
     kept_seeds,
 )
-from server.office.signing_rules import check_draft, check_year
+from server.office.signing_rules import DayKind, check_days, check_draft, check_year
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -49,6 +49,7 @@ class Office:
         key: Signs plans; outlets and HQ pin its public half.
         outlets: The office's *own* list of outlets and their signing keys.
         clock: Unix seconds.
+        directory: Gives the digest of the directory that was countersigned last; "" before any.
     """
 
     settings: OfficeSettings
@@ -56,6 +57,7 @@ class Office:
     key: SigningKey
     outlets: Mapping[str, VerifyKey]
     clock: Callable[[], float]
+    directory: Callable[[], str]
 
     def sign_night(self, night: str, cut_off: str, lines: Sequence[PlannedReleases]) -> Signed:
         """Signs a night plan and reserves its cost. The same request again gets the same plan.
@@ -67,7 +69,8 @@ class Office:
 
         Raises:
             BudgetExceeded: If a line costs more than what remains for its purpose.
-            PlanRefused: If the night was signed with another content, or plans without noise.
+            PlanRefused: If the night was signed with another content, plans without noise, or has
+                a cut-off that is not near its day.
         """
         at = self._begin()
         with self.store.transaction() as transaction:
@@ -82,6 +85,7 @@ class Office:
                     raise PlanRefused(
                         f"night {night}: releases without noise exist in the sandbox only"
                     )
+            check_days(transaction, self.settings, f"night {night}", DayKind.CUT_OFF, cut_off, at)
             costs = {line.purpose: line.total for line in lines}
             after = transaction.ledger().reserve(night, costs, at)
             expires = at + self.settings.night_hours * 3600
@@ -89,6 +93,7 @@ class Office:
             signed = sign(plan, self.key)
             transaction.append(after)
             transaction.add_night(night, signed, expires)
+            transaction.keep_day(DayKind.CUT_OFF, cut_off)
             return signed
 
     def sign_release(self, draft: ReleaseDraft) -> Signed:
@@ -96,14 +101,17 @@ class Office:
 
         Raises:
             PlanRefused: If the draft is outside its night plan, the night's chain of releases, its
-                directory, or the office's floors.
+                directory, its days, or the office's floors.
         """
         at = self._begin()
         with self.store.transaction() as transaction:
             known = transaction.release(name=draft.release)
             if known is not None:
                 return self._known_plan(known, draft)
-            check_draft(transaction, self.settings, len(self.outlets), draft, at)
+            countersigned = self.directory()
+            kind = check_draft(
+                transaction, self.settings, len(self.outlets), countersigned, draft, at
+            )
             key = SealKey.generate()
             expires = at + self.settings.release_minutes * 60
             plan = ReleasePlan(**asdict(draft), key=key.public.hex(), expires=expires)
@@ -117,6 +125,7 @@ class Office:
                 expires=expires,
                 key=key,
             )
+            transaction.keep_day(kind, draft.as_of)
             return signed
 
     def unlock(
@@ -157,13 +166,13 @@ class Office:
         seeds = {envelope: open_seed(envelope, plan_digest, stored.key) for envelope in envelopes}
         fresh = (KeptSeed(seed, plan.dimension) for seed in seeds.values())
         with self.store.transaction() as transaction:
-            kept = kept_seeds(transaction, plan, carried)
+            kept = kept_seeds(transaction, plan, carried, at)
         masks = sum_of_masks(plan, [*fresh, *kept])
 
         names = {e.outlet for e in envelopes} | {last.envelope.outlet for last in carried}
         self._charge(plan, set_digest, names, at)
         answer = masks - self._draw(plan)
-        return self._store_answer(plan, plan_digest, answer.tobytes(), seeds)
+        return self._store_answer(plan, plan_digest, answer.tobytes(), seeds, at)
 
     def close_night(self, night: str) -> None:
         """Ends a night: what it reserved and did not charge becomes available again."""
@@ -203,7 +212,12 @@ class Office:
         return noise.astype(ring_type(plan.ring_bits))
 
     def _store_answer(
-        self, plan: ReleasePlan, plan_digest: str, answer: bytes, seeds: Mapping[Envelope, Seed]
+        self,
+        plan: ReleasePlan,
+        plan_digest: str,
+        answer: bytes,
+        seeds: Mapping[Envelope, Seed],
+        at: int,
     ) -> bytes:
         """Stores an answer; where another call was faster, its answer is the one that counts."""
         with self.store.transaction() as transaction:
@@ -212,7 +226,7 @@ class Office:
                 return stored.answer
             transaction.mark_answered(plan.release, answer)
             if plan.purpose is Purpose.POINTS:
-                transaction.keep_points(plan, plan_digest, seeds)
+                transaction.seeds.keep(plan, plan_digest, seeds, at)
         return answer
 
     def _known_plan(self, known: StoredRelease, draft: ReleaseDraft) -> Signed:
@@ -228,8 +242,9 @@ class Office:
         return stored
 
     def _tidy(self, transaction: Transaction, at: int) -> None:
-        """Closes nights that are over and deletes keys that must not be used any more."""
+        """Closes nights that are over and deletes keys and seeds that must not be used any more."""
         transaction.delete_expired_keys(at)
+        transaction.seeds.delete_old(at)
         ledger = transaction.ledger()
         for night in transaction.expired_nights(ledger.open_nights(), at):
             ledger = ledger.close(night, at)

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18server/wire/office.proto\x12\rescapement.v1\"K\n\x0fPlannedReleases\x12\x0f\n\x07purpose\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\r\x12\x10\n\x03rho\x18\x03 \x01(\tH\x00\x88\x01\x01\x42\x06\n\x04_rho\"d\n\x10SignNightRequest\x12\r\n\x05night\x18\x01 \x01(\t\x12\x0f\n\x07\x63ut_off\x18\x02 \x01(\t\x12\x30\n\x08releases\x18\x03 \x03(\x0b\x32\x1e.escapement.v1.PlannedReleases\"#\n\x12SignReleaseRequest\x12\r\n\x05\x64raft\x18\x01 \x01(\x0c\"0\n\nSignedPlan\x12\x0f\n\x07payload\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"Y\n\x08\x45nvelope\x12\x0e\n\x06outlet\x18\x01 \x01(\t\x12\x13\n\x0bsealed_seed\x18\x02 \x01(\x0c\x12\x15\n\rvector_digest\x18\x03 \x01(\t\x12\x11\n\tsignature\x18\x04 \x01(\x0c\"\x81\x01\n\rUnlockRequest\x12\x13\n\x0bplan_digest\x18\x01 \x01(\t\x12*\n\tenvelopes\x18\x02 \x03(\x0b\x32\x17.escapement.v1.Envelope\x12/\n\x07\x63\x61rried\x18\x03 \x03(\x0b\x32\x1e.escapement.v1.CarriedEnvelope\"Q\n\x0f\x43\x61rriedEnvelope\x12)\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32\x17.escapement.v1.Envelope\x12\x13\n\x0bplan_digest\x18\x02 \x01(\t\"\x15\n\x05\x43hunk\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"\"\n\x11\x43loseNightRequest\x12\r\n\x05night\x18\x01 \x01(\t\"\x14\n\x12\x43loseNightResponse\"o\n\x07Refusal\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0e\n\x06outlet\x18\x03 \x01(\t\x12\x0f\n\x07purpose\x18\x04 \x01(\t\x12\x11\n\trequested\x18\x05 \x01(\t\x12\x11\n\tremaining\x18\x06 \x01(\t\"$\n\x13\x43ollectBatchRequest\x12\r\n\x05\x61\x66ter\x18\x01 \x01(\x04\",\n\x0bSealedBatch\x12\r\n\x05\x62\x61tch\x18\x01 \x01(\x04\x12\x0e\n\x06sealed\x18\x02 \x03(\x0c\"3\n\x13RefreshShareRequest\x12\r\n\x05\x65poch\x18\x01 \x01(\r\x12\r\n\x05\x64\x65lta\x18\x02 \x01(\x0c\"9\n\x14RefreshShareResponse\x12\r\n\x05\x65poch\x18\x01 \x01(\r\x12\x12\n\npublic_key\x18\x02 \x01(\x0c\x32\xdc\x03\n\x06Office\x12G\n\tSignNight\x12\x1f.escapement.v1.SignNightRequest\x1a\x19.escapement.v1.SignedPlan\x12K\n\x0bSignRelease\x12!.escapement.v1.SignReleaseRequest\x1a\x19.escapement.v1.SignedPlan\x12>\n\x06Unlock\x12\x1c.escapement.v1.UnlockRequest\x1a\x14.escapement.v1.Chunk0\x01\x12Q\n\nCloseNight\x12 .escapement.v1.CloseNightRequest\x1a!.escapement.v1.CloseNightResponse\x12P\n\x0c\x43ollectBatch\x12\".escapement.v1.CollectBatchRequest\x1a\x1a.escapement.v1.SealedBatch0\x01\x12W\n\x0cRefreshShare\x12\".escapement.v1.RefreshShareRequest\x1a#.escapement.v1.RefreshShareResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18server/wire/office.proto\x12\rescapement.v1\"K\n\x0fPlannedReleases\x12\x0f\n\x07purpose\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\r\x12\x10\n\x03rho\x18\x03 \x01(\tH\x00\x88\x01\x01\x42\x06\n\x04_rho\"d\n\x10SignNightRequest\x12\r\n\x05night\x18\x01 \x01(\t\x12\x0f\n\x07\x63ut_off\x18\x02 \x01(\t\x12\x30\n\x08releases\x18\x03 \x03(\x0b\x32\x1e.escapement.v1.PlannedReleases\"#\n\x12SignReleaseRequest\x12\r\n\x05\x64raft\x18\x01 \x01(\x0c\"0\n\nSignedPlan\x12\x0f\n\x07payload\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"V\n\x08\x45nvelope\x12\x0e\n\x06outlet\x18\x01 \x01(\t\x12\x13\n\x0bsealed_seed\x18\x02 \x01(\x0c\x12\x12\n\ncommitment\x18\x03 \x01(\t\x12\x11\n\tsignature\x18\x04 \x01(\x0c\"\x81\x01\n\rUnlockRequest\x12\x13\n\x0bplan_digest\x18\x01 \x01(\t\x12*\n\tenvelopes\x18\x02 \x03(\x0b\x32\x17.escapement.v1.Envelope\x12/\n\x07\x63\x61rried\x18\x03 \x03(\x0b\x32\x1e.escapement.v1.CarriedEnvelope\"Q\n\x0f\x43\x61rriedEnvelope\x12)\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32\x17.escapement.v1.Envelope\x12\x13\n\x0bplan_digest\x18\x02 \x01(\t\"\x15\n\x05\x43hunk\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"\"\n\x11\x43loseNightRequest\x12\r\n\x05night\x18\x01 \x01(\t\"\x14\n\x12\x43loseNightResponse\"o\n\x07Refusal\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0e\n\x06outlet\x18\x03 \x01(\t\x12\x0f\n\x07purpose\x18\x04 \x01(\t\x12\x11\n\trequested\x18\x05 \x01(\t\x12\x11\n\tremaining\x18\x06 \x01(\t\"$\n\x13\x43ollectBatchRequest\x12\r\n\x05\x61\x66ter\x18\x01 \x01(\x04\",\n\x0bSealedBatch\x12\r\n\x05\x62\x61tch\x18\x01 \x01(\x04\x12\x0e\n\x06sealed\x18\x02 \x03(\x0c\"3\n\x13RefreshShareRequest\x12\r\n\x05\x65poch\x18\x01 \x01(\r\x12\r\n\x05\x64\x65lta\x18\x02 \x01(\x0c\"9\n\x14RefreshShareResponse\x12\r\n\x05\x65poch\x18\x01 \x01(\r\x12\x12\n\npublic_key\x18\x02 \x01(\x0c\"\x16\n\x14LastDirectoryRequest\"E\n\x15LastDirectoryResponse\x12\r\n\x05\x62\x61tch\x18\x01 \x01(\x04\x12\r\n\x05slots\x18\x02 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\"(\n\x15\x46\x65tchDirectoryRequest\x12\x0f\n\x07network\x18\x01 \x01(\x0c\"y\n\rDirectoryPart\x12*\n\x04head\x18\x01 \x01(\x0b\x32\x1c.escapement.v1.DirectoryHead\x12\r\n\x05\x61\x64\x64\x65\x64\x18\x02 \x01(\x0c\x12-\n\x08\x65vidence\x18\x03 \x03(\x0b\x32\x1b.escapement.v1.SlotEvidence\"t\n\rDirectoryHead\x12\x0f\n\x07network\x18\x01 \x01(\x0c\x12\x0c\n\x04\x62\x61se\x18\x02 \x01(\t\x12\r\n\x05\x62\x61tch\x18\x03 \x01(\x04\x12\x35\n\x04last\x18\x04 \x01(\x0b\x32\'.escapement.v1.CountersignedPublication\"e\n\x0cSlotEvidence\x12\x0c\n\x04slot\x18\x01 \x01(\x04\x12\x0b\n\x03\x61\x63t\x18\x02 \x01(\r\x12\r\n\x05\x62\x61tch\x18\x03 \x01(\x04\x12\r\n\x05since\x18\x04 \x01(\x04\x12\r\n\x05\x62ound\x18\x05 \x01(\x0c\x12\r\n\x05proof\x18\x06 \x01(\x0c\";\n\x16\x43ountersignBookRequest\x12\x11\n\tdirectory\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\">\n\x18\x43ountersignedPublication\x12\x0f\n\x07payload\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\x32\xcc\x06\n\x06Office\x12G\n\tSignNight\x12\x1f.escapement.v1.SignNightRequest\x1a\x19.escapement.v1.SignedPlan\x12K\n\x0bSignRelease\x12!.escapement.v1.SignReleaseRequest\x1a\x19.escapement.v1.SignedPlan\x12>\n\x06Unlock\x12\x1c.escapement.v1.UnlockRequest\x1a\x14.escapement.v1.Chunk0\x01\x12Q\n\nCloseNight\x12 .escapement.v1.CloseNightRequest\x1a!.escapement.v1.CloseNightResponse\x12P\n\x0c\x43ollectBatch\x12\".escapement.v1.CollectBatchRequest\x1a\x1a.escapement.v1.SealedBatch0\x01\x12Z\n\rLastDirectory\x12#.escapement.v1.LastDirectoryRequest\x1a$.escapement.v1.LastDirectoryResponse\x12N\n\x0e\x46\x65tchDirectory\x12$.escapement.v1.FetchDirectoryRequest\x1a\x14.escapement.v1.Chunk0\x01\x12_\n\x14\x43ountersignDirectory\x12\x1c.escapement.v1.DirectoryPart\x1a\'.escapement.v1.CountersignedPublication(\x01\x12\x61\n\x0f\x43ountersignBook\x12%.escapement.v1.CountersignBookRequest\x1a\'.escapement.v1.CountersignedPublication\x12W\n\x0cRefreshShare\x12\".escapement.v1.RefreshShareRequest\x1a#.escapement.v1.RefreshShareResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,27 +40,43 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SIGNEDPLAN']._serialized_start=259
   _globals['_SIGNEDPLAN']._serialized_end=307
   _globals['_ENVELOPE']._serialized_start=309
-  _globals['_ENVELOPE']._serialized_end=398
-  _globals['_UNLOCKREQUEST']._serialized_start=401
-  _globals['_UNLOCKREQUEST']._serialized_end=530
-  _globals['_CARRIEDENVELOPE']._serialized_start=532
-  _globals['_CARRIEDENVELOPE']._serialized_end=613
-  _globals['_CHUNK']._serialized_start=615
-  _globals['_CHUNK']._serialized_end=636
-  _globals['_CLOSENIGHTREQUEST']._serialized_start=638
-  _globals['_CLOSENIGHTREQUEST']._serialized_end=672
-  _globals['_CLOSENIGHTRESPONSE']._serialized_start=674
-  _globals['_CLOSENIGHTRESPONSE']._serialized_end=694
-  _globals['_REFUSAL']._serialized_start=696
-  _globals['_REFUSAL']._serialized_end=807
-  _globals['_COLLECTBATCHREQUEST']._serialized_start=809
-  _globals['_COLLECTBATCHREQUEST']._serialized_end=845
-  _globals['_SEALEDBATCH']._serialized_start=847
-  _globals['_SEALEDBATCH']._serialized_end=891
-  _globals['_REFRESHSHAREREQUEST']._serialized_start=893
-  _globals['_REFRESHSHAREREQUEST']._serialized_end=944
-  _globals['_REFRESHSHARERESPONSE']._serialized_start=946
-  _globals['_REFRESHSHARERESPONSE']._serialized_end=1003
-  _globals['_OFFICE']._serialized_start=1006
-  _globals['_OFFICE']._serialized_end=1482
+  _globals['_ENVELOPE']._serialized_end=395
+  _globals['_UNLOCKREQUEST']._serialized_start=398
+  _globals['_UNLOCKREQUEST']._serialized_end=527
+  _globals['_CARRIEDENVELOPE']._serialized_start=529
+  _globals['_CARRIEDENVELOPE']._serialized_end=610
+  _globals['_CHUNK']._serialized_start=612
+  _globals['_CHUNK']._serialized_end=633
+  _globals['_CLOSENIGHTREQUEST']._serialized_start=635
+  _globals['_CLOSENIGHTREQUEST']._serialized_end=669
+  _globals['_CLOSENIGHTRESPONSE']._serialized_start=671
+  _globals['_CLOSENIGHTRESPONSE']._serialized_end=691
+  _globals['_REFUSAL']._serialized_start=693
+  _globals['_REFUSAL']._serialized_end=804
+  _globals['_COLLECTBATCHREQUEST']._serialized_start=806
+  _globals['_COLLECTBATCHREQUEST']._serialized_end=842
+  _globals['_SEALEDBATCH']._serialized_start=844
+  _globals['_SEALEDBATCH']._serialized_end=888
+  _globals['_REFRESHSHAREREQUEST']._serialized_start=890
+  _globals['_REFRESHSHAREREQUEST']._serialized_end=941
+  _globals['_REFRESHSHARERESPONSE']._serialized_start=943
+  _globals['_REFRESHSHARERESPONSE']._serialized_end=1000
+  _globals['_LASTDIRECTORYREQUEST']._serialized_start=1002
+  _globals['_LASTDIRECTORYREQUEST']._serialized_end=1024
+  _globals['_LASTDIRECTORYRESPONSE']._serialized_start=1026
+  _globals['_LASTDIRECTORYRESPONSE']._serialized_end=1095
+  _globals['_FETCHDIRECTORYREQUEST']._serialized_start=1097
+  _globals['_FETCHDIRECTORYREQUEST']._serialized_end=1137
+  _globals['_DIRECTORYPART']._serialized_start=1139
+  _globals['_DIRECTORYPART']._serialized_end=1260
+  _globals['_DIRECTORYHEAD']._serialized_start=1262
+  _globals['_DIRECTORYHEAD']._serialized_end=1378
+  _globals['_SLOTEVIDENCE']._serialized_start=1380
+  _globals['_SLOTEVIDENCE']._serialized_end=1481
+  _globals['_COUNTERSIGNBOOKREQUEST']._serialized_start=1483
+  _globals['_COUNTERSIGNBOOKREQUEST']._serialized_end=1542
+  _globals['_COUNTERSIGNEDPUBLICATION']._serialized_start=1544
+  _globals['_COUNTERSIGNEDPUBLICATION']._serialized_end=1606
+  _globals['_OFFICE']._serialized_start=1609
+  _globals['_OFFICE']._serialized_end=2453
 # @@protoc_insertion_point(module_scope)

@@ -124,23 +124,23 @@ class Envelope(_message.Message):
 
     OUTLET_FIELD_NUMBER: _builtins.int
     SEALED_SEED_FIELD_NUMBER: _builtins.int
-    VECTOR_DIGEST_FIELD_NUMBER: _builtins.int
+    COMMITMENT_FIELD_NUMBER: _builtins.int
     SIGNATURE_FIELD_NUMBER: _builtins.int
     outlet: _builtins.str
     sealed_seed: _builtins.bytes
-    vector_digest: _builtins.str
+    commitment: _builtins.str
     signature: _builtins.bytes
     def __init__(
         self,
         *,
         outlet: _builtins.str = ...,
         sealed_seed: _builtins.bytes = ...,
-        vector_digest: _builtins.str = ...,
+        commitment: _builtins.str = ...,
         signature: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["outlet", b"outlet", "sealed_seed", b"sealed_seed", "signature", b"signature", "vector_digest", b"vector_digest"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commitment", b"commitment", "outlet", b"outlet", "sealed_seed", b"sealed_seed", "signature", b"signature"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -380,3 +380,208 @@ class RefreshShareResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RefreshShareResponse: _TypeAlias = RefreshShareResponse  # noqa: Y015
+
+@_typing.final
+class LastDirectoryRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LastDirectoryRequest: _TypeAlias = LastDirectoryRequest  # noqa: Y015
+
+@_typing.final
+class LastDirectoryResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BATCH_FIELD_NUMBER: _builtins.int
+    SLOTS_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    batch: _builtins.int
+    """All of it 0 or empty before the first."""
+    slots: _builtins.int
+    digest: _builtins.str
+    def __init__(
+        self,
+        *,
+        batch: _builtins.int = ...,
+        slots: _builtins.int = ...,
+        digest: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "digest", b"digest", "slots", b"slots"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LastDirectoryResponse: _TypeAlias = LastDirectoryResponse  # noqa: Y015
+
+@_typing.final
+class FetchDirectoryRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NETWORK_FIELD_NUMBER: _builtins.int
+    network: _builtins.bytes
+    """HQ's token key: of another network it gets none."""
+    def __init__(
+        self,
+        *,
+        network: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["network", b"network"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FetchDirectoryRequest: _TypeAlias = FetchDirectoryRequest  # noqa: Y015
+
+@_typing.final
+class DirectoryPart(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEAD_FIELD_NUMBER: _builtins.int
+    ADDED_FIELD_NUMBER: _builtins.int
+    EVIDENCE_FIELD_NUMBER: _builtins.int
+    added: _builtins.bytes
+    """Whole slots of 48 bytes, in order, as parts arrive."""
+    @_builtins.property
+    def head(self) -> Global___DirectoryHead:
+        """In the first part only."""
+
+    @_builtins.property
+    def evidence(self) -> _containers.RepeatedCompositeFieldContainer[Global___SlotEvidence]: ...
+    def __init__(
+        self,
+        *,
+        head: Global___DirectoryHead | None = ...,
+        added: _builtins.bytes = ...,
+        evidence: _abc.Iterable[Global___SlotEvidence] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["head", b"head"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["added", b"added", "evidence", b"evidence", "head", b"head"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DirectoryPart: _TypeAlias = DirectoryPart  # noqa: Y015
+
+@_typing.final
+class DirectoryHead(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NETWORK_FIELD_NUMBER: _builtins.int
+    BASE_FIELD_NUMBER: _builtins.int
+    BATCH_FIELD_NUMBER: _builtins.int
+    LAST_FIELD_NUMBER: _builtins.int
+    network: _builtins.bytes
+    """The network's token key."""
+    base: _builtins.str
+    """Digest of the directory that it follows, the office's last."""
+    batch: _builtins.int
+    @_builtins.property
+    def last(self) -> Global___CountersignedPublication:
+        """What HQ was told last of a directory; none before the first."""
+
+    def __init__(
+        self,
+        *,
+        network: _builtins.bytes = ...,
+        base: _builtins.str = ...,
+        batch: _builtins.int = ...,
+        last: Global___CountersignedPublication | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["last", b"last"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base", b"base", "batch", b"batch", "last", b"last", "network", b"network"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DirectoryHead: _TypeAlias = DirectoryHead  # noqa: Y015
+
+@_typing.final
+class SlotEvidence(_message.Message):
+    """Why a slot is blank now, or has a key that was withdrawn before."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SLOT_FIELD_NUMBER: _builtins.int
+    ACT_FIELD_NUMBER: _builtins.int
+    BATCH_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    BOUND_FIELD_NUMBER: _builtins.int
+    PROOF_FIELD_NUMBER: _builtins.int
+    slot: _builtins.int
+    act: _builtins.int
+    batch: _builtins.int
+    since: _builtins.int
+    bound: _builtins.bytes
+    proof: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        slot: _builtins.int = ...,
+        act: _builtins.int = ...,
+        batch: _builtins.int = ...,
+        since: _builtins.int = ...,
+        bound: _builtins.bytes = ...,
+        proof: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["act", b"act", "batch", b"batch", "bound", b"bound", "proof", b"proof", "since", b"since", "slot", b"slot"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SlotEvidence: _TypeAlias = SlotEvidence  # noqa: Y015
+
+@_typing.final
+class CountersignBookRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DIRECTORY_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    directory: _builtins.str
+    digest: _builtins.str
+    def __init__(
+        self,
+        *,
+        directory: _builtins.str = ...,
+        digest: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "directory", b"directory"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CountersignBookRequest: _TypeAlias = CountersignBookRequest  # noqa: Y015
+
+@_typing.final
+class CountersignedPublication(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAYLOAD_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    payload: _builtins.bytes
+    """Canonical JSON: kind, number, digest, directory and at."""
+    signature: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        payload: _builtins.bytes = ...,
+        signature: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["payload", b"payload", "signature", b"signature"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CountersignedPublication: _TypeAlias = CountersignedPublication  # noqa: Y015

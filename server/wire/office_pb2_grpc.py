@@ -59,6 +59,26 @@ class OfficeStub:
                 request_serializer=server_dot_wire_dot_office__pb2.CollectBatchRequest.SerializeToString,
                 response_deserializer=server_dot_wire_dot_office__pb2.SealedBatch.FromString,
                 _registered_method=True)
+        self.LastDirectory = channel.unary_unary(
+                '/escapement.v1.Office/LastDirectory',
+                request_serializer=server_dot_wire_dot_office__pb2.LastDirectoryRequest.SerializeToString,
+                response_deserializer=server_dot_wire_dot_office__pb2.LastDirectoryResponse.FromString,
+                _registered_method=True)
+        self.FetchDirectory = channel.unary_stream(
+                '/escapement.v1.Office/FetchDirectory',
+                request_serializer=server_dot_wire_dot_office__pb2.FetchDirectoryRequest.SerializeToString,
+                response_deserializer=server_dot_wire_dot_office__pb2.Chunk.FromString,
+                _registered_method=True)
+        self.CountersignDirectory = channel.stream_unary(
+                '/escapement.v1.Office/CountersignDirectory',
+                request_serializer=server_dot_wire_dot_office__pb2.DirectoryPart.SerializeToString,
+                response_deserializer=server_dot_wire_dot_office__pb2.CountersignedPublication.FromString,
+                _registered_method=True)
+        self.CountersignBook = channel.unary_unary(
+                '/escapement.v1.Office/CountersignBook',
+                request_serializer=server_dot_wire_dot_office__pb2.CountersignBookRequest.SerializeToString,
+                response_deserializer=server_dot_wire_dot_office__pb2.CountersignedPublication.FromString,
+                _registered_method=True)
         self.RefreshShare = channel.unary_unary(
                 '/escapement.v1.Office/RefreshShare',
                 request_serializer=server_dot_wire_dot_office__pb2.RefreshShareRequest.SerializeToString,
@@ -104,6 +124,34 @@ class OfficeServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def LastDirectory(self, request, context):
+        """The directory that the office countersigned last.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FetchDirectory(self, request, context):
+        """That directory whole, for an HQ that was restored from an older copy.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CountersignDirectory(self, request_iterator, context):
+        """Countersigns the directory that follows, shown as what changed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CountersignBook(self, request, context):
+        """Countersigns the one book of the directory that was countersigned last.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RefreshShare(self, request, context):
         """Moves the office's share of the token key by what HQ moves its own; the sum stays.
         """
@@ -138,6 +186,26 @@ def add_OfficeServicer_to_server(servicer, server):
                     servicer.CollectBatch,
                     request_deserializer=server_dot_wire_dot_office__pb2.CollectBatchRequest.FromString,
                     response_serializer=server_dot_wire_dot_office__pb2.SealedBatch.SerializeToString,
+            ),
+            'LastDirectory': grpc.unary_unary_rpc_method_handler(
+                    servicer.LastDirectory,
+                    request_deserializer=server_dot_wire_dot_office__pb2.LastDirectoryRequest.FromString,
+                    response_serializer=server_dot_wire_dot_office__pb2.LastDirectoryResponse.SerializeToString,
+            ),
+            'FetchDirectory': grpc.unary_stream_rpc_method_handler(
+                    servicer.FetchDirectory,
+                    request_deserializer=server_dot_wire_dot_office__pb2.FetchDirectoryRequest.FromString,
+                    response_serializer=server_dot_wire_dot_office__pb2.Chunk.SerializeToString,
+            ),
+            'CountersignDirectory': grpc.stream_unary_rpc_method_handler(
+                    servicer.CountersignDirectory,
+                    request_deserializer=server_dot_wire_dot_office__pb2.DirectoryPart.FromString,
+                    response_serializer=server_dot_wire_dot_office__pb2.CountersignedPublication.SerializeToString,
+            ),
+            'CountersignBook': grpc.unary_unary_rpc_method_handler(
+                    servicer.CountersignBook,
+                    request_deserializer=server_dot_wire_dot_office__pb2.CountersignBookRequest.FromString,
+                    response_serializer=server_dot_wire_dot_office__pb2.CountersignedPublication.SerializeToString,
             ),
             'RefreshShare': grpc.unary_unary_rpc_method_handler(
                     servicer.RefreshShare,
@@ -280,6 +348,114 @@ class Office:
             '/escapement.v1.Office/CollectBatch',
             server_dot_wire_dot_office__pb2.CollectBatchRequest.SerializeToString,
             server_dot_wire_dot_office__pb2.SealedBatch.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LastDirectory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/escapement.v1.Office/LastDirectory',
+            server_dot_wire_dot_office__pb2.LastDirectoryRequest.SerializeToString,
+            server_dot_wire_dot_office__pb2.LastDirectoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FetchDirectory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/escapement.v1.Office/FetchDirectory',
+            server_dot_wire_dot_office__pb2.FetchDirectoryRequest.SerializeToString,
+            server_dot_wire_dot_office__pb2.Chunk.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CountersignDirectory(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/escapement.v1.Office/CountersignDirectory',
+            server_dot_wire_dot_office__pb2.DirectoryPart.SerializeToString,
+            server_dot_wire_dot_office__pb2.CountersignedPublication.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CountersignBook(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/escapement.v1.Office/CountersignBook',
+            server_dot_wire_dot_office__pb2.CountersignBookRequest.SerializeToString,
+            server_dot_wire_dot_office__pb2.CountersignedPublication.FromString,
             options,
             channel_credentials,
             insecure,

@@ -45,6 +45,14 @@ class OfficeStub:
     """Gives back what the night reserved and did not charge."""
     CollectBatch: _grpc.UnaryStreamMultiCallable[_office_pb2.CollectBatchRequest, _office_pb2.SealedBatch]
     """Takes the registrations of the batch after this one: closes it if enough outlets are in it."""
+    LastDirectory: _grpc.UnaryUnaryMultiCallable[_office_pb2.LastDirectoryRequest, _office_pb2.LastDirectoryResponse]
+    """The directory that the office countersigned last."""
+    FetchDirectory: _grpc.UnaryStreamMultiCallable[_office_pb2.FetchDirectoryRequest, _office_pb2.Chunk]
+    """That directory whole, for an HQ that was restored from an older copy."""
+    CountersignDirectory: _grpc.StreamUnaryMultiCallable[_office_pb2.DirectoryPart, _office_pb2.CountersignedPublication]
+    """Countersigns the directory that follows, shown as what changed."""
+    CountersignBook: _grpc.UnaryUnaryMultiCallable[_office_pb2.CountersignBookRequest, _office_pb2.CountersignedPublication]
+    """Countersigns the one book of the directory that was countersigned last."""
     RefreshShare: _grpc.UnaryUnaryMultiCallable[_office_pb2.RefreshShareRequest, _office_pb2.RefreshShareResponse]
     """Moves the office's share of the token key by what HQ moves its own; the sum stays."""
 
@@ -61,6 +69,14 @@ class OfficeAsyncStub(OfficeStub):
     """Gives back what the night reserved and did not charge."""
     CollectBatch: _aio.UnaryStreamMultiCallable[_office_pb2.CollectBatchRequest, _office_pb2.SealedBatch]  # type: ignore[assignment]
     """Takes the registrations of the batch after this one: closes it if enough outlets are in it."""
+    LastDirectory: _aio.UnaryUnaryMultiCallable[_office_pb2.LastDirectoryRequest, _office_pb2.LastDirectoryResponse]  # type: ignore[assignment]
+    """The directory that the office countersigned last."""
+    FetchDirectory: _aio.UnaryStreamMultiCallable[_office_pb2.FetchDirectoryRequest, _office_pb2.Chunk]  # type: ignore[assignment]
+    """That directory whole, for an HQ that was restored from an older copy."""
+    CountersignDirectory: _aio.StreamUnaryMultiCallable[_office_pb2.DirectoryPart, _office_pb2.CountersignedPublication]  # type: ignore[assignment]
+    """Countersigns the directory that follows, shown as what changed."""
+    CountersignBook: _aio.UnaryUnaryMultiCallable[_office_pb2.CountersignBookRequest, _office_pb2.CountersignedPublication]  # type: ignore[assignment]
+    """Countersigns the one book of the directory that was countersigned last."""
     RefreshShare: _aio.UnaryUnaryMultiCallable[_office_pb2.RefreshShareRequest, _office_pb2.RefreshShareResponse]  # type: ignore[assignment]
     """Moves the office's share of the token key by what HQ moves its own; the sum stays."""
 
@@ -104,6 +120,38 @@ class OfficeServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_office_pb2.SealedBatch], _abc.AsyncIterator[_office_pb2.SealedBatch]]:
         """Takes the registrations of the batch after this one: closes it if enough outlets are in it."""
+
+    @_abc_1.abstractmethod
+    def LastDirectory(
+        self,
+        request: _office_pb2.LastDirectoryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_office_pb2.LastDirectoryResponse, _abc.Awaitable[_office_pb2.LastDirectoryResponse]]:
+        """The directory that the office countersigned last."""
+
+    @_abc_1.abstractmethod
+    def FetchDirectory(
+        self,
+        request: _office_pb2.FetchDirectoryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_office_pb2.Chunk], _abc.AsyncIterator[_office_pb2.Chunk]]:
+        """That directory whole, for an HQ that was restored from an older copy."""
+
+    @_abc_1.abstractmethod
+    def CountersignDirectory(
+        self,
+        request_iterator: _MaybeAsyncIterator[_office_pb2.DirectoryPart],
+        context: _ServicerContext,
+    ) -> _typing.Union[_office_pb2.CountersignedPublication, _abc.Awaitable[_office_pb2.CountersignedPublication]]:
+        """Countersigns the directory that follows, shown as what changed."""
+
+    @_abc_1.abstractmethod
+    def CountersignBook(
+        self,
+        request: _office_pb2.CountersignBookRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_office_pb2.CountersignedPublication, _abc.Awaitable[_office_pb2.CountersignedPublication]]:
+        """Countersigns the one book of the directory that was countersigned last."""
 
     @_abc_1.abstractmethod
     def RefreshShare(

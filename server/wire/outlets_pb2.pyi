@@ -179,6 +179,13 @@ class CountersignResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     STATEMENT_FIELD_NUMBER: _builtins.int
+    DIRECTORY_FIELD_NUMBER: _builtins.int
+    BOOK_FIELD_NUMBER: _builtins.int
+    directory: _builtins.bytes
+    """What the office countersigned last for HQ, as it is published: length and bytes of what is
+    signed, then the signature. None before the first.
+    """
+    book: _builtins.bytes
     @_builtins.property
     def statement(self) -> Global___LogStatement:
         """Over the digest; or one that the outlet does not hold, after which it asks again."""
@@ -187,10 +194,12 @@ class CountersignResponse(_message.Message):
         self,
         *,
         statement: Global___LogStatement | None = ...,
+        directory: _builtins.bytes = ...,
+        book: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["statement", b"statement"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["statement", b"statement"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["book", b"book", "directory", b"directory", "statement", b"statement"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -225,15 +234,19 @@ class DirectoryRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     DIGEST_FIELD_NUMBER: _builtins.int
+    HELD_FIELD_NUMBER: _builtins.int
     digest: _builtins.str
+    held: _builtins.str
+    """Digest of the directory that the outlet has: then what changed since is enough. None for all."""
     def __init__(
         self,
         *,
         digest: _builtins.str = ...,
+        held: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "held", b"held"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -324,14 +324,14 @@ class LibraryServicer:
     """
 
     def Directory(self, request, context):
-        """The directory with this digest.
+        """The directory with this digest, behind what the privacy office says of it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Book(self, request, context):
-        """The latest signed band book; nothing where there is none.
+        """The latest band book, signed and countersigned; nothing where there is none.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -141,9 +141,9 @@ class LibraryStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> LibraryAsyncStub: ...
     Directory: _grpc.UnaryStreamMultiCallable[_outlets_pb2.DirectoryRequest, _outlets_pb2.Piece]
-    """The directory with this digest."""
+    """The directory with this digest, behind what the privacy office says of it."""
     Book: _grpc.UnaryStreamMultiCallable[_outlets_pb2.BookRequest, _outlets_pb2.Piece]
-    """The latest signed band book; nothing where there is none."""
+    """The latest band book, signed and countersigned; nothing where there is none."""
 
 @_typing.type_check_only
 class LibraryAsyncStub(LibraryStub):
@@ -151,9 +151,9 @@ class LibraryAsyncStub(LibraryStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Directory: _aio.UnaryStreamMultiCallable[_outlets_pb2.DirectoryRequest, _outlets_pb2.Piece]  # type: ignore[assignment]
-    """The directory with this digest."""
+    """The directory with this digest, behind what the privacy office says of it."""
     Book: _aio.UnaryStreamMultiCallable[_outlets_pb2.BookRequest, _outlets_pb2.Piece]  # type: ignore[assignment]
-    """The latest signed band book; nothing where there is none."""
+    """The latest band book, signed and countersigned; nothing where there is none."""
 
 class LibraryServicer(metaclass=_abc_1.ABCMeta):
     """At HQ: what is published whole, so that asking for it reveals nothing."""
@@ -164,7 +164,7 @@ class LibraryServicer(metaclass=_abc_1.ABCMeta):
         request: _outlets_pb2.DirectoryRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_outlets_pb2.Piece], _abc.AsyncIterator[_outlets_pb2.Piece]]:
-        """The directory with this digest."""
+        """The directory with this digest, behind what the privacy office says of it."""
 
     @_abc_1.abstractmethod
     def Book(
@@ -172,7 +172,7 @@ class LibraryServicer(metaclass=_abc_1.ABCMeta):
         request: _outlets_pb2.BookRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_outlets_pb2.Piece], _abc.AsyncIterator[_outlets_pb2.Piece]]:
-        """The latest signed band book; nothing where there is none."""
+        """The latest band book, signed and countersigned; nothing where there is none."""
 
 def add_LibraryServicer_to_server(servicer: LibraryServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 

@@ -22,6 +22,8 @@ STATUS: dict[str, grpc.StatusCode] = {
     "RegistrationRefused": grpc.StatusCode.FAILED_PRECONDITION,
     "RefreshRefused": grpc.StatusCode.FAILED_PRECONDITION,
     "DirectoryRefused": grpc.StatusCode.NOT_FOUND,
+    "PublicationRefused": grpc.StatusCode.FAILED_PRECONDITION,
+    "PublicationTooSoon": grpc.StatusCode.FAILED_PRECONDITION,
     "HeadRefused": grpc.StatusCode.FAILED_PRECONDITION,
 }
 """Every error that a peer may see, by the name of its type; any other is INTERNAL, without text."""

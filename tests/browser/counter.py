@@ -49,7 +49,7 @@ from server.hq.services import running as hq_running
 from server.hq.settings import HqFile
 from server.office.running import running as office_running
 from server.office.settings import OfficeFile
-from tests.shelves import band_entries, make_book, make_directory, shelve
+from tests.shelves import Press, band_entries, make_book, make_directory, shelve
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -283,7 +283,8 @@ class Counter:
                 Consent(key, "2026-03", before, ASSOCIATE) for key in keys.values()
             )
             people.keep_tokens({keys[name]: tokens[name] for name in HERE})
-            people.submission(1, len(HERE), bytes.fromhex(outlet.peer(PartyKind.HQ).sealing_key))
+            sealing_key = bytes.fromhex(outlet.peer(PartyKind.HQ).sealing_key)
+            people.submission(1, len(HERE), sealing_key, outlet.token_key())
             people.submitted(1)
             directory = make_directory(tokens.values())
             people.follow(directory)
@@ -291,9 +292,9 @@ class Counter:
             client_book(OutletFile.read(self.home / "escapement.toml"), people)
         book = make_book(
             band_entries(BANDS.get(name, ("new", "new")) for name in tokens),
-            [one.raw for one in tokens.values()],
-            directory.digest,
+            directory,
             as_of=(self.at - dt.timedelta(days=1)).date().isoformat(),
             made_at=self.at.timestamp() - 3600,
         )
-        shelve(self.home, book, directory, hq.identity().signing, self.at)
+        press = Press(hq.identity().signing, self._office.identity().signing)
+        shelve(self.home, book, directory, press, self.at)

@@ -14,12 +14,11 @@ from outlet_client.contribution.answer_store import AnswerStore
 from outlet_client.night.flower_node import client_app
 from outlet_client.night.night_run import Nightly
 from outlet_client.people.people_store import People
-from privacy.directory import Directory
 from privacy.identity import PartyKind
 from privacy.keyring import Keyring
 from privacy.units import Purpose
 from sandbox.local_grid import LocalGrid
-from sandbox.network import MemoryLibrary, Settings
+from sandbox.network import LocalOffice, MemoryLibrary, Settings
 from server.hq.banding import Banding
 from server.hq.due import Tonight
 from server.hq.flower_link import FlowerLink
@@ -27,7 +26,6 @@ from server.hq.night import HqNight
 from server.hq.registry import Registry
 from server.hq.store import HqStore
 from server.office.ledger_store import OfficeStore
-from server.office.unlock import Office
 from tests.networks import CUT_OFF, TARGET, small_world
 
 if TYPE_CHECKING:
@@ -139,8 +137,8 @@ class AtHome:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
 
-    def directory(self, digest: str) -> Directory:
-        return Directory.decode(self._registry.published(digest) or b"")
+    def directory(self, digest: str, held: str) -> bytes:
+        return self._registry.published(digest, held) or b""
 
 
 def in_one_process(network: Forked, tonight: Tonight) -> HqStore:
@@ -153,8 +151,13 @@ def in_one_process(network: Forked, tonight: Tonight) -> HqStore:
         for home in sorted((network.folder / "outlets").iterdir())
     }
     keys = {name: ring.identity().card.verify_key for name, ring in rings.items()}
-    office = Office(
-        network.settings.office, OfficeStore("sqlite://", policy), signing, keys, time.time
+    office = LocalOffice(
+        network.settings.office,
+        OfficeStore("sqlite://", policy),
+        signing,
+        keys,
+        time.time,
+        lambda: tonight.directory,
     )
 
     def app(name: str, ring: Keyring) -> ClientApp:
@@ -175,7 +178,15 @@ def in_one_process(network: Forked, tonight: Tonight) -> HqStore:
         FlowerLink(grid, names, 30.0),
         store,
         keys,
-        Banding(registry.keys(), shelf, shelf.key, BandPolicy(), time.time),
+        Banding(
+            registry.directory().keys,
+            registry.home_nonces(),
+            shelf,
+            shelf.key,
+            signing.public,
+            BandPolicy(),
+            time.time,
+        ),
     ).run()
     assert report.ended == "complete"
     registry.close()

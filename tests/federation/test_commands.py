@@ -230,9 +230,7 @@ def test_a_restored_office_opens_no_release_that_was_open(parties: Path) -> None
     run(office_app, "backup", parties / "copy", "--home", home)
     bench.office.unlock(signed.digest, envelopes)
     store = OfficeStore(f"sqlite:///{parties / 'copy' / 'office.db'}", bench.settings.policy())
-    restored = type(bench.office)(
-        bench.settings, store, bench.office_key, bench.public_keys, bench.clock
-    )
+    restored = replace(bench.office, store=store)
     for some in (envelopes, envelopes[:3]):
         with pytest.raises((PlanRefused, AnswerRefused), match="its key is deleted"):
             restored.unlock(signed.digest, some)

@@ -23,9 +23,9 @@ from features.outcomes import Outcome
 from outlet_client.errors import QuotaSpent
 from outlet_client.people.people_store import People
 from outlet_client.services import HQ, OFFICE, Services
-from privacy.books import SignedBook, open_book, sign_book
 from privacy.identity import PartyKind
 from privacy.keyring import Keyring
+from privacy.published_books import PublishedBook, open_book, sign_book
 from privacy.tokens import TokenShare, blind
 from sandbox.enrolment import NOTICE, address_of
 from server.wire import outlets_pb2, outlets_pb2_grpc
@@ -33,6 +33,7 @@ from server.wire.refusals import read_refusal
 from tests.federation.forked import Forked
 from tests.federation.nights import whole_nights
 from tests.networks import CUT_OFF, SECOND, TARGET, made_up_flips, small_world
+from tests.shelves import Press
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -230,16 +231,20 @@ def test_a_forged_book_a_damaged_one_and_a_stale_one_are_refused(
     place.write_bytes(genuine[:-1])
     assert "error: book: " in town.refused(home, email)
 
-    signing = Keyring(town.network.folder / "hq", PartyKind.HQ).identity().signing
-    hq_key = Keyring(home, PartyKind.OUTLET).peer(PartyKind.HQ).verify_key
-    book = open_book(
-        SignedBook.decode(genuine), hq_key, newer_than=None, directory=None, not_before=0
-    )
+    ring = Keyring(home, PartyKind.OUTLET)
+    published = PublishedBook.decode(genuine)
+    book = open_book(published, ring.publishers(), newer_than=None, directory=None, not_before=0)
+    hq = Keyring(town.network.folder / "hq", PartyKind.HQ).identity().signing
+    office = Keyring(town.network.folder / "office", PartyKind.OFFICE).identity().signing
     stranger = Keyring(town.network.outlet("O2"), PartyKind.OUTLET).identity().signing
-    place.write_bytes(sign_book(book, stranger).encode())
-    assert "error: book: " in town.refused(home, email)
+    for press in (Press(stranger, office), Press(hq, stranger)):
+        place.write_bytes(press.book(book))
+        assert "error: book: " in town.refused(home, email)
+    other = replace(book, body=bytes(len(book.body)))  # of HQ's own, which the office never saw
+    place.write_bytes(PublishedBook(sign_book(other, hq), published.countersigned).encode())
+    assert "error: book: got digest" in town.refused(home, email)
     old = replace(book, made_at=int(time.time()) - 31 * 86_400)
-    place.write_bytes(sign_book(old, signing).encode())
+    place.write_bytes(Press(hq, office).book(old))
     said = town.refused(home, email)
     assert "expected one not older than 30 days; show no bands" in said
 
@@ -302,7 +307,7 @@ def test_a_holder_that_uses_another_key_is_noticed_and_makes_no_token(town: Town
         person = people.person(people.local_key(f"mailto:{email}"))
         people.close()
         assert person is not None
-        assert person.token is None
+        assert person.slot_key is None
         assert town.ask("O3", email)["status"] == "not in the network"
     finally:
         office.keep_token_share(own)
@@ -311,7 +316,7 @@ def test_a_holder_that_uses_another_key_is_noticed_and_makes_no_token(town: Town
     person = people.person(people.local_key(f"mailto:{email}"))
     people.close()
     assert person is not None
-    assert person.token is not None
+    assert person.slot_key is not None
 
 
 def test_a_refresh_of_the_shares_keeps_every_token_and_the_next_night_works(town: Town) -> None:

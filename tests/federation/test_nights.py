@@ -125,9 +125,12 @@ def test_an_outlet_killed_in_mid_round_leaves_the_night_finishing_without_it(
 
 LEDGER, OFFICE = "server.office.ledger_store:Transaction", "server.office.unlock:Office"
 STORE, REGISTRY = "server.hq.store:HqStore", "server.hq.registry:Registry"
+PUBLICATIONS = "server.office.publications:Publications"
 OFFICE_STEPS = [
     ("server.office.relay:Relay.submit", "after"),
     ("server.office.relay:Relay.collect", "after"),
+    (f"{PUBLICATIONS}.countersign_directory", "before"),
+    (f"{PUBLICATIONS}.countersign_directory", "after"),
     (f"{LEDGER}.add_night", "before"),
     (f"{OFFICE}.sign_night", "after"),
     (f"{LEDGER}.add_release", "before"),
@@ -136,14 +139,17 @@ OFFICE_STEPS = [
     (f"{OFFICE}._charge", "after"),
     (f"{OFFICE}._draw", "after"),
     (f"{OFFICE}._store_answer", "after"),
-    (f"{LEDGER}.keep_points", "before"),
-    (f"{LEDGER}.keep_points", "after"),
+    ("server.office.seed_store:SeedStore.keep", "before"),
+    ("server.office.seed_store:SeedStore.keep", "after"),
+    (f"{PUBLICATIONS}.countersign_book", "before"),
+    (f"{PUBLICATIONS}.countersign_book", "after"),
     (f"{OFFICE}.close_night", "before"),
     (f"{OFFICE}.close_night", "after"),
 ]
 HQ_STEPS = [
     (f"{REGISTRY}.apply", "before"),
     (f"{REGISTRY}.apply", "after"),
+    (f"{REGISTRY}.publish", "before"),
     (f"{REGISTRY}.publish", "after"),
     (f"{STORE}.add_night", "before"),
     (f"{STORE}.add_night", "after"),
@@ -157,6 +163,7 @@ HQ_STEPS = [
     (f"{STORE}.points_released", "after"),
     (f"{STORE}.save_fine_book", "after"),
     (f"{STORE}.save_estimate", "after"),
+    (f"{REGISTRY}.draft", "after"),
     (f"{REGISTRY}.add_book", "before"),
     (f"{REGISTRY}.add_book", "after"),
 ]

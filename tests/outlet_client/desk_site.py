@@ -41,7 +41,7 @@ from privacy.identity import PartyKind
 from privacy.keyring import Keyring
 from privacy.tokens import token
 from sandbox.enrolment import free_port, introduce
-from tests.shelves import band_entries, make_book, make_directory, shelve
+from tests.shelves import Press, band_entries, make_book, make_directory, shelve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -250,19 +250,20 @@ def _fill(made: Parties, at: dt.datetime) -> None:
         before = at - dt.timedelta(days=30)
         people.record_consents(Consent(key, "2026-03", before, MEI) for key in keys.values())
         people.keep_tokens({keys[phone]: tokens[phone] for phone in HERE.values()})
-        people.submission(1, len(HERE), bytes.fromhex(outlet.peer(PartyKind.HQ).sealing_key))
+        sealing_key = bytes.fromhex(outlet.peer(PartyKind.HQ).sealing_key)
+        people.submission(1, len(HERE), sealing_key, outlet.token_key())
         people.submitted(1)
         directory = make_directory(tokens.values())
         people.follow(directory)
         people.withdraw_all([keys[EMIL]])
     book = make_book(
         band_entries(BANDS.get(name, ("new", "new")) for name in (*HERE, "fay")),
-        [one.raw for one in tokens.values()],
-        directory.digest,
+        directory,
         as_of=(at - dt.timedelta(days=1)).date().isoformat(),
         made_at=at.timestamp() - 3600,
     )
-    shelve(home, book, directory, made.hq.identity().signing, at)
+    press = Press(made.hq.identity().signing, made.office.identity().signing)
+    shelve(home, book, directory, press, at)
 
 
 @pytest.fixture(scope="session")

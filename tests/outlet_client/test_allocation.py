@@ -42,7 +42,7 @@ from outlet_client.records.customer_requests import NewRequest, RequestKind, ans
 from privacy.identity import PartyKind
 from privacy.keyring import Keyring
 from privacy.tokens import TokenShare, token
-from tests.shelves import band_entries, make_book, make_directory, shelve
+from tests.shelves import Press, band_entries, make_book, make_directory, shelve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -233,7 +233,8 @@ class Boutique:
         for kind, ring in rings.items():
             where = "" if kind is PartyKind.OUTLET else "127.0.0.1:9"
             ring.create(kind.value, where, NOW, service_address=where)
-        self.hq = rings[PartyKind.HQ].identity()
+        signing = [rings[kind].identity().signing for kind in (PartyKind.HQ, PartyKind.OFFICE)]
+        self.press = Press(*signing)
         outlet = rings[PartyKind.OUTLET]
         for kind in (PartyKind.HQ, PartyKind.OFFICE):
             outlet.trust(rings[kind].identity().card, rings[kind].public_file.read_bytes())
@@ -277,13 +278,12 @@ class Boutique:
         entries[[name in spoilt for name in self.bands]] = 0
         book = make_book(
             entries,
-            [one.raw for one in self.tokens.values()],
-            directory.digest,
+            directory,
             as_of="2026-03-01",
             made_at=made_at.timestamp(),
             version=7,
         )
-        shelve(self.home, book, directory, self.hq.signing, made_at)
+        shelve(self.home, book, directory, self.press, made_at)
 
     def run(self, *words: str) -> tuple[int, str]:
         done = CliRunner().invoke(app, [*words, "--home", str(self.home)])

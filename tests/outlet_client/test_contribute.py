@@ -36,8 +36,9 @@ from features.noisy_points import MOST_EVENTS, RING_BITS, SCALE, PointsCode
 from features.scorecard import Scorecard, encode_scorecards
 from outlet_client.contribution.contributions import HomeCustomers, Outlet, dimension
 from outlet_client.errors import OutletError, QuestionRefused
+from outlet_client.people.people_store import HomeKey
 from outlet_client.settings import OutletSettings
-from privacy.books import Book, BookKind, BookRefused, fine_key, read_entry
+from privacy.books import Book, BookKind, BookRefused
 from privacy.budget import YEAR_SECONDS
 from privacy.envelopes import SigningKey, digest
 from privacy.errors import PlanRefused
@@ -46,7 +47,7 @@ from privacy.loss import Rho, epsilon_of
 from privacy.plans import NightPlan, PlannedReleases, ReleasePlan, sign
 from privacy.units import Purpose
 from sandbox.market import simulated_market
-from sandbox.network import Network, Settings, slot_keys
+from sandbox.network import ANY_DAY, Network, Settings, home_key, public_keys
 from sandbox.world import TrainOn, World, market_events
 from server.hq.combine import Combiner
 from tests.networks import CUT_OFF, SECOND, TARGET, small_network, small_world, world_of
@@ -105,6 +106,11 @@ def fresh(network: Network, **changes: object) -> Outlet:
     return replace(known, **values)  # type: ignore[arg-type]
 
 
+def floors_of(**floors: float) -> OutletSettings:
+    """Floors of an outlet that is asked about days long past, as in every test of this file."""
+    return OutletSettings(**{"days_off": ANY_DAY, **floors})
+
+
 def test_an_outlet_answers_what_the_office_signed(asked: tuple[Network, dict[str, bytes]]) -> None:
     network, question = asked
     share = fresh(network).answer(question)
@@ -158,7 +164,7 @@ def test_an_outlets_own_floors_stand_above_a_signed_plan(
 ) -> None:
     network, question = asked
     with pytest.raises(QuestionRefused, match=reason):
-        fresh(network, settings=OutletSettings(**floors)).answer(question)
+        fresh(network, settings=floors_of(**floors)).answer(question)
 
 
 DELTA = 1e-6
@@ -242,7 +248,7 @@ def test_an_outlet_answers_no_more_a_rolling_year_than_its_own_floor_whatever_it
     now = [10 * YEAR_SECONDS]
     outlet = replace(
         office.outlet,
-        settings=OutletSettings(most_epsilon=room, delta=DELTA),
+        settings=floors_of(most_epsilon=room, delta=DELTA),
         clock=lambda: float(now[0]),
     )
 
@@ -269,7 +275,7 @@ def test_a_plan_without_noise_is_refused_outside_the_sandbox(
     office, plan = stage
     question = office.ask(replace(plan, noise_scale=0))
     with pytest.raises(QuestionRefused, match="without noise"):
-        replace(office.outlet, settings=OutletSettings()).answer(question)
+        replace(office.outlet, settings=floors_of()).answer(question)
 
 
 def test_a_plan_of_another_night_is_refused(stage: tuple[Stage, ReleasePlan]) -> None:
@@ -293,7 +299,7 @@ def test_features_that_are_not_finite_count_as_nothing_and_are_no_error(
         {TARGET: np.zeros(2)},
         np.arange(2),
         np.arange(2),
-        (bytes(32),) * 2,
+        (home_key("nobody"),) * 2,
     )
     outlet = replace(office.outlet, home=broken)
     for purpose in (Purpose.MOMENTS, Purpose.USUAL):
@@ -411,7 +417,7 @@ def test_two_threads_with_one_plan_get_the_same_bytes(stage: tuple[Stage, Releas
 def home_of(outlet: Outlet, people: pl.Series) -> HomeCustomers:
     events = outlet.views[str(CUT_OFF)].events
     number = len(people)
-    keys = [bytes([place]) * 64 for place in range(number)]
+    keys = [home_key(str(place)) for place in range(number)]
     y = {TARGET: np.ones(number), SECOND: np.zeros(number)}
     return HomeCustomers.of(events, people, y, np.arange(number) + 5, keys)
 
@@ -424,7 +430,7 @@ def test_a_home_customer_without_events_adds_nothing() -> None:
     assert len(home.sums) == 1
     assert home.sums.counts[0] > 0
     assert {name: y.tolist() for name, y in home.y.items()} == {TARGET: [1.0], SECOND: [0.0]}
-    assert (home.slots.tolist(), home.keys) == ([6], (b"\x01" * 64,))
+    assert (home.slots.tolist(), home.keys) == ([6], (home_key("1"),))
 
 
 def test_a_customer_named_twice_is_refused() -> None:
@@ -458,8 +464,9 @@ def fine_book(customers: pl.Series, entries: np.ndarray, **changes: object) -> b
         "kind": BookKind.FINE, "release": "points", "version": 1, "as_of": str(CUT_OFF),
         "made_at": 1, "directory": "d",
     }  # fmt: skip
-    keys = [fine_key(key.token, key.home_nonce) for key in slot_keys(customers)]
-    return Book.masked(entries, keys, **(header | changes)).encode()
+    nonces = [home_key(customer).nonce for customer in customers]
+    whole = {"nonces": nonces, **header, **changes}
+    return Book.masked(entries, public_keys(customers), **whole).encode()
 
 
 def bins_of(customers: pl.Series, width: int = 2) -> np.ndarray:
@@ -704,7 +711,7 @@ def test_points_below_the_outlets_own_noise_are_refused(
     points_stage: tuple[Stage, ReleasePlan],
 ) -> None:
     office, plan = points_stage
-    outlet = replace(office.outlet, settings=OutletSettings(least_event_noise=2.0))
+    outlet = replace(office.outlet, settings=floors_of(least_event_noise=2.0))
     with pytest.raises(QuestionRefused, match="this outlet's least is 2"):
         outlet.answer(ask_points(office, plan, CODES[1].encode()))
 
@@ -753,22 +760,19 @@ def test_an_entry_of_the_fine_book_is_read_with_the_homes_key_only() -> None:
     slots = len(world.customers)
     entries = bins_of(world.customers)
     book = Book.decode(fine_book(world.customers, entries))
-    keys = slot_keys(world.customers)
+    keys = [home_key(customer) for customer in world.customers]
     strangers = {
-        "the token alone": [key.token for key in keys],
-        "the nonce alone": [key.home_nonce for key in keys],
+        "the token alone": [HomeKey(key.slot_key, b"") for key in keys],
+        "the nonce alone": [HomeKey(keys[i - 1].slot_key, keys[i].nonce) for i in range(slots)],
         "token and another's nonce": [
-            fine_key(keys[i].token, keys[i - 1].home_nonce) for i in range(slots)
+            HomeKey(keys[i].slot_key, keys[i - 1].nonce) for i in range(slots)
         ],
-        "another's key": [
-            fine_key(keys[i - 1].token, keys[i - 1].home_nonce) for i in range(slots)
-        ],
+        "another's key": [keys[i - 1] for i in range(slots)],
     }
-    homes = [fine_key(key.token, key.home_nonce) for key in keys]
-    read = [list(read_entry(book, slot, key)) for slot, key in enumerate(homes)]
+    read = [list(book.read(slot, *key)) for slot, key in enumerate(keys)]
     assert read == entries.tolist()
     for which in strangers.values():
-        said = np.array([list(read_entry(book, slot, key)) for slot, key in enumerate(which)])
+        said = np.array([list(book.read(slot, *key)) for slot, key in enumerate(which)])
         # of 2 x 400 uniform bytes one in 256 agrees; 20 do with a chance below 1e-10
         assert (said == entries).sum() < 20
 
@@ -804,7 +808,7 @@ def other_books() -> dict[str, bytes]:
         "a slot less": fine_book(people[:-1], bins_of(people[:-1])),
         "no slot": fine_book(people[:0], bins_of(people[:0])),
         "one outcome": fine_book(people, bins_of(people, 1)),
-        "a band book": fine_book(people, bins_of(people), kind=BookKind.BAND),
+        "a band book": fine_book(people, bins_of(people), kind=BookKind.BAND, nonces=None),
     }
 
 

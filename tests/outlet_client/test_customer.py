@@ -26,8 +26,6 @@ from outlet_client.records.log_audit import audit_log
 from outlet_client.rights.rights_text import NOTHING_LEFT
 from outlet_client.settings import OutletFile
 from privacy.envelopes import SigningKey
-from privacy.identity import PartyKind
-from privacy.keyring import Keyring
 from tests.outlet_client.test_reasons import (
     ANNA,
     BEN,
@@ -52,8 +50,7 @@ class Counter:
 
     def __init__(self, boutique: Boutique) -> None:
         self.boutique, self.home = boutique, boutique.home
-        hq = Keyring(self.home.parent / PartyKind.HQ.value, PartyKind.HQ)
-        Keyring(self.home, PartyKind.OUTLET).trust(hq.identity().card, hq.public_file.read_bytes())
+        boutique.enrol()
 
     def run(self, *words: str, code: int = 0) -> str:
         done = CliRunner().invoke(customer_app, [*words, "--home", str(self.home)])

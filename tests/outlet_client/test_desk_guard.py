@@ -440,8 +440,8 @@ def test_the_text_of_an_error_that_nobody_wrote_reaches_neither_page_nor_log(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     opened = desk.site.access
-    key = opened.look_up._hq_key
-    look_up = Talkative(desk.home, opened.people, key, "US", 30, desk.clock)
+    publishers = opened.look_up._publishers
+    look_up = Talkative(desk.home, opened.people, publishers, "US", 30, desk.clock)
     desk.site = replace(desk.site, access=replace(opened, look_up=look_up))
     desk.app = desk_app(desk.site)
     answer = desk.signed_in(MEI).look_up(ANNA)

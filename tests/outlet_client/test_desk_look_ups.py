@@ -107,8 +107,8 @@ class Slow(LookUp):
 
 def test_who_asks_often_at_once_gets_no_more_answers(sparing: Desk) -> None:
     opened = sparing.site.access
-    key = opened.look_up._hq_key
-    slow = Slow(sparing.home, opened.people, key, "US", 30, sparing.clock)
+    publishers = opened.look_up._publishers
+    slow = Slow(sparing.home, opened.people, publishers, "US", 30, sparing.clock)
     sparing.app = desk_app(replace(sparing.site, access=replace(opened, look_up=slow)))
     mei = sparing.signed_in(MEI)
     form = {"csrf": mei.token("/account"), "phone": ANNA, "purpose": "sale"}

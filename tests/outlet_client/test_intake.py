@@ -33,6 +33,7 @@ from outlet_client.ledger.event_store import EventsDamaged, EventStore
 from outlet_client.ledger.intake import Intake, first_day
 from outlet_client.ledger.old_parts import OldPartDamaged
 from outlet_client.people.client_entries import note_entries
+from outlet_client.people.network_change import move_people
 from outlet_client.people.people_store import People
 from outlet_client.settings import OutletFile
 from tests.postgres import postgres
@@ -625,6 +626,7 @@ def test_settings_of_0_1_are_read_also_where_they_have_no_meaning_any_more(
 def test_customers_of_files_that_are_gone_are_known_after_an_upgrade(home: Path) -> None:
     store_of_0_1(home, (11, str(home / "gone.csv"), ""))
     part_of_0_1(home, (11, 1, "7", 7.0))
+    move_people(home / "outlet.db")
     with closing(People(f"sqlite:///{home / 'outlet.db'}", SECRET)) as people:
         with people.transaction() as connection:
             of_gone = {"customer_id": ["cleo"], "phone": ["+6591234568"], "email": [None]}
@@ -729,6 +731,7 @@ _DYING = """
 import datetime as dt, os, signal, sys
 from pathlib import Path
 from outlet_client.ledger import event_store
+from outlet_client.people.network_change import move_people
 from outlet_client.people.people_store import People
 from outlet_client.settings import OutletFile
 

@@ -18,12 +18,17 @@ from sqlalchemy.exc import SQLAlchemyError
 from typer.testing import CliRunner
 
 from features.bands import SCHEMES
-from outlet_client.bands.book_store import directory_of, fetch_book, store_book
+from outlet_client.bands.book_store import fetch_book, store_book
 from outlet_client.bands.lookup import Answer, Band, LookUp, Status
 from outlet_client.desk.socket_service import DeskService, start_desk
 from outlet_client.errors import BookMissing, NoIdentifier
 from outlet_client.log_tables.rights_store import RIGHTS_FILE, RightsGone, rights_of
 from outlet_client.main import app
+from outlet_client.people.directory_files import (
+    fetch_directory,
+    keep_directory,
+    latest_directory,
+)
 from outlet_client.people.people_store import People, State
 from outlet_client.records.access_log import (
     KEEP_DAYS,
@@ -36,23 +41,28 @@ from outlet_client.records.access_log import (
 from outlet_client.records.actor import MOST_CHARACTERS, Actor, LookupPurpose, NotAsked, system_user
 from outlet_client.records.customer_requests import NewRequest, RequestKind, answer, receive
 from outlet_client.settings import OutletFile
-from privacy.books import Book, BookKind, BookRefused, sign_book
-from privacy.envelopes import SigningKey
+from privacy.books import Book, BookKind, BookRefused
+from privacy.directory import DirectoryRefused
+from privacy.envelopes import SealKey, SigningKey
+from privacy.errors import PrivacyError
 from privacy.identity import PartyKind
 from privacy.keyring import Keyring
-from privacy.registrations import fresh_secret, nonce_of
+from privacy.publications import Publication, PublicationKind, PublicationRefused, countersign
+from privacy.published_books import PublishedBook, sign_book
+from privacy.registrations import Registration
+from privacy.slot_keys import SlotKey
 from privacy.tokens import TokenRefused, TokenShare, token
 from server.wire import outlets_pb2, outlets_pb2_grpc
 from server.wire.refusals import read_refusal
-from tests.outlet_client.test_introduce import PHONES, network
-from tests.shelves import band_entries, make_book, make_directory
+from tests.outlet_client.fake_network import PHONES, network
+from tests.outlet_client.fake_registry import Slots
+from tests.shelves import NETWORK, Press, band_entries, make_book
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from privacy.directory import Directory
-    from tests.outlet_client.test_introduce import FakeNetwork
+    from tests.outlet_client.fake_network import FakeNetwork
 
 __all__ = ["network"]
 
@@ -67,21 +77,22 @@ class Shop:
     def __init__(self, network: FakeNetwork, home: Path) -> None:
         self.network, self.home, self.now = network, home, NOW
         self.people = People(f"sqlite:///{home / 'outlet.db'}", b"s" * 32, lambda: self.now)
-        self.hq_key = network.hq.signing.public
         self.look = self.another()
-        for phone in (BEN, ANNA):
-            network.slots[network.token(f"tel:{phone}").raw] = nonce_of(fresh_secret())
+        network.elsewhere(f"tel:{BEN}", f"tel:{ANNA}")
         key = self.key(ANNA)
         self.people.record_consent(key, "n", "mei", NOW - dt.timedelta(days=9))
         self.people.keep_tokens({key: network.token(f"tel:{ANNA}")})
-        network.relay.batch = 1
-        self.people.submission(1, 1, bytes.fromhex(network.hq_card.sealing_key))
-        self.people.submitted(1)
-        self.directory = network.publish(1)
-        self.people.follow(self.directory)
+        self.hand_in(1)
+        self.directory = network.shown(self.people, 1)
 
     def another(self) -> LookUp:
-        return LookUp(self.home, self.people, self.hq_key, "SG", 30, lambda: self.now)
+        publishers = self.network.press.publishers
+        return LookUp(self.home, self.people, publishers, "SG", 30, lambda: self.now)
+
+    def hand_in(self, batch: int) -> None:
+        sealed = self.people.submission(batch, 4, self.network.sealing_key, self.network.pinned)
+        assert sealed is not None
+        self.people.submitted(batch)
 
     def key(self, phone: str) -> str:
         return self.people.local_key(f"tel:{phone}")
@@ -97,23 +108,32 @@ class Shop:
         with rights_of(self.home) as connection:
             return receive(connection, RequestKind.DISPUTE, self.key(phone), taking)
 
-    def book(self, version: int = 1, **changes: object) -> Book:
-        """Ben is eligible, Anna has priority, in the directory's order."""
+    def book(self, version: int = 1, priority: str = "priority", **changes: object) -> Book:
+        """Ben is eligible, Anna has priority, whoever comes after them is building."""
+        slots = self.directory.directory.slots
+        bands = [("eligible", "new"), (priority, "low"), *[("building", "new")] * (slots - 2)]
         made = make_book(
-            band_entries([("eligible", "new"), ("priority", "low")]),
-            list(self.network.slots),
-            self.directory.digest,
+            band_entries(bands),
+            self.directory.directory,
             as_of="2026-03-01",
             made_at=NOW.timestamp() - 3600,
             version=version,
         )
         return replace(made, **changes)  # type: ignore[arg-type]
 
-    def signed(self, book: Book, key: SigningKey | None = None) -> bytes:
-        return sign_book(book, key or self.network.hq.signing).encode()
+    def published(self, book: Book, press: Press | None = None) -> bytes:
+        """As HQ publishes it; by somebody else's keys where they are given."""
+        return (press or self.network.press).book(book)
 
-    def store(self, data: bytes, directory: Directory | None = None) -> bool:
-        return store_book(self.home, data, directory or self.directory, self.hq_key, self.now)
+    def store(self, data: bytes) -> bool:
+        keep_directory(self.home, self.directory)
+        publishers = self.network.press.publishers
+        return store_book(self.home, data, self.directory.directory, publishers, self.now)
+
+    def fetch(self) -> bool:
+        """Fetches what HQ published last, as a night does."""
+        publishers = self.network.press.publishers
+        return fetch_book(self.home, self.network.services, publishers, self.now, 30)
 
     def first_time(self, phone: str) -> Answer:
         services, pinned = self.network.services, self.network.pinned
@@ -123,7 +143,7 @@ class Shop:
 @pytest.fixture
 def shop(network: FakeNetwork, tmp_path: Path) -> Shop:
     made = Shop(network, tmp_path)
-    assert made.store(made.signed(made.book()))
+    assert made.store(made.published(made.book()))
     return made
 
 
@@ -193,14 +213,11 @@ def test_the_withdrawn_and_the_buried_have_no_bands_until_a_new_consent(shop: Sh
     shop.people.withdraw(shop.key(ANNA))
     assert shop.look.look_up(ANNA, None, ASKED) == Answer(Status.NOT_IN_NETWORK)
     shop.first_time(BEN)
-    shop.people.submission(2, 4, bytes.fromhex(shop.network.hq_card.sealing_key))
-    shop.people.submitted(2)
-    del shop.network.slots[shop.network.token(f"tel:{BEN}").raw]
-    shop.people.follow(shop.network.publish(2))
-    assert shop.look.look_up(BEN, None, ASKED) != Answer(Status.CONSENT_NEEDED)  # sent once more
-    shop.people.submission(3, 4, bytes.fromhex(shop.network.hq_card.sealing_key))
-    shop.people.submitted(3)
-    shop.people.follow(shop.network.publish(3))
+    shop.hand_in(2)
+    shop.network.shown(shop.people, 2)
+    shop.network.withdrawn_elsewhere(f"tel:{BEN}")
+    assert shop.look.look_up(BEN, None, ASKED).status is Status.KNOWN
+    shop.network.shown(shop.people, 3)
     person = shop.people.person(shop.key(BEN))
     assert person is not None
     assert person.state is State.BURIED
@@ -219,15 +236,21 @@ def test_another_key_holder_is_noticed_at_a_first_time(shop: Shop, network: Fake
 
 def refused_books(shop: Shop) -> Iterator[tuple[bytes, str]]:
     stale = int((NOW - dt.timedelta(days=31)).timestamp())
-    yield shop.signed(shop.book(2), SigningKey.generate()), "not signed"
-    yield shop.signed(shop.book(0)), "version 0"
-    yield shop.signed(shop.book(1, as_of="2026-02-02")), "version 1"
-    yield shop.signed(shop.book(2, made_at=stale)), "stale"
-    yield shop.signed(shop.book(2, directory="ab" * 32)), "directory"
-    yield shop.signed(shop.book(2, kind=BookKind.FINE)), "fine"
-    yield shop.signed(shop.book(2, slots=1, body=b"x")), "1 slots"
-    yield b"", "signature of 0 bytes"
-    yield b"\0" * 80, "not signed"
+    press, book = shop.network.press, shop.book(2)
+    yield shop.published(book, replace(press, hq=SigningKey.generate())), "not signed by the pinned"
+    yield shop.published(book, replace(press, office=SigningKey.generate())), "not countersigned"
+    told = press.countersigned(shop.directory.directory, 9).encode()
+    yield told + sign_book(book, press.hq).encode(), "what the office said of a directory"
+    other = PublishedBook.decode(shop.published(shop.book(3)))
+    yield replace(other, signed=sign_book(book, press.hq)).encode(), "countersigned [0-9a-f]{16};"
+    yield press.book(shop.book(9), 1), "number 1, expected one above 1"  # whatever HQ says
+    yield shop.published(shop.book(1, as_of="2026-02-02")), "number 1, expected one above 1"
+    yield shop.published(shop.book(2, made_at=stale)), "stale"
+    yield shop.published(shop.book(2, directory="ab" * 32)), "directory"
+    yield shop.published(shop.book(2, kind=BookKind.FINE)), "fine"
+    yield shop.published(shop.book(2, slots=1, body=b"x")), "1 slots"
+    yield b"", "cut off"
+    yield b"\0" * 80, "signature of 12 bytes"
 
 
 def test_a_stale_forged_older_or_foreign_book_is_refused_and_the_good_one_stays(
@@ -236,21 +259,31 @@ def test_a_stale_forged_older_or_foreign_book_is_refused_and_the_good_one_stays(
     good = shop.look.look_up(ANNA, None, ASKED)
     files = {file.name: file.read_bytes() for file in shop.home.glob("*.bin")}
     for data, reason in refused_books(shop):
-        with pytest.raises(BookRefused, match=reason):
+        with pytest.raises(PrivacyError, match=reason):
             shop.store(data)
         assert {file.name: file.read_bytes() for file in shop.home.glob("*.bin")} == files
         assert shop.another().look_up(ANNA, None, ASKED) == good
-    assert not shop.store(shop.signed(shop.book()))  # the same one is nothing new
+    assert not shop.store((shop.home / "book.bin").read_bytes())  # the same one is nothing new
+
+
+def test_a_book_of_another_directory_than_the_office_was_told_is_refused(shop: Shop) -> None:
+    signed = sign_book(shop.book(2), shop.network.hq.signing)
+    said = Publication(PublicationKind.BOOK, 1, signed.digest, "ab" * 32, 1)
+    told = countersign(said, shop.network.office.signing)
+    with pytest.raises(BookRefused, match="of another directory than the privacy office was told"):
+        shop.store(PublishedBook(signed, told).encode())
 
 
 def test_a_newer_book_is_used_at_once_with_its_own_directory(
     shop: Shop, network: FakeNetwork
 ) -> None:
     assert shop.look.look_up(ANNA, None, ASKED).bands[0].band == "priority"
-    network.slots = dict(reversed(network.slots.items()))  # Anna's slot is another one now
+    assert shop.first_time(NEWCOMER).status is Status.NOT_IN_NETWORK
+    network.elsewhere(f"tel:{NEWCOMER}")
     shop.directory = network.publish(2)
-    assert shop.store(shop.signed(shop.book(2)))
+    assert shop.store(shop.published(shop.book(2, "eligible")))
     assert shop.look.look_up(ANNA, None, ASKED).bands[0].band == "eligible"
+    assert shop.look.look_up(NEWCOMER, None, ASKED).bands[0].band == "building"
     assert len(list(shop.home.glob("directory-*.bin"))) == 1
 
 
@@ -259,37 +292,55 @@ def test_a_kill_between_directory_and_book_leaves_the_old_pair(
 ) -> None:
     good = shop.look.look_up(ANNA, None, ASKED)
     shop.directory = network.publish(2)
-    data = shop.signed(shop.book(2))
-    written: list[str] = []
+    network.library.latest = shop.published(shop.book(2, "eligible"))
 
-    def write_once(place: Path, content: bytes) -> None:
-        if written:
-            raise KeyboardInterrupt
-        written.append(place.name)
-        place.write_bytes(content)
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("outlet_client.bands.book_store.write_private", write_once)
+        patched.setattr("outlet_client.bands.book_store.write_private", killed)
         with pytest.raises(KeyboardInterrupt):
-            shop.store(data)
+            shop.fetch()
+    assert len(list(shop.home.glob("directory-*.bin"))) == 2
     assert shop.another().look_up(ANNA, None, ASKED) == good
-    assert shop.store(data)
+    assert shop.fetch()
+    assert shop.another().look_up(ANNA, None, ASKED).bands[0].band == "eligible"
     assert len(list(shop.home.glob("directory-*.bin"))) == 1
 
 
 def test_a_book_of_an_earlier_night_comes_with_its_own_directory(
     shop: Shop, network: FakeNetwork
 ) -> None:
-    book = shop.signed(shop.book(2))
-    network.library.latest = book
-    assert directory_of(book, shop.hq_key) == shop.directory.digest
-    tonight = network.publish(2)
-    fetch = (shop.home, network.services, tonight, shop.hq_key, NOW, 30)
-    assert fetch_book(*fetch)
-    assert not fetch_book(*fetch)
-    assert shop.look.look_up(ANNA, None, ASKED).bands[0].band == "priority"
+    """This outlet was down on the night of the book."""
+    shop.directory = network.publish(2)
+    network.library.latest = shop.published(shop.book(2, "eligible"))
+    network.elsewhere(f"tel:{NEWCOMER}")
+    tonight = network.publish(3)
+    office = network.office.signing.public
+    fetch_directory(shop.home, network.services, tonight.directory.digest, office)
+    assert shop.fetch()
+    assert not shop.fetch()
+    assert shop.look.look_up(ANNA, None, ASKED).bands[0].band == "eligible"
+    latest = latest_directory(shop.home, office)
+    assert latest is not None
+    assert latest.number == tonight.number  # the next night goes on from it
     network.library.latest = None
-    assert not fetch_book(*fetch)
+    assert not shop.fetch()
+
+
+def test_directories_of_nights_without_a_new_book_do_not_pile_up(
+    shop: Shop, network: FakeNetwork
+) -> None:
+    network.library.latest = (shop.home / "book.bin").read_bytes()
+    office = network.office.signing.public
+    made = shop.directory
+    for batch in range(2, 6):
+        made = network.publish(batch)
+        fetch_directory(shop.home, network.services, made.directory.digest, office)
+        assert not shop.fetch()
+    kept = {file.name[10:42] for file in shop.home.glob("directory-*.bin")}
+    assert kept == {one.directory.digest[:32] for one in (shop.directory, made)}
+    assert shop.another().look_up(ANNA, None, ASKED).status is Status.KNOWN
 
 
 def test_a_book_that_grew_too_old_or_is_not_there_is_said_to_be(shop: Shop) -> None:
@@ -305,12 +356,24 @@ def test_a_book_that_grew_too_old_or_is_not_there_is_said_to_be(shop: Shop) -> N
 
 def test_a_lost_or_exchanged_directory_is_noticed(shop: Shop) -> None:
     [place] = shop.home.glob("directory-*.bin")
-    place.write_bytes(shop.network.publish(9).encode())
+    good = place.read_bytes()
+    other = shop.network.publish(9)
+    keep_directory(shop.home, other)
+    (shop.home / f"directory-{other.directory.digest[:32]}.bin").replace(place)
     with pytest.raises(BookRefused, match="the directory on disk is another"):
-        shop.look.look_up(ANNA, None, ASKED)
+        shop.another().look_up(ANNA, None, ASKED)
+    place.write_bytes(good[:-1] + b"?")
+    with pytest.raises(PublicationRefused, match="the privacy office countersigned"):
+        shop.another().look_up(ANNA, None, ASKED)
+    place.write_bytes(good[:-1])
+    with pytest.raises(DirectoryRefused, match="malformed"):
+        shop.another().look_up(ANNA, None, ASKED)
     place.unlink()
     with pytest.raises(BookMissing, match="its directory is missing"):
-        shop.look.look_up(ANNA, None, ASKED)
+        shop.another().look_up(ANNA, None, ASKED)
+    shop.network.library.latest = (shop.home / "book.bin").read_bytes()
+    assert not shop.fetch()  # it is the same book, and its directory is back
+    assert shop.another().look_up(ANNA, None, ASKED).status is Status.KNOWN
 
 
 def test_a_damaged_book_is_noticed_and_any_good_one_replaces_it(shop: Shop) -> None:
@@ -318,7 +381,7 @@ def test_a_damaged_book_is_noticed_and_any_good_one_replaces_it(shop: Shop) -> N
     place.write_bytes(place.read_bytes()[:-1] + b"?")
     with pytest.raises(BookRefused, match="not signed"):
         shop.look.look_up(ANNA, None, ASKED)
-    assert shop.store(shop.signed(shop.book()))
+    assert shop.store(shop.published(shop.book()))
     assert shop.look.look_up(ANNA, None, ASKED).status is Status.KNOWN
 
 
@@ -514,7 +577,7 @@ def test_many_threads_may_look_up_while_books_change(shop: Shop) -> None:
     for thread in threads:
         thread.start()
     for version in range(2, 6):
-        shop.store(shop.signed(shop.book(version)))
+        shop.store(shop.published(shop.book(version)))
     for thread in threads:
         thread.join()
     assert found == {"priority"}
@@ -608,26 +671,34 @@ def test_a_withdrawal_says_whom_it_reaches_and_promises_no_more(folder: Folder) 
     assert code == 0
     for promise in ("Nothing of this customer is used", "tell HQ", "band book", "new consent"):
         assert promise in said
+    slots = Slots()
     for batch in (1, 2):
-        people.submission(batch, 1, sealing.public)
-        people.submitted(batch)
-    empty = make_directory([], batch=2)
-    people.follow(empty)
+        hand_in(people, slots, sealing, batch)
+    people.follow(slots.directory(2))
     code, said = folder.run("withdraw", "--phone", ANNA)
     assert code == 0
     assert "Withdrawn before" in said
     assert "nobody was told anything now" in said
 
     people.record_consent(key, "n", "mei", dt.datetime.now(dt.UTC) + dt.timedelta(hours=1))
-    for batch in (3, 4):
-        people.submission(batch, 1, sealing.public)
-        people.submitted(batch)
-        people.follow(replace(empty, batch=batch))
+    hand_in(people, slots, sealing, 3)
+    people.follow(slots.directory(3))
+    slots.blank(SlotKey.of(made.raw).public, 4)
+    people.follow(slots.directory(4))
     code, said = folder.run("withdraw", "--phone", ANNA)
     assert code == 0
-    assert "or refused by HQ" in said
+    assert "Withdrawn before, at another outlet" in said
     assert "nobody was told anything now" in said
     people.close()
+
+
+def hand_in(people: People, slots: Slots, sealing: SealKey, batch: int) -> None:
+    """Hands in a batch's only submission, which HQ applies."""
+    sealed = people.submission(batch, 1, sealing.public, NETWORK)
+    assert sealed is not None
+    people.submitted(batch)
+    for one in sealed:
+        slots.apply(Registration.opened(one, sealing, NETWORK, batch))
 
 
 def test_a_first_time_without_a_network_keeps_the_consent_and_says_who_is_missing(

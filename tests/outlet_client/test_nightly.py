@@ -55,32 +55,26 @@ from outlet_client.night.night_log import NightLog, NightStep
 from outlet_client.night.night_run import Nightly
 from outlet_client.people.consents import Consent
 from outlet_client.people.people_store import People, State
+from outlet_client.people.person_states import keys_as_array
 from outlet_client.people.registration import Introduced
 from outlet_client.records.access_log import LogAct, record_act_in
 from outlet_client.records.log_audit import LogContradicted
 from outlet_client.services import Services
 from outlet_client.settings import OutletFile, OutletSettings
-from privacy.books import BookKind, fine_key, sign_book
-from privacy.directory import DirectoryRefused
+from privacy.books import BookKind
+from privacy.directory import Directory, DirectoryRefused
 from privacy.envelopes import SigningKey, digest
+from privacy.errors import PrivacyError
 from privacy.identity import Card, Identity, PartyKind
 from privacy.keyring import Keyring
 from privacy.log_heads import HeadRefused
 from privacy.plans import NightPlan, PlannedReleases, ReleasePlan, sign
+from privacy.publications import PublicationRefused
 from privacy.registrations import fresh_secret, nonce_of
 from privacy.tokens import TokenRefused, TokenShare
 from privacy.units import Purpose
 from server.office.notary import Notary
-from server.wire import outlets_pb2_grpc
-from tests.outlet_client.test_introduce import (
-    SERVERS,
-    FakeNetwork,
-    Holder,
-    Library,
-    Notaries,
-    Relay,
-    serve,
-)
+from tests.outlet_client.fake_network import Holder, serve_network, stop_servers
 from tests.shelves import make_book
 
 if TYPE_CHECKING:
@@ -88,9 +82,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from outlet_client.contribution.contributions import Outlet
-    from privacy.directory import Directory
+    from outlet_client.people.directory_files import PublishedDirectory
+    from tests.outlet_client.fake_network import FakeNetwork, Notaries
 
-CUT_OFF, AS_OF = "2026-01-31", "2026-02-28"
+CUT_OFF, AS_OF, HORIZON = "2026-01-31", "2026-02-28", 60
+ASKED = dt.datetime(2026, 4, 1, 2, tzinfo=dt.UTC)
+"""When questions are answered: the horizon after the cut-off."""
+
 LOYAL, LAPSED = Outcome.LOYAL.value, Outcome.LAPSED.value
 SECRET = "+65 8123 4501"  # noqa: S105  (a made-up phone)
 CONSENTED = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
@@ -139,12 +137,20 @@ class OneOutlet:
     """An outlet's folder, and HQ and an office that it reaches over TLS."""
 
     network: FakeNetwork
-    office: Identity
     home: Path
     people: People
     night: Nightly
-    directory: Directory
+    published: PublishedDirectory
     notaries: Notaries
+
+    @property
+    def office(self) -> Identity:
+        return self.network.office
+
+    @property
+    def directory(self) -> Directory:
+        """The latest."""
+        return self.published.directory
 
     def write_ledger(self, *events: tuple[str, str, float, str]) -> None:
         names = ["customer_id", "purchased_at", "price", "basket_id"]
@@ -153,14 +159,16 @@ class OneOutlet:
         )
         frame.write_csv(self.home / "ledger.csv")
 
-    def tonight(self, directory: Directory | str | None = None, **changes: str) -> dict[str, str]:
+    def tonight(
+        self, published: PublishedDirectory | str | None = None, **changes: str
+    ) -> dict[str, str]:
         """What roll call says, of the latest directory where none is given."""
-        named = self.directory if directory is None else directory
+        named = self.published if published is None else published
         return {
             "cut_off": CUT_OFF,
             "as_of": AS_OF,
             "outcomes": f"{LOYAL},{LAPSED}",
-            "directory": named if isinstance(named, str) else named.digest,
+            "directory": named if isinstance(named, str) else named.directory.digest,
             **changes,
         }
 
@@ -172,12 +180,12 @@ class OneOutlet:
         return self.night
 
     def prepare(self, tonight: Mapping[str, str]) -> Outlet:
-        """What another night is ready for."""
-        return self.anew().prepare(tonight)
+        """What another night is ready for, and answers when these days are asked for."""
+        return replace(self.anew().prepare(tonight), clock=ASKED.timestamp)
 
     def slot(self, person: str) -> int:
-        token = self.network.token(IDENTIFIERS[person])
-        [place] = self.directory.places(np.array([token.fingerprint], dtype=np.uint64)).tolist()
+        key = keys_as_array([self.network.key(IDENTIFIERS[person])])
+        [place] = self.directory.places(key).tolist()
         assert isinstance(place, int)
         return place
 
@@ -195,7 +203,7 @@ def write_settings(home: Path, **settings: object) -> None:
         "clients": "clients.csv",
         "region": "SG",
         "evaluations_a_night": 16,
-        "horizon_days": 60,
+        "horizon_days": HORIZON,
         "keep_days": 36_500,  # these days stay what they are
         **settings,
     }
@@ -211,28 +219,13 @@ def start(folder: Path) -> OneOutlet:
     for kind in (PartyKind.HQ, PartyKind.OFFICE):
         data = rings[kind].public_file.read_bytes()
         rings[PartyKind.OUTLET].trust(Card.decode(data, kind), data)
-    at_hq, at_office, relay, library = Holder(), Holder(), Relay(), Library()
-    notaries = Notaries(made[PartyKind.OFFICE].signing)
+    at_hq, at_office = Holder(), Holder()
     at_hq.share, at_office.share = (
         rings[k].token_share() for k in (PartyKind.HQ, PartyKind.OFFICE)
     )
     outlet = made[PartyKind.OUTLET]
-    hq_card = serve(
-        made[PartyKind.HQ],
-        outlet,
-        lambda server: outlets_pb2_grpc.add_TokensServicer_to_server(at_hq, server),
-        lambda server: outlets_pb2_grpc.add_LibraryServicer_to_server(library, server),
-    )
-    office_card = serve(
-        made[PartyKind.OFFICE],
-        outlet,
-        lambda server: outlets_pb2_grpc.add_TokensServicer_to_server(at_office, server),
-        lambda server: outlets_pb2_grpc.add_RelayServicer_to_server(relay, server),
-        lambda server: outlets_pb2_grpc.add_NotaryServicer_to_server(notaries, server),
-    )
-    services = Services.connect(outlet, hq_card, office_card, timeout=10)
-    network = FakeNetwork(
-        made[PartyKind.HQ], outlet, hq_card, office_card, at_hq, at_office, relay, library, services
+    network, notaries = serve_network(
+        made[PartyKind.HQ], made[PartyKind.OFFICE], outlet, at_hq, at_office
     )
     home = rings[PartyKind.OUTLET].folder
     pl.DataFrame(BOOK, schema=["customer_id", "phone", "email"], orient="row").write_csv(
@@ -240,18 +233,15 @@ def start(folder: Path) -> OneOutlet:
     )
     write_settings(home)
     people = People.open(home, outlet)
-    night = Nightly(home, people, services, refusals=[])
-    office, empty = made[PartyKind.OFFICE], network.publish(0)
-    one = OneOutlet(network, office, home, people, night, empty, notaries)
+    night = Nightly(home, people, network.services, refusals=[])
+    one = OneOutlet(network, home, people, night, network.publish(0), notaries)
     one.write_ledger(*EVENTS, *UNSPOKEN)
     for person in ("anna", "ben", "away", "gone"):
         one.consent(person)
-    for place in range(3):  # customers of other outlets
-        network.slots[network.token(f"tel:+6598000{place:03d}").raw] = nonce_of(fresh_secret())
-    network.slots[network.token(IDENTIFIERS["away"]).raw] = nonce_of(fresh_secret())
+    network.elsewhere(*(f"tel:+6598000{place:03d}" for place in range(3)))
+    network.elsewhere(IDENTIFIERS["away"])
     night.introduce()
-    one.directory = network.apply()
-    people.follow(one.directory)
+    one.published = network.shown(people)
     one.withdraw("gone")  # by day: the directory still lists it
     one.consent("late")  # by day too: no slot yet
     return one
@@ -262,8 +252,7 @@ def one(tmp_path: Path) -> Iterator[OneOutlet]:
     made = start(tmp_path)
     yield made
     made.night.close()
-    while SERVERS:
-        SERVERS.pop().stop(None)
+    stop_servers()
 
 
 def names_in(outlet: Outlet, day: str) -> set[int]:
@@ -355,9 +344,8 @@ def test_an_outlet_without_any_listed_customer_answers_with_zeros(one: OneOutlet
 
 
 def test_an_empty_directory_is_a_directory(one: OneOutlet) -> None:
-    one.network.slots.clear()
-    directory = one.network.publish(0)
-    outlet = one.prepare(one.tonight(directory))
+    with closing(People("sqlite://", one.people._secret)) as nobody:
+        outlet = one.anew(nobody).prepare(one.tonight(Directory.empty().digest))
     assert (outlet.slots, len(outlet.home.sums)) == (0, 0)
 
 
@@ -395,10 +383,10 @@ def points_bytes(outlet: Outlet, day: str) -> bytes:
 
 
 def fine_book(one: OneOutlet, entries: np.ndarray) -> bytes:
-    """As HQ makes it: of tokens and of the nonces that came with registrations."""
-    keys = [fine_key(token, nonce) for token, nonce in one.network.slots.items()]
-    book = make_book(entries, keys, one.directory.digest, as_of=CUT_OFF, kind=BookKind.FINE)
-    return book.encode()
+    """As HQ makes it: of the keys and of the nonces that came with registrations."""
+    nonces = list(one.network.slots.homes.values())
+    kind = BookKind.FINE
+    return make_book(entries, one.directory, as_of=CUT_OFF, kind=kind, nonces=nonces).encode()
 
 
 def entries_of(one: OneOutlet) -> np.ndarray:
@@ -488,55 +476,99 @@ def ask(one: OneOutlet, plan: ReleasePlan) -> dict[str, bytes]:
 def test_an_outlet_is_ready_for_one_directory_and_refuses_plans_of_another(one: OneOutlet) -> None:
     outlet = one.prepare(one.tonight())
     plan = plan_of(one, Purpose.MOMENTS, MOMENTS_DIMENSION, ROW_CLIP**2)
-    one.network.slots[one.network.token("tel:+6598000777").raw] = nonce_of(fresh_secret())
-    second = one.network.publish(1)
-    assert second.digest != one.directory.digest
+    one.network.elsewhere("tel:+6598000777")
+    second = one.network.publish(2)
+    named = second.directory.digest
+    assert named != one.directory.digest
     with pytest.raises(QuestionRefused, match="directory is not tonight's"):
-        outlet.answer(ask(one, replace(plan, directory=second.digest)))
+        outlet.answer(ask(one, replace(plan, directory=named)))
     assert outlet.answer(ask(one, plan)).vector.shape == (MOMENTS_DIMENSION,)
     anew = one.prepare(one.tonight(second))
     with pytest.raises(QuestionRefused, match="directory is not tonight's"):
         anew.answer(ask(one, replace(plan, release="r2")))
     with pytest.raises(QuestionRefused, match="another plan of this name"):
-        anew.answer(ask(one, replace(plan, directory=second.digest)))
-    other = replace(plan, release="r3", directory=second.digest)
+        anew.answer(ask(one, replace(plan, directory=named)))
+    other = replace(plan, release="r3", directory=named)
     assert anew.answer(ask(one, other)).vector.shape == (MOMENTS_DIMENSION,)
 
 
+def kept(one: OneOutlet) -> tuple[object, ...]:
+    """Where people stand, their consents, and the directories on disk."""
+    files = sorted(file.name for file in one.home.glob("directory-*.bin"))
+    return one.people.counts(), one.people.consents().to_dicts(), files
+
+
 def test_a_directory_of_another_digest_than_roll_call_named_is_refused(one: OneOutlet) -> None:
-    one.network.slots[one.network.token("tel:+6598000777").raw] = nonce_of(fresh_secret())
-    second = one.network.publish(1)
-    one.network.library.directories[one.directory.digest] = second.encode()
-    with pytest.raises(ServiceRefused, match="digest"):
+    before = kept(one)
+    one.network.elsewhere("tel:+6598000777")
+    second = one.network.publish(2)
+    name = one.directory.digest
+    one.network.library.instead[name] = one.network.library.directory(second.directory.digest, "")
+    with pytest.raises(PublicationRefused, match=f"got .*, expected {name[:16]}; tell HQ"):
         one.prepare(one.tonight())
     with pytest.raises(ServiceRefused, match="none of this digest"):
         one.prepare(one.tonight("ab" * 32))
-    assert one.night.directory is None
-    assert one.people.counts()[State.LISTED] == 3  # nobody was buried by it
+    assert kept(one) == before
 
 
 @pytest.mark.parametrize("data", [b"", b"escapement/v1/directory\n{}\n", b"x" * 100])
 def test_a_malformed_directory_is_refused(one: OneOutlet, data: bytes) -> None:
-    one.network.library.directories[digest(data)] = data
-    with pytest.raises(DirectoryRefused):
-        one.prepare(one.tonight(digest(data)))
+    before = kept(one)
+    for said in (data, one.published.countersigned.encode() + data):
+        one.network.library.instead[digest(data)] = said
+        with pytest.raises((DirectoryRefused, PublicationRefused)):
+            one.prepare(one.tonight(digest(data)))
+    assert kept(one) == before
 
 
-def test_a_directory_in_which_a_fingerprint_stands_for_two_slots_is_refused(one: OneOutlet) -> None:
-    encoded = bytearray(one.directory.encode())
-    body = len(encoded) - one.directory.slots * 24
-    encoded[body : body + 8] = encoded[body + 8 : body + 16]
-    one.network.library.directories[digest(bytes(encoded))] = bytes(encoded)
-    with pytest.raises(DirectoryRefused, match="two slots"):
-        one.prepare(one.tonight(digest(bytes(encoded))))
+def false_directories(one: OneOutlet) -> dict[str, Directory]:
+    """What HQ may make by itself: each lacks anna, ben and away, or moves them."""
+    good = one.directory
+    random = np.random.default_rng(5).integers(0, 256, good.rows.shape).astype(np.uint8)
+    nothing = np.zeros_like(good.rows)
+    return {
+        "of random bytes": replace(good, rows=random),
+        "all blank": replace(good, rows=nothing, batch=2),
+        "of no slot": replace(good, rows=good.rows[:0], batch=9),
+        "in another order": replace(good, rows=good.rows[::-1].copy()),
+    }
+
+
+def test_a_directory_that_the_office_did_not_countersign_ends_no_consent(one: OneOutlet) -> None:
+    before, press = kept(one), one.network.press
+    for directory in false_directories(one).values():
+        own = replace(press, office=press.hq).countersigned(directory, 9)
+        of_another = press.countersigned(one.directory, 9)
+        for said in (b"", own.encode(), of_another.encode()):
+            one.network.library.instead[directory.digest] = said + directory.encode()
+            with pytest.raises(PrivacyError):
+                one.prepare(one.tonight(directory.digest))
+            assert kept(one) == before
 
 
 def test_where_no_home_tag_is_ours_nobody_is_at_home_and_points_go_on(one: OneOutlet) -> None:
-    stranger = {token: nonce_of(fresh_secret()) for token in one.network.slots}
-    one.network.slots.update(stranger)
-    outlet = one.prepare(one.tonight(one.network.publish(1)))
+    slots = one.network.slots
+    slots.rows = [row and row._replace(nonce=nonce_of(fresh_secret())) for row in slots.rows]
+    one.published = one.network.publish(2)
+    outlet = one.prepare(one.tonight())
     assert len(outlet.home.sums) == 0
     assert names_in(outlet, CUT_OFF) == {one.slot(person) for person in ("anna", "ben", "away")}
+
+
+def test_tonights_directory_goes_on_from_last_nights_and_both_give_the_same(
+    one: OneOutlet,
+) -> None:
+    first = one.prepare(one.tonight())
+    one.network.withdrawn_elsewhere(IDENTIFIERS["away"])
+    one.network.elsewhere("tel:+6598000777")
+    second = one.network.publish(2)
+    outlet = one.prepare(one.tonight(second))
+    assert outlet.slots == first.slots + 1
+    assert names_in(outlet, CUT_OFF) == {one.slot(person) for person in ("anna", "ben")}
+    assert one.people.counts()[State.BURIED] == 1
+    with pytest.raises(PublicationRefused, match="number 2, number 3 is here already"):
+        one.prepare(one.tonight())
+    assert one.people.counts()[State.BURIED] == 1
 
 
 # --- what stops a night, and what does not --------------------------------------------------------
@@ -616,6 +648,19 @@ def test_a_missing_client_book_is_named_and_withdrawals_leave_all_the_same(
     assert night.introduced.withdrawn == 2  # anna, and who withdrew before
     with pytest.raises(LedgerError, match="no such file"):
         night.prepare(one.tonight())
+
+
+def test_what_is_handed_in_leaves_where_hq_does_not_answer(
+    one: OneOutlet, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Else HQ, by answering some outlets only, could choose who is in a batch."""
+    one.withdraw("anna")
+    with closing(grpc.insecure_channel("127.0.0.1:1")) as nobody:
+        night = one.anew(services=replace(one.network.services, hq=nobody, timeout=2.0))
+        night.introduce()
+    assert night.introduced is not None
+    assert night.introduced.withdrawn == 2
+    assert "no tokens tonight: HQ: " in caplog.text
 
 
 def test_an_outcome_that_no_outlet_can_judge_is_refused(one: OneOutlet) -> None:
@@ -769,10 +814,9 @@ def test_events_older_than_the_policy_leave_that_nights_features(one: OneOutlet)
 
 def test_the_book_comes_also_where_no_night_was_joined(one: OneOutlet) -> None:
     hurried(one)
-    tokens = list(one.network.slots)
-    entries = np.zeros((len(tokens), 1), dtype=np.uint8)
-    book = make_book(entries, tokens, one.directory.digest, as_of=AS_OF, made_at=time.time())
-    one.network.library.latest = sign_book(book, one.network.hq.signing).encode()
+    entries = np.zeros((one.directory.slots, 1), dtype=np.uint8)
+    book = make_book(entries, one.directory, as_of=AS_OF, made_at=time.time())
+    one.network.library.latest = one.network.press.book(book, one.published.number)
     assert isinstance(run(one.anew()), HqUnreachable)
     health = read_health(one.home)
     assert health is not None

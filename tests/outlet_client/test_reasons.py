@@ -45,13 +45,14 @@ from privacy.keyring import Keyring
 from privacy.plans import NightPlan, PlannedReleases, ReleasePlan, sign
 from privacy.tokens import TokenShare, token
 from privacy.units import Purpose
-from tests.shelves import make_book, make_directory, shelve
+from tests.shelves import Press, make_book, make_directory, shelve
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 NOW = dt.datetime.now(dt.UTC)
 ANNA, BEN, STRANGER = "+6581234500", "+6581234501", "+6581234502"
+SHARE = TokenShare.generate()
 CARDS = (
     Scorecard.of(Outcome.LOYAL.value, np.linspace(-1.0, 2.0, DIMENSION)),
     Scorecard.of(Outcome.FLIPPED.value, np.linspace(2.0, -1.0, DIMENSION)),
@@ -92,6 +93,13 @@ class Boutique:
         self.write("sightings.csv", "serial,seen_at,status\ns3,2025-07-05,confirmed\n")
         self.write("clients.csv", f"customer_id,phone,email\na1,{ANNA},\na2,8123 4500,\nb,{BEN},\n")
         self.write("ledger.csv", HEADER + LEDGER)
+
+    def enrol(self) -> None:
+        """Trusts HQ and the privacy office."""
+        for kind in (PartyKind.HQ, PartyKind.OFFICE):
+            ring = Keyring(self.home.parent / kind.value, kind)
+            data = ring.public_file.read_bytes()
+            Keyring(self.home, PartyKind.OUTLET).trust(ring.identity().card, data)
 
     def write(self, name: str, text: str) -> None:
         (self.home / name).write_text(text)
@@ -258,19 +266,19 @@ def test_new_scorecards_replace_the_old_ones(boutique: Boutique) -> None:
 
 def store_bands(boutique: Boutique, eligibility: int, risk: int) -> None:
     """Anna gets into the network's directory, with these bands."""
-    made = token(f"tel:{ANNA}", TokenShare.generate())
+    made = token(f"tel:{ANNA}", SHARE)
     boutique.people.keep_tokens({boutique.key(ANNA): made})
     directory = make_directory([made])
     bands = {"eligibility": eligibility, "flipper_risk": risk}
     book = make_book(
         pack({name: np.array([band], np.uint8) for name, band in bands.items()}),
-        [made.raw],
-        directory.digest,
+        directory,
         as_of="2026-01-09",
         made_at=NOW.timestamp() - 60,
         version=10 * eligibility + risk,
     )
-    assert shelve(boutique.home, book, directory, boutique.hq.signing, NOW)
+    press = Press(boutique.hq.signing, boutique.office.signing)
+    assert shelve(boutique.home, book, directory, press, NOW)
 
 
 def test_nothing_that_happened_elsewhere_changes_a_letter(
@@ -307,6 +315,7 @@ def test_what_is_told_is_that_a_band_may_reflect_the_network_and_nothing_more_of
 
 
 SLOTS = 2
+ANSWERED, CUT_OFF = dt.datetime(2026, 1, 10, 3, tzinfo=dt.UTC), "2025-07-14"
 CODE = PointsCode.of(CARDS, np.eye(DIMENSION))
 
 
@@ -322,10 +331,10 @@ def outlet_of(boutique: Boutique, **floors: Any) -> Outlet:
     nobody = pl.Series([], dtype=pl.String)
     return Outlet(
         "outlet", OutletSettings(**floors), boutique.identity.signing,
-        boutique.office.signing.public, boutique.answers, lambda: 1_800_000_000.0, str(day),
+        boutique.office.signing.public, boutique.answers, ANSWERED.timestamp, CUT_OFF,
         HomeCustomers.of(features, nobody, {}, np.zeros(0, np.int64), ()),
         {str(day): SlotEvents(features, np.zeros(len(features.points), np.int64))},
-        SLOTS, "d",
+        SLOTS, "d", 180,
     )  # fmt: skip
 
 
@@ -335,7 +344,7 @@ def points_question(
     """A points plan as an office signs it, with its night."""
     norm, as_of = clipping_units(1.0, SCALE), "2026-01-09"
     lines = (PlannedReleases(Purpose.POINTS, 2, None),)
-    night = sign(NightPlan("n", as_of, lines, 1, "h", 2**40), signing)
+    night = sign(NightPlan("n", CUT_OFF, lines, 1, "h", 2**40), signing)
     plan = ReleasePlan(
         release=release, night=night.digest, parent="", purpose=Purpose.POINTS,
         dimension=code.width * SLOTS, ring_bits=RING_BITS, scale=SCALE, norm=norm,

@@ -63,6 +63,7 @@ from privacy.plans import ReleasePlan
 from privacy.units import Purpose
 from sandbox.baselines import auc
 from sandbox.market import Market, simulated_market
+from sandbox.network import home_key
 from tests.builders import Bench
 from tests.networks import CUT_OFF, LAST
 
@@ -107,7 +108,7 @@ def home_customers() -> HomeCustomers:
         for outcome in (LOYAL, FLIPPED)
     }
     slots = np.arange(len(customers))
-    keys = [bytes(32)] * len(customers)
+    keys = [home_key(customer) for customer in customers]
     return HomeCustomers.of(event_features(snapshot), customers, y, slots, keys)
 
 

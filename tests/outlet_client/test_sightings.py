@@ -32,8 +32,6 @@ from outlet_client.settings import OutletFile
 from outlet_client.setup.dry_run import dry_run
 from outlet_client.sightings.sighting_decisions import confirm, dismiss, report
 from outlet_client.sightings.sighting_history import day_of, open_sightings
-from privacy.identity import PartyKind
-from privacy.keyring import Keyring
 from tests.outlet_client.test_reasons import ANNA, BEN, HEADER, LEDGER, SETTINGS, STRANGER, Boutique
 
 if TYPE_CHECKING:
@@ -57,10 +55,7 @@ class Shop(Boutique):
 
     def __init__(self, place: Path) -> None:
         super().__init__(place)
-        ring = Keyring(place / PartyKind.HQ.value, PartyKind.HQ)
-        Keyring(self.home, PartyKind.OUTLET).trust(
-            ring.identity().card, ring.public_file.read_bytes()
-        )
+        self.enrol()
         self.keep()
 
     def saw(self, *rows: tuple[str, dt.date, str]) -> None:

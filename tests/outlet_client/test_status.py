@@ -38,7 +38,7 @@ GOOD = NightRow(
 FINE = Standing(
     outlet="O1", nights=(GOOD,), error=None, begun=True, book_as_of="2026-02-27", book_days=1,
     people={State.LISTED: 5}, rows=100, quarantined=0, requests=2, overdue=0, ambiguous=0,
-    log_countersigned="2026-03-01T02:10:00+00:00", log_findings=0,
+    log_countersigned="2026-03-01T02:10:00+00:00", log_findings=0, in_no_directory=0, lost=0,
 )  # fmt: skip
 
 
@@ -71,6 +71,7 @@ def test_an_outlet_where_all_is_well_has_nothing_to_do() -> None:
         ({"log_findings": 1}, "1 finding about the log: `escapement-outlet log verify`"),
         ({"log_countersigned": "2026-02-20T02:10:00+00:00"}, "not countersigned for 9 days"),
         ({"log_countersigned": None}, "the log was never countersigned"),
+        ({"lost": 4}, "the directory takes 4 of your people away: `escapement-outlet directory"),
         ({"ambiguous": 4}, "4 pairs of customers may be one person each"),
         (
             {"error": "settings: none", "begun": False},

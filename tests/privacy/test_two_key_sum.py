@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,12 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from privacy.envelopes import SealKey, SigningKey
+from privacy import two_key_sum
+from privacy.envelopes import SealKey, SigningKey, digest, frame
 from privacy.errors import AnswerRefused, InvalidParameter, PlanRefused
+from privacy.fixed_point import to_ring
 from privacy.loss import Rho
 from privacy.masks import Seed, mask
 from privacy.plans import NightPlan, PlannedReleases, ReleasePlan, open_release, sign
 from privacy.two_key_sum import (
+    SALT_BYTES,
     Aggregate,
     Carried,
     Contribution,
@@ -134,23 +139,125 @@ def test_a_mask_is_the_aes_256_ctr_key_stream() -> None:
 
 
 @pytest.mark.parametrize(
-    ("outlet", "digest"), [("b", "ab" * 32), ("a", "cd" * 32)], ids=["outlet", "plan"]
+    ("outlet", "plan_digest"), [("b", "ab" * 32), ("a", "cd" * 32)], ids=["outlet", "plan"]
 )
-def test_a_seed_does_not_open_for_another_outlet_or_plan(outlet: str, digest: str) -> None:
+def test_a_seed_does_not_open_for_another_outlet_or_plan(outlet: str, plan_digest: str) -> None:
     plan = plan_of(4)
     share = mask_share(Contribution(np.ones((1, 4))), plan, "ab" * 32, "a", OUTLETS["a"])
     moved = replace(share.envelope, outlet=outlet)
     with pytest.raises(AnswerRefused, match="does not open") as caught:
-        open_seed(moved, digest, KEY)
+        open_seed(moved, plan_digest, KEY)
     assert caught.value.outlet == outlet
 
 
+PLAN = plan_of(4)
+SHARE = mask_share(Contribution(np.ones((1, 4))), PLAN, "ab" * 32, "a", OUTLETS["a"])
+
+
 def test_a_tampered_vector_is_refused_by_hq() -> None:
-    plan = plan_of(4)
-    share = mask_share(Contribution(np.ones((1, 4))), plan, "ab" * 32, "a", OUTLETS["a"])
-    tampered = replace(share, vector=share.vector + np.uint64(1))
-    with pytest.raises(AnswerRefused, match="digest"):
-        check_share(tampered, plan, "ab" * 32, PUBLIC)
+    tampered = replace(SHARE, vector=SHARE.vector + np.uint64(1))
+    with pytest.raises(AnswerRefused, match="vector and commitment differ"):
+        check_share(tampered, PLAN, "ab" * 32, PUBLIC)
+
+
+@given(st.binary(max_size=64))
+def test_a_salt_other_than_the_one_that_was_committed_to_is_refused_by_hq(salt: bytes) -> None:
+    """Also where it is shorter or longer, and signed: an outlet's answer has one form."""
+    with pytest.raises(AnswerRefused, match="vector and commitment differ"):
+        check_share(replace(SHARE, salt=salt), PLAN, "ab" * 32, PUBLIC)
+
+
+@pytest.mark.parametrize("length", [0, 16, 31, 33, 64])
+def test_a_salt_of_another_length_is_refused_though_its_outlet_signed_it(
+    length: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(two_key_sum, "SALT_BYTES", length)
+        share = mask_share(Contribution(np.ones((1, 4))), PLAN, "ab" * 32, "a", OUTLETS["a"])
+    assert len(share.salt) == length
+    with pytest.raises(AnswerRefused, match="vector and commitment differ"):
+        check_share(share, PLAN, "ab" * 32, PUBLIC)
+
+
+def test_the_commitment_is_frozen() -> None:
+    fields = (bytes.fromhex("ab" * 32), b"a", SHARE.salt, SHARE.vector.astype("<u8").tobytes())
+    made = hashlib.sha256(frame(b"escapement/v1/commitment", *fields)).hexdigest()
+    assert SHARE.envelope.commitment == made
+    vector = np.arange(3, dtype="<u4")
+    assert (
+        two_key_sum._commitment("cd" * 32, "o1", bytes(range(32)), vector)
+        == "5246b9145f795f45b093f8aa4351b4ee701b9b9aebc48aa25918e13890a04c68"
+    )
+
+
+def test_a_salt_is_random_and_never_made_of_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one seed, plan and vector, the office's view of two answers has nothing in common."""
+    kept = Seed.fresh()
+    monkeypatch.setattr(Seed, "fresh", lambda: kept)
+    shares = [
+        mask_share(Contribution(np.ones((1, 4))), PLAN, "ab" * 32, "a", OUTLETS["a"])
+        for _ in range(20)
+    ]
+    assert len({share.vector.tobytes() for share in shares}) == 1
+    assert len({share.salt for share in shares}) == 20
+    assert len({share.envelope.commitment for share in shares}) == 20
+    assert {len(share.salt) for share in shares} == {SALT_BYTES}
+
+
+def test_the_office_cannot_tell_a_right_guess_from_a_wrong_one() -> None:
+    """It opens the seed and knows the mask, so that it lacks nothing but the salt.
+
+    This is `attacks/digest_oracle.py`: of a few customers it tried all vectors until one fitted.
+    """
+    envelope = SHARE.envelope
+    seed = open_seed(envelope, "ab" * 32, KEY)
+    masked = to_ring(Contribution(np.ones((1, 4))).sums(PLAN), PLAN.outlet_bound, 64) + mask(
+        seed, 4, 64
+    )
+    assert masked.tolist() == SHARE.vector.tolist()  # the right guess
+    assert digest(masked.tobytes()) != envelope.commitment
+    derived = [hashlib.sha256(bytes(seed)).digest(), mask(seed, 8, 64).tobytes()[32:]]
+    for salt in (b"", bytes(SALT_BYTES), bytes(seed), *derived, envelope.sealed_seed[:32]):
+        made = two_key_sum._commitment("ab" * 32, "a", salt, masked)
+        assert made != envelope.commitment
+    for shown in (envelope.sealed_seed, envelope.signature, repr(envelope).encode()):
+        assert SHARE.salt not in shown
+        assert SHARE.salt.hex().encode() not in shown
+    assert repr(SHARE.salt)[2:-1] not in repr(SHARE)
+
+
+def test_a_commitment_is_for_one_plan_and_one_outlet() -> None:
+    made = {
+        two_key_sum._commitment(plan, outlet, SHARE.salt, SHARE.vector)
+        for plan in ("ab" * 32, "cd" * 32)
+        for outlet in ("a", "b", "")
+    }
+    assert len(made) == 6
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"commitment": "zz" * 32},
+        {"commitment": SHARE.envelope.commitment.upper()},
+        {"commitment": SHARE.envelope.commitment[:-2] + "  "},
+        {"commitment": "ä" * 64},
+        {"commitment": SHARE.envelope.commitment[:-1]},
+        {"commitment": "00" * 32},
+        {"sealed_seed": SHARE.envelope.sealed_seed[:-1]},
+        {"sealed_seed": bytes(80)},
+        {"signature": SHARE.envelope.signature[:-1]},
+        {"signature": bytes(64)},
+        {"outlet": "b"},
+    ],
+)
+def test_an_envelope_has_one_form_and_nothing_else_happens(changes: dict[str, Any]) -> None:
+    assert SHARE.envelope.signed_by(PUBLIC["a"], "ab" * 32)
+    assert not replace(SHARE.envelope, **changes).signed_by(PUBLIC["a"], "ab" * 32)
+    with pytest.raises(AnswerRefused):
+        check_share(
+            replace(SHARE, envelope=replace(SHARE.envelope, **changes)), PLAN, "ab" * 32, PUBLIC
+        )
 
 
 def test_a_sum_of_points_is_no_customer_release_and_the_other_way_round() -> None:

@@ -7,13 +7,15 @@ import re
 import subprocess
 import sys
 from dataclasses import dataclass, field, fields, replace
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typing_extensions import override
 
 from features.bands import BandPolicy, BandRefused, unpack
 from features.calibration import (
@@ -26,32 +28,31 @@ from features.calibration import (
 )
 from features.points import base_points
 from features.scorecard import POINTS_PER_LOGIT
-from privacy.books import (
-    Book,
-    BookKind,
-    BookRefused,
-    SignedBook,
-    fine_key,
-    open_book,
-    read_entry,
-)
+from outlet_client.people.people_store import HomeKey
+from privacy.books import Book, BookKind, BookRefused
+from privacy.directory import Directory, DirectoryChanges
 from privacy.envelopes import SealKey, SigningKey
 from privacy.plans import ReleasePlan
+from privacy.publications import Countersigned, PublicationRefused, Publishers
+from privacy.published_books import PublishedBook, open_book
+from privacy.registrations import TAG_BYTES
+from privacy.slot_keys import KEY_BYTES, SlotKey
 from privacy.two_key_sum import CustomerRelease, ScoreTable
 from privacy.units import Purpose
-from sandbox.network import MemoryLibrary
 from server.holder.errors import HolderNotConfigured
 from server.hq.banding import Banding, Judgement
 from server.hq.due import Tonight
-from server.hq.errors import HqError
+from server.hq.errors import HqError, OfficeUnreachable
 from server.hq.model_store import StandingModel
-from server.hq.night import points_code
-from server.hq.registry import SlotKey
+from server.hq.night import HqNight, points_code
+from server.hq.registry import Registry
 from server.hq.report import JudgedScorecard
-from server.hq.settings import HqFile
+from server.hq.settings import HqFile, HqSettings
+from server.hq.store import HqStore
 from tests.builders import CUT_OFF, SCALE, Clock
 from tests.networks import CUT_OFF as LAST_DAY
 from tests.networks import SECOND, TARGET, banded_settings, small_network
+from tests.server.registrations import NETWORK, OfficeOf
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,22 +73,49 @@ def plan_of(purpose: Purpose, dimension: int, noise: int = 0) -> ReleasePlan:
 
 @dataclass
 class Books:
-    """Banding for some slots, on a shelf."""
+    """Banding for some slots, a registry that publishes, and an office that countersigns."""
 
     slots: int = SLOTS
     gone: frozenset[int] = frozenset()
-    shelf: MemoryLibrary = field(default_factory=MemoryLibrary)
+    registry: Registry = field(default_factory=lambda: Registry("sqlite://", clock=lambda: 0.0))
     clock: Clock = field(default_factory=Clock)
+    key: SigningKey = field(default_factory=SigningKey.generate)
 
     def __post_init__(self) -> None:
         random = np.random.default_rng(5)
-        self.everybody = [SlotKey(random.bytes(32), random.bytes(32)) for _ in range(self.slots)]
-        self.tonight = Tonight("n1", CUT_OFF, CUT_OFF, (TARGET, SECOND), "dir", self.slots)
+        self.everybody = [
+            HomeKey(SlotKey.of(random.bytes(32)), random.bytes(32)) for _ in range(self.slots)
+        ]
+        self.office = OfficeOf(clock=self.clock)
+        publics = b"".join(home.slot_key.public for home in self.everybody)
+        self.keys = np.frombuffer(publics, np.uint8).reshape(-1, KEY_BYTES)
+        rows = np.hstack([self.keys, np.zeros((self.slots, TAG_BYTES), np.uint8)])
+        self.directory = Directory(1, rows)
+        self.tonight = self.announced(DirectoryChanges.between(Directory.empty(), self.directory))
+
+    def announced(self, changes: DirectoryChanges) -> Tonight:
+        """A night on the directory under the office's next number."""
+        self.clock.at += 21 * 3600
+        last = self.registry.last_statement()
+        said = self.office.countersign_directory(NETWORK, changes, {}, last)
+        self.registry.publish(self.directory, said)
+        return Tonight("n1", CUT_OFF, CUT_OFF, (TARGET, SECOND), self.directory.digest, self.slots)
+
+    def next_night(self) -> None:
+        """The same directory, under another number: it may have another book."""
+        self.tonight = self.announced(DirectoryChanges.between(self.directory, self.directory))
 
     @property
     def banding(self) -> Banding:
-        keys = [None if slot in self.gone else key for slot, key in enumerate(self.everybody)]
-        return Banding(keys, self.shelf, self.shelf.key, BandPolicy(), self.clock)
+        keys, nonces = self.keys.copy(), [home.nonce for home in self.everybody]
+        for slot in self.gone:
+            keys[slot], nonces[slot] = 0, b""
+        return Banding(
+            keys, nonces, self.registry, self.key, self.office.key.public, BandPolicy(), self.clock
+        )
+
+    def publish(self, models: list[StandingModel]) -> int:
+        return self.banding.publish(models, self.tonight, self.office)
 
     def models(self, bands: np.ndarray | None, **changes: object) -> list[StandingModel]:
         values: dict[str, object] = {
@@ -103,39 +131,41 @@ class Books:
         ]
 
     def latest(self) -> Book:
-        signed = SignedBook.decode(self.shelf.books[-1])
         return open_book(
-            signed, self.shelf.key.public, newer_than=None, directory="dir", not_before=0
+            PublishedBook.decode(self.registry.latest_book() or b""),
+            Publishers(self.key.public, self.office.key.public),
+            newer_than=None,
+            directory=self.directory.digest,
+            not_before=0,
         )
 
     def read(self, book: Book) -> list[dict[str, str]]:
-        return [
-            unpack(read_entry(book, slot, key.token)) for slot, key in enumerate(self.everybody)
-        ]
+        return [unpack(book.read(slot, home.slot_key)) for slot, home in enumerate(self.everybody)]
 
 
 # --- books -------------------------------------------------------------------------------------
 
 
-def test_a_fine_book_is_read_with_token_and_home_nonce_together_and_with_neither_alone() -> None:
+def test_a_fine_book_is_read_with_slot_key_and_home_nonce_together_and_with_neither_alone() -> None:
     books = Books()
     table = ScoreTable(plan_of(Purpose.POINTS, SLOTS), ("a",), np.zeros(SLOTS))
     scores, centres = [np.linspace(-90, 50, SLOTS), np.linspace(50, -90, SLOTS)], [-20.0, -40.0]
     book = Book.decode(books.banding.fine_book(table, scores, centres, books.tonight))
     assert (book.kind, book.width, book.release) == (BookKind.FINE, 2, "n1/008-points")
-    assert (book.as_of, book.directory, book.slots) == (CUT_OFF, "dir", SLOTS)
+    assert (book.as_of, book.slots) == (CUT_OFF, SLOTS)
+    assert book.directory == books.directory.digest
     bins = [fine_bins(score, centre) for score, centre in zip(scores, centres, strict=True)]
     exact = np.stack(bins, axis=1)
-    homes = [fine_key(key.token, key.home_nonce) for key in books.everybody]
-    read = [list(read_entry(book, slot, key)) for slot, key in enumerate(homes)]
+    homes = books.everybody
+    read = [list(book.read(slot, *home)) for slot, home in enumerate(homes)]
     assert read == exact.tolist()
-    for part in ("token", "home_nonce"):
-        wrong = [
-            list(read_entry(book, slot, getattr(key, part)))
-            for slot, key in enumerate(books.everybody)
-        ]
-        assert sum(max(entry) >= CALIBRATION_BINS for entry in wrong) > 0.9 * SLOTS
-    assert books.shelf.books == []
+    other = [HomeKey(home.slot_key, another.nonce) for home, another in pairwise(homes)]
+    without = [HomeKey(home.slot_key, b"") for home in homes]
+    strangers = [HomeKey(another.slot_key, home.nonce) for home, another in pairwise(homes)]
+    for wrong in (other, without, strangers):
+        found = [list(book.read(slot, *home)) for slot, home in enumerate(wrong)]
+        assert sum(max(entry) >= CALIBRATION_BINS for entry in found) > 0.9 * len(wrong)
+    assert books.registry.latest_book() is None
 
 
 def test_before_a_calibration_everybody_is_new_and_nobody_can_be_refused() -> None:
@@ -182,11 +212,11 @@ def test_an_outcome_without_bands_is_refused_before_a_night(tmp_path: Path) -> N
     assert HqFile.read(file).outcomes == ("y_lapsed",)
 
 
-def test_a_published_book_is_signed_and_names_what_it_was_made_of() -> None:
+def test_a_published_book_is_signed_countersigned_and_names_what_it_was_made_of() -> None:
     books = Books()
     bands = np.arange(SLOTS) % 4
     made = books.models(bands, banded_as_of="2026-01-24", banded_by="n0/001-points")
-    assert books.banding.publish(made, books.tonight) == 1
+    assert books.publish(made) == 1
     book = books.latest()
     assert (book.kind, book.version, book.slots, book.width) == (BookKind.BAND, 1, SLOTS, 1)
     assert (book.release, book.as_of, book.made_at) == (
@@ -196,16 +226,19 @@ def test_a_published_book_is_signed_and_names_what_it_was_made_of() -> None:
     assert [found["eligibility"] for found in books.read(book)] == [
         eligibility[band] for band in bands
     ]
-    forged = SignedBook.decode(books.shelf.books[-1])
-    with pytest.raises(BookRefused, match="not signed"):
-        open_book(
-            forged, SigningKey.generate().public, newer_than=None, directory=None, not_before=0
-        )
+    published = PublishedBook.decode(books.registry.latest_book() or b"")
+    stranger, hq, office = SigningKey.generate().public, books.key.public, books.office.key.public
+    for publishers, error, said in (
+        (Publishers(stranger, office), BookRefused, "not signed"),
+        (Publishers(hq, stranger), PublicationRefused, "not countersigned"),
+    ):
+        with pytest.raises(error, match=said):
+            open_book(published, publishers, newer_than=None, directory=None, not_before=0)
 
 
 def test_a_customer_who_came_since_reads_as_new() -> None:
     books = Books()
-    books.banding.publish(books.models(np.full(SLOTS - 2, 3)), books.tonight)
+    books.publish(books.models(np.full(SLOTS - 2, 3)))
     read = books.read(books.latest())
     assert {tuple(found.values()) for found in read[:-2]} == {("priority", "review")}
     assert read[-2:] == [{"eligibility": "new", "flipper_risk": "new"}] * 2
@@ -214,13 +247,14 @@ def test_a_customer_who_came_since_reads_as_new() -> None:
 def test_who_withdrew_is_gone_from_the_next_book_and_the_others_are_not() -> None:
     books = Books()
     made = books.models(np.full(SLOTS, 3))
-    books.banding.publish(made, books.tonight)
+    books.publish(made)
     books.gone = frozenset(range(0, SLOTS, 3))
-    assert books.banding.publish(made, books.tonight) == 2
+    books.next_night()
+    assert books.publish(made) == 2
     book, readable = books.latest(), []
-    for slot, key in enumerate(books.everybody):
+    for slot, home in enumerate(books.everybody):
         try:
-            found = unpack(read_entry(book, slot, key.token))
+            found = unpack(book.read(slot, home.slot_key))
         except BandRefused:
             continue
         if tuple(found.values()) == ("priority", "review"):
@@ -233,12 +267,124 @@ def test_who_withdrew_is_gone_from_the_next_book_and_the_others_are_not() -> Non
 def test_the_same_bands_published_twice_share_no_byte_but_by_chance() -> None:
     books = Books()
     made = books.models(np.zeros(SLOTS))
-    books.banding.publish(made, books.tonight)
+    books.publish(made)
     first = books.latest()
-    books.banding.publish(made, books.tonight)
+    books.next_night()
+    books.publish(made)
     second = books.latest()
     assert (first.version, second.version) == (1, 2)
     assert sum(a == b for a, b in zip(first.body, second.body, strict=True)) < 0.05 * SLOTS
+
+
+# --- one book a directory number ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("at", ["countersign_book", "add_book"])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_book_is_published_byte_for_byte_after_a_kill_before_it_was(
+    monkeypatch: pytest.MonkeyPatch, at: str, when: str
+) -> None:
+    books = Books()
+    owner: type = OfficeOf if at == "countersign_book" else Registry
+    original = getattr(owner, at)
+
+    def dying(self: object, *args: object) -> None:
+        if when == "after":
+            original(self, *args)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(owner, at, dying)
+        with pytest.raises(KeyboardInterrupt):
+            books.publish(books.models(np.full(SLOTS, 3)))
+    drafted = books.registry.drafted(books.directory.digest)
+    assert drafted is not None
+    books.clock.at += 60
+    assert books.publish(books.models(np.full(SLOTS, 3))) == 1
+    published = PublishedBook.decode(books.registry.latest_book() or b"")
+    assert published.signed.encode() == drafted
+    assert books.publish(books.models(np.full(SLOTS, 3))) == 1  # and for ever the same
+    assert PublishedBook.decode(books.registry.latest_book() or b"") == published
+
+
+def test_other_bands_for_the_same_number_are_refused_and_the_book_stays() -> None:
+    books = Books()
+    books.publish(books.models(np.full(SLOTS, 3)))
+    stands = books.registry.latest_book()
+    later = books.models(np.full(SLOTS, 1), banded_by="n2/001-points")
+    for _ in range(2):
+        with pytest.raises(PublicationRefused, match="which was countersigned for directory"):
+            books.publish(later)
+        assert books.registry.latest_book() == stands
+    books.next_night()
+    books.publish(later)
+    assert {found["eligibility"] for found in books.read(books.latest())} == {"building"}
+
+
+def test_a_book_of_another_directory_than_the_last_is_not_published() -> None:
+    books = Books()
+    before = books.tonight
+    later = Directory(2, books.directory.rows)
+    changes = DirectoryChanges.between(books.directory, later)
+    books.registry.publish(later, books.office.countersign_directory(NETWORK, changes, {}, None))
+    with pytest.raises(PublicationRefused, match="the last that was countersigned"):
+        books.banding.publish(books.models(np.full(SLOTS, 3)), before, books.office)
+    assert books.registry.latest_book() is None
+
+
+def test_what_another_office_says_of_a_book_publishes_nothing() -> None:
+    books = Books()
+    pinned = replace(books.banding, office=SigningKey.generate().public)
+    with pytest.raises(PublicationRefused, match="not countersigned by the pinned"):
+        pinned.publish(books.models(np.full(SLOTS, 3)), books.tonight, books.office)
+    assert books.registry.latest_book() is None
+
+
+@pytest.mark.parametrize(
+    "refusal", [OfficeUnreachable("UNAVAILABLE"), PublicationRefused("book: another one")]
+)
+def test_a_night_whose_book_is_not_countersigned_says_so_and_the_last_one_stays(
+    refusal: Exception,
+) -> None:
+    books, store = Books(), HqStore("sqlite://")
+    made = books.models(np.full(SLOTS, 3))
+    books.publish(made)
+    stands = books.registry.latest_book()
+    for model in made:
+        store.save_model(model)
+    books.next_night()
+
+    class Refusing(OfficeOf):
+        @override
+        def countersign_book(self, directory: str, digest: str) -> Countersigned:
+            raise refusal
+
+        def close_night(self, _night: str) -> None:
+            """Nothing was reserved."""
+
+    class Nobody:
+        def roll_call(self, _tonight: object) -> dict[int, str]:
+            return {}
+
+        def goodnight(self) -> None:
+            """Nobody hears it."""
+
+    link: Any = Nobody()
+
+    def run(office: Any) -> NightReport:
+        parts: Any = (books.tonight, HqSettings(), office, link, store, {}, books.banding)
+        return HqNight(*parts).run()
+
+    report = run(Refusing())
+    assert report.ended.startswith("QuorumNotMet")
+    assert report.book is None
+    assert report.skipped == [f"book: {refusal}; the last book stays"]
+    assert books.registry.latest_book() == stands
+    office: Any = Refusing()
+    office.countersign_book = books.office.countersign_book
+    again = run(office)
+    assert (again.book, again.skipped) == (2, [])
+    assert books.registry.latest_book() != stands
 
 
 # --- judgements --------------------------------------------------------------------------------

@@ -1,81 +1,67 @@
-"""What a batch does to the directory, and what replays, reordering and withdrawals cannot do."""
+"""What HQ publishes of its slots: what the office countersigned, whole or as what changed."""
 
 from __future__ import annotations
 
-import datetime as dt
+import logging
 import secrets
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import grpc
+import numpy as np
 import pytest
-import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typing_extensions import override
 
-from outlet_client.people.consents import Recorded
-from outlet_client.people.people_store import People, State
-from privacy.directory import Directory
-from privacy.envelopes import SealKey
+from privacy.directory import Directory, DirectoryChanges, DirectoryPosition, DirectoryRefused
+from privacy.envelopes import SigningKey
 from privacy.identity import PartyKind
-from privacy.registrations import (
-    SEALED_BYTES,
-    Registration,
-    RegistrationAct,
-    RegistrationRefused,
-    nonce_of,
-    tag_of,
+from privacy.publications import (
+    Countersigned,
+    PublicationKind,
+    PublicationRefused,
+    PublicationTooSoon,
+    check_published,
+    open_publication,
 )
-from privacy.tokens import Token, TokenShare
+from privacy.registrations import Registration, RegistrationAct, RegistrationRefused
+from privacy.tokens import TokenShare
+from server.holder.errors import RefreshRefused
+from server.hq.directory_announcement import (
+    collect_registrations,
+    network_key,
+    tonights_directory,
+)
 from server.hq.errors import OfficeUnreachable
-from server.hq.night_assembly import _tonights_directory, run_night
-from server.hq.registry import BatchCounts, Registry, SlotKey, collect_registrations
+from server.hq.night_assembly import run_night
+from server.hq.registry import Registry
 from server.wire import outlets_pb2, outlets_pb2_grpc
+from tests.privacy.slots import slot_key
+from tests.server.registrations import (
+    BLANK,
+    HQ_SHARE,
+    KEY,
+    NETWORK,
+    SECRETS,
+    Dummy,
+    Hq,
+    Message,
+    OfficeOf,
+    Register,
+    Withdraw,
+    sealed,
+    slot,
+)
 from tests.server.test_holder import Parties, refused
+from tests.shelves import Press, make_book
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-KEY = SealKey.generate()
-# Public keys are group elements too: tokens as good as any.
-TOKENS = [TokenShare.generate().public for _ in range(4)]
-SECRETS = [secrets.token_bytes(32) for _ in range(5)]
-
-
-def register(token: int = 0, secret: int = 0, since: int = 0) -> Registration:
-    return Registration.register(TOKENS[token], SECRETS[secret], since)
-
-
-def withdraw(token: int = 0, secret: int = 0) -> Registration:
-    return Registration.withdraw(TOKENS[token], SECRETS[secret])
-
-
-def tag(secret: int) -> bytes:
-    return tag_of(nonce_of(SECRETS[secret]))
-
-
-@dataclass
-class Hq:
-    """A registry, and the messages of its next batch."""
-
-    registry: Registry = field(default_factory=lambda: Registry("sqlite://"))
-
-    def apply(self, *messages: Registration, batch: int | None = None) -> BatchCounts:
-        batch = batch or self.registry.last_batch() + 1
-        sealed = [message.sealed(KEY.public, batch) for message in messages]
-        return self.registry.apply(batch, sealed, KEY)
-
-    def live(self) -> list[tuple[bytes | None, int, bytes]]:
-        """Token, fingerprint and home tag of each slot; what is random left out."""
-        directory = self.registry.directory()
-        return [
-            (None, 0, b"") if key is None else (key.token, int(fingerprint), home.tobytes())
-            for key, fingerprint, home in zip(
-                self.registry.keys(), directory.fingerprints, directory.home_tags, strict=True
-            )
-        ]
+    from privacy.publications import Publication
 
 
 @pytest.fixture
@@ -83,284 +69,282 @@ def hq() -> Hq:
     return Hq()
 
 
-def test_a_token_gets_a_slot_and_its_first_registration_is_the_home(hq: Hq) -> None:
-    assert hq.apply(register(0, 0), Registration.dummy()) == BatchCounts(registered=1, nothing=1)
-    assert hq.apply(register(0, 1), register(1, 2)) == BatchCounts(registered=2)
-    assert hq.live() == [
-        (TOKENS[0], Token(TOKENS[0]).fingerprint, tag(0)),
-        (TOKENS[1], Token(TOKENS[1]).fingerprint, tag(2)),
-    ]
-    assert hq.registry.keys()[0] == SlotKey(TOKENS[0], nonce_of(SECRETS[0]))
-    assert hq.registry.directory().batch == 2
+@pytest.fixture
+def office() -> OfficeOf:
+    return OfficeOf()
 
 
-def test_within_a_batch_no_outlet_can_choose_a_tag_that_makes_it_the_home() -> None:
-    homes = set[bytes]()
-    for _ in range(60):  # by chance one home for all at less than 1 in 10^41
-        hq = Hq()
-        hq.apply(*(register(0, secret) for secret in range(5)))
-        homes.add(hq.live()[0][2])
-    assert len(homes) > 1
+def said(office: OfficeOf, published: bytes | None) -> tuple[Publication, bytes]:
+    """What the office says of what is published, and what that is."""
+    assert published is not None
+    countersigned, data = Countersigned.cut_off(published)
+    return open_publication(countersigned, office.key.public, PublicationKind.DIRECTORY), data
 
 
-def test_a_batch_that_is_applied_again_after_a_kill_has_the_same_order(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def whole(office: OfficeOf, published: bytes | None) -> Directory:
+    """A published directory, as an outlet reads it."""
+    assert published is not None
+    countersigned, data = Countersigned.cut_off(published)
+    check_published(countersigned, office.key.public, PublicationKind.DIRECTORY, data)
+    return Directory.decode(data)
+
+
+# --- what the office is shown ------------------------------------------------------------------
+
+
+def test_the_office_is_shown_what_changed_and_a_withdrawal_of_each_slot_that_is_blank(
+    hq: Hq, office: OfficeOf
 ) -> None:
-    tried: list[list[bytes]] = []
+    hq.apply(Register(1, 1))
+    hq.apply(Register(0, 0))
+    office.announce(hq.registry)
+    hq.apply(Withdraw(0, 0), Register(2, 2))
+    hq.apply(Register(0, 3, since=3))
+    hq.apply(Register(3, 4))
+    hq.apply(Withdraw(3, 4))
+    hq.apply(Register(3, 5, since=6))
+    hq.apply(Withdraw(3, 5))
+    directory = office.announce(hq.registry)
+    changes, evidence = office.shown[-1]
+    assert (changes.batch, changes.blanked.tolist(), len(changes.added)) == (8, [1], 4)
+    acts = {place: one.act for place, one in evidence.items()}
+    # Slots 4 and 5 were never shown before they were blank: of them the office needs none.
+    assert acts == {1: RegistrationAct.WITHDRAW, 3: RegistrationAct.REGISTER}
+    assert hq.slots() == [slot(1, 1), BLANK, slot(2, 2), slot(0, 3), BLANK, BLANK]
+    assert whole(office, hq.registry.published(directory.digest)).digest == directory.digest
 
-    def killed(_connection: object, message: Registration, _batch: int) -> str:
-        tried[-1].append(message.proof)
-        if len(tried[-1]) == 5:
-            raise KeyboardInterrupt
-        return "nothing"
 
-    messages = [register(0, secret) for secret in range(5)]
+def test_an_office_that_was_restored_from_a_copy_is_shown_all_since_and_numbers_go_on(
+    hq: Hq, office: OfficeOf, tmp_path: Path
+) -> None:
+    hq.apply(Register(0, 0))
+    office.announce(hq.registry)
+    office.publications.copy(tmp_path / "copy.db")
+    directory = Directory.empty()
+    for message in (Withdraw(0, 0), Register(0, 2, since=2), Register(2, 3)):
+        hq.apply(message)
+        directory = office.announce(hq.registry)
+    assert said(office, hq.registry.published(directory.digest))[0].number == 4
+    copy = OfficeOf(url=f"sqlite:///{tmp_path / 'copy.db'}", key=office.key)
+    assert copy.announce(hq.registry).digest == directory.digest
+    assert sorted(copy.shown[0][1]) == [0, 1]
+    assert said(copy, hq.registry.published(directory.digest))[0].number == 5
+    hq.apply(Register(3, 4))
+    directory = copy.announce(hq.registry)
+    assert said(copy, hq.registry.published(directory.digest))[0].number == 6
+
+
+def test_a_registry_that_is_an_old_copy_says_so_instead_of_showing_nonsense(
+    office: OfficeOf,
+) -> None:
+    newest, old = Hq(), Hq()
+    for one in (newest, old):
+        one.apply(Register(0, 0))
+    newest.apply(Register(1, 1))
+    office.announce(newest.registry)
+    with pytest.raises(DirectoryRefused, match=r"batch 2, HQ's registry is at batch 1 .* restore"):
+        office.announce(old.registry)
+    old.apply(Register(1, 1), Register(2, 2))  # another second batch
+    with pytest.raises(DirectoryRefused, match=r"has 2 slots of batch 2, .* had 3 slots then"):
+        office.announce(old.registry)
+    assert old.registry.last_statement() is None
+
+
+def test_a_registry_that_lacks_a_withdrawal_says_so_too(office: OfficeOf) -> None:
+    newest, old = Hq(), Hq()
+    for one in (newest, old):
+        one.apply(Register(0, 0))
+    newest.apply(Withdraw(0, 0))
+    office.announce(newest.registry)
+    with pytest.raises(DirectoryRefused, match="HQ's registry is at batch 1"):
+        office.announce(old.registry)
+
+
+def test_what_the_office_signed_with_another_key_or_of_something_else_is_not_published(
+    hq: Hq, office: OfficeOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hq.apply(Register(0, 0))
+    stranger = replace(office, key=SigningKey.generate())
+    monkeypatch.setattr(office, "publications", stranger.publications)
+    with pytest.raises(PublicationRefused, match="not countersigned by the pinned"):
+        office.announce(hq.registry)
+    monkeypatch.undo()
+    hq.apply(Register(1, 1))
+    changes, evidence = hq.registry.changes_since(office.last_directory())
+    other = replace(changes, added=changes.added[:1])
+    monkeypatch.setattr(Registry, "changes_since", lambda *_: (other, evidence))
+    with pytest.raises(PublicationRefused, match="the privacy office countersigned"):
+        office.announce(hq.registry)
+    assert hq.registry.latest_directory() is None
+
+
+def test_a_kill_before_the_office_is_heard_is_taken_up_with_the_same_statement(
+    hq: Hq, office: OfficeOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    hq.apply(Register(0, 0))
     with monkeypatch.context() as patched:
-        patched.setattr("server.hq.registry.apply_message", killed)
-        for _ in range(4):
-            tried.append([])
-            with pytest.raises(KeyboardInterrupt):
-                Hq(Registry(f"sqlite:///{tmp_path / 'hq.db'}")).apply(*messages)
-    hq = Hq(Registry(f"sqlite:///{tmp_path / 'hq.db'}"))
-    assert hq.apply(*messages) == BatchCounts(registered=5)
-    assert [tag_of(some[0]) for some in tried] == [hq.live()[0][2]] * 4
-    assert tried == [tried[0]] * 4
+        patched.setattr(Registry, "publish", die)
+        with pytest.raises(KeyboardInterrupt):
+            office.announce(hq.registry)
+    directory = office.announce(hq.registry)
+    assert said(office, hq.registry.published(directory.digest))[0].number == 1
 
 
-def test_a_withdrawal_anywhere_buries_the_slot_everywhere(hq: Hq) -> None:
-    hq.apply(register(0, 0), register(1, 1))
-    hq.apply(register(0, 2))
-    before = hq.registry.directory()
-    assert hq.apply(withdraw(0, 2)) == BatchCounts(withdrawn=1)
-    assert sorted(token is None for token, _, _ in hq.live()) == [False, True]
-    after = hq.registry.directory()
-    place = hq.registry.keys().index(None)
-    assert after.fingerprints[place] != before.fingerprints[place]
-    assert after.home_tags[place].tobytes() != before.home_tags[place].tobytes()
-    assert after.slots == before.slots == 2
-    assert hq.apply(withdraw(0, 0)) == BatchCounts(nothing=1)  # the home's own, after the fact
-
-
-def test_a_withdrawal_with_a_wrong_secret_changes_nothing(hq: Hq) -> None:
-    hq.apply(register(0, 0), register(1, 1))
-    before = hq.live()
-    wrong = [
-        withdraw(0, 3),  # never registered
-        withdraw(0, 1),  # of another token
-        Registration(
-            RegistrationAct.WITHDRAW, TOKENS[0], nonce_of(SECRETS[0])
-        ),  # what HQ itself knows
-        Registration(
-            RegistrationAct.WITHDRAW, TOKENS[0], tag(0) + bytes(16)
-        ),  # what everybody knows
-    ]
-    assert hq.apply(*wrong) == BatchCounts(refused=4)
-    assert hq.live() == before
-
-
-def test_a_replayed_registration_cannot_undo_a_withdrawal_and_new_consent_can(hq: Hq) -> None:
-    hq.apply(register(0, 0), register(0, 1))
-    hq.apply(withdraw(0, 0))
-    buried = hq.registry.directory().encode()
-    assert hq.apply(register(0, 0), register(0, 1)) == BatchCounts(nothing=2)
-    assert hq.live() == [(None, 0, b"")]
-    after = hq.registry.directory()
-    assert after.fingerprints.tolist() == Directory.decode(buried).fingerprints.tolist()
-    assert hq.apply(register(0, 2, since=2)) == BatchCounts(registered=1)
-    assert hq.live() == [(None, 0, b""), (TOKENS[0], Token(TOKENS[0]).fingerprint, tag(2))]
-    assert hq.apply(withdraw(0, 0)) == BatchCounts(nothing=1)  # an old secret does not reach it
-    assert hq.live()[1][0] == TOKENS[0]
-
-
-def test_a_consent_older_than_a_withdrawal_elsewhere_brings_nobody_back_and_a_newer_one_does(
-    hq: Hq,
+def test_the_registration_that_counts_is_shown_of_who_came_back_twice(
+    hq: Hq, office: OfficeOf
 ) -> None:
-    hq.apply(register(0, 0), register(1, 1))
-    hq.apply(withdraw(0, 0))
-    assert hq.apply(register(0, 2), register(0, 3, since=1)) == BatchCounts(refused=2)
-    assert [token for token, _, _ in hq.live() if token] == [TOKENS[1]]
-    assert hq.apply(register(0, 4, since=2)) == BatchCounts(registered=1)
-    assert hq.apply(register(0, 2)) == BatchCounts(refused=1)  # nor a home of the newer one
-    hq.apply(withdraw(0, 4))
-    assert hq.apply(register(0, 3, since=5)) == BatchCounts(refused=1)  # the last burial counts
-    assert hq.apply(register(0, 3, since=6)) == BatchCounts(registered=1)
+    hq.apply(Register(0, 0))
+    office.announce(hq.registry)
+    hq.apply(Withdraw(0, 0))
+    hq.apply(Register(0, 1, since=2))
+    office.announce(hq.registry)
+    hq.apply(Withdraw(0, 1))
+    hq.apply(Register(0, 2, since=4))
+    office.announce(hq.registry)
+    assert hq.slots() == [BLANK, BLANK, slot(0, 2)]
 
 
-def test_a_withdrawal_at_an_outlet_that_never_registered_the_customer_reaches_all_outlets() -> None:
-    hq, whose = Hq(), Token(TOKENS[0])
-    first, second = (People("sqlite://", secret * 32) for secret in (b"1", b"2"))
-    at = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
-
-    def night(*lost: People) -> None:
-        batch, sealed = hq.registry.last_batch() + 1, list[bytes]()
-        for people in (first, second):
-            handed = people.submission(batch, 2, KEY.public) or []
-            people.submitted(batch)
-            sealed += [] if people in lost else handed
-        hq.registry.apply(batch, sealed, KEY)
-        for people in (first, second):
-            people.follow(hq.registry.directory())
-
-    def states() -> list[State]:
-        found = [people.person("anna") for people in (first, second)]
-        return [person.state for person in found if person is not None]
-
-    first.record_consent("anna", "n", "mei", at)
-    first.keep_tokens({"anna": whose})
-    night()
-    second.record_consent("anna", "n", "mei", at)
-    second.keep_tokens({"anna": whose})
-    assert second.withdraw("anna") is State.WITHDRAWING
-    night(second)  # neither of its messages arrives at first
-    night(second)
-    assert hq.registry.keys()[0] is not None
-    for _ in range(3):
-        night()
-    assert hq.registry.keys() == [None]
-    assert states() == [State.BURIED, State.WITHDRAWN]
-    later = dt.datetime.now(dt.UTC) + dt.timedelta(hours=1)
-    assert first.record_consent("anna", "n", "mei", later) is Recorded.NEW
-    night()
-    assert states() == [State.LISTED, State.WITHDRAWN]
+# --- what outlets fetch ------------------------------------------------------------------------
 
 
-def test_a_withdrawal_in_the_batch_of_a_registration_comes_after_it(hq: Hq) -> None:
-    assert hq.apply(withdraw(0, 0), register(0, 0)) == BatchCounts(registered=1, withdrawn=1)
-    assert hq.live() == [(None, 0, b"")]
-
-
-def test_the_same_batch_again_or_an_older_one_changes_nothing(hq: Hq) -> None:
-    hq.apply(register(0, 0))
-    hq.apply(register(1, 1))
-    before = hq.live()
-    for batch in (1, 2):
-        assert hq.apply(register(2, 2), withdraw(0, 0), batch=batch) == BatchCounts()
-    assert hq.live() == before
-    with pytest.raises(RegistrationRefused, match="got 4, expected 3"):
-        hq.apply(register(2, 2), batch=4)
-    assert hq.registry.last_batch() == 2
-
-
-def test_a_message_of_another_batch_a_broken_one_and_no_token_are_refused(hq: Hq) -> None:
-    sealed = [
-        register(0, 0).sealed(KEY.public, 2),
-        register(0, 0).sealed(SealKey.generate().public, 1),
-        b"",
-        secrets.token_bytes(SEALED_BYTES),
-        Registration(RegistrationAct.REGISTER, bytes(32), SECRETS[0]).sealed(KEY.public, 1),
-        Registration(RegistrationAct.REGISTER, b"\xff" * 32, SECRETS[1]).sealed(KEY.public, 1),
-    ]
-    assert hq.registry.apply(1, sealed, KEY) == BatchCounts(refused=6)
-    assert hq.live() == []
-    assert hq.registry.last_batch() == 1
-
-
-def test_a_fingerprint_of_another_live_slot_is_refused(
-    hq: Hq, monkeypatch: pytest.MonkeyPatch
+def test_the_latest_three_directories_are_kept_whole_and_an_unchanged_one_is_kept_as_it_is(
+    hq: Hq, office: OfficeOf
 ) -> None:
-    monkeypatch.setattr(Token, "fingerprint", property(lambda _self: 7))
-    hq.apply(register(0, 0))
-    assert hq.apply(register(1, 1), register(0, 2)) == BatchCounts(registered=1, refused=1)
-    assert [token for token, _, _ in hq.live()] == [TOKENS[0]]
-
-
-MESSAGES = st.one_of(
-    st.builds(register, st.integers(0, 3), st.integers(0, 4), st.integers(0, 3)),
-    st.builds(withdraw, st.integers(0, 3), st.integers(0, 4)),
-    st.builds(Registration.dummy),
-)
-BATCHES = st.lists(st.lists(MESSAGES, max_size=8), max_size=3)
-
-
-@settings(max_examples=60)
-@given(batches=BATCHES, data=st.data())
-def test_any_order_and_any_repetition_within_a_batch_gives_the_same_directory(
-    batches: Sequence[Sequence[Registration]], data: st.DataObject
-) -> None:
-    one, other = Hq(), Hq()
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("server.hq.registry._fresh_order_key", lambda: bytes(32))
-        for messages in batches:
-            one.apply(*messages)
-            twice = data.draw(st.lists(st.sampled_from(messages))) if messages else []
-            other.apply(*data.draw(st.permutations([*messages, *twice])))
-    assert one.live() == other.live()
-
-
-@settings(max_examples=60)
-@given(batches=BATCHES)
-def test_replaying_everything_after_the_fact_brings_nobody_back(
-    batches: Sequence[Sequence[Registration]],
-) -> None:
-    hq = Hq()
-    for messages in batches:
-        hq.apply(*messages)
-    before = hq.live()
-    registrations = [one for some in batches for one in some if one.act is RegistrationAct.REGISTER]
-    assert hq.apply(*registrations).registered == 0
-    assert hq.live() == before
-
-
-@settings(max_examples=60)
-@given(batches=BATCHES)
-def test_slots_never_change_their_meaning(batches: Sequence[Sequence[Registration]]) -> None:
-    hq, before = Hq(), list[tuple[bytes | None, int, bytes]]()
-    for messages in batches:
-        hq.apply(*messages)
-        now = hq.live()
-        for then, still in zip(before, now, strict=False):
-            assert still in (then, (None, 0, b""))
-        assert len(now) >= len(before)
-        live = [token for token, _, _ in now if token is not None]
-        assert len(set(live)) == len(live)
-        before = now
-
-
-def test_what_was_withdrawn_is_in_no_file_of_hq_and_no_table_names_an_outlet(
-    tmp_path: Path,
-) -> None:
-    file = tmp_path / "hq.db"
-    hq = Hq(Registry(f"sqlite:///{file}"))
-    hq.apply(register(0, 0), register(1, 1))
-    for forgotten in (TOKENS[0], nonce_of(SECRETS[0])):
-        assert forgotten in file.read_bytes()
-    hq.apply(withdraw(0, 0))
-    held = b"".join(path.read_bytes() for path in tmp_path.iterdir())
-    for forgotten in (TOKENS[0], nonce_of(SECRETS[0]), SECRETS[0]):
-        assert forgotten not in held
-    assert TOKENS[1] in held
-    columns = {
-        column["name"]
-        for table in sa.inspect(sa.create_engine(f"sqlite:///{file}")).get_table_names()
-        for column in sa.inspect(sa.create_engine(f"sqlite:///{file}")).get_columns(table)
-    }
-    assert columns == {
-        "slot", "token", "home_nonce", "fingerprint", "home_tag", "tag", "last_batch",
-        "last_version", "number", "digest", "encoded", "version", "token_hash", "hash_key", "batch",
-        "order_key",
-    }  # fmt: skip
-
-
-def test_keys_are_never_printed(hq: Hq) -> None:
-    hq.apply(register(0, 0))
-    assert repr(hq.registry.keys()) == "[SlotKey()]"
-
-
-def test_the_latest_three_directories_are_kept_and_publishing_again_changes_nothing(
-    hq: Hq,
-) -> None:
-    digests = [hq.registry.publish().digest]
-    assert hq.registry.publish().digest == digests[0]
+    digests = [office.announce(hq.registry).digest]
+    first = hq.registry.published(digests[0])
+    assert office.announce(hq.registry).digest == digests[0]
+    assert hq.registry.published(digests[0]) == first
     for number in range(3):
-        hq.apply(register(number, number))
-        digests.append(hq.registry.publish().digest)
+        hq.apply(Register(number, number))
+        digests.append(office.announce(hq.registry).digest)
     assert hq.registry.published(digests[0]) is None
     for digest in digests[1:]:
-        encoded = hq.registry.published(digest)
-        assert encoded is not None
-        assert Directory.decode(encoded).digest == digest
+        assert whole(office, hq.registry.published(digest)).digest == digest
     assert hq.registry.published("") is None
-    assert digests[-1] == hq.registry.directory().digest
+    assert hq.registry.latest_directory() == hq.registry.published(digests[-1])
+
+
+def test_the_directory_of_the_book_that_stands_is_kept_too(hq: Hq, office: OfficeOf) -> None:
+    first = office.announce(hq.registry)
+    version = hq.registry.next_version()
+    entries = np.zeros((first.slots, 1), dtype=np.uint8)
+    book = make_book(entries, first, as_of="2026-01-01", version=version)
+    hq.registry.add_book(version, Press(office=office.key).book(book))
+    for number in range(5):
+        hq.apply(Register(number, number))
+        office.announce(hq.registry)
+    assert whole(office, hq.registry.published(first.digest)).digest == first.digest
+
+
+def test_an_unchanged_directory_is_published_under_the_offices_next_number(
+    hq: Hq, office: OfficeOf
+) -> None:
+    digests = []
+    for number in range(3):
+        hq.apply(Register(number, number))
+        digests.append(office.announce(hq.registry).digest)
+    office.clock.at += 21 * 3600
+    assert office.announce(hq.registry).digest == digests[-1]
+    assert said(office, hq.registry.published(digests[-1]))[0].number == 4
+    assert (
+        hq.registry.last_statement()
+        == Countersigned.cut_off(hq.registry.latest_directory() or b"")[0]
+    )
+    assert hq.registry.published(digests[0]) is not None  # no other one took its place
+
+
+def test_who_holds_a_directory_gets_what_changed_since_and_a_stranger_to_it_the_whole(
+    hq: Hq, office: OfficeOf
+) -> None:
+    made = []
+    for message in (Register(0, 0), Register(1, 1), Withdraw(0, 0), Register(2, 2), Register(3, 3)):
+        hq.apply(message)
+        made.append(office.announce(hq.registry))
+    wanted = made[-1].digest
+    for held in made:  # the first two are not among the latest any more: held they can be
+        countersigned, data = Countersigned.cut_off(
+            hq.registry.published(wanted, held.digest) or b""
+        )
+        assert DirectoryChanges.are_in(data)
+        after = DirectoryChanges.decode(data).applied(held)
+        check_published(countersigned, office.key.public, PublicationKind.DIRECTORY, after.encode())
+    fresh = hq.registry.published(wanted)
+    for unknown in ("", "beef", Directory.empty().digest):
+        assert hq.registry.published(wanted, unknown) == fresh
+    assert hq.registry.published(made[0].digest, wanted) is None
+    older = hq.registry.published(made[-2].digest)
+    assert hq.registry.published(made[-2].digest, wanted) == older  # of a later one, the whole
+
+
+HISTORIES = st.lists(
+    st.lists(
+        st.one_of(
+            st.builds(Register, st.integers(0, 5), st.integers(0, 5), st.integers(0, 9)),
+            st.builds(Withdraw, st.integers(0, 5), st.integers(0, 5)),
+        ),
+        max_size=6,
+    ),
+    min_size=1,
+    max_size=7,
+)
+
+
+@settings(max_examples=40)
+@given(history=HISTORIES, announced=st.lists(st.booleans(), min_size=7, max_size=7))
+def test_what_changed_since_any_directory_makes_the_whole_of_it(
+    history: Sequence[Sequence[Message]], announced: Sequence[bool]
+) -> None:
+    hq, office, made = Hq(), OfficeOf(), list[Directory]()
+    for messages, announces in zip(history, announced, strict=False):
+        hq.apply(*messages)
+        if announces:
+            made.append(office.announce(hq.registry))
+    for wanted in made[-3:]:
+        for held in made[: made.index(wanted) + 1]:
+            published = hq.registry.published(wanted.digest, held.digest)
+            assert published is not None
+            data = Countersigned.cut_off(published)[1]
+            assert DirectoryChanges.decode(data).applied(held).encode() == wanted.encode()
+            assert data == DirectoryChanges.between(held, wanted).encode()
+            assert hq.registry.published(wanted.digest, held.digest) == published
+
+
+def test_an_answer_is_kept_for_the_next_who_asks_the_same_and_only_a_few_are(
+    hq: Hq, office: OfficeOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = list[int]()
+    decode = Directory.decode.__func__  # type: ignore[attr-defined]
+
+    def counted(cls: type[Directory], data: bytes) -> Directory:
+        read.append(len(data))
+        return decode(cls, data)  # type: ignore[no-any-return]
+
+    made = []
+    for batch in range(12):
+        hq.apply(*[Register(batch, batch)] if batch < 6 else [Dummy()])
+        made.append(office.announce(hq.registry).digest)
+    monkeypatch.setattr(Directory, "decode", classmethod(counted))
+    for _ in range(5):
+        hq.registry.published(made[-1], made[-2])
+    assert len(read) == 1
+    for held in made:
+        hq.registry.published(made[-1], held)
+    assert len(hq.registry._changes) == 8
+    before = hq.registry.published(made[-1], made[-2])
+    office.clock.at += 21 * 3600
+    office.announce(hq.registry)
+    now = hq.registry.published(made[-1], made[-2])
+    assert now != before  # behind the new statement
+    assert [Countersigned.cut_off(one or b"")[1] for one in (before, now)] == [
+        DirectoryChanges(made[-2], 12, np.zeros(0, np.uint32), hq.registry.directory().rows[6:])
+        .encode()
+    ] * 2  # fmt: skip
+
+
+# --- books -------------------------------------------------------------------------------------
 
 
 def test_a_registry_restored_from_an_old_copy_gives_later_versions_than_it_gave_before() -> None:
@@ -386,45 +370,166 @@ def test_no_version_of_a_book_is_given_twice_and_none_goes_back() -> None:
     assert registry.next_version() == 3
 
 
-@dataclass
-class FakeOffice:
-    """Batches that are ready, and what was asked for."""
+def test_a_draft_is_of_the_directory_as_the_office_numbered_it_last(
+    hq: Hq, office: OfficeOf
+) -> None:
+    digest = office.announce(hq.registry).digest
+    assert hq.registry.drafted(digest) is None
+    hq.registry.draft(1, digest, b"one")
+    hq.registry.draft(2, digest, b"two")
+    office.announce(hq.registry)  # the same statement again
+    assert hq.registry.drafted(digest) == b"two"
+    assert hq.registry.drafted("another") is None
+    office.clock.at += 21 * 3600
+    office.announce(hq.registry)
+    assert hq.registry.drafted(digest) is None
 
-    batches: dict[int, list[bytes]]
-    asked: list[int] = field(default_factory=list)
-    says: int | None = None
 
+# --- a night's directory -----------------------------------------------------------------------
+
+
+def tonight(office: OfficeOf, registry: Registry, planned: str = "") -> Directory:
+    return tonights_directory(planned, office, registry, KEY, HQ_SHARE, office.key.public)
+
+
+class Silent(OfficeOf):
+    """An office that answers nothing, or nothing any more once it was asked for a batch."""
+
+    relays = False
+
+    @override
     def collect_batch(self, after: int) -> tuple[int, list[bytes]]:
-        self.asked.append(after)
-        if self.says is not None:
-            return self.says, []
-        found = self.batches.get(after + 1)
-        return (0, []) if found is None else (after + 1, found)
+        if not self.relays:
+            raise OfficeUnreachable("UNAVAILABLE")
+        return super().collect_batch(after)
+
+    @override
+    def refresh_share(self, epoch: int, delta: bytes) -> tuple[int, bytes]:
+        if not self.relays:
+            raise OfficeUnreachable("UNAVAILABLE")
+        return super().refresh_share(epoch, delta)
+
+    @override
+    def last_directory(self) -> DirectoryPosition:
+        if not self.relays or self.asked:
+            raise OfficeUnreachable("UNAVAILABLE")
+        return super().last_directory()
 
 
-def test_every_batch_that_is_ready_is_collected_and_the_last_one_confirmed(
+def test_a_night_has_what_was_registered_since_and_keeps_the_directory_it_was_planned_with(
+    hq: Hq,
+) -> None:
+    office = OfficeOf({1: sealed(1, Register(0, 0)), 2: sealed(2, Register(1, 1))})
+    planned = tonight(office, hq.registry)
+    assert (planned.slots, planned.batch, office.asked) == (2, 2, [0, 1, 2])
+    office.batches = {3: sealed(3, Register(2, 2))}
+    assert tonight(office, hq.registry, planned.digest).digest == planned.digest
+    assert office.asked == [0, 1, 2]
+    assert tonight(office, hq.registry).slots == 3
+
+
+@pytest.mark.parametrize("relays", [False, True])
+def test_a_night_goes_on_with_the_last_directory_where_the_office_cannot_be_reached(
+    hq: Hq, office: OfficeOf, caplog: pytest.LogCaptureFixture, *, relays: bool
+) -> None:
+    silent = Silent({2: sealed(2, Register(1, 1))})
+    silent.relays = relays
+    hq.apply(Register(0, 0))
+    with pytest.raises(OfficeUnreachable):  # nothing was ever published
+        tonight(silent, hq.registry)
+    last = office.announce(hq.registry)
+    assert tonight(silent, hq.registry).digest == last.digest
+    assert "going on with the last one" in caplog.text
+    assert hq.registry.last_batch() == (2 if relays else 1)
+
+
+def test_a_night_goes_on_with_the_last_directory_where_another_is_too_soon(
     hq: Hq, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level("INFO")
-    ready = {
-        batch: [register(batch, batch).sealed(KEY.public, batch), b"broken"] for batch in (1, 2)
-    }
-    office = FakeOffice(ready)
-    collect_registrations(office, hq.registry, KEY)
-    assert office.asked == [0, 1, 2]
-    assert [token for token, _, _ in hq.live()] == [TOKENS[1], TOKENS[2]]
+    office = OfficeOf({1: sealed(1, Register(0, 0))}, hours=20)
+    last = tonight(office, hq.registry)
+    told = hq.registry.last_statement()
+    office.batches = {2: sealed(2, Register(1, 1), Withdraw(0, 0))}
+    for hours in (0, 18):
+        office.clock.at += hours * 3600
+        assert tonight(office, hq.registry).digest == last.digest
+        assert hq.registry.last_statement() == told == office.publications.latest()[0]
+        assert f"directory: got another one {hours}.0 hours after number 1" in caplog.text
+    assert "going on with the last one" in caplog.text
+    assert hq.registry.last_batch() == 2
+    office.clock.at += 3600
+    assert tonight(office, hq.registry).batch == 2
+
+
+def test_a_night_without_a_directory_of_its_own_ends_where_another_is_too_soon(hq: Hq) -> None:
+    office = OfficeOf({1: sealed(1, Register(0, 0))}, hours=20)
+    hq.apply(Register(0, 0))
+    changes, evidence = hq.registry.changes_since(office.last_directory())
+    office.countersign_directory(NETWORK, changes, evidence, None)  # and HQ never heard it
+    hq.apply(Register(1, 1))
+    with pytest.raises(PublicationTooSoon):
+        tonight(office, hq.registry)
+
+
+def test_a_batch_that_is_not_the_next_stops_no_night(
+    hq: Hq, office: OfficeOf, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    hq.apply(Register(0, 0))
+    monkeypatch.setattr(office, "collect_batch", lambda _after: (7, []))
+    assert tonight(office, hq.registry).slots == 1
+    assert "got 7, expected 2; going on with the directory as it is" in caplog.text
+
+
+def test_a_directory_that_the_office_refuses_ends_the_night(hq: Hq, office: OfficeOf) -> None:
+    hq.apply(Register(0, 0))
+    office.announce(hq.registry)
+    office.open_batch = 2
+    hq.apply(Register(1, 1))  # a batch that the relay never closed
+    with pytest.raises(DirectoryRefused):
+        tonight(office, hq.registry)
+
+
+def test_every_batch_that_is_ready_is_collected_and_logs_hold_counts_only(
+    hq: Hq, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    ready = {batch: [*sealed(batch, Register(batch, batch)), b"broken"] for batch in (1, 2)}
+    office = OfficeOf(ready)
+    directory = tonight(office, hq.registry)
+    assert hq.slots() == [slot(1, 1), slot(2, 2)]
     assert "batch 2: 1 registered, 0 withdrawn, 1 refused" in caplog.text
-    for batch in (1, 2):
-        assert TOKENS[batch].hex() not in caplog.text
+    assert "directory: 2 slots, number 1" in caplog.text
+    for hidden in (directory.digest, *(slot_key(batch).public.hex() for batch in (1, 2))):
+        assert hidden not in caplog.text
 
 
 @pytest.mark.parametrize("says", [1, 3])
 def test_another_batch_than_the_next_is_refused_instead_of_asked_for_without_end(
-    hq: Hq, says: int
+    hq: Hq, office: OfficeOf, monkeypatch: pytest.MonkeyPatch, says: int
 ) -> None:
-    hq.apply(register(0, 0))
+    hq.apply(Register(0, 0))
+    monkeypatch.setattr(office, "collect_batch", lambda _after: (says, []))
     with pytest.raises(RegistrationRefused, match=f"got {says}, expected 2"):
-        collect_registrations(FakeOffice({}, says=says), hq.registry, KEY)
+        collect_registrations(office, hq.registry, KEY, NETWORK)
+
+
+def test_the_networks_key_is_kept_and_held_against_shares_of_one_epoch(
+    hq: Hq, office: OfficeOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(office, "refresh_share", lambda *_: (1, HQ_SHARE.public))
+        with pytest.raises(RefreshRefused, match="the office is in epoch 1, HQ in 0"):
+            network_key(hq.registry, HQ_SHARE, office)
+    assert hq.registry.network() is None
+    assert network_key(hq.registry, HQ_SHARE, office) == NETWORK
+    with pytest.raises(RefreshRefused, match="add up to another key than this network's"):
+        network_key(hq.registry, TokenShare.generate(), office)
+    assert hq.registry.network() == NETWORK
+    monkeypatch.setattr(office, "refresh_share", lambda *_: (1, HQ_SHARE.public))
+    assert network_key(hq.registry, HQ_SHARE, office) == NETWORK  # a refresh is under way
+
+
+# --- over the wire -----------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -433,8 +538,8 @@ def parties(tmp_path: Path) -> Iterator[Parties]:
         yield Parties(tmp_path, stack)
 
 
-def test_outlets_fetch_directory_and_book_whole_and_hq_gives_them_to_outlets_only(
-    parties: Parties,
+def test_outlets_fetch_directory_and_book_and_hq_gives_them_to_outlets_only(
+    parties: Parties, office: OfficeOf
 ) -> None:
     address = parties.run(PartyKind.HQ)
     registry = Registry(f"sqlite:///{parties.hq.folder / 'hq.db'}")
@@ -442,17 +547,25 @@ def test_outlets_fetch_directory_and_book_whole_and_hq_gives_them_to_outlets_onl
         parties.channel(parties.outlets["a"], PartyKind.HQ, address)
     )
     assert list(stub.Book(outlets_pb2.BookRequest(), timeout=20)) == []
-    Hq(registry).apply(register(0, 0), register(1, 1))
-    directory = registry.publish()
+    hq = Hq(registry)
+    hq.apply(Register(0, 0), Register(1, 1))
+    before = office.announce(registry)
+    hq.apply(Withdraw(0, 0))
+    directory = office.announce(registry)
+
+    def fetched(held: str) -> bytes | None:
+        request = outlets_pb2.DirectoryRequest(digest=directory.digest, held=held)
+        return b"".join(piece.data for piece in stub.Directory(request, timeout=20))
+
+    assert whole(office, fetched("")).digest == directory.digest
+    changes = said(office, fetched(before.digest))[1]
+    assert DirectoryChanges.decode(changes).applied(before).digest == directory.digest
     book = secrets.token_bytes(2**21 + 5)
     registry.add_book(registry.next_version(), book)
-    request = outlets_pb2.DirectoryRequest(digest=directory.digest)
-    fetched = b"".join(piece.data for piece in stub.Directory(request, timeout=20))
-    assert Directory.decode(fetched).digest == directory.digest
     pieces = [piece.data for piece in stub.Book(outlets_pb2.BookRequest(), timeout=20)]
     assert b"".join(pieces) == book
     assert [len(piece) for piece in pieces] == [2**20, 2**20, 5]
-    unknown = outlets_pb2.DirectoryRequest(digest="beef")
+    unknown = outlets_pb2.DirectoryRequest(digest="beef", held=directory.digest)
     status, message = refused(lambda: list(stub.Directory(unknown, timeout=20)))
     assert status is grpc.StatusCode.NOT_FOUND
     assert "not among the latest" in message
@@ -461,44 +574,31 @@ def test_outlets_fetch_directory_and_book_whole_and_hq_gives_them_to_outlets_onl
     assert status is grpc.StatusCode.PERMISSION_DENIED
 
 
-def test_a_night_goes_on_with_the_directory_as_it_is_where_the_office_cannot_be_reached(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    class Silent:
-        def collect_batch(self, after: int) -> tuple[int, list[bytes]]:
-            raise OfficeUnreachable("UNAVAILABLE")
-
-    registry = Registry("sqlite://")
-    hq = Hq(registry)
-    hq.apply(register(0, 0))
-    tonight = _tonights_directory("", Silent(), registry, KEY)
-    assert tonight.slots == 1
-    assert "going on with the directory as it is" in caplog.text
-    hq.apply(register(1, 1))
-    ready = FakeOffice({3: [register(2, 2).sealed(KEY.public, 3)]})
-    again = _tonights_directory(tonight.digest, ready, registry, KEY)
-    assert again.digest == tonight.digest  # a night that was planned with it keeps its directory
-    assert ready.asked == []
-    assert _tonights_directory("", ready, registry, KEY).slots == 3
-
-
 def test_a_night_publishes_what_outlets_registered_before_it_asks_anybody(
     parties: Parties,
 ) -> None:
     address, home = parties.run(PartyKind.OFFICE), parties.hq.folder
     sealing = parties.hq.identity().sealing
     assert sealing is not None
+    network = parties.outlets["a"].token_key()
     for number, ring in enumerate(parties.outlets.values()):
         stub = outlets_pb2_grpc.RelayStub(parties.channel(ring, PartyKind.OFFICE, address))
-        sealed = [
-            one.sealed(sealing.public, 1) for one in (register(number, number), withdraw(3, 3))
+        messages = [
+            Registration.register(network, slot_key(number), SECRETS[number], 1),
+            Registration.withdraw(network, slot_key(3), SECRETS[3], 1),
         ]
-        stub.Submit(outlets_pb2.SubmitRequest(batch=1, sealed=sealed), timeout=20)
+        handed = [one.sealed(sealing.public) for one in messages]
+        stub.Submit(outlets_pb2.SubmitRequest(batch=1, sealed=handed), timeout=20)
     (home / "hq.toml").write_text('listen = "127.0.0.1:0"\njoin_seconds = 0.1\n')
     report = run_night(home, "n1", None)
     assert report.ended.startswith("QuorumNotMet")  # nobody joined; registrations count the same
     registry = Registry(f"sqlite:///{home / 'hq.db'}")
-    assert {key.token for key in registry.keys() if key is not None} == set(TOKENS[:3])  # noqa: SIM118
-    encoded = registry.published(registry.directory().digest)
-    assert encoded is not None
-    assert Directory.decode(encoded).batch == 1
+    directory = registry.directory()
+    assert {key.tobytes() for key in directory.keys} == {slot_key(n).public for n in range(3)}
+    assert registry.network() == network
+    published = registry.published(directory.digest)
+    assert published is not None
+    countersigned, data = Countersigned.cut_off(published)
+    key = parties.office.identity().card.verify_key
+    check_published(countersigned, key, PublicationKind.DIRECTORY, data)
+    assert Directory.decode(data).batch == 1

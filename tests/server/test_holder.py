@@ -61,6 +61,7 @@ class Parties:
     folder: Path
     stack: ExitStack
     messages: int = 2
+    hours: float = 20.0
     tokens: TokenSettings = field(default_factory=TokenSettings)
     paused: bool = False
 
@@ -87,7 +88,8 @@ class Parties:
         if kind is PartyKind.HQ:
             settings = HqFile(services="127.0.0.1:0", tokens=self.tokens)
             return self.stack.enter_context(hq_running(self.hq, settings))
-        tokens = OfficeTokens(messages=self.messages, **self.tokens.model_dump())
+        quotas = self.tokens.model_dump()
+        tokens = OfficeTokens(messages=self.messages, batch_hours=self.hours, **quotas)
         office = OfficeFile(tokens=tokens)
         return self.stack.enter_context(office_running(self.office, office, lambda: self.paused))
 

@@ -28,21 +28,22 @@ from features.outcomes import Outcome
 from features.points import base_points, count_points, event_points
 from features.scorecard import Scorecard, encode_scorecards
 from outlet_client.contribution.contributions import Outlet
-from privacy.books import Book, BookKind, SignedBook, open_book, read_entry
+from privacy.books import Book, BookKind
 from privacy.budget import LedgerAct
 from privacy.envelopes import SigningKey, digest
 from privacy.errors import AnswerRefused
 from privacy.loss import EpsilonDelta, Rho
 from privacy.plans import NightPlan, ReleasePlan
+from privacy.publications import Publishers
+from privacy.published_books import PublishedBook, open_book
 from privacy.two_key_sum import Aggregate, MaskedShare, _statement
 from privacy.units import Purpose, Unit
-from sandbox.network import Settings, slot_keys
+from sandbox.network import Settings, home_key
 from server.hq.combine import Combiner
 from server.hq.flower_link import FlowerLink, Replies
 from server.hq.night import CUSTOMER_SCALE, points_code
 from server.hq.settings import HqSettings
 from server.hq.store import HqStore
-from server.office.settings import OfficeSettings
 from tests.builders import Clock
 from tests.networks import (
     CUT_OFF,
@@ -431,10 +432,9 @@ def stands(network: Network) -> list[object]:
 
 def book_of(network: Network, place: int = -1) -> Book:
     """A book of the shelf, its signature checked."""
-    signed = SignedBook.decode(network.shelf.books[place])
     return open_book(
-        signed,
-        network.hq_key.public,
+        PublishedBook.decode(network.shelf.books[place]),
+        Publishers(network.hq_key.public, network.office.key.public),
         newer_than=None,
         directory=network.directory_digest,
         not_before=int(network.office.clock()),
@@ -444,8 +444,8 @@ def book_of(network: Network, place: int = -1) -> Book:
 
 def read(network: Network, book: Book) -> list[dict[str, str]]:
     """Every customer's bands, read as an outlet reads them that can compute the token."""
-    keys = slot_keys(network.directory)
-    return [unpack(read_entry(book, slot, key.token)) for slot, key in enumerate(keys)]
+    keys = [home_key(customer).slot_key for customer in network.directory]
+    return [unpack(book.read(slot, key)) for slot, key in enumerate(keys)]
 
 
 def as_read(network: Network) -> list[dict[str, str]]:
@@ -613,11 +613,12 @@ def charged(network: Network, purpose: Purpose) -> list[str]:
 def test_a_book_reads_as_bands_with_no_other_key() -> None:
     network = banded()
     night(network)
-    book, keys = book_of(network), slot_keys(network.directory)
+    book = book_of(network)
+    keys = [home_key(customer).slot_key for customer in network.directory]
     wrong = 0
     for slot in range(book.slots):
         try:
-            unpack(read_entry(book, slot, keys[slot - 1].token))
+            unpack(book.read(slot, keys[slot - 1]))
         except BandRefused:
             wrong += 1
     assert wrong > 0.8 * book.slots  # 15 in 16 of uniform bytes are refused
@@ -883,7 +884,7 @@ def test_the_offices_floor_stands_against_hqs_quorum() -> None:
     network = small_network()
     strict = replace(
         network.office,
-        settings=OfficeSettings(minimum_outlets=5, noiseless=frozenset({Purpose.POINTS})),
+        settings=network.office.settings.model_copy(update={"minimum_outlets": 5}),
     )
     report = run(replace(network, office=strict))
     assert report.ended.startswith("PlanRefused")

@@ -119,7 +119,7 @@ def test_another_set_after_an_answer_is_refused(bench: Bench) -> None:
         bench.office.unlock(signed.digest, envelopes[:3])
 
 
-@pytest.mark.parametrize("field", ["sealed_seed", "vector_digest", "signature"])
+@pytest.mark.parametrize("field", ["sealed_seed", "commitment", "signature"])
 def test_a_tampered_seed_vector_or_signature_is_refused(bench: Bench, field: str) -> None:
     signed = bench.office.sign_release(bench.draft(bench.night()))
     good, other = answers(bench, signed), bench.share(signed, "a").envelope
@@ -149,15 +149,15 @@ def with_seed(bench: Bench, signed: Signed, sealed: bytes) -> list[Envelope]:
 def test_a_seed_of_another_length_is_the_outlets_fault_and_costs_nothing(bench: Bench) -> None:
     signed = bench.office.sign_release(bench.draft(bench.night()))
     plan = ReleasePlan.decode(signed.payload)
-    vector_digest = bench.share(signed, "a").envelope.vector_digest
+    commitment = bench.share(signed, "a").envelope.commitment
     good = [share.envelope for share in answers(bench, signed)]
-    info = _seed_info(signed.digest, "a", good[0].vector_digest)
+    info = _seed_info(signed.digest, "a", good[0].commitment)
     unsigned = replace(good[0], sealed_seed=seal(bytes.fromhex(plan.key), bytes(31), *info))
     signature = bench.keys["a"].sign(*_statement(signed.digest, unsigned))
     with pytest.raises(AnswerRefused, match="signature does not verify") as caught:
         bench.office.unlock(signed.digest, [replace(unsigned, signature=signature), *good[1:]])
     assert caught.value.outlet == "a"
-    assert vector_digest != good[0].vector_digest
+    assert commitment != good[0].commitment
     assert not [e for e in bench.store.ledger().entries if e.release]
     assert len(bench.office.unlock(signed.digest, good)) == 8 * plan.dimension
 

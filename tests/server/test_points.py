@@ -306,8 +306,8 @@ def test_a_forged_answer_is_not_carried() -> None:
     other = mask_share(
         Contribution(np.zeros((1, 4))), plan, signed.digest, "d", SigningKey.generate()
     )
-    forged = replace(other.envelope, vector_digest=share.envelope.vector_digest)
-    borrowed = replace(share.envelope, vector_digest=other.envelope.vector_digest)
+    forged = replace(other.envelope, commitment=share.envelope.commitment)
+    borrowed = replace(share.envelope, commitment=other.envelope.commitment)
     request = told.points.sign()
     fresh = [told.points.share(request, name).envelope for name in "abc"]
     for envelope in (other.envelope, forged, borrowed):
@@ -439,7 +439,7 @@ def test_two_releases_that_are_unlocked_at_once_keep_the_rule_of_sets(
 
 def kept(file: Path) -> list[bytes]:
     with closing(sqlite3.connect(file)) as connection:
-        return [bytes(row[0]) for row in connection.execute("SELECT seed FROM points_seeds")]
+        return [bytes(row[0]) for row in connection.execute("SELECT seed FROM kept_seeds")]
 
 
 def test_a_copy_of_the_offices_store_holds_no_kept_seed(tmp_path: Path) -> None:

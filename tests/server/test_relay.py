@@ -13,10 +13,13 @@ import sqlalchemy as sa
 
 from privacy.envelopes import SealKey
 from privacy.identity import PartyKind
-from privacy.registrations import SEALED_BYTES, Registration, RegistrationRefused
+from privacy.registrations import SEALED_BYTES, Registration, RegistrationRefused, fresh_secret
+from privacy.slot_keys import SlotKey
+from privacy.tokens import TokenShare
 from server.hq.office_client import OfficeClient
 from server.office.relay import MOST_SUBMISSIONS, Relay
 from server.wire import office_pb2, office_pb2_grpc, outlets_pb2, outlets_pb2_grpc
+from tests.builders import Clock
 from tests.server.test_holder import Parties, refused
 
 if TYPE_CHECKING:
@@ -31,9 +34,15 @@ def submission(count: int = MESSAGES) -> list[bytes]:
     return [secrets.token_bytes(SEALED_BYTES) for _ in range(count)]
 
 
+def opened(
+    url: str = "sqlite://", messages: int = MESSAGES, hours: float = 0, clock: Clock | None = None
+) -> Relay:
+    return Relay(url, messages, 3, hours, clock or Clock())
+
+
 @pytest.fixture
 def relay() -> Relay:
-    return Relay("sqlite://", MESSAGES, 3)
+    return opened()
 
 
 def fill(relay: Relay, names: str = "abc") -> dict[str, list[bytes]]:
@@ -59,7 +68,7 @@ def test_two_outlets_are_not_enough_and_three_are(relay: Relay) -> None:
 
 
 def test_a_batch_holds_exactly_what_was_submitted_in_another_order() -> None:
-    relay = Relay("sqlite://", 200, 3)
+    relay = opened(messages=200)
     handed = [submission(200) for _ in range(3)]
     for name, sealed in zip("abc", handed, strict=True):
         relay.submit(name, 1, sealed)
@@ -136,7 +145,7 @@ def test_after_a_collection_nothing_of_the_office_links_an_outlet_to_a_message(
     tmp_path: Path,
 ) -> None:
     file = tmp_path / "relay.db"
-    relay = Relay(f"sqlite:///{file}", MESSAGES, 3)
+    relay = opened(f"sqlite:///{file}")
     handed = {f"outlet-{number}": submission() for number in range(3)}
     for name, sealed in handed.items():
         relay.submit(name, 1, sealed)
@@ -165,7 +174,7 @@ def test_a_relay_survives_a_restart_in_every_state(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'relay.db'}"
 
     def reborn() -> Relay:
-        return Relay(url, MESSAGES, 3)
+        return opened(url)
 
     fill(reborn(), "ab")
     assert reborn().collect(0) == (0, [])
@@ -183,19 +192,109 @@ def test_a_restored_office_that_never_closed_a_batch_begins_where_hq_is(relay: R
     assert relay.collect(7)[0] == 8
 
 
+@pytest.mark.parametrize(
+    ("directory", "most"), [(None, 100_000), (0, 31), (7, 38), (2**32 - 1, 2**32 + 30)]
+)
+def test_hq_does_not_move_the_number_of_the_batch_to_where_nobody_comes(
+    relay: Relay, directory: int | None, most: int
+) -> None:
+    """Outlets would wait for that batch for ever, and beyond 2**32 - 1 there is no directory."""
+    for after in (most + 1, 2**40, 2**63 - 1, 2**64 - 1):
+        with pytest.raises(RegistrationRefused, match=f"expected at most {most} by the directory"):
+            relay.collect(after, directory)
+        assert relay.open_batch()[0] == 1
+    assert relay.collect(most, directory) == (0, [])
+    assert relay.open_batch()[0] == most + 1
+
+
+def test_the_size_of_each_batch_that_was_closed_here_stays_known(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'relay.db'}"
+    relay = opened(url)
+    assert relay.sizes() == {}
+    relay.collect(7)
+    fill(relay)
+    relay.collect(7)
+    fill(relay, "abcd")
+    relay.submit("a", 9, submission())
+    relay.collect(8)
+    relay.collect(9)  # forgets what was in both
+    assert opened(url).sizes() == {8: 3 * MESSAGES, 9: 5 * MESSAGES}
+
+
 def test_hq_cannot_erase_submissions_or_move_the_batch_by_naming_one_that_was_never_closed(
     relay: Relay,
 ) -> None:
     fill(relay)
     first = relay.collect(0)
     handed = fill(relay, "ab")
-    for after in (2, 3, 2**40):
+    for after in (2, 3, 2**40, 2**64 - 1):
         with pytest.raises(RegistrationRefused, match=f"batch {after}: never closed here"):
             relay.collect(after)
     assert relay.open_batch()[0] == 2
     assert relay.collect(0) == first
     handed |= fill(relay, "c")
     assert {one for some in handed.values() for one in some} == set(relay.collect(1)[1])
+
+
+# --- hours between closings -------------------------------------------------------------------
+
+
+def test_a_batch_is_closed_so_many_hours_after_the_last_and_not_before(tmp_path: Path) -> None:
+    clock, url = Clock(), f"sqlite:///{tmp_path / 'relay.db'}"
+    relay = opened(url, hours=20, clock=clock)
+    fill(relay)
+    first = relay.collect(0)  # there was none before it
+    assert first[0] == 1
+    assert relay.collect(0) == first
+    handed = fill(relay)
+    for hours in (0, 19.99):
+        clock.at = Clock().at + hours * 3600
+        reborn = opened(url, hours=20, clock=clock)  # when the last was closed survives a restart
+        assert reborn.collect(1) == (0, [])
+        assert reborn.open_batch() == (2, MESSAGES)
+        handed |= fill(reborn, "ab")
+    clock.at = Clock().at + 20 * 3600
+    batch, sealed = opened(url, hours=20, clock=clock).collect(1)
+    assert batch == 2
+    assert {one for some in handed.values() for one in some} <= set(sealed)
+
+
+def test_hours_alone_close_no_batch() -> None:
+    clock = Clock()
+    relay = opened(hours=20, clock=clock)
+    fill(relay)
+    relay.collect(0)
+    fill(relay, "ab")
+    clock.at += 200 * 3600
+    assert relay.collect(1) == (0, [])
+    fill(relay, "c")
+    assert relay.collect(1)[0] == 2
+
+
+def test_hours_are_counted_from_the_last_closing_and_not_from_the_first() -> None:
+    clock = Clock()
+    relay = opened(hours=20, clock=clock)
+    for batch in range(3):
+        fill(relay)
+        assert relay.collect(batch)[0] == batch + 1
+        clock.at += 20 * 3600
+    clock.at -= 1
+    fill(relay)
+    assert relay.collect(3) == (0, [])
+
+
+def test_a_clock_that_was_far_ahead_does_not_stop_the_relay() -> None:
+    clock = Clock()
+    relay = opened(hours=20, clock=clock)
+    clock.at += 365 * 86400
+    fill(relay)
+    relay.collect(0)
+    clock.at -= 365 * 86400
+    fill(relay)
+    assert relay.collect(1)[0] == 2
+
+
+# --- over the wire ----------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -208,13 +307,14 @@ def test_registrations_reach_hq_over_the_wire_in_pieces(parties: Parties) -> Non
     address, key = parties.run(PartyKind.OFFICE), SealKey.generate()
     hq_channel = parties.channel(parties.hq, PartyKind.OFFICE, address)
     hq = OfficeClient(hq_channel, 20)
-    real = Registration.register(secrets.token_bytes(32), secrets.token_bytes(32))
+    network, slot_key = TokenShare.generate().public, SlotKey.of(secrets.token_bytes(32))
+    real = Registration.register(network, slot_key, fresh_secret(), 1)
     for ring in parties.outlets.values():
         assert hq.collect_batch(0) == (0, [])  # of two outlets neither: the office's own minimum
         stub = outlets_pb2_grpc.RelayStub(parties.channel(ring, PartyKind.OFFICE, address))
         opened = stub.OpenBatch(outlets_pb2.OpenBatchRequest(), timeout=20)
         assert (opened.batch, opened.messages) == (1, 3100)
-        sealed = [real.sealed(key.public, 1), *submission(opened.messages - 1)]
+        sealed = [real.sealed(key.public), *submission(opened.messages - 1)]
         request = outlets_pb2.SubmitRequest(batch=opened.batch, sealed=sealed)
         stub.Submit(request, timeout=20)
         wrong = outlets_pb2.SubmitRequest(batch=9, sealed=sealed)
@@ -231,7 +331,7 @@ def test_registrations_reach_hq_over_the_wire_in_pieces(parties: Parties) -> Non
     found = 0
     for one in collected:
         try:
-            found += Registration.opened(one, key, 1) == real
+            found += Registration.opened(one, key, network, 1) == real
         except RegistrationRefused:
             continue
     assert found == 3

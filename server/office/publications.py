@@ -1,0 +1,336 @@
+"""Publications: the office countersigns each directory and book that HQ publishes, and keeps which.
+
+Invariant: what was countersigned of directories is one chain under growing numbers, in which slots
+are only added and blanked; there is one book a number, and no two numbers of one day; each
+statement is stored before it is given, and the same request again gets the same bytes.
+
+Why the chain only grows: the office does not take a directory's digest from HQ. It applies what HQ
+says has changed to its own last directory, and such changes can name slots that become blank and
+slots at the end, nothing else. So no slot gets another key or home, is gone, or returns
+(`directory_rules`). A slot becomes blank by a proof that only the holder of its key's secret could
+make, and only for a batch after the slot's own; so neither HQ nor a replay ends a consent. A key
+that left comes back by a proof for a batch after that. Outlets take nothing that is not
+countersigned, and no lower number, and the office itself tells each of them which is the last: no
+two of them are shown two directories of one number. Nor of one night: whatever is in it, the next
+number comes `hours` later, less SLACK as the night is not at the same second each day. So batches
+that HQ saved up are one directory, not several. Before the first slot there is nothing to show.
+
+What HQ can still do: leave out a registration or a withdrawal, which its outlet sees and sends
+again; list keys of nobody, or of people that it made up, but no more of them than there were
+messages in the new batches, where the relay knows them all (one that was lost, or began where HQ
+said that it is, does not); publish late. What the office can do: lose statements by restoring an
+old copy. HQ shows it the last one then, and numbers go on after that. An HQ whose operator says
+that it was restored from one takes the office's directory over: of that moment the office could
+list what nobody registered, and blank what nobody withdrew.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import sqlalchemy as sa
+
+from privacy.directory import Directory, DirectoryPosition, DirectoryRefused
+from privacy.envelopes import digest, frame
+from privacy.publications import (
+    Countersigned,
+    Publication,
+    PublicationKind,
+    PublicationRefused,
+    PublicationTooSoon,
+    countersign,
+    open_publication,
+)
+from server.holder.database import copy_database, durable_engine
+from server.holder.directory_copy import DirectoryCopy
+from server.office.directory_rules import SlotHistory, check_network, check_points, followed_by
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from privacy.directory import DirectoryChanges
+    from privacy.envelopes import SigningKey
+    from privacy.registrations import Evidence
+
+SLACK = 3600.0
+"""Seconds that a new directory may come earlier than an unchanged one."""
+
+_HASH_KEY_BYTES = 32
+_METADATA = sa.MetaData()
+_STATE = sa.Table(
+    "state",
+    _METADATA,
+    sa.Column("network", sa.LargeBinary, nullable=False),
+    sa.Column("batch", sa.BigInteger, nullable=False),
+    sa.Column("slots", sa.BigInteger, nullable=False),
+    sa.Column("digest", sa.Text, nullable=False),
+    sa.Column("hash_key", sa.LargeBinary, nullable=False),
+    sa.Column("opened", sa.LargeBinary, nullable=False),
+    sa.Column("encoded", sa.LargeBinary, nullable=False),
+)
+"""One row. What is asked often stands before what is long."""
+
+_WITHDRAWN = sa.Table(
+    "withdrawn",
+    _METADATA,
+    sa.Column("key_hash", sa.LargeBinary, primary_key=True),
+    sa.Column("batch", sa.BigInteger, nullable=False),
+)
+_COUNTERSIGNED = sa.Table(
+    "countersigned",
+    _METADATA,
+    sa.Column("kind", sa.Text, primary_key=True),
+    sa.Column("payload", sa.LargeBinary, nullable=False),
+    sa.Column("signature", sa.LargeBinary, nullable=False),
+    sa.Column("request", sa.Text, nullable=False),
+)
+"""The last statement of each kind, and a digest of what it was asked for by."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Last:
+    """The last statement of a kind."""
+
+    said: Publication
+    signed: Countersigned
+    request: str
+
+
+class Publications:
+    """What was countersigned, behind one SQLAlchemy URL."""
+
+    def __init__(self, url: str, signing: SigningKey, hours: float) -> None:
+        """Opens the store.
+
+        Args:
+            url: Such as `sqlite:///publications.db`, or `sqlite://` for memory.
+            signing: The office's key.
+            hours: After how long there may be another number, and with it another book; 0 in the
+                sandbox only.
+        """
+        self._engine = durable_engine(url, _METADATA)
+        self._signing, self._seconds = signing, hours * 3600
+        with self._engine.begin() as connection:
+            if connection.scalar(sa.select(_STATE.c.batch)) is None:
+                connection.execute(_STATE.insert().values(**_nothing()))
+
+    def last_directory(self) -> DirectoryPosition:
+        """The directory that was countersigned last."""
+        query = sa.select(_STATE.c.batch, _STATE.c.slots, _STATE.c.digest)
+        with self._engine.begin() as connection:
+            return DirectoryPosition(*connection.execute(query).one())
+
+    def latest_directory(self) -> str:
+        """The digest of the directory that was countersigned last; "" before the first."""
+        return self.last_directory().digest
+
+    def latest(self) -> tuple[Countersigned | None, Countersigned | None]:
+        """The last statements about a directory and about a book; None before the first."""
+        with self._engine.begin() as connection:
+            directory = _last(connection, PublicationKind.DIRECTORY)
+            book = _last(connection, PublicationKind.BOOK)
+        return (
+            None if directory is None else directory.signed,
+            None if book is None else book.signed,
+        )
+
+    def fetch_directory(self, network: bytes) -> DirectoryCopy:
+        """The last directory whole, for an HQ that was restored from an older copy.
+
+        Args:
+            network: HQ's token key, 32 bytes.
+
+        Raises:
+            DirectoryRefused: If it is another network's, or nothing was countersigned yet.
+        """
+        with self._engine.begin() as connection:
+            last = _last(connection, PublicationKind.DIRECTORY)
+            if last is None:
+                raise DirectoryRefused("directory: none was countersigned yet; show the first")
+            history = _history(connection)
+        check_network(history, network)
+        directory = history.directory.encode()
+        return DirectoryCopy(last.signed, directory, history.hash_key, history.withdrawn)
+
+    def countersign_directory(
+        self,
+        network: bytes,
+        changes: DirectoryChanges,
+        evidence: Mapping[int, Evidence],
+        last: Countersigned | None,
+        *,
+        open_batch: int,
+        sizes: Mapping[int, int],
+        at: float,
+    ) -> Countersigned:
+        """Countersigns the directory that follows the last one, if it may.
+
+        Of an unchanged directory the last statement is given again until `hours` have passed;
+        another one has to wait for as long, less SLACK.
+
+        Args:
+            network: The network's token key, 32 bytes; the same as ever.
+            changes: What it has more than `last_directory`.
+            evidence: By slot, for those that become blank and for withdrawn keys that are back.
+            last: What HQ was told last of a directory; None before the first.
+            open_batch: The relay's.
+            sizes: How many messages each batch had, of those that the relay closed.
+            at: Unix seconds.
+
+        Raises:
+            DirectoryRefused: If it breaks a rule; nothing is changed then.
+            PublicationTooSoon: If it is another one than the last, so few hours later.
+            PublicationRefused: If `last` was not countersigned here.
+        """
+        shown = 0 if last is None else self._number(last)
+        request = _digest_of_request(network, changes, last)
+        # Before the transaction, which others wait for: a first million takes seconds.
+        check_points(self.last_directory().slots, changes.added)
+        with self._engine.begin() as connection:
+            before = _last(connection, PublicationKind.DIRECTORY)
+            if before is not None and before.request == request:
+                return before.signed
+            history = _history(connection)
+            after = followed_by(history, network, changes, evidence, open_batch, sizes)
+            name = after.directory.digest
+            if before is None or before.said.digest != name:
+                if before is not None and history.directory.slots:
+                    self._check_not_too_soon(before.said, at)
+                _write(connection, history, after)
+            elif before.said.number >= shown and _passed(before.said, at) < self._seconds:
+                return before.signed
+            number = max(shown, 0 if before is None else before.said.number) + 1
+            made = Publication(PublicationKind.DIRECTORY, number, name, name, int(at))
+            return self._countersigned(connection, made, request)
+
+    def countersign_book(self, directory: str, digest: str, *, at: float) -> Countersigned:
+        """Countersigns the one book of the last directory's number.
+
+        Args:
+            directory: Digest of the directory.
+            digest: Digest of the book, as HQ signed it.
+            at: Unix seconds.
+
+        Raises:
+            PublicationRefused: If there is another book already, or the directory is not the last.
+        """
+        with self._engine.begin() as connection:
+            last = _last(connection, PublicationKind.DIRECTORY)
+            if last is None or last.said.digest != directory:
+                expected = "none yet" if last is None else last.said.digest[:16]
+                raise PublicationRefused(
+                    f"book: got one of directory {directory[:16]}, expected {expected}, the last "
+                    "that was countersigned; make it anew"
+                )
+            number = last.said.number
+            before = _last(connection, PublicationKind.BOOK)
+            if before is not None and before.said.number == number:
+                if before.said.digest != digest:
+                    raise PublicationRefused(
+                        f"book: got {digest[:16]}, expected {before.said.digest[:16]}, which was "
+                        f"countersigned for directory number {number}; publish that one, or wait "
+                        "for the next number"
+                    )
+                return before.signed
+            made = Publication(PublicationKind.BOOK, number, digest, directory, int(at))
+            return self._countersigned(connection, made, "")
+
+    def copy(self, place: Path) -> None:
+        """Copies all of it into a new file, for a backup."""
+        copy_database(self._engine, place)
+
+    def close(self) -> None:
+        """Closes all connections."""
+        self._engine.dispose()
+
+    def _number(self, shown: Countersigned) -> int:
+        return open_publication(shown, self._signing.public, PublicationKind.DIRECTORY).number
+
+    def _check_not_too_soon(self, said: Publication, at: float) -> None:
+        """Refuses another directory in the hours of the last: some outlets might see that one."""
+        passed, least = _passed(said, at), self._seconds - SLACK
+        if passed < least:
+            raise PublicationTooSoon(
+                f"directory: got another one {passed / 3600:.1f} hours after number {said.number}, "
+                f"expected at least {least / 3600:.1f}; show it on the next night"
+            )
+
+    def _countersigned(
+        self, connection: sa.Connection, made: Publication, request: str
+    ) -> Countersigned:
+        """Signs a statement and stores it in place of the last of its kind."""
+        signed = countersign(made, self._signing)
+        connection.execute(_COUNTERSIGNED.delete().where(_COUNTERSIGNED.c.kind == made.kind.value))
+        row = {"payload": signed.payload, "signature": signed.signature, "request": request}
+        connection.execute(_COUNTERSIGNED.insert().values(kind=made.kind.value, **row))
+        return signed
+
+
+def _passed(said: Publication, at: float) -> float:
+    """Seconds since a statement; many as well where the clock was far ahead then."""
+    return abs(at - said.at)
+
+
+def _digest_of_request(
+    network: bytes, changes: DirectoryChanges, last: Countersigned | None
+) -> str:
+    """Names a request: who was not answered asks again by the same one."""
+    return digest(frame(network, changes.encode(), b"" if last is None else last.encode()))
+
+
+def _last(connection: sa.Connection, kind: PublicationKind) -> _Last | None:
+    query = sa.select(_COUNTERSIGNED).where(_COUNTERSIGNED.c.kind == kind.value)
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        return None
+    signed = Countersigned(row.payload, row.signature)
+    return _Last(Publication.decode(row.payload), signed, row.request)
+
+
+def _nothing() -> dict[str, object]:
+    """The state before the first directory."""
+    return {
+        "network": b"",
+        "batch": 0,
+        "slots": 0,
+        "digest": "",
+        "hash_key": secrets.token_bytes(_HASH_KEY_BYTES),
+        "opened": b"",
+        "encoded": Directory.empty().encode(),
+    }
+
+
+def _history(connection: sa.Connection) -> SlotHistory:
+    state = connection.execute(sa.select(_STATE)).one()
+    withdrawn = {
+        bytes(row.key_hash): row.batch for row in connection.execute(sa.select(_WITHDRAWN))
+    }
+    opened = np.frombuffer(state.opened, dtype="<u4").astype(np.uint32)
+    directory = Directory.decode(state.encoded)
+    return SlotHistory(state.network, directory, opened, withdrawn, state.hash_key)
+
+
+def _write(connection: sa.Connection, before: SlotHistory, after: SlotHistory) -> None:
+    """Stores what the office has seen now."""
+    directory = after.directory
+    connection.execute(
+        _STATE.update().values(
+            network=after.network,
+            batch=directory.batch,
+            slots=directory.slots,
+            digest=directory.digest,
+            opened=after.opened.astype("<u4").tobytes(),
+            encoded=directory.encode(),
+        )
+    )
+    rows = [
+        {"key_hash": name, "batch": batch}
+        for name, batch in after.withdrawn.items()
+        if before.withdrawn.get(name) != batch
+    ]
+    if rows:
+        connection.execute(_WITHDRAWN.insert().prefix_with("OR REPLACE"), rows)

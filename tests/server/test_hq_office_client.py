@@ -1,0 +1,169 @@
+"""HQ's calls to the office about directories and books, over the wire."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from privacy import voprf
+from privacy.directory import (
+    SLOT_BYTES,
+    Directory,
+    DirectoryChanges,
+    DirectoryPosition,
+    DirectoryRefused,
+)
+from privacy.envelopes import digest
+from privacy.identity import PartyKind
+from privacy.publications import (
+    Publication,
+    PublicationKind,
+    PublicationRefused,
+    PublicationTooSoon,
+    check_published,
+    countersign,
+)
+from privacy.registrations import (
+    TAG_BYTES,
+    Evidence,
+    RegistrationAct,
+)
+from privacy.tokens import TokenShare
+from server.hq.errors import OfficeUnreachable
+from server.hq.office_client import OfficeClient, _parts
+from server.hq.registry import Registry
+from server.office.directory_parts import read_directory
+from tests.server.registrations import NETWORK, Hq, Register, Withdraw
+from tests.server.test_holder import Parties
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+MANY = 25_000
+"""Slots whose rows are more than one part."""
+
+
+@pytest.fixture
+def parties(tmp_path: Path) -> Iterator[Parties]:
+    with ExitStack() as stack:
+        yield Parties(tmp_path, stack)
+
+
+@pytest.fixture
+def client(parties: Parties) -> OfficeClient:
+    """A client of an office whose relay begins after batch 2, of which it knows no size."""
+    address = parties.run(PartyKind.OFFICE)
+    made = OfficeClient(parties.channel(parties.hq, PartyKind.OFFICE, address), 60)
+    assert made.collect_batch(2) == (0, [])
+    return made
+
+
+def rows(count: int) -> np.ndarray:
+    """Slots of keys that nobody has: any points of the curve."""
+    keys = (voprf.hash_to_group(b"%d" % number) for number in range(count))
+    return np.frombuffer(b"".join(key + bytes(TAG_BYTES) for key in keys), np.uint8).reshape(
+        -1, SLOT_BYTES
+    )
+
+
+def first(directory: Directory) -> DirectoryChanges:
+    return DirectoryChanges.between(Directory.empty(), directory)
+
+
+def test_a_directory_of_many_parts_is_countersigned_and_then_the_book_of_it(
+    parties: Parties, client: OfficeClient
+) -> None:
+    key = parties.office.identity().card.verify_key
+    assert client.last_directory() == DirectoryPosition()
+    directory = Directory(1, rows(MANY))
+    said = client.countersign_directory(NETWORK, first(directory), {}, None)
+    check_published(said, key, PublicationKind.DIRECTORY, directory.encode())
+    assert client.last_directory() == DirectoryPosition(1, MANY, directory.digest)
+    copy = client.fetch_directory(NETWORK)  # of two pieces
+    assert (copy.said, copy.directory) == (said, directory.encode())
+    again = DirectoryChanges.between(directory, directory)
+    assert client.countersign_directory(NETWORK, again, {}, said) == said
+    book = client.countersign_book(directory.digest, digest(b"a book"))
+    check_published(book, key, PublicationKind.BOOK, b"a book")
+    assert client.countersign_book(directory.digest, digest(b"a book")) == book
+
+
+def test_what_the_office_refuses_is_raised_as_what_it_is(
+    parties: Parties, client: OfficeClient
+) -> None:
+    with pytest.raises(PublicationRefused, match="expected none yet"):
+        client.countersign_book("00" * 32, digest(b"a book"))
+    directory = Directory(1, rows(2))
+    with pytest.raises(DirectoryRefused, match="got batch 3, expected 0"):  # it is open still
+        client.countersign_directory(NETWORK, first(Directory(3, rows(2))), {}, None)
+    with pytest.raises(DirectoryRefused, match="no token key"):
+        client.countersign_directory(bytes(32), first(directory), {}, None)
+    said = client.countersign_directory(NETWORK, first(directory), {}, None)
+    same, other = DirectoryChanges.between(directory, directory), TokenShare.generate().public
+    with pytest.raises(DirectoryRefused, match="another network"):
+        client.countersign_directory(other, same, {}, said)
+    with pytest.raises(
+        PublicationTooSoon, match=r"0\.0 hours after number 1, expected at least 19"
+    ):
+        client.countersign_directory(NETWORK, replace(same, batch=2), {}, said)
+    forged = replace(said, signature=bytes(64))
+    with pytest.raises(PublicationRefused, match="not countersigned"):
+        client.countersign_directory(NETWORK, same, {}, forged)
+    parties.paused = True
+    for call in (client.last_directory, lambda: client.countersign_book("00" * 32, "00" * 32)):
+        with pytest.raises(OfficeUnreachable, match="paused"):
+            call()
+
+
+def test_a_withdrawal_and_a_return_are_shown_with_their_evidence(client: OfficeClient) -> None:
+    hq = Hq(Registry("sqlite://"))
+    hq.apply(Register(0, 0))
+    changes, evidence = hq.registry.changes_since(client.last_directory())
+    said = client.countersign_directory(NETWORK, changes, evidence, None)
+    hq.apply(Withdraw(0, 0))
+    hq.apply(Register(0, 1, since=2))
+    changes, evidence = hq.registry.changes_since(client.last_directory())
+    sent = _parts(NETWORK, changes, evidence, said)
+    network, read, shown, last = read_directory(sent)
+    assert (network, read.encode(), last) == (NETWORK, changes.encode(), said)
+    assert dict(shown) == evidence
+    assert {slot: one.act for slot, one in evidence.items()} == {
+        0: RegistrationAct.WITHDRAW,
+        1: RegistrationAct.REGISTER,
+    }
+
+
+def test_no_part_is_more_than_a_mebibyte_and_slots_are_never_cut() -> None:
+    some = rows(3)
+    added = np.tile(some, (20_000, 1))
+    changes = DirectoryChanges("00" * 32, 2**40, np.arange(9, dtype=np.uint32), added)
+    evidence = {
+        2**27 + slot: Evidence(RegistrationAct.WITHDRAW, 2**40, 2**40, bytes(32), bytes(64))
+        for slot in range(9000)
+    }
+    parts = list(_parts(NETWORK, changes, evidence, None))
+    assert len(parts) > 4
+    assert max(part.ByteSize() for part in parts) <= 2**20
+    assert all(len(part.added) % SLOT_BYTES == 0 for part in parts)
+    assert b"".join(part.added for part in parts) == added.tobytes()
+    assert [one.slot for part in parts for one in part.evidence] == list(evidence)
+    assert [part.HasField("head") for part in parts] == [True, *[False] * (len(parts) - 1)]
+    assert not parts[0].head.HasField("last")
+
+
+def test_a_client_shows_the_last_statement_that_hq_has(
+    parties: Parties, client: OfficeClient
+) -> None:
+    directory = Directory(1, rows(1))
+    said = client.countersign_directory(NETWORK, first(directory), {}, None)
+    ahead = Publication(PublicationKind.DIRECTORY, 41, directory.digest, directory.digest, 1)
+    lost = countersign(ahead, parties.office.identity().signing)
+    same = DirectoryChanges.between(directory, directory)
+    again = client.countersign_directory(NETWORK, same, {}, lost)
+    assert Publication.decode(said.payload).number == 1
+    assert Publication.decode(again.payload).number == 42
