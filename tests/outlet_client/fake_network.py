@@ -143,12 +143,16 @@ class Library(outlets_pb2_grpc.LibraryServicer):
 
 
 class Notaries(outlets_pb2_grpc.NotaryServicer):
-    """The privacy office's notary, for the one outlet that there is; `before` runs at a call."""
+    """The privacy office's notary, for the one outlet that there is; `before` runs at a call.
+
+    `directory` and `book` are what it countersigned last for HQ.
+    """
 
     def __init__(self, signing: SigningKey) -> None:
         self.notary = Notary("sqlite://", signing)
         self.shown: list[bytes] = []
         self.before: Callable[[grpc.ServicerContext], None] = lambda _: None
+        self.directory = self.book = b""
 
     @override
     def Countersign(
@@ -162,7 +166,9 @@ class Notaries(outlets_pb2_grpc.NotaryServicer):
         at = dt.datetime.now(dt.UTC).timestamp()
         made = self.notary.countersign("outlet", request.digest, held, at)
         statement = outlets_pb2.LogStatement(payload=made.payload, signature=made.signature)
-        return outlets_pb2.CountersignResponse(statement=statement)
+        return outlets_pb2.CountersignResponse(
+            statement=statement, directory=self.directory, book=self.book
+        )
 
 
 @dataclass

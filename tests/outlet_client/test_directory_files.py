@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pytest
 
+from outlet_client.bands.book_store import not_shown
 from outlet_client.people.directory_files import (
     directory_of,
     fetch_directory,
@@ -18,10 +20,11 @@ from outlet_client.people.directory_files import (
 from privacy.directory import SLOT_BYTES, Directory, DirectoryChanges, DirectoryRefused
 from privacy.errors import PrivacyError
 from privacy.publications import PublicationRefused
+from privacy.published_books import PublishedBook
 from tests.outlet_client.fake_network import Library
 from tests.privacy.slots import directory_of as directory_with
 from tests.privacy.slots import rows_of
-from tests.shelves import Press
+from tests.shelves import Press, band_entries, make_book, shelve
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -302,3 +305,28 @@ def test_the_latest_and_the_books_are_kept_and_no_other(tmp_path: Path) -> None:
     forget_directories(tmp_path, OFFICE, [THIRD.digest])
     assert set(files(tmp_path)) == {"book.bin", f"directory-{THIRD.digest[:32]}.bin"}
     assert (tmp_path / f"directory-{THIRD.digest[:32]}.bin").stat().st_mode & 0o077 == 0
+
+
+# --- what HQ does not show ------------------------------------------------------------------------
+
+
+def test_what_the_office_countersigned_and_hq_did_not_show_here_is_named(tmp_path: Path) -> None:
+    publishers, now = PRESS.publishers, dt.datetime.now(dt.UTC)
+    entries = band_entries([("new", "new")] * FIRST.slots)
+    made = make_book(entries, FIRST, as_of="2026-01-01", made_at=now.timestamp())
+    other = make_book(entries, FIRST, as_of="2026-01-01", made_at=now.timestamp(), version=2)
+    said = [
+        PRESS.countersigned(one, number).encode() for number, one in enumerate((FIRST, SECOND), 1)
+    ]
+    books = [PublishedBook.decode(PRESS.book(one)).countersigned.encode() for one in (made, other)]
+    assert not_shown(tmp_path, publishers, b"", b"") == []  # nothing was published yet
+    assert len(not_shown(tmp_path, publishers, said[0], books[0])) == 2
+    assert shelve(tmp_path, made, FIRST, PRESS, now)
+    assert not_shown(tmp_path, publishers, said[0], books[0]) == []
+    [directory] = not_shown(tmp_path, publishers, said[1], books[0])
+    assert directory.startswith("directory: the privacy office countersigned number 2 on ")
+    [book] = not_shown(tmp_path, publishers, said[0], books[1])  # another outlet's, as it were
+    assert book.startswith("book: the privacy office countersigned number 2 on ")
+    stranger = Press().countersigned(SECOND, 2).encode()
+    with pytest.raises(PublicationRefused, match="not countersigned by the pinned"):
+        not_shown(tmp_path, publishers, stranger, b"")

@@ -663,6 +663,22 @@ def test_what_is_handed_in_leaves_where_hq_does_not_answer(
     assert "no tokens tonight: HQ: " in caplog.text
 
 
+def test_a_night_says_where_hq_withholds_what_the_office_countersigned(
+    one: OneOutlet, caplog: pytest.LogCaptureFixture
+) -> None:
+    one.prepare(one.tonight())
+    press, here = one.network.press, one.published
+    one.notaries.directory = here.countersigned.encode()
+    one.night.countersign()
+    assert "has not shown it here" not in caplog.text
+    later = replace(one.directory, batch=one.directory.batch + 1)
+    one.notaries.directory = press.countersigned(later, here.number + 1).encode()
+    # One entry more, or nobody is asked.
+    record_act_in(one.home, dt.datetime.now(dt.UTC), LogAct.SIGN_IN, "mei")
+    one.anew().countersign()
+    assert f"countersigned number {here.number + 1} on " in caplog.text
+
+
 def test_an_outcome_that_no_outlet_can_judge_is_refused(one: OneOutlet) -> None:
     with pytest.raises(FeatureError, match="y_flip7"):
         one.prepare(one.tonight(outcomes="y_flip7"))
