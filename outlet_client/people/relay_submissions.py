@@ -8,17 +8,27 @@ what is in both for one outlet's.
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from outlet_client.people.person_states import ROWID, State, move
+from outlet_client.people.person_states import (
+    AGAIN_WITHIN,
+    ROWID,
+    WITHDRAWN_AGAIN_WITHIN,
+    State,
+    move,
+)
 from outlet_client.people.tables import PEOPLE, SUBMISSIONS, WITHDRAWALS
 from privacy.registrations import SEALED_BYTES, Registration, fresh_secret
 
 if TYPE_CHECKING:
     from outlet_client.people.token_box import TokenBox
+
+MISSED_BATCHES = 2
+"""What was drawn for one of so many batches before this one goes with this one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +55,7 @@ def prepare_submission(
     if row is not None:
         return None if row.delivered else _cut(row.sealed)
     assume_delivered(connection)
+    _draw_again(connection, batch)
     acts = withdrawal_messages(connection, batch, messages, sealer)
     acts += registration_messages(connection, batch, messages - len(acts), sealer)
     acts += [Registration.dummy(batch)] * (messages - len(acts))
@@ -53,6 +64,21 @@ def prepare_submission(
         SUBMISSIONS.insert().values(batch=batch, sealed=b"".join(sealed), delivered=False)
     )
     return sealed
+
+
+def _draw_again(connection: sa.Connection, batch: int) -> None:
+    """Draws another batch for what is sent again and missed its own by more than a day or two.
+
+    After some time away all of it would else be in one batch together.
+    """
+    missed = sa.and_(PEOPLE.c.tries > 0, PEOPLE.c.not_before < batch - MISSED_BATCHES)
+    for state, within in (
+        (State.EVALUATED, AGAIN_WITHIN),
+        (State.WITHDRAWING, WITHDRAWN_AGAIN_WITHIN),
+    ):
+        waiting = sa.select(PEOPLE.c.key).where(missed, PEOPLE.c.state == state)
+        for key in list(connection.scalars(waiting)):
+            move(connection, [key], not_before=batch + secrets.randbelow(within))
 
 
 def mark_delivered(connection: sa.Connection, batch: int) -> tuple[int, int]:

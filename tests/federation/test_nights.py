@@ -296,7 +296,7 @@ def test_a_failing_outlet_sends_its_errors_type_only_and_the_night_goes_on(
     enrol: Callable[..., Forked], patch: str, type_name: str
 ) -> None:
     """With a full disk the first releases succeed, and later ones that still fit into the file."""
-    network = enrol(4)
+    network = enrol(4, patience=PATIENT)
     home = network.outlet("O2")
     hq = start_night(network, "O1", "O3", "O4")
     network.start_patched(patch, "escapement-outlet", "nightly", home=home)
