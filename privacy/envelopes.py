@@ -27,6 +27,15 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def is_digest(text: str) -> bool:
+    """Whether text is what `digest` writes: 32 bytes in lower-case hex."""
+    try:
+        raw = bytes.fromhex(text)
+    except ValueError:
+        return False
+    return len(raw) == hashlib.sha256().digest_size and raw.hex() == text
+
+
 def frame(*fields: bytes) -> bytes:
     """Joins fields so that no two lists of fields give the same bytes."""
     return b"".join(len(part).to_bytes(4, "big") + part for part in fields)

@@ -16,7 +16,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
-from privacy.envelopes import SigningKey, VerifyKey, frame
+from privacy.envelopes import SigningKey, VerifyKey, frame, is_digest
 from privacy.errors import PrivacyError
 
 DIGEST_BYTES = 32
@@ -69,7 +69,7 @@ class HeadStatement:
             raise HeadRefused(f"statement: got number {self.number}, expected 1 or more")
         if not 0 <= self.at <= LATEST:
             raise HeadRefused("statement: expected a moment within the years 1970 to 9999")
-        if not _is_digest(self.digest):
+        if not is_digest(self.digest):
             raise HeadRefused(f"statement: expected a digest of {DIGEST_BYTES} bytes in hex")
 
     def encode(self) -> bytes:
@@ -131,14 +131,6 @@ def open_head(signed: SignedHead, office: VerifyKey, outlet: str) -> HeadStateme
     if statement.outlet != outlet:
         raise HeadRefused(f"statement: about outlet {statement.outlet}, expected {outlet}")
     return statement
-
-
-def _is_digest(text: str) -> bool:
-    try:
-        raw = bytes.fromhex(text)
-    except ValueError:
-        return False
-    return len(raw) == DIGEST_BYTES and raw.hex() == text
 
 
 def _canonical(value: dict[str, Any]) -> bytes:

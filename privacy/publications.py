@@ -14,12 +14,11 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Self
 
-from privacy.envelopes import SigningKey, VerifyKey, digest
+from privacy.envelopes import SigningKey, VerifyKey, digest, is_digest
 from privacy.errors import PrivacyError
+from privacy.log_heads import LATEST
 
-SIGNATURE_BYTES, DIGEST_CHARACTERS = 64, 64
-LATEST = 253_402_300_799
-"""The last second of the year 9999, the last that a date can be made of."""
+SIGNATURE_BYTES = 64
 
 _DOMAIN = b"escapement/v1/publication"
 _LARGEST = 2**53
@@ -62,7 +61,7 @@ class Publication:
     def __post_init__(self) -> None:
         if not 1 <= self.number <= _LARGEST or not 0 <= self.at <= LATEST:
             raise PublicationRefused("publication: its number or moment is outside its domain")
-        if not (_is_digest(self.digest) and _is_digest(self.directory)):
+        if not (is_digest(self.digest) and is_digest(self.directory)):
             raise PublicationRefused("publication: expected digests in hex")
 
     def encode(self) -> bytes:
@@ -167,11 +166,3 @@ def check_published(
             f"{found.digest[:16]}; keep the last one and tell the office"
         )
     return found
-
-
-def _is_digest(text: str) -> bool:
-    try:
-        raw = bytes.fromhex(text)
-    except ValueError:
-        return False
-    return len(text) == DIGEST_CHARACTERS and raw.hex() == text

@@ -245,7 +245,7 @@ def test_the_logs_chain_is_whole_and_nothing_is_found_that_was_not_before(old: O
             [[number, start]] = store.execute("SELECT number, hash FROM log_anchor").fetchall()
             link = Link(number, start)
             cells = 'at, act, "by", purpose, "key", about, outcome'
-            rows = store.execute(f"SELECT hash, {cells} FROM log ORDER BY number").fetchall()  # noqa: S608
+            rows = store.execute(f"SELECT hash, {cells} FROM log ORDER BY number").fetchall()  # noqa: S608  (our own)
         for hash_, *row in rows:
             link = next_link(link, row)
             assert link.hash == hash_

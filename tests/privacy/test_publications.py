@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from privacy.envelopes import SigningKey, digest, frame
+from privacy.log_heads import LATEST
 from privacy.publications import (
-    LATEST,
     Countersigned,
     Publication,
     PublicationKind,

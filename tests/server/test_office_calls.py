@@ -235,7 +235,7 @@ def test_a_relay_that_never_closed_a_batch_begins_near_the_directory_only(
         list(hq.office.CollectBatch(office_pb2.CollectBatchRequest(after=after), timeout=20))
 
     for after in (36, 2**40, 2**64 - 1):
-        status, why = refused(lambda: collected(after))  # noqa: B023
+        status, why = refused(lambda: collected(after))  # noqa: B023  (called at once)
         assert status is grpc.StatusCode.FAILED_PRECONDITION
         assert f"batch {after}: got it as the last that HQ applied, expected at most 35" in why
     collected(35)
@@ -283,7 +283,7 @@ def test_a_first_release_is_of_the_directory_that_the_running_office_countersign
         if signed:
             assert hq.office.SignRelease(release, timeout=20).payload
         else:
-            why = refused(lambda: hq.office.SignRelease(release, timeout=20))[1]  # noqa: B023
+            why = refused(lambda: hq.office.SignRelease(release, timeout=20))[1]  # noqa: B023  (called at once)
             assert "expected " + hq.model.directory.digest[:16] in why
 
 
