@@ -39,8 +39,8 @@ from privacy.loss import Rho, epsilon_of
 from privacy.masks import Seed, mask
 from privacy.noise import DiscreteGaussian, scale_for
 from privacy.plans import ReleasePlan
+from privacy.purposes import Purpose
 from privacy.two_key_sum import Aggregate, Contribution, CustomerRelease
-from privacy.units import Purpose
 from sandbox.review_verdicts import OUTCOMES
 from server.hq.night import CUSTOMER_SCALE, MOST_CUSTOMERS
 from server.hq.settings import HqSettings

@@ -21,14 +21,17 @@ import grpc
 import numpy as np
 
 from benchmarks.directory import strangers
-from features.bands import pack
-from outlet_client.bands.lookup import LookUp
+from features.bands import SCHEMES
+from outlet_client.bands.lookup import LookUp, Status
 from outlet_client.desk.socket_service import DESK_SOCKET, DeskService, start_desk
+from outlet_client.log_tables.rights_store import RightsStore
 from outlet_client.people.consents import Consent
 from outlet_client.people.people_store import People
 from outlet_client.people.person_states import keys_as_array
+from outlet_client.records.access_log import note_lookups
 from outlet_client.records.actor import Actor, LookupPurpose
 from outlet_client.services import Services
+from outlet_client.settings import OutletFile
 from privacy.directory import SLOT_BYTES, Directory
 from privacy.identity import PartyKind
 from privacy.keyring import Keyring
@@ -74,7 +77,9 @@ def main() -> None:
         )
         total = outlet.token_key()
         look_up = stack.enter_context(
-            closing(LookUp(outlet.folder, people, outlet.publishers(), "SG", 30))
+            closing(
+                LookUp(outlet.folder, people, outlet.publishers(), OutletFile(ledger="none.csv"))
+            )
         )
         began = time.perf_counter()
         look_up.look_up(phones[0], None, ASKED)
@@ -83,6 +88,8 @@ def main() -> None:
         random = np.random.default_rng(1)
         chosen = [phones[place] for place in random.integers(0, len(phones), options.times)]
         _report("known, in the library", chosen, lambda phone: look_up.look_up(phone, None, ASKED))
+        rights = stack.enter_context(closing(RightsStore(outlet.folder)))
+        _report("of that its entry in the log, durable", chosen, lambda _: note(rights))
 
         server = start_desk(DeskService(look_up, services, total), outlet.folder)
         stack.callback(lambda: server.stop(None).wait())
@@ -141,12 +148,18 @@ def fill(
     rows[places, :KEY_BYTES] = public_keys(tokens.values())
     directory = Directory(1, rows)
     people.follow(directory, 1)
-    entries = pack({"eligibility": random.integers(0, 4, slots).astype(np.uint8)})
+    codes = random.integers(0, 3, (slots, len(SCHEMES) + 1), np.uint8)
     made_at = at.timestamp()
-    book = make_book(entries, directory, as_of=at.date().isoformat(), made_at=made_at)
+    book = make_book(codes, directory, as_of=at.date().isoformat(), made_at=made_at)
     press = Press(*(ring.identity().signing for ring in holders))
     shelve(outlet.folder, book, directory, press, at)
     return phones
+
+
+def note(rights: RightsStore) -> None:
+    """Adds an entry to the log, as each look-up does before its answer."""
+    with rights.transaction() as connection:
+        note_lookups(connection, dt.datetime.now(dt.UTC), ASKED, [("0" * 64, Status.KNOWN.value)])
 
 
 def _report(label: str, phones: list[str], ask: Callable[[str], object]) -> None:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, TypeVar
 from privacy.envelopes import SealKey
 from privacy.loss import Rho
 from privacy.plans import NightPlan, PlannedReleases, ReleasePlan, sign
-from privacy.units import Purpose
+from privacy.purposes import Purpose
 from server.office.ledger_store import OfficeStore
 from tests.builders import CUT_OFF, Bench
 

@@ -53,7 +53,7 @@ def measure(outlets: int, rounds: int) -> tuple[list[float], float]:
     """One night; seconds of each training round, and of the whole night."""
     world = small_world(outlets=outlets, customers=40 * outlets)
     everybody = np.ones(len(world.customers), dtype=bool)
-    settings = banded_settings(1.0, rounds, 0.5)
+    settings = banded_settings(1.0, rounds)
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         network = Processes.enrol(

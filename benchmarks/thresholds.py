@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from privacy.units import Purpose
+from features.calibration import HALF_POINT
+from privacy.purposes import Purpose
+from sandbox.clear_sum import ClearSum
 from sandbox.market import simulated_market
 from sandbox.network import Network, Settings
-from sandbox.review_verdicts import FLIPPED, OUTCOMES, ClearSumVerdicts, cuts_of
+from sandbox.review_verdicts import FLIPPED, OUTCOMES, cuts_of, who_flips
 from sandbox.world import TrainOn, World
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from features.events import Vector
 
     Flags = npt.NDArray[np.bool_]
+    Places = npt.NDArray[np.int64]
 
 OUTLETS, CUSTOMERS = 5, 9_000
 GROUPS = 20
@@ -95,10 +98,9 @@ def main() -> None:
     _print(*["---"] * (2 + len(MarketFigures._fields)))
     rows = []
     for seed in range(1, options.seeds + 1):
-        judged, found = measure(seed, options.trainings)
+        cuts, found = measure(seed, options.trainings)
         rows.append(found)
-        cuts = " ".join(str(cuts_of(judged.calibrations, place)) for place in range(len(OUTCOMES)))
-        _print(str(seed), cuts, *(f"{figure:.3f}" for figure in found))
+        _print(str(seed), " ".join(map(str, cuts)), *(f"{figure:.3f}" for figure in found))
     table = np.array(rows)
     _print("mean", "", *(f"{mean:.3f}" for mean in np.nanmean(table, axis=0)))
     for quantile in (0.05, 0.95):
@@ -106,8 +108,12 @@ def main() -> None:
         _print(f"{quantile:.0%}", "", *(f"{figure:.3f}" for figure in spread))
 
 
-def measure(seed: int, trainings: int) -> tuple[ClearSumVerdicts, MarketFigures]:
-    """Simulates a market, trains once, and judges the clear sum."""
+def measure(seed: int, trainings: int) -> tuple[list[tuple[int, ...]], MarketFigures]:
+    """Simulates a market, trains once, and judges the clear sum.
+
+    Returns:
+        Where each score's bands begin, in sums of parts; and the figures.
+    """
     random = np.random.default_rng(seed)
     market = simulated_market(random, outlets=OUTLETS, customers=CUSTOMERS)
     world = World.of_market(market, random)
@@ -122,20 +128,23 @@ def measure(seed: int, trainings: int) -> tuple[ClearSumVerdicts, MarketFigures]
         raise SystemExit(f"seed {seed}: {report.ended}")
     cards = [report.scorecards[outcome] for outcome in OUTCOMES]
     cost = settings.hq.costs()[Purpose.CALIBRATION]
-    judged = ClearSumVerdicts.of(cards, model.second, cost, world, market, y, everybody)
-    came_back = world.given[OUTCOMES[1 - FLIPPED]] > 0
-    return judged, _figures(judged, [y[outcome] for outcome in OUTCOMES], came_back)
-
-
-def _figures(judged: ClearSumVerdicts, y: list[Vector], came_back: Flags) -> MarketFigures:
-    clear = judged.clear
+    clear = ClearSum.of_world(cards, world)
+    truths = [y[outcome] for outcome in OUTCOMES]
+    calibrated = clear.calibrations(truths, everybody, model.second, cost)
     errors = [
-        calibration_error(calibration.probability(score), truth)
-        for calibration, score, truth in zip(judged.calibrations, clear.scores, y, strict=True)
+        calibration_error(calibration.probability(score + HALF_POINT), truth)
+        for calibration, score, truth in zip(calibrated, clear.scores, truths, strict=True)
     ]
-    loyal = clear.bands(1 - FLIPPED, cuts_of(judged.calibrations, 1 - FLIPPED))
-    risk = clear.bands(FLIPPED, judged.cuts)
-    known, flips = risk > 0, judged.flips
+    cuts = [cuts_of(*each) for each in zip(calibrated, cards, strict=True)]
+    loyal, risk = (clear.bands(place, cuts[place]) for place in (1 - FLIPPED, FLIPPED))
+    came_back = world.given[OUTCOMES[1 - FLIPPED]] > 0
+    return cuts, _figures(errors, loyal, risk, came_back, who_flips(market, world.customers))
+
+
+def _figures(
+    errors: list[float], loyal: Places, risk: Places, came_back: Flags, flips: Flags
+) -> MarketFigures:
+    known = risk > 0
 
     def share(part: Flags, whole: Flags) -> float:
         return float(part[whole].mean()) if whole.any() else float("nan")

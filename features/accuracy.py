@@ -7,8 +7,8 @@ within a tenth; spread evenly, up to a quarter too many would be named wrongly.
 
 Every figure comes with the standard deviation that the release's noise gives it, by the delta
 method; that of sampling is not in it. Where noise covers the customers whom a figure is about,
-there is no figure. Bands are those of scores and cuts: without hysteresis, and who would read "new"
-counts where the score is.
+there is no figure. Bands are those of scores and cuts: who would read "new" counts where the score
+is.
 
 Judged on the counts that its cuts were made of, a scorecard looks better than it is.
 """

@@ -1,11 +1,17 @@
 """Calibration: what a score turned out to mean, by three numbers fitted to private counts alone.
 
 Home outlets count their customers by (outcome, bin of the score); the noisy sum of those counts is
-all that is read here. Bins are even in c, the score's distance from the mean score on a scale that
-is straight near the mean and logarithmic far from it:
+all that is read here. Bins begin FINE_CUTS whole points from a middle, a whole sum of parts near
+the mean. So they are near even in c, the score's distance from that middle on a scale that is
+straight near it and logarithmic far from it:
 
+    sum of parts -> bin:  how many of FINE_CUTS are at or below sum - middle
+    centre = base + middle,  score = base + sum
     c = asinh((score - centre) / POINTS_PER_LOGIT)
     log odds = centre / POINTS_PER_LOGIT + intercept + slope c + bend c^2
+
+A bin begins at a whole sum, and what is between two sums is as the lower one's: a sum s stands for
+[s, s + 1), and what it means itself is the probability HALF_POINT further on.
 
 The training itself says intercept 0, slope 1 and bend 0 near the mean. That is the prior, so that
 few customers or much noise leave a scorecard as it was trained, and many customers correct it.
@@ -34,11 +40,20 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from features.events import Matrix, Vector
+    from features.scorecard import Scorecard
 
 Bins = npt.NDArray[np.uint8]
 
-CALIBRATION_EDGES: Vector = np.array([-1.0, -0.4, 0.0, 0.4, 0.9, 1.5, 2.2])
-"""Fixed, public edges of the bins in c: near even, few because every cell carries noise."""
+FINE_CUTS = (-12, -4, 0, 4, 12, 20, 44)
+"""Where bins begin, in whole points from the middle: fixed, public, and few because every cell of a
+count carries noise."""
+
+FINE_STEP = 4
+"""Middles, as FINE_CUTS, are multiples of so many points: whatever middles come over the years, no
+bins tell a sum nearer than that."""
+
+CALIBRATION_EDGES: Vector = np.arcsinh(np.array(FINE_CUTS) / POINTS_PER_LOGIT)
+"""Edges of the bins in c."""
 CALIBRATION_EDGES.flags.writeable = False
 
 CALIBRATION_BINS = len(CALIBRATION_EDGES) + 1
@@ -81,7 +96,10 @@ one of twice as many four fifths: else noise in empty bins would read as custome
 can be less than rare, it would always name more people."""
 
 LARGEST_CUT = 1000
-"""In points, 100 in log odds: a cut there is beyond everybody's score, and is held there."""
+"""In points, 100 in log odds: a cut there is beyond everybody's sum, and is held there."""
+
+HALF_POINT = 0.5
+"""From where a whole sum begins to its own middle. Without it bands would name 3 % too few."""
 
 CUT_STEP = 2
 """Cuts of bands are multiples of so many points,"""
@@ -113,25 +131,35 @@ def compressed(scores: Vector, centre: float) -> Vector:
 
     Args:
         scores: float64[n], in points. A score that is not a number counts as the lowest.
-        centre: The mean score, in points.
+        centre: The score in the middle of the bins, in points.
     """
     c = np.arcsinh((scores - centre) / POINTS_PER_LOGIT)
     return np.clip(np.where(np.isnan(c), -np.inf, c), -_FAR, _FAR)
 
 
-def fine_bins(scores: Vector, centre: float) -> Bins:
-    """The bin of each score: a fine book's entries, at HQ.
+def middle(card: Scorecard, second: Matrix) -> int:
+    """The middle of a score's bins, a whole sum of parts: about the mean of customers at home.
 
     Args:
-        scores: float64[n], in points.
-        centre: The mean score in points, as the moments tell it.
+        card: The scorecard.
+        second: float64[DIMENSION, DIMENSION], noisy second moments of a home customer's short
+            vector; the first row is their mean vector.
 
     Returns:
-        uint8[n], 0 to CALIBRATION_BINS - 1. An edge belongs to the bin above it; a score that is
-        not a number counts as the lowest.
+        A multiple of FINE_STEP within +-LARGEST_CUT.
     """
-    c = compressed(scores, centre)
-    return np.searchsorted(CALIBRATION_EDGES, c, side="right").astype(np.uint8)
+    mean = float(second[0, 1:] @ np.asarray(card.weights[1:])) * POINTS_PER_LOGIT
+    return FINE_STEP * round(min(max(mean, -LARGEST_CUT), LARGEST_CUT) / FINE_STEP)
+
+
+def fine_bins(sums: npt.NDArray[np.int64], middle: int) -> Bins:
+    """The bin of each sum of parts, as a fine seal makes it: uint8[n], below CALIBRATION_BINS.
+
+    Args:
+        sums: int64[n].
+        middle: Of the score's bins.
+    """
+    return np.searchsorted(FINE_CUTS, sums - middle, side="right").astype(np.uint8)
 
 
 def calibration_rows(bins: Bins, y: Matrix) -> Matrix:
@@ -162,7 +190,7 @@ class Counts:
     Attributes:
         values: float64[CELLS_A_SCORE], by (outcome, bin), outcome 0 first.
         noise_sd: Standard deviation of the noise in each.
-        centre: The mean score that the bins are around, in points.
+        centre: The score in the middle of the bins, in points: base and middle.
     """
 
     values: Vector = field(repr=False)
@@ -177,7 +205,7 @@ class Counts:
             values: float64[calibration_dimension(k)], of k scores.
             noise_sd: Standard deviation of the noise in each value.
             place: Which score, counted from 0.
-            centre: The mean score that its bins were made around, in points.
+            centre: The score in the middle of its bins, in points: base and middle.
 
         Raises:
             CatalogueError: If the values are of another layout or not finite.
@@ -213,9 +241,9 @@ class Calibration:
     """What scores stand for.
 
     Attributes:
-        centre: The mean score, in points.
-        intercept: By how much log odds at the mean score differ from the training's own.
-        slope: Rise of log odds by c at the mean score, LEAST_SLOPE or more.
+        centre: The score in the middle of the bins, in points.
+        intercept: By how much log odds at the middle differ from the training's own.
+        slope: Rise of log odds by c at the middle, LEAST_SLOPE or more.
         bend: Of log odds, by c squared.
     """
 
@@ -277,23 +305,26 @@ class Calibration:
         points = self.centre + POINTS_PER_LOGIT * math.sinh(min(max(c, -reach), reach))
         return min(max(points, -float(LARGEST_CUT)), float(LARGEST_CUT))
 
-    def cuts(self, thresholds: Sequence[float]) -> tuple[int, ...]:
-        """Where bands begin: whole points, multiples of CUT_STEP and LEAST_GAP or more apart.
+    def cuts(self, thresholds: Sequence[float], base: float) -> tuple[int, ...]:
+        """Where bands begin, in sums of parts: multiples of CUT_STEP, LEAST_GAP or more apart.
 
-        Where two thresholds' cuts are nearer, the upper moves up.
+        Where two thresholds' cuts are nearer, the upper moves up; all stay within +-LARGEST_CUT.
 
         Args:
             thresholds: Probabilities between 0 and 1, ascending.
+            base: What everybody has, in points: a score less its sum of parts.
 
         Raises:
-            CatalogueError: If they are not.
+            CatalogueError: If thresholds are anything else.
         """
         if not all(low < high for low, high in pairwise(thresholds)):
             raise CatalogueError(f"cuts: got thresholds {tuple(thresholds)}, expected ascending")
         found: list[int] = []
+        least, most = -LARGEST_CUT, LARGEST_CUT - LEAST_GAP * (len(thresholds) - 1)
         for threshold in thresholds:
-            cut = CUT_STEP * round(self.cut(threshold) / CUT_STEP)
-            found.append(max(cut, found[-1] + LEAST_GAP) if found else cut)
+            cut = CUT_STEP * round((self.cut(threshold) - base - HALF_POINT) / CUT_STEP)
+            found.append(min(max(cut, least), most))
+            least, most = found[-1] + LEAST_GAP, most + LEAST_GAP
         return tuple(found)
 
     def _where(self, rise: float) -> float:

@@ -3,7 +3,6 @@
     FeatureError
     +-- LedgerError       a ledger that cannot be read as events: file, row, column, reason
     +-- CatalogueError    a scorecard, catalogue or matrix that does not fit another
-    +-- BandRefused       an entry of a band book that stands for no bands (bands.py)
     +-- PolicyRefused     an allocation policy that cannot be read or breaks a law (allocation.py)
 
 A message never carries a cell that could identify a customer.

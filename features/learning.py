@@ -206,7 +206,6 @@ class Whitening:
         second = second + np.triu(second, 1).T
         customers = max(float(second[0, 0]), 4 * noise_sd, 1.0)
         second = second / customers
-        second[0, 0] = 1.0  # also where noise covers how many they are
         features, error = DIMENSION - 1, noise_sd / customers
         mean = np.clip(second[0, 1:], -ROW_CLIP, ROW_CLIP)
         about = second[1:, 1:] - (1 - MEAN_SHARE) * np.outer(mean, mean)

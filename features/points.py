@@ -8,8 +8,14 @@ is not the customer's home halves the points of the number of events: the base a
 the home's, and what somebody else also counted is news only in part. Beside the parts goes the
 evidence, the number of events up to EVIDENCE_CAP.
 
-Invariant: a part depends on nothing but the outlet's own events, public scorecards, and whether the
-outlet is the home.
+    whole points of p under a dither u: floor(p + u), 0 <= u < 1
+
+Where an outlet's dithers are as good as drawn from [0, 1), whole points are p on average, so that
+many small parts do not all vanish. The dither of a customer and score never changes: of fresh ones
+the average over weekly seals would tell the fraction.
+
+Invariant: a part depends on nothing but the outlet's own events, public scorecards, whether the
+outlet is the home, and the outlet's dither.
 """
 
 from __future__ import annotations
@@ -26,7 +32,7 @@ from features.scorecard import POINTS_PER_LOGIT
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from features.events import CustomerSums, Vector
+    from features.events import CustomerSums, Matrix, Vector
     from features.scorecard import Scorecard
 
 Parts = npt.NDArray[np.int64]
@@ -37,6 +43,9 @@ market 4.5 % of parts are longer, and clipping them costs .0005 of AUC; at 40 it
 
 ELSEWHERE = 0.5
 """What the points of the number of events count at an outlet that is not the home."""
+
+NEAREST = 0.5
+"""The dither that rounds to the nearest whole point; of halves the upper."""
 
 
 def event_points(card: Scorecard, events: CustomerSums) -> Vector:
@@ -65,7 +74,10 @@ def count_points(card: Scorecard, counts: Vector, at_home: npt.NDArray[np.bool_]
 
 
 def outlet_parts(
-    cards: Sequence[Scorecard], sums: CustomerSums, at_home: npt.NDArray[np.bool_]
+    cards: Sequence[Scorecard],
+    sums: CustomerSums,
+    at_home: npt.NDArray[np.bool_],
+    dither: Matrix | None = None,
 ) -> Parts:
     """The whole numbers that an outlet adds to its customers' sums.
 
@@ -73,11 +85,16 @@ def outlet_parts(
         cards: The k scorecards.
         sums: What the outlet's events of n customers add up to.
         at_home: bool[n], whose home it is.
+        dither: float64[n, k], the outlet's own, each in [0, 1); NEAREST everywhere where None.
 
     Returns:
         int64[n, k + 1]: a part a scorecard, and the evidence last.
     """
-    parts = [whole_points(part_points(card, sums, at_home)) for card in cards]
+    dithers = np.full((len(sums), len(cards)), NEAREST) if dither is None else dither
+    parts = [
+        bounded(whole_points(part_points(card, sums, at_home), own))
+        for card, own in zip(cards, dithers.T, strict=True)
+    ]
     return np.stack([*parts, evidence(sums.counts)], axis=1)
 
 
@@ -86,14 +103,21 @@ def part_points(card: Scorecard, sums: CustomerSums, at_home: npt.NDArray[np.boo
     return event_points(card, sums) + count_points(card, sums.counts, at_home)
 
 
-def whole_points(points: Vector) -> npt.NDArray[np.int64]:
-    """Rounds to whole points within +-PART_BOUND."""
-    return np.clip(nearest(points), -PART_BOUND, PART_BOUND).astype(np.int64)
+def whole_points(points: Vector, dither: Vector | float = NEAREST) -> Vector:
+    """Rounds to whole points, before they are bounded: float64[n].
+
+    Args:
+        points: float64[n].
+        dither: float64[n] or one for all, in [0, 1). Whole points stay as they are under any.
+    """
+    exact = np.round(points, 6)  # the last bits of a sum depend on its order
+    below = np.floor(exact)
+    return np.asarray(below + np.floor(exact - below + dither))
 
 
-def nearest(points: Vector) -> Vector:
-    """Rounds to whole points, ties alike in whatever order events were added up: float64[n]."""
-    return np.rint(np.round(points, 6))  # the last bits of a sum depend on its order
+def bounded(whole: Vector) -> npt.NDArray[np.int64]:
+    """Whole points within +-PART_BOUND, int64[n]."""
+    return np.clip(whole, -PART_BOUND, PART_BOUND).astype(np.int64)
 
 
 def evidence(counts: Vector) -> npt.NDArray[np.int64]:

@@ -6,10 +6,11 @@ import hashlib
 import json
 from importlib.metadata import version
 
-from features.calibration import CALIBRATION_EDGES
+from features.bands import EVIDENCE_CAP
+from features.calibration import FINE_CUTS
 from features.events import CATALOGUE, FEATURE_NAMES
 from features.learning import BIN_EDGES, FLAG_SHARE, LARGEST_ENTRY, ROW_CLIP, USUAL_CLIP
-from features.noisy_points import COUNT_SHARE, MOST_EVENTS
+from features.points import ELSEWHERE, PART_BOUND
 
 
 def app_digest() -> str:
@@ -20,6 +21,6 @@ def app_digest() -> str:
     """
     agreed = [
         version("escapement"), CATALOGUE, FEATURE_NAMES, USUAL_CLIP, ROW_CLIP, FLAG_SHARE,
-        LARGEST_ENTRY, BIN_EDGES.tolist(), CALIBRATION_EDGES.tolist(), COUNT_SHARE, MOST_EVENTS,
+        LARGEST_ENTRY, BIN_EDGES.tolist(), FINE_CUTS, PART_BOUND, ELSEWHERE, EVIDENCE_CAP,
     ]  # fmt: skip
     return hashlib.sha256(json.dumps(agreed).encode()).hexdigest()

@@ -1,7 +1,7 @@
 """Reasons: how many points each event gives its customer, as one outlet's own ledger shows it.
 
 Invariant: the lines are whole points and add up to the part that the outlet gives the customer, if
-it is the customer's home. Until bands are sealed no part leaves an outlet.
+it is the customer's home: rounded by the dither that the part is rounded by.
 
     part = sum over events of event points + points of their number + what is over the bound
 
@@ -19,7 +19,15 @@ import polars as pl
 
 from features.events import event_features, pieces
 from features.ledger import Kind, Tier
-from features.points import count_points, event_points, evidence, nearest, part_points, whole_points
+from features.points import (
+    NEAREST,
+    bounded,
+    count_points,
+    event_points,
+    evidence,
+    part_points,
+    whole_points,
+)
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -78,13 +86,14 @@ class Reasons:
     events: tuple[Reason, ...]
 
 
-def reasons(snapshot: Snapshot, customer: str, card: Scorecard) -> Reasons:
+def reasons(snapshot: Snapshot, customer: str, card: Scorecard, dither: float = NEAREST) -> Reasons:
     """Takes an outlet's part of a customer's score apart into its events and their number.
 
     Args:
         snapshot: One outlet's, as of a cut-off.
         customer: Whose events count; without any there are no reasons, and the part is 0.
         card: What gives points.
+        dither: The outlet's own of this customer and score, in [0, 1).
 
     Returns:
         Whole points that add up to what `outlet_parts` gives a home.
@@ -93,8 +102,8 @@ def reasons(snapshot: Snapshot, customer: str, card: Scorecard) -> Reasons:
     events, numbers = pieces(own), event_features(own)  # in the same order
     sums, at_home = numbers.total(), np.array([True])
     exact = [*event_points(card, numbers.each()), *count_points(card, sums.counts, at_home)]
-    whole = part_points(card, sums, at_home)
-    total, part = int(nearest(whole)[0]), int(whole_points(whole)[0])
+    whole = whole_points(part_points(card, sums, at_home), dither)
+    total, part = int(whole[0]), int(bounded(whole)[0])
     *points, counted = rounded_together(np.array(exact), total).tolist()
     found = [
         Reason(_words(event), point, event["date"])
@@ -109,7 +118,7 @@ def rounded_together(exact: Vector, total: int) -> npt.NDArray[np.int64]:
 
     Args:
         exact: float64[n], n at least 1.
-        total: Their sum, rounded.
+        total: Their sum, rounded up or down.
 
     Returns:
         int64[n], each less than 1 from what it was, but for ties of the last bit.

@@ -75,16 +75,6 @@ class Scorecard:
         """Scores customers by one outlet's events alone, as at home: float64[n], in points."""
         return np.asarray(self.vectors(sums) @ np.asarray(self.weights)) * POINTS_PER_LOGIT
 
-    def centre(self, second: Matrix) -> float:
-        """About the mean score of customers at home, in points.
-
-        Args:
-            second: float64[DIMENSION, DIMENSION], noisy second moments of a home customer's short
-                vector; the first row is their mean vector.
-        """
-        features = float(second[0, 1:] @ np.asarray(self.weights[1:]))
-        return (self.weights[0] + features) * POINTS_PER_LOGIT
-
     def encode(self) -> bytes:
         """Canonical bytes, catalogue included."""
         return _canonical(self._body())
@@ -126,7 +116,7 @@ def decode_scorecards(data: bytes) -> tuple[Scorecard, ...]:
 
     Raises:
         CatalogueError: If they are not 1 to MOST_SCORES scorecards of this catalogue, each of
-            another outcome.
+            another outcome; or in another form, which would give the same cards another digest.
     """
     raw = _parsed(data)
     if not isinstance(raw, list) or not 1 <= len(raw) <= MOST_SCORES:
@@ -134,12 +124,9 @@ def decode_scorecards(data: bytes) -> tuple[Scorecard, ...]:
     cards = tuple(Scorecard._read(one) for one in raw)  # noqa: SLF001  (of this module)
     if len({card.outcome for card in cards}) != len(cards):
         raise CatalogueError("scorecards: expected each outcome once")
+    if encode_scorecards(cards) != data:
+        raise CatalogueError("scorecards: not in canonical form")
     return cards
-
-
-def probability(score: Vector) -> Vector:
-    """The probability that a score in points stands for, before calibration. float64[n]."""
-    return np.asarray(1 / (1 + np.exp(-np.clip(score / POINTS_PER_LOGIT, -50, 50))))
 
 
 def _canonical(body: object) -> bytes:

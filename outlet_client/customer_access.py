@@ -48,7 +48,8 @@ def open_customer_access(
     """Opens people, settings and look-ups of an outlet's folder."""
     ring = Keyring(home, PartyKind.OUTLET)
     publishers = ring.publishers()
-    with open_people(home) as (people, settings):
-        look_up = LookUp(home, people, publishers, settings.region, settings.book_days, clock)
-        with closing(look_up):
-            yield CustomerAccess(home, ring.identity().card.name, settings, people, look_up)
+    with (
+        open_people(home) as (people, settings),
+        closing(LookUp(home, people, publishers, settings, clock)) as look_up,
+    ):
+        yield CustomerAccess(home, ring.identity().card.name, settings, people, look_up)

@@ -141,7 +141,7 @@ class ConsentRefused(OutletError):
 
 
 class BookMissing(OutletError):
-    """No band book yet, or only one that is too old to show."""
+    """No directory to read bands in, or only a band book that is too old to show."""
 
 
 class TokenUnreadable(OutletError):

@@ -1,8 +1,8 @@
 """Reasons: which of this outlet's own events give a customer how many points.
 
-Invariant: what is printed follows from this outlet's own files and the scorecards that it last
-answered points for: no band, no directory and no other outlet's event is read. Who reads it and
-why is stored before anything is printed.
+Invariant: what is printed follows from this outlet's own files and the scorecards that bands were
+last sealed with: no band, no directory and no other outlet's event is read. Who reads it and why is
+stored before anything is printed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from features.bands import SCHEMES
-from features.points import PART_BOUND
+from features.points import NEAREST, PART_BOUND
 from features.reasons import Reasons
 from features.reasons import reasons as reasons_of
 from features.snapshot import CutOff, Snapshot
@@ -48,7 +48,7 @@ class ExplainedScores:
 
     Attributes:
         as_of: The last day of this outlet's ledger, ISO 8601.
-        scorecard_as_of: The last day of the points that the scorecards came with, ISO 8601.
+        scorecard_as_of: The last day of the parts that the scorecards were sent for, ISO 8601.
         scores: The reasons under each score's name.
     """
 
@@ -62,6 +62,8 @@ def explain(
 ) -> ExplainedScores | Status:
     """Takes a customer's scores apart, as far as this outlet's own events go.
 
+    Points are rounded as those of the sealed part are, once the customer's token is known.
+
     Everybody in the client book with the customer's phone or e-mail is this customer.
 
     Returns:
@@ -69,7 +71,7 @@ def explain(
 
     Raises:
         NoIdentifier: If neither phone nor e-mail is usable.
-        ScorecardMissing: If this outlet has not answered points yet.
+        ScorecardMissing: If this outlet has given no parts to a seal of bands yet.
         FeatureError: If a file cannot be read: file, row, column, reason.
     """
     if (usable := identifier(phone, email, settings.region)) is None:
@@ -86,9 +88,13 @@ def explain(
     client_book(settings, people, by_day=True)  # whoever came into it today is known
     own = events.filter(pl.col("customer").is_in(people.customers_of(key)))
     snapshot = Snapshot.take(own.with_columns(customer=pl.lit(key)), last, last.date)
+    dither = [NEAREST] * len(kept.cards)
+    if person.slot_key is not None:
+        outcomes = [card.outcome for card in kept.cards]
+        [dither] = people.dither.of_slots([person.slot_key.public], outcomes).tolist()
     scores = {
-        _NAMES.get(card.outcome, card.outcome): reasons_of(snapshot, key, card)
-        for card in kept.cards
+        _NAMES.get(card.outcome, card.outcome): reasons_of(snapshot, key, card, own)
+        for card, own in zip(kept.cards, dither, strict=True)
     }
     return ExplainedScores(str(last), kept.as_of, scores)
 

@@ -7,11 +7,11 @@ import tomllib
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from outlet_client.errors import NotConfigured
 from outlet_client.sources.source import Source
-from privacy.units import Purpose
+from privacy.purposes import Purpose
 
 
 class OutletSettings(BaseModel):
@@ -24,12 +24,18 @@ class OutletSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     least_noise: float = Field(4.0, gt=0)
-    least_event_noise: float = Field(0.25, gt=0)
     least_quorum: int = Field(3, ge=2)
     most_epsilon: float = Field(6.0, gt=0)
     delta: float = Field(1e-6, gt=0, lt=1)
     days_off: int = Field(7, ge=0)
     noiseless: frozenset[Purpose] = frozenset()
+
+    @field_validator("noiseless")
+    @classmethod
+    def _is_opened(cls, named: frozenset[Purpose]) -> frozenset[Purpose]:
+        if Purpose.POINTS in named:
+            raise ValueError("points are sealed and have no noise; take them out of the list")
+        return named
 
 
 class DeskSettings(BaseModel):
@@ -97,6 +103,20 @@ _IN_FOLDER = (
 """Settings with paths, which are relative to the file's folder."""
 
 
+_RETIRED = "least_event_noise"
+"""A floor of release 0.1 that says nothing now: whoever set it is to know that it is gone."""
+
+
+def _refuse_retired(file: Path, text: str, settings: dict[str, Any]) -> None:
+    if _RETIRED in settings.get("floors", {}):
+        lines = (line.partition("#")[0] for line in text.splitlines())
+        place = next(number for number, line in enumerate(lines, 1) if _RETIRED in line)
+        raise NotConfigured(
+            f"{file}, line {place}: {_RETIRED} is gone, since points are sealed and have no noise; "
+            "delete that line"
+        )
+
+
 def _without_old_keys(settings: dict[str, Any]) -> dict[str, Any]:
     """Settings without what release 0.1 had and this one does not need."""
     return {key: value for key, value in settings.items() if key != "reread_days"}
@@ -135,10 +155,13 @@ class OutletFile(BaseModel):
         """Reads a TOML file.
 
         Raises:
-            NotConfigured: If it is not there, not TOML, or has unknown or wrong settings.
+            NotConfigured: If it is not there, not TOML, or has unknown, retired or wrong settings.
         """
         try:
-            found = cls(**_without_old_keys(tomllib.loads(file.read_text(encoding="utf-8"))))
+            text = file.read_text(encoding="utf-8")
+            settings = tomllib.loads(text)
+            _refuse_retired(file, text, settings)
+            found = cls(**_without_old_keys(settings))
         except FileNotFoundError as error:
             raise NotConfigured(
                 f"{file}: no such file; `escapement-outlet init FILE-or-URL` makes one"

@@ -1,188 +1,343 @@
-"""Books: what HQ says about every slot, readable only by who has the slot's secret key.
+"""Sealed books: what a seal says of every slot, readable only by who has the slot's secret key.
 
-A book has one entry a slot. Entry i is XORed with bytes that HQ and the slot's holder agree on
-(`privacy.slot_keys`): HQ by a one-time key that it draws for this book and forgets, whose public
-half is in the book, the holder by the secret that it derives from the customer's token. The mask is
-bound to protocol, kind of book, release, version, moment and slot, in a fine book also to the nonce
-of the home's registration. So
+A book has one entry a slot: the codes that HQ picked, still under the office's pads, and under
+HQ's masks besides (`privacy.pads`). So
 
-- an entry is unreadable without the slot's secret key, to HQ too once the book is made; in a fine
-  book without the home's nonce as well;
-- two books XORed tell nothing, because no two masks share a one-time key;
+- an entry is unreadable without the slot's secret key, to HQ and to the office; in a fine book
+  without the home's nonce as well (HQ knows that nonce: with an outlet that has the token it reads
+  the bin);
+- two seals XORed tell nothing, because no two share a one-time key; between two seals each night's
+  book has the same entries, byte for byte, of the slots that are live still;
 - HQ never learns who was looked up: outlets download the whole book and read it at home;
-- a withdrawn slot holds fresh random bytes, which nobody can tell from an entry.
+- a slot that is blank or newer than the seal holds fresh random bytes;
+- every byte reads as codes: whatever anybody put there, nothing is raised at the desk.
+
+An entry of a band book is one byte, of a fine book one a score:
+
+    band    bits 0-1, 2-3  code of each score      4-5  of the evidence    6  the mark
+    fine    bits 0-3       bin of the score; beyond the last reads as it   6  the mark
+
+The **mark** is HQ's: so many outlets registered the customer that a sum could have wrapped, and a
+person looks instead. The other bits are zero and not read.
 
 What a book does not promise: whoever has computed a token once can read its band until the keys
-behind tokens are rotated, consent or not. A mask is not authentication: with a wrong key an entry
-reads as a uniform byte. HQ's signature and the office's countersignature make a book genuine.
+behind tokens are rotated, consent or not. Codes are not proved: HQ, the office or a listed outlet
+can make one false. With a wrong key an entry reads as uniform codes. HQ's signature and the
+office's countersignature make a book genuine.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import secrets
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields
 from datetime import date
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import override
 
-from privacy.envelopes import frame
+from privacy.envelopes import frame, is_digest
 from privacy.errors import InvalidParameter, PrivacyError
-from privacy.slot_keys import KEY_BYTES, OneTimeKey
-from privacy.voprf import TokenRefused, check_point
+from privacy.pads import hq_context, masks, office_context, pad_of
+from privacy.seal_plans import CHUNK_SLOTS, FINE_CUTS, MOST_SCORES, SealContext, SealKind
+from privacy.slot_keys import is_point_in_hex
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from privacy.directory import Slots
-    from privacy.slot_keys import SlotKey
+    from privacy.seal_plans import SealPlan
+    from privacy.sealed_tables import Codes
+    from privacy.slot_keys import OneTimeKey, SlotKey
 
 LARGEST_SLOTS = 2**27
 LARGEST_NUMBER = 2**53
 """Bounds versions and moments: whatever reads JSON keeps them exact."""
 
-WIDEST_ENTRY = 2
-
 TAG = b"escapement/v1/book"
-"""The domain of signatures and masks of books."""
+"""The domain of signatures of books."""
 
-_LENGTH_BYTES = _SLOT_BYTES = 4
-_CHUNK = 4096
-_AXES = 2
-_LONGEST_NAME, _LONGEST_HEADER = 128, 1024
-_HEADER = {
-    "kind": str,
-    "release": str,
-    "version": int,
-    "as_of": str,
-    "made_at": int,
-    "slots": int,
-    "width": int,
-    "directory": str,
-    "key": str,
-}
+_LENGTH_BYTES = 4
+_LONGEST_HEADER = 2**18
+_MARK = 0x40
+_CODE_BITS, _FINE_BITS, _EVIDENCE_SHIFT = 2, 4, 4
+_LAST_BIN = len(FINE_CUTS)
 
 
 class BookRefused(PrivacyError):
     """A book that is malformed, forged, stale, not newer, or of another directory."""
 
 
-class BookKind(StrEnum):
-    """What a book is for; part of every mask."""
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a slot's key reads in a book.
 
-    BAND = "band"
-    """Bands, for every outlet that knows the customer."""
+    Attributes:
+        codes: Of a band book a code a score, of a fine book a bin.
+        evidence: The code of the evidence; 0 in a fine book.
+        many_outlets: A sum could have wrapped: the codes stand for nothing, a person looks.
+    """
 
-    FINE = "fine"
-    """Score bins, for the home outlet alone: its masks need the nonce of its registration too."""
+    codes: tuple[int, ...]
+    evidence: int
+    many_outlets: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Book:
-    """One entry a slot, masked.
+class Seal:
+    """Which seal entries are of: everything that pads and masks are bound to.
 
     Attributes:
         kind: What it is for.
-        release: Id of the points release that it is made of.
-        version: Content version; grows with every book of any kind, and none is used twice.
+        scores: Scores a slot.
+        sealed: How many slots were sealed: later ones have no entry.
         as_of: The day that the data ends with, ISO 8601 date.
-        made_at: When HQ made it, in Unix seconds.
-        slots: How many slots there are, withdrawn ones included.
-        width: Bytes a slot, 1 or 2.
-        directory: Digest of the directory that says whose slot is whose.
-        key: Public half of the one-time key that its masks were made with, in hex.
-        body: slots * width masked bytes.
+        plan: Digest of the signed seal plan.
+        set: Digest of the set of answers.
+        choices: Digest of HQ's choices of each chunk, in hex.
+        hq_key: HQ's one-time slot key, in hex.
+        office_key: The office's.
     """
 
-    kind: BookKind
-    release: str
-    version: int
+    kind: SealKind
+    scores: int
+    sealed: int
     as_of: str
-    made_at: int
-    slots: int
-    width: int
-    directory: str
-    key: str
+    plan: str
+    set: str
+    choices: tuple[str, ...]
+    hq_key: str
+    office_key: str
+
+    def __post_init__(self) -> None:
+        _check_numbers(self, [("scores", 1, MOST_SCORES), ("sealed", 0, LARGEST_SLOTS)])
+        if not all(is_digest(name) for name in (self.plan, self.set, *self.choices)):
+            raise BookRefused("book: plan, set and choices are not digests in hex; tell HQ")
+        if len(self.choices) != -(-self.sealed // CHUNK_SLOTS):
+            raise BookRefused(
+                f"book: got choices of {len(self.choices)} chunks for {self.sealed} slots; tell HQ"
+            )
+        if not (is_point_in_hex(self.hq_key) and is_point_in_hex(self.office_key)):
+            raise BookRefused("book: a one-time key is no point in hex; tell HQ")
+        if not _is_day(self.as_of):
+            raise BookRefused("book: as_of is not a day, expected YYYY-MM-DD")
+
+    @classmethod
+    def of(cls, plan: SealPlan, digest: str, set_digest: str, choices: Sequence[str]) -> Self:
+        """The seal of a plan.
+
+        Args:
+            plan: Signed.
+            digest: Of its bytes.
+            set_digest: Of the set that it was sealed for.
+            choices: Digest of HQ's choices, a chunk each.
+        """
+        return cls(
+            plan.kind, plan.scores, plan.slots, plan.as_of, digest, set_digest, tuple(choices),
+            plan.hq_key, plan.slot_key,
+        )  # fmt: skip
+
+    @property
+    def width(self) -> int:
+        """Bytes an entry."""
+        return 1 if self.kind is SealKind.BAND else self.scores
+
+    def masked(
+        self, codes: Codes, marked: npt.NDArray[np.bool_], keys: Slots, one_time: OneTimeKey,
+        nonces: Sequence[bytes] | None = None,
+    ) -> SealedEntries:  # fmt: skip
+        """Entries under both layers: HQ's last step, after which its one-time key goes.
+
+        Args:
+            codes: uint8[sealed, tables], as picked, under the office's pads.
+            marked: bool[sealed], slots of too many outlets.
+            keys: uint8[sealed, KEY_BYTES], zeros where blank.
+            one_time: HQ's, whose public half is `hq_key`.
+            nonces: In a fine book, of each home's registration; anything where blank.
+
+        Raises:
+            InvalidParameter: If shapes or the key do not fit.
+        """
+        tables = self.scores + (self.kind is SealKind.BAND)
+        if codes.shape != (self.sealed, tables) or not len(marked) == len(keys) == self.sealed:
+            raise InvalidParameter(f"book: expected {self.sealed} codes, marks and keys")
+        if (nonces is None) != (self.kind is SealKind.BAND):
+            raise InvalidParameter("nonces: expected in a fine book, and in no other")
+        if nonces is not None and len(nonces) != self.sealed:
+            raise InvalidParameter(f"nonces: got {len(nonces)}, expected one a slot, {self.sealed}")
+        if one_time.public.hex() != self.hq_key:
+            raise InvalidParameter("one-time key: expected the seal's own")
+        entries = self._packed(codes) | np.where(marked, np.uint8(_MARK), np.uint8(0))[:, None]
+        over = masks(
+            one_time, keys, self.width, office_key=bytes.fromhex(self.office_key), plan=self.plan,
+            nonces=nonces,
+        )  # fmt: skip
+        return SealedEntries(self, (entries ^ over).tobytes())
+
+    def read(self, slot: int, masked: bytes, key: SlotKey, nonce: bytes = b"") -> Entry:
+        """Takes both layers off an entry; a wrong key is not noticed, and gives uniform codes.
+
+        Args:
+            slot: Below `sealed`.
+            masked: Its `width` bytes.
+            key: The slot's key pair.
+            nonce: Of the home's registration, in a fine book.
+        """
+        hq_key, office_key = bytes.fromhex(self.hq_key), bytes.fromhex(self.office_key)
+        mask = key.mask_key(hq_key, *hq_context(office_key, self.plan, slot, nonce))
+        z = key.mask_key(office_key, *office_context(hq_key, self.plan, slot))
+        chunk = slot // CHUNK_SLOTS
+        context = SealContext(self.plan, self.set, chunk).encode()
+        pad = pad_of(z, context, self.choices[chunk], slot)
+        entry = [have ^ over for have, over in zip(masked, mask, strict=False)]
+        if self.kind is SealKind.FINE:
+            whole = (1 << _FINE_BITS) - 1
+            bins = ((byte ^ own) & whole for byte, own in zip(entry, pad, strict=False))
+            return Entry(tuple(min(one, _LAST_BIN) for one in bins), 0, bool(entry[0] & _MARK))
+        [byte], whole = entry, (1 << _CODE_BITS) - 1
+        codes = [
+            (byte >> shift ^ own) & whole for shift, own in zip(self._shifts(), pad, strict=False)
+        ]
+        return Entry(tuple(codes[:-1]), codes[-1], bool(byte & _MARK))
+
+    def _packed(self, codes: Codes) -> Codes:
+        """uint8[n, width]."""
+        if self.kind is SealKind.FINE:
+            return codes
+        shifted = codes << np.array(self._shifts(), dtype=np.uint8)
+        return np.asarray(np.bitwise_or.reduce(shifted, axis=1))[:, None]
+
+    def _shifts(self) -> list[int]:
+        """Where the code of each table is in a band book's byte, the evidence's last."""
+        return [*(_CODE_BITS * place for place in range(self.scores)), _EVIDENCE_SHIFT]
+
+
+@dataclass(frozen=True, slots=True)
+class SealedEntries:
+    """The masked entries of one seal, from which each night's book is made.
+
+    Attributes:
+        seal: Which.
+        body: sealed * width bytes.
+    """
+
+    seal: Seal
     body: bytes = field(repr=False)
 
     def __post_init__(self) -> None:
-        for name, least, most in [
-            ("version", 0, LARGEST_NUMBER),
-            ("made_at", 0, LARGEST_NUMBER),
-            ("slots", 0, LARGEST_SLOTS),
-            ("width", 1, WIDEST_ENTRY),
-        ]:
-            if not least <= getattr(self, name) <= most:
-                raise BookRefused(
-                    f"book: got {name} {getattr(self, name)}, expected {least} to {most}"
-                )
-        for name in ("release", "directory"):
-            if not _is_name(getattr(self, name)):
-                raise BookRefused(
-                    f"book: {name} is not 1 to {_LONGEST_NAME} printable ASCII characters"
-                )
-        if not _is_key(self.key):
-            raise BookRefused(f"book: key is no point of {KEY_BYTES} bytes in hex; tell HQ")
-        if not _is_day(self.as_of):
-            raise BookRefused("book: as_of is not a day, expected YYYY-MM-DD")
-        if len(self.body) != self.slots * self.width:
-            raise BookRefused(
-                f"book: got {len(self.body)} bytes of entries, expected {self.slots * self.width}"
-            )
+        _check_body(self.body, self.seal.sealed * self.seal.width)
+
+    def encode(self) -> bytes:
+        """For HQ's own store."""
+        return frame(_canonical(asdict(self.seal))) + self.body
 
     @classmethod
-    def masked(
-        cls,
-        entries: npt.NDArray[np.uint8],
-        keys: Slots,
-        *,
-        kind: BookKind,
-        release: str,
-        version: int,
-        as_of: str,
-        made_at: int,
-        directory: str,
-        nonces: Sequence[bytes] | None = None,
-    ) -> Self:
-        """Makes a book from entries in the clear, under a one-time key that is forgotten at once.
-
-        Args:
-            entries: uint8[n, width].
-            keys: uint8[n, KEY_BYTES], public slot keys; zeros where the customer has withdrawn:
-                that slot gets fresh random bytes.
-            kind: What the book is for.
-            release: Id of the points release.
-            version: A version that no book had before.
-            as_of: ISO 8601 date.
-            made_at: Unix seconds.
-            directory: Digest of the directory.
-            nonces: In a fine book, of each home's registration; anything where withdrawn.
+    def decode(cls, data: bytes) -> Self:
+        """Reads `encode`'s bytes.
 
         Raises:
-            InvalidParameter: If the shapes do not fit.
-            TokenRefused: If a key is no point.
-            BookRefused: If a header field is outside its domain.
+            BookRefused: If they are malformed.
         """
-        _check_shapes(entries, keys, nonces)
-        if (kind is BookKind.FINE) != (nonces is not None):
-            raise InvalidParameter("nonces: expected in a fine book, and in no other")
-        slots, width = entries.shape
-        one_time = OneTimeKey.generate()
-        unmasked = cls(
-            kind, release, version, as_of, made_at, slots, width, directory,
-            one_time.public.hex(), entries.tobytes(),
-        )  # fmt: skip
-        masks = unmasked._masks(one_time, keys, nonces)
-        return replace(unmasked, body=(entries ^ masks).tobytes())
+        header, body = _cut(data)
+        return cls(Seal(**_read(Seal, header)), body)
+
+    def book(
+        self, *, version: int, made_at: int, directory: str, blank: npt.NDArray[np.bool_]
+    ) -> Book:
+        """The book of a night: blank slots, and those added since, hold random bytes.
+
+        Args:
+            version: A version that no book had before.
+            made_at: Unix seconds.
+            directory: Digest of tonight's directory, which goes on from the seal's.
+            blank: bool[slots], tonight's blank slots.
+
+        Raises:
+            BookRefused: If a header field is outside its domain, or slots are gone.
+        """
+        slots, seal = len(blank), self.seal
+        if slots < seal.sealed:
+            raise BookRefused(f"book: got {slots} slots, {seal.sealed} were sealed; tell HQ")
+        entries = np.frombuffer(secrets.token_bytes(slots * seal.width), np.uint8).copy()
+        entries = entries.reshape(slots, seal.width)
+        kept = np.flatnonzero(~blank[: seal.sealed])
+        entries[kept] = np.frombuffer(self.body, np.uint8).reshape(-1, seal.width)[kept]
+        return Book(seal, version, made_at, slots, directory, entries.tobytes())
+
+
+@dataclass(frozen=True, slots=True)
+class BookHeader:
+    """All of a book but its entries; what the office reads before it countersigns.
+
+    Attributes:
+        seal: Which seal its entries are of.
+        version: Content version; grows with every book of any kind, and none is used twice.
+        made_at: When HQ made it, in Unix seconds.
+        slots: How many slots there are, withdrawn ones and those added since the seal included.
+        directory: Digest of the directory that says whose slot is whose.
+    """
+
+    seal: Seal
+    version: int
+    made_at: int
+    slots: int
+    directory: str
+
+    def __post_init__(self) -> None:
+        limits = [("version", 0, LARGEST_NUMBER), ("made_at", 0, LARGEST_NUMBER)]
+        _check_numbers(self, [*limits, ("slots", self.seal.sealed, LARGEST_SLOTS)])
+        if not is_digest(self.directory):
+            raise BookRefused("book: directory is not a digest in hex; tell HQ")
+
+    @property
+    def kind(self) -> SealKind:
+        """What it is for."""
+        return self.seal.kind
+
+    @property
+    def as_of(self) -> str:
+        """The day that the data ends with, ISO 8601 date."""
+        return self.seal.as_of
+
+    def encode_header(self) -> bytes:
+        """The header in canonical JSON."""
+        names = [entry.name for entry in fields(BookHeader) if entry.name != "seal"]
+        return _canonical({**asdict(self.seal), **{name: getattr(self, name) for name in names}})
+
+    @classmethod
+    def decode_header(cls, data: bytes) -> BookHeader:
+        """Reads `encode_header`'s bytes, strictly.
+
+        Raises:
+            BookRefused: If they are malformed. Nothing else is raised, whatever the bytes.
+        """
+        raw = _read(Seal, data, [entry for entry in fields(BookHeader) if entry.name != "seal"])
+        own = {entry.name for entry in fields(Seal)}
+        seal = Seal(**{name: value for name, value in raw.items() if name in own})
+        rest = {name: value for name, value in raw.items() if name not in own}
+        return BookHeader(seal=seal, **rest)
+
+
+@dataclass(frozen=True, slots=True)
+class Book(BookHeader):
+    """One entry a slot, masked.
+
+    Attributes:
+        body: slots * width masked bytes.
+    """
+
+    body: bytes = field(repr=False)
+
+    @override
+    def __post_init__(self) -> None:
+        BookHeader.__post_init__(self)
+        _check_body(self.body, self.slots * self.seal.width)
 
     def encode(self) -> bytes:
         """The bytes that HQ signs: length of the header, header in canonical JSON, entries."""
-        return frame(_canonical({name: getattr(self, name) for name in _HEADER})) + self.body
+        return frame(self.encode_header()) + self.body
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
@@ -191,88 +346,39 @@ class Book:
         Raises:
             BookRefused: If they are malformed. Nothing else is raised, whatever the bytes.
         """
-        length = int.from_bytes(data[:_LENGTH_BYTES], "big")
-        end = _LENGTH_BYTES + length
-        if not 1 <= length <= _LONGEST_HEADER or len(data) < end:
-            raise BookRefused("book: cut off, or not a book; fetch it again")
-        raw = _header(data[_LENGTH_BYTES:end])
-        return cls(**raw, body=data[end:])
+        header, body = _cut(data)
+        read = BookHeader.decode_header(header)
+        return cls(read.seal, read.version, read.made_at, read.slots, read.directory, body)
 
-    def read(self, slot: int, key: SlotKey, nonce: bytes = b"") -> bytes:
-        """Reads one slot's entry.
-
-        A wrong key is not noticed here: the bytes are then uniform.
+    def read(self, slot: int, key: SlotKey, nonce: bytes = b"") -> Entry | None:
+        """Reads one slot's entry; None where the slot is newer than the seal.
 
         Args:
             slot: The customer's place in the book's directory.
             key: The slot's key pair.
             nonce: Of the home's registration, in a fine book.
 
-        Returns:
-            `width` bytes.
-
         Raises:
             InvalidParameter: If the book has no such slot.
         """
         if not 0 <= slot < self.slots:
             raise InvalidParameter(f"slot: outside the book, expected 0 to {self.slots - 1}")
-        mask = key.mask_key(bytes.fromhex(self.key), *self._context(slot, nonce))
-        masked = self.body[slot * self.width : (slot + 1) * self.width]
-        return bytes(a ^ b for a, b in zip(masked, mask, strict=False))
-
-    def _context(self, slot: int, nonce: bytes) -> tuple[bytes, ...]:
-        """What a slot's mask is bound to, besides the two public keys."""
-        numbers = (number.to_bytes(8, "big") for number in (self.version, self.made_at))
-        place = slot.to_bytes(_SLOT_BYTES, "big")
-        return (TAG, self.kind.value.encode(), self.release.encode(), *numbers, place, nonce)
-
-    def _masks(
-        self, one_time: OneTimeKey, keys: Slots, nonces: Sequence[bytes] | None
-    ) -> npt.NDArray[np.uint8]:
-        """The masks of all slots, uint8[slots, width]; on all cores, libsodium needs no lock."""
-        live = np.asarray(keys.any(axis=1))
-
-        def mask(slot: int) -> bytes:
-            if not live[slot]:
-                return secrets.token_bytes(self.width)
-            context = self._context(slot, b"" if nonces is None else nonces[slot])
-            return one_time.mask_key(keys[slot].tobytes(), *context)[: self.width]
-
-        def chunk(start: int) -> bytes:
-            return b"".join(map(mask, range(start, min(start + _CHUNK, self.slots))))
-
-        with ThreadPoolExecutor(os.cpu_count()) as threads:
-            masks = b"".join(threads.map(chunk, range(0, self.slots, _CHUNK)))
-        return np.frombuffer(masks, dtype=np.uint8).reshape(self.slots, self.width)
+        if slot >= self.seal.sealed:
+            return None
+        width = self.seal.width
+        return self.seal.read(slot, self.body[slot * width : (slot + 1) * width], key, nonce)
 
 
-def _check_shapes(
-    entries: npt.NDArray[np.uint8], keys: Slots, nonces: Sequence[bytes] | None
-) -> None:
-    fits = entries.dtype == np.uint8 and entries.ndim == _AXES
-    if not fits or not 1 <= entries.shape[1] <= WIDEST_ENTRY:
-        raise InvalidParameter(
-            f"entries: got {entries.dtype}{list(entries.shape)}, "
-            f"expected uint8[n, 1 to {WIDEST_ENTRY}]"
-        )
-    if keys.shape != (len(entries), KEY_BYTES) or keys.dtype != np.uint8:
-        raise InvalidParameter(f"keys: expected one a slot, uint8[{len(entries)}, {KEY_BYTES}]")
-    if nonces is not None and len(nonces) != len(entries):
-        raise InvalidParameter(f"nonces: got {len(nonces)}, expected one a slot, {len(entries)}")
+def _check_numbers(of: object, limits: Sequence[tuple[str, int, int]]) -> None:
+    for name, least, most in limits:
+        got = getattr(of, name)
+        if not least <= got <= most:
+            raise BookRefused(f"book: got {name} {got}, expected {least} to {most}")
 
 
-def _is_name(text: str) -> bool:
-    return 1 <= len(text) <= _LONGEST_NAME and text.isascii() and text.isprintable()
-
-
-def _is_key(text: str) -> bool:
-    """Whether masks can be made with it, for all slots or for none: see `SlotKey.mask_key`."""
-    try:
-        raw = bytes.fromhex(text)
-        check_point("key", raw)
-    except (TokenRefused, ValueError):
-        return False
-    return raw.hex() == text
+def _check_body(body: bytes, expected: int) -> None:
+    if len(body) != expected:
+        raise BookRefused(f"book: got {len(body)} bytes of entries, expected {expected}")
 
 
 def _is_day(text: str) -> bool:
@@ -286,19 +392,34 @@ def _canonical(value: dict[str, Any]) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
 
 
-def _header(data: bytes) -> dict[str, Any]:
-    """Parses a canonical header; the domains of its fields are `Book`'s to check."""
+def _cut(data: bytes) -> tuple[bytes, bytes]:
+    """Header and body."""
+    length = int.from_bytes(data[:_LENGTH_BYTES], "big")
+    end = _LENGTH_BYTES + length
+    if not 1 <= length <= _LONGEST_HEADER or len(data) < end:
+        raise BookRefused("book: cut off, or not a book; fetch it again")
+    return data[_LENGTH_BYTES:end], data[end:]
+
+
+_TYPES = {"int": int, "str": str, "SealKind": str, "tuple[str, ...]": list}
+
+
+def _read(cls: type[Any], data: bytes, more: Sequence[Any] = ()) -> dict[str, Any]:
+    """Parses canonical JSON of a dataclass's fields, and more; domains are theirs to check."""
     try:
         raw = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise BookRefused("book: header is not JSON; fetch it again") from error
-    if not isinstance(raw, dict) or set(raw) != set(_HEADER):
-        raise BookRefused(f"book: got other header fields than {', '.join(_HEADER)}")
-    for name, kind in _HEADER.items():
+    expected = {entry.name: _TYPES[str(entry.type)] for entry in (*fields(cls), *more)}
+    if not isinstance(raw, dict) or set(raw) != set(expected):
+        raise BookRefused(f"book: got other header fields than {', '.join(expected)}")
+    for name, kind in expected.items():
         if type(raw[name]) is not kind:
             raise BookRefused(f"book: {name} is of another type, expected {kind.__name__}")
     if _canonical(raw) != data:
         raise BookRefused("book: header is not in canonical form; fetch it again")
-    if raw["kind"] not in set(BookKind):
-        raise BookRefused(f"book: of an unknown kind, expected {' or '.join(BookKind)}")
-    return {**raw, "kind": BookKind(raw["kind"])}
+    if raw["kind"] not in set(SealKind):
+        raise BookRefused(f"book: of an unknown kind, expected {' or '.join(SealKind)}")
+    if not all(isinstance(one, str) for one in raw["choices"]):
+        raise BookRefused("book: choices are of another type, expected str")
+    return {**raw, "kind": SealKind(raw["kind"]), "choices": tuple(raw["choices"])}

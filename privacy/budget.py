@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Self
 from privacy.envelopes import digest
 from privacy.errors import BudgetExceeded, InvalidParameter, PrivacyError
 from privacy.loss import EpsilonDelta, Rho, epsilon_of
-from privacy.units import Purpose, Unit
+from privacy.purposes import Purpose
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -41,31 +41,27 @@ class Policy:
     """How much a year may cost, and how that is divided over its uses.
 
     Attributes:
-        customer: The year's promise to one customer, over all outlets.
-        event: The year's promise for one event (points releases only).
-        shares: The part of its unit's rho that each purpose may spend; one not named has none.
+        customer: The year's promise to one customer, over all outlets and everything that is ever
+            opened.
+        shares: The part of the year's rho that each purpose may spend; one not named has none.
     """
 
     customer: EpsilonDelta
-    event: EpsilonDelta
     shares: Mapping[Purpose, Fraction]
 
     def __post_init__(self) -> None:
-        for unit in Unit:
-            total = sum((s for p, s in self.shares.items() if p.unit is unit), Fraction(0))
-            if total > 1 or any(share < 0 for share in self.shares.values()):
-                raise InvalidParameter(
-                    f"policy: the shares of unit {unit} add up to {float(total):.4g}, "
-                    "expected at most 1 and none negative"
-                )
-
-    def guarantee(self, unit: Unit) -> EpsilonDelta:
-        """The year's promise for a unit."""
-        return self.customer if unit is Unit.CUSTOMER else self.event
+        total = sum(self.shares.values(), Fraction(0))
+        if total > 1 or any(share < 0 for share in self.shares.values()):
+            raise InvalidParameter(
+                f"policy: the shares add up to {float(total):.4g}, expected at most 1 and none "
+                "negative"
+            )
+        if self.shares.get(Purpose.POINTS):
+            raise InvalidParameter("policy: points are sealed and cost nothing; expected no share")
 
     def limit(self, purpose: Purpose) -> Rho:
         """The most that a purpose may cost in a rolling year."""
-        return Rho(self.guarantee(purpose.unit).rho() * self.shares.get(purpose, Fraction(0)))
+        return Rho(self.customer.rho() * self.shares.get(purpose, Fraction(0)))
 
 
 class LedgerAct(StrEnum):
@@ -87,7 +83,7 @@ class LedgerEntry:
         night: The night's id.
         release: The release's id; "" unless a charge.
         purpose: What for; None for `close`.
-        rho: The cost, for one unit of the purpose.
+        rho: The cost, for one customer; in ledgers of release 0.1 of points for one event.
         noiseless: Whether the release carries no noise at all, so that no rho bounds it.
         previous: The digest of the entry before.
         digest: Of this entry and all before it.
@@ -195,7 +191,7 @@ class Ledger:
         default_factory=dict, repr=False, compare=False
     )
     _years: Mapping[Purpose, _Year] = field(default_factory=dict, repr=False, compare=False)
-    _noiseless: frozenset[Unit] = field(default=frozenset(), repr=False, compare=False)
+    _noiseless: bool = field(default=False, repr=False, compare=False)
     _record: _Record = field(default_factory=_Record, repr=False, compare=False)
 
     @classmethod
@@ -253,7 +249,7 @@ class Ledger:
         return after
 
     def charge(self, night: str, release: str, purpose: Purpose, cost: Rho | None, at: int) -> Self:
-        """Records a release's cost, for one unit of its purpose.
+        """Records a release's cost, for one customer.
 
         Args:
             night: The night whose reservation pays.
@@ -293,14 +289,10 @@ class Ledger:
         """What was charged for a purpose in the 365 days before `at`."""
         return Rho(self._year(purpose, at).spent)
 
-    def charges(self, purpose: Purpose, at: int) -> int:
-        """How many releases were charged for a purpose in the 365 days before `at`."""
-        year = self._year(purpose, at)
-        return year.end - year.first
-
-    def spent_in_unit(self, unit: Unit, at: int) -> Rho:
-        """What was charged for all purposes of a unit in the 365 days before `at`."""
-        return Rho.total(self.spent(purpose, at) for purpose in Purpose if purpose.unit is unit)
+    def spent_in_year(self, at: int) -> Rho:
+        """What was charged for customer sums in the 365 days before `at`."""
+        sums = (purpose for purpose in Purpose if purpose is not Purpose.POINTS)
+        return Rho.total(self.spent(purpose, at) for purpose in sums)
 
     def remaining(self, purpose: Purpose, at: int) -> Rho:
         """What a purpose may still cost at `at`, open reservations counted as spent."""
@@ -308,11 +300,11 @@ class Ledger:
         left = self.policy.limit(purpose) - self.spent(purpose, at) - held
         return Rho(max(Fraction(0), left))
 
-    def epsilon(self, unit: Unit, at: int) -> float | None:
+    def epsilon(self, at: int) -> float | None:
         """The last year's loss as epsilon at the policy's delta; None if a release had no noise."""
-        if unit in self._noiseless:
+        if self._noiseless:
             return None
-        return epsilon_of(self.spent_in_unit(unit, at), self.policy.guarantee(unit).delta)
+        return epsilon_of(self.spent_in_year(at), self.policy.customer.delta)
 
     def _has(self, places: Mapping[str, int], name: str) -> bool:
         """Whether a name is among this ledger's own entries."""
@@ -354,9 +346,8 @@ class Ledger:
             year = self._year(entry.purpose, entry.at)
             after = _Year(year.first, year.end + 1, year.spent + entry.rho)
             years = {**years, entry.purpose: after}
-        noiseless = self._noiseless
-        if entry.noiseless and entry.purpose is not None:
-            noiseless |= {entry.purpose.unit}
+        opened = entry.purpose is not Purpose.POINTS
+        noiseless = self._noiseless or (entry.noiseless and opened)
         return replace(
             self,
             length=self.length + 1,

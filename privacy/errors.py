@@ -4,7 +4,9 @@
     +-- InvalidParameter         a scale, norm, ring or share outside its domain
     +-- BudgetExceeded           a cost above what remains
     +-- PlanRefused              a plan that is unsigned, malformed, expired or outside a floor
+    |   +-- ReleaseClosed        a seal that is over: its keys are deleted
     +-- AnswerRefused            a masked share or an office answer that does not verify
+    +-- TransferFailed           oblivious_transfer.py: points or choices that do not verify
     +-- TokenRefused             voprf.py: a point or an evaluation that does not verify
     +-- QuotaReached             quotas.py: more evaluations than a day allows
     +-- RegistrationRefused      registrations.py: a sealed registration not made for this batch
@@ -58,6 +60,10 @@ class BudgetExceeded(PrivacyError):
 
 class PlanRefused(PrivacyError):
     """A plan that must not be answered."""
+
+
+class ReleaseClosed(PlanRefused):
+    """A seal that was closed, failed or has expired: nothing more is answered of it."""
 
 
 class AnswerRefused(PrivacyError):

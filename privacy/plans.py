@@ -16,7 +16,7 @@ from privacy.errors import InvalidParameter, PlanRefused
 from privacy.fixed_point import LARGEST_NORM, LARGEST_SCALE, check_capacity, ring_type
 from privacy.loss import Rho
 from privacy.noise import LARGEST_NOISE_SCALE, DiscreteGaussian
-from privacy.units import Purpose
+from privacy.purposes import Purpose
 
 LARGEST_DIMENSION = 2**27
 
@@ -31,7 +31,8 @@ class PlannedReleases:
     Attributes:
         purpose: What they are for.
         count: How many at most.
-        rho: The cost of each, or None where the releases carry no noise (sandbox only).
+        rho: The cost of each; None of seals, whose sums are not opened, and where the releases
+            carry no noise (sandbox only).
     """
 
     purpose: Purpose
@@ -86,15 +87,15 @@ class NightPlan:
             [line.purpose.value, line.count, None if line.rho is None else line.rho.encode()]
             for line in self.releases
         ]
-        return _canonical({**asdict(self), "releases": lines})
+        return canonical({**asdict(self), "releases": lines})
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
         """Reads `encode`'s bytes, strictly."""
-        raw = _strict(cls, data)
+        raw = strict(cls, data)
         try:
             lines = tuple(
-                PlannedReleases(Purpose(p), _integer(n), None if rho is None else Rho(rho))
+                PlannedReleases(Purpose(p), integer(n), None if rho is None else Rho(rho))
                 for p, n, rho in raw["releases"]
             )
         except (TypeError, ValueError, InvalidParameter) as error:
@@ -143,12 +144,12 @@ class ReleaseDraft:
 
     def encode(self) -> bytes:
         """Canonical bytes; those of a plan are what is signed."""
-        return _canonical(asdict(self))
+        return canonical(asdict(self))
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
         """Reads `encode`'s bytes, strictly."""
-        raw = _strict(cls, data)
+        raw = strict(cls, data)
         try:
             return cls(**{**raw, "purpose": Purpose(raw["purpose"])})
         except ValueError as error:
@@ -182,9 +183,9 @@ class ReleaseDraft:
             "quorum": 2**31,
         }
         for name, most in ceilings.items():
-            if not 1 <= _integer(getattr(self, name)) <= most:
+            if not 1 <= integer(getattr(self, name)) <= most:
                 raise PlanRefused(f"release plan {self.release}: {name} is not within 1 and {most}")
-        if not 0 <= _integer(self.noise_scale) <= LARGEST_NOISE_SCALE:
+        if not 0 <= integer(self.noise_scale) <= LARGEST_NOISE_SCALE:
             raise PlanRefused(f"release plan {self.release}: noise scale is outside its domain")
         try:
             ring_type(self.ring_bits)
@@ -237,8 +238,8 @@ def open_night(signed: Signed, office: VerifyKey, at: int) -> NightPlan:
     Raises:
         PlanRefused: Otherwise.
     """
-    plan = NightPlan.decode(_verified(signed, office, _NIGHT_DOMAIN))
-    _check_expiry("night plan", plan.expires, at)
+    plan = NightPlan.decode(verified(signed, office, _NIGHT_DOMAIN))
+    check_expiry("night plan", plan.expires, at)
     return plan
 
 
@@ -248,46 +249,62 @@ def open_release(signed: Signed, office: VerifyKey, at: int) -> ReleasePlan:
     Raises:
         PlanRefused: Otherwise.
     """
-    plan = ReleasePlan.decode(_verified(signed, office, _RELEASE_DOMAIN))
-    _check_expiry("release plan", plan.expires, at)
+    plan = ReleasePlan.decode(verified(signed, office, _RELEASE_DOMAIN))
+    check_expiry("release plan", plan.expires, at)
     return plan
 
 
-def _verified(signed: Signed, office: VerifyKey, domain: bytes) -> bytes:
+def verified(signed: Signed, office: VerifyKey, domain: bytes) -> bytes:
+    """A plan's bytes, signed in a domain.
+
+    Raises:
+        PlanRefused: If the office did not.
+    """
     if not office.verify(signed.signature, domain, signed.payload):
         raise PlanRefused("plan: not signed by the pinned privacy office")
     return signed.payload
 
 
-def _check_expiry(what: str, expires: int, at: int) -> None:
+def check_expiry(what: str, expires: int, at: int) -> None:
+    """Refuses what has expired.
+
+    Raises:
+        PlanRefused: If so.
+    """
     if at >= expires:
         raise PlanRefused(f"{what}: expired {at - expires} s ago")
 
 
-def _canonical(value: dict[str, Any]) -> bytes:
+def canonical(value: dict[str, Any]) -> bytes:
+    """Canonical JSON: sorted names, no blanks, ASCII."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
 
 
-def _strict(cls: type[Any], data: bytes) -> dict[str, Any]:
+def strict(cls: type[Any], data: bytes) -> dict[str, Any]:
     """Parses canonical JSON whose keys and scalar types are those of a dataclass."""
     try:
         raw = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise PlanRefused("plan: not JSON") from error
     expected = {entry.name: entry.type for entry in fields(cls)}
     if not isinstance(raw, dict) or set(raw) != set(expected):
         raise PlanRefused(f"plan: got other fields than a {cls.__name__} has")
     for name, kind in expected.items():
         if kind == "int":
-            _integer(raw[name])
+            integer(raw[name])
         elif kind == "str" and not isinstance(raw[name], str):
             raise PlanRefused(f"plan: {name} is not text")
-    if _canonical(raw) != data:
+    if canonical(raw) != data:
         raise PlanRefused("plan: not in canonical form")
     return raw
 
 
-def _integer(value: object) -> int:
+def integer(value: object) -> int:
+    """A value that was parsed, if it is an integer.
+
+    Raises:
+        PlanRefused: If it is none.
+    """
     if not isinstance(value, int) or isinstance(value, bool):
         raise PlanRefused("plan: got another type, expected an integer")
     return value

@@ -9,13 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
-from privacy.books import TAG, Book, BookKind, BookRefused
-from privacy.envelopes import digest
+from privacy.books import TAG, Book, BookHeader, BookRefused
+from privacy.envelopes import digest, frame
 from privacy.publications import Countersigned, PublicationKind, check_published
 
 if TYPE_CHECKING:
     from privacy.envelopes import SigningKey
     from privacy.publications import Publishers
+    from privacy.seal_plans import SealKind
 
 SIGNATURE_BYTES = 64
 
@@ -34,13 +35,19 @@ class SignedBook:
             )
 
     def encode(self) -> bytes:
-        """The bytes that the office countersigns the digest of: the signature, then the book."""
+        """The signature, then the book."""
         return self.signature + self.book
+
+    @property
+    def summary(self) -> BookSummary:
+        """What the office is shown: all of it but the entries."""
+        book = Book.decode(self.book)
+        return BookSummary(self.signature, book.encode_header(), digest(book.body))
 
     @property
     def digest(self) -> str:
         """What the office countersigns."""
-        return digest(self.encode())
+        return self.summary.digest
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
@@ -50,6 +57,38 @@ class SignedBook:
             BookRefused: If they are too short for a signature.
         """
         return cls(data[SIGNATURE_BYTES:], data[:SIGNATURE_BYTES])
+
+
+@dataclass(frozen=True, slots=True)
+class BookSummary:
+    """A signed book with a digest in place of its entries.
+
+    Attributes:
+        signature: HQ's.
+        header: `BookHeader.encode_header()`.
+        body: Digest of the entries, in hex.
+    """
+
+    signature: bytes
+    header: bytes
+    body: str
+
+    @property
+    def digest(self) -> str:
+        """What the office countersigns, in hex."""
+        return digest(self.encode())
+
+    def encode(self) -> bytes:
+        """Signature, header and digest, framed."""
+        return frame(self.signature, self.header, self.body.encode())
+
+    def read(self) -> BookHeader:
+        """The header.
+
+        Raises:
+            BookRefused: If it is malformed.
+        """
+        return BookHeader.decode_header(self.header)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +128,7 @@ def open_book(
     directory: str | None,
     not_before: int,
     not_after: int | None = None,
-    kind: BookKind | None = None,
+    kind: SealKind | None = None,
 ) -> Book:
     """Reads a book that HQ signed and the office countersigned, if it is the one to use now.
 
@@ -111,7 +150,7 @@ def open_book(
     if not publishers.hq.verify(signed.signature, TAG, signed.book):
         raise BookRefused("book: not signed by the pinned HQ; keep the last book and tell HQ")
     countersigned = check_published(
-        published.countersigned, publishers.office, PublicationKind.BOOK, signed.encode()
+        published.countersigned, publishers.office, PublicationKind.BOOK, signed.summary.encode()
     )
     book = Book.decode(signed.book)
     if countersigned.directory != book.directory:

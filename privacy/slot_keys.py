@@ -103,6 +103,15 @@ class OneTimeKey:
         secret = voprf.random_scalar()
         return cls(voprf.multiply_base(secret), secret)
 
+    def to_bytes(self) -> bytes:
+        """The 32 secret bytes, for the owner's store while a seal is open."""
+        return self._secret
+
+    @classmethod
+    def from_bytes(cls, secret: bytes) -> Self:
+        """Reads what `to_bytes` wrote."""
+        return cls(voprf.multiply_base(secret), secret)
+
     def mask_key(self, public: bytes, *context: bytes) -> bytes:
         """The key of a slot's mask: what `SlotKey.mask_key` gives to who has the token.
 
@@ -133,6 +142,16 @@ def check_proof(public: bytes, proof: bytes, *context: bytes) -> None:
     fits = voprf.is_canonical(challenge) and voprf.is_canonical(response)
     if not (fits and _verifies(public, challenge, response, context)):
         raise TokenRefused("proof of a slot key: made with another key, or for something else")
+
+
+def is_point_in_hex(text: str) -> bool:
+    """Whether masks can be made with a key, for all slots or for none: see `SlotKey.mask_key`."""
+    try:
+        raw = bytes.fromhex(text)
+        voprf.check_point("key", raw)
+    except (TokenRefused, ValueError):
+        return False
+    return raw.hex() == text
 
 
 def _verifies(public: bytes, challenge: bytes, response: bytes, context: tuple[bytes, ...]) -> bool:

@@ -1,10 +1,12 @@
 """The two-key sum: the one door through which a number about customers leaves an outlet.
 
-    Contribution -> MaskedShare -> Aggregate -> CustomerRelease | ScoreTable
+    Contribution | Parts -> MaskedShare -> Aggregate -> CustomerRelease | Shares, sealed
 
 An outlet clips, truncates, sums and masks; HQ adds masked vectors; the office opens the seeds of
-exactly that set and answers with the sum of masks less its own noise; HQ adds noise of its own.
-Each arrow is the only way to make the next type. HQ sees masked vectors and a noisy sum, the office
+exactly that set. Of a customer sum it answers with the sum of masks less its own noise, and HQ adds
+noise of its own. Of parts it answers with nothing: HQ's masked sum and the office's sum of masks
+are shares of what each slot adds up to, and only codes are made of the two (`privacy.sealing`).
+Each arrow is the only way to make the next type. HQ sees masked vectors and noisy sums, the office
 sees seeds: **the argument needs HQ and the office not to collude.**
 """
 
@@ -13,7 +15,7 @@ from __future__ import annotations
 import logging
 import secrets
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,13 +24,16 @@ from privacy.envelopes import SealKey, SigningKey, VerifyKey, digest, frame, sea
 from privacy.errors import AnswerRefused, InvalidParameter
 from privacy.fixed_point import Integers, Residues, from_ring, ring_type, to_integers, to_ring
 from privacy.masks import Seed, mask
-from privacy.units import Unit
+from privacy.seal_plans import EVIDENCE_CAP, SealPlan
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from privacy.clipping import Rows
     from privacy.plans import ReleasePlan
+    from privacy.sealing import Shares
+
+AnyPlan = TypeVar("AnyPlan", "ReleasePlan", SealPlan, contravariant=True)
 
 _LOG = logging.getLogger(__name__)
 
@@ -48,12 +53,10 @@ class Contribution:
     """One outlet's contributions, one row a unit, before clipping.
 
     Attributes:
-        rows: float64[n, w], the whole of what a unit adds, intercept and label terms included.
-        starts: int64[n], the coordinate at which a row lands in the sum; None for all at 0.
+        rows: float64[n, d], the whole of what a unit adds, intercept and label terms included.
     """
 
     rows: Rows
-    starts: npt.NDArray[np.int64] | None = None
 
     def sums(self, plan: ReleasePlan) -> Integers:
         """Clips, truncates and adds up, int64[d].
@@ -66,21 +69,40 @@ class Contribution:
             _LOG.warning(
                 "%s: %d rows not finite or too long count as nothing", plan.release, zeroed
             )
-        total = np.zeros(plan.dimension, dtype=np.int64)
-        width = integers.shape[1]
-        if self.starts is None:
-            if width != plan.dimension:
-                raise InvalidParameter(
-                    f"contribution: got width {width}, expected {plan.dimension}"
-                )
-            total += integers.sum(axis=0)
-            return total
-        if len(self.starts) and not (
-            self.starts.min() >= 0 and self.starts.max() + width <= plan.dimension
-        ):
-            raise InvalidParameter("contribution: a row lands outside the plan's dimension")
-        np.add.at(total, self.starts[:, None] + np.arange(width), integers)
-        return total
+        if integers.shape[1] != plan.dimension:
+            raise InvalidParameter(
+                f"contribution: got width {integers.shape[1]}, expected {plan.dimension}"
+            )
+        return np.asarray(integers.sum(axis=0))
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Parts:
+    """One outlet's parts of its customers' scores, for a seal.
+
+    Attributes:
+        parts: int64[n, w], whole points a score, and the evidence last.
+        slots: int64[n], whose they are; each slot once.
+    """
+
+    parts: npt.NDArray[np.int64]
+    slots: npt.NDArray[np.int64]
+
+    def sums(self, plan: SealPlan) -> Integers:
+        """Every slot's, int64[d]; zeros of whom this outlet has not met.
+
+        The evidence is held within EVIDENCE_CAP, which is below the plan's bound: `most_outlets`
+        counts on it.
+        """
+        shape = (len(self.slots), plan.width)
+        if self.parts.shape != shape or len(np.unique(self.slots)) != len(self.slots):
+            raise InvalidParameter(f"parts: expected {plan.width} numbers a slot, each slot once")
+        if len(self.slots) and not 0 <= self.slots.min() <= self.slots.max() < plan.slots:
+            raise InvalidParameter("parts: a slot is outside the plan's")
+        total = np.zeros((plan.slots, plan.width), dtype=np.int64)
+        total[self.slots] = self.parts
+        np.clip(total[:, -1], 0, EVIDENCE_CAP, out=total[:, -1])
+        return total.ravel()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,22 +149,29 @@ class MaskedShare:
     envelope: Envelope
 
 
+class Summed(Protocol[AnyPlan]):
+    """A `Contribution`, for a customer sum's plan, or `Parts`, for a seal's."""
+
+    def sums(self, plan: AnyPlan) -> Integers:
+        """int64[d]."""
+
+
 def mask_share(
-    contribution: Contribution, plan: ReleasePlan, plan_digest: str, outlet: str, key: SigningKey
+    contribution: Summed[AnyPlan], plan: AnyPlan, plan_digest: str, outlet: str, key: SigningKey
 ) -> MaskedShare:
     """Makes the one answer that an outlet gives to a plan: **the door**.
 
     Args:
-        contribution: One row a unit.
+        contribution: To a plan of this kind.
         plan: A plan that the outlet has verified.
         plan_digest: The digest of its signed bytes.
         outlet: The outlet's id.
         key: The outlet's signing key.
 
     """
-    sums = to_ring(contribution.sums(plan), plan.outlet_bound, plan.ring_bits)
+    residues = to_ring(contribution.sums(plan), plan.outlet_bound, plan.ring_bits)
     seed = Seed.fresh()
-    vector = sums + mask(seed, plan.dimension, plan.ring_bits)
+    vector = residues + mask(seed, plan.dimension, plan.ring_bits)
     salt = secrets.token_bytes(SALT_BYTES)
     commitment = _commitment(plan_digest, outlet, salt, vector)
     sealed = seal(bytes.fromhex(plan.key), seed, *_seed_info(plan_digest, outlet, commitment))
@@ -152,7 +181,10 @@ def mask_share(
 
 
 def check_share(
-    share: MaskedShare, plan: ReleasePlan, plan_digest: str, keys: Mapping[str, VerifyKey]
+    share: MaskedShare,
+    plan: ReleasePlan | SealPlan,
+    plan_digest: str,
+    keys: Mapping[str, VerifyKey],
 ) -> None:
     """Refuses a share that does not fit the plan or was not signed by its outlet.
 
@@ -173,7 +205,7 @@ def check_share(
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """The last answer of an outlet that is absent from a points release.
+    """The last answer of an outlet that is absent from a seal.
 
     Attributes:
         envelope: As the outlet made it.
@@ -186,7 +218,7 @@ class Carried:
 
 @dataclass(frozen=True, slots=True)
 class KeptSeed:
-    """What the office keeps of an outlet's last points answer, so that it can be carried.
+    """What the office keeps of an outlet's last answer to a seal, so that it can be carried.
 
     Attributes:
         seed: The mask's.
@@ -213,7 +245,7 @@ def open_seed(envelope: Envelope, plan_digest: str, key: SealKey) -> Seed:
         ) from error
 
 
-def sum_of_masks(plan: ReleasePlan, seeds: Iterable[KeptSeed]) -> Residues:
+def sum_of_masks(plan: ReleasePlan | SealPlan, seeds: Iterable[KeptSeed]) -> Residues:
     """Adds masks up; the office only.
 
     A mask of an older, shorter plan covers the coordinates that plan had: slots are only ever added
@@ -235,13 +267,13 @@ class Aggregate:
     """The sum of masked vectors of a set of outlets. Uniform until the office answers.
 
     Attributes:
-        plan: The release's.
+        plan: The release's, or the seal's.
         envelopes: Of the outlets that answered.
         masked_sum: The sum of all vectors, [d].
         carried: Of outlets that are absent and count with their last answer.
     """
 
-    plan: ReleasePlan
+    plan: ReleasePlan | SealPlan
     envelopes: tuple[Envelope, ...]
     masked_sum: Residues
     carried: tuple[Carried, ...] = ()
@@ -249,7 +281,7 @@ class Aggregate:
     @classmethod
     def of(
         cls,
-        plan: ReleasePlan,
+        plan: ReleasePlan | SealPlan,
         shares: Iterable[MaskedShare],
         carried: Iterable[tuple[Carried, Residues]] = (),
     ) -> Aggregate:
@@ -279,28 +311,36 @@ class Aggregate:
                 noiseless mode.
 
         Raises:
-            InvalidParameter: If the plan is not of the `customer` unit.
+            InvalidParameter: If the plan is a seal's: its sums are opened for nobody.
         """
-        if self.plan.purpose.unit is not Unit.CUSTOMER:
-            raise InvalidParameter("a points sum is a score table, not a customer release")
-        return CustomerRelease(self.plan, self.outlets, self._decode(answer, own_noise))
-
-    def score_table(self, answer: bytes, own_noise: Integers) -> ScoreTable:
-        """Takes the masks off and HQ's noise on: the only way to a `ScoreTable`.
-
-        Raises:
-            InvalidParameter: If the plan is not of the `event` unit.
-        """
-        if self.plan.purpose.unit is not Unit.EVENT:
-            raise InvalidParameter("a customer sum is a customer release, not a score table")
-        return ScoreTable(self.plan, self.outlets, self._decode(answer, own_noise))
-
-    def _decode(self, answer: bytes, own_noise: Integers) -> Rows:
-        kind = ring_type(self.plan.ring_bits)
+        plan = self.plan
+        if isinstance(plan, SealPlan):
+            raise InvalidParameter(f"release {plan.release}: the sums of a seal are never opened")
+        kind = ring_type(plan.ring_bits)
         if len(answer) != self.masked_sum.nbytes:
             raise AnswerRefused("office answer: another length than the plan's vector")
         masks = np.frombuffer(answer, dtype=kind)
-        return from_ring(self.masked_sum - masks + own_noise.astype(kind), self.plan.scale)
+        values = from_ring(self.masked_sum - masks + own_noise.astype(kind), plan.scale)
+        return CustomerRelease(plan, self.outlets, values)
+
+    def shares(self) -> Shares:
+        """HQ's shares of each slot's sums, uint16[slots, width], to be sealed.
+
+        Raises:
+            InvalidParameter: If the plan is no seal's.
+        """
+        return shares_of(self.plan, self.masked_sum)
+
+
+def shares_of(plan: ReleasePlan | SealPlan, total: Residues) -> Shares:
+    """Sums of masked vectors, or of masks, slot by slot: uint16[slots, width].
+
+    Raises:
+        InvalidParameter: If the plan is no seal's.
+    """
+    if not isinstance(plan, SealPlan):
+        raise InvalidParameter(f"release {plan.release}: a customer sum is not sealed")
+    return total.reshape(plan.slots, plan.width)
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,24 +370,19 @@ class CustomerRelease:
         return float(np.linalg.norm(self.values) / (self.noise_sd * self.plan.dimension**0.5))
 
 
-@dataclass(frozen=True, slots=True)
-class ScoreTable:
-    """Sums per slot. Only banding takes it: it is not private for a customer, only for an event.
+def digest_of_set(envelopes: Iterable[Envelope], carried: Iterable[Carried]) -> str:
+    """Names a set of answers down to the last byte, in whatever order they came.
 
-    Attributes:
-        plan: The plan it was released under.
-        outlets: Who is in the sum.
-        values: float64[d], in points.
+    HQ computes it itself: its streams of a seal are bound to it, and an office that gave one name
+    to two sets would see the same streams twice.
     """
-
-    plan: ReleasePlan
-    outlets: tuple[str, ...]
-    values: Rows = field(repr=False)
-
-    @property
-    def noise_sd(self) -> float:
-        """Standard deviation of the noise in each value: both servers' together."""
-        return 2**0.5 * self.plan.noise_scale / self.plan.scale
+    answered = [(envelope, "") for envelope in envelopes]
+    answered += [(last.envelope, last.plan_digest) for last in carried]
+    parts = sorted(
+        frame(e.outlet.encode(), e.sealed_seed, e.commitment.encode(), e.signature, plan.encode())
+        for e, plan in answered
+    )
+    return digest(frame(*parts))
 
 
 def _commitment(plan_digest: str, outlet: str, salt: bytes, vector: Residues) -> str:

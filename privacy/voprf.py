@@ -150,6 +150,11 @@ def add(first: bytes, second: bytes) -> bytes:
     return bytes(sodium.crypto_core_ristretto255_add(first, second))
 
 
+def subtract(first: bytes, second: bytes) -> bytes:
+    """The first point less the second; both were checked before."""
+    return bytes(sodium.crypto_core_ristretto255_sub(first, second))
+
+
 def random_scalar() -> bytes:
     """Draws a secret scalar, 32 bytes; never zero."""
     return bytes(sodium.crypto_core_ristretto255_scalar_random())

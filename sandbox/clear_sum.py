@@ -1,7 +1,8 @@
 """The clear sum: what a network's parts add up to, computed from the sandbox's own ledgers.
 
 Invariant: nothing here is private, and nothing but measures and pictures is made of it. A real
-network's sums are opened by nobody once bands are sealed; who looks at a customer sees a band.
+network's sums are opened by nobody; who looks at a customer sees a band. Given the outlets' own
+dithers, sums here are those that are sealed, and bands those that staff read.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from features.calibration import (
     calibration_norm,
     calibration_rows,
     fine_bins,
+    middle,
 )
 from features.events import CustomerSums
 from features.points import base_points, outlet_parts
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from features.events import EventFeatures, Matrix, Vector
+    from features.points import Parts
     from features.scorecard import Scorecard
     from privacy.loss import Rho
     from sandbox.world import World
@@ -47,16 +50,12 @@ class ClearSum:
     Attributes:
         cards: The k scorecards.
         sums: By outlet, what its events add up to; n rows each.
-        at_home: By outlet, bool[n], whose home it is.
-        scores: float64[n] a scorecard, in points: the base and all outlets' parts.
-        evidence: int64[n], numbers of events as far as they are told.
+        parts: int64[n, k + 1], what all outlets' parts and evidence add up to.
     """
 
     cards: tuple[Scorecard, ...]
     sums: Mapping[str, CustomerSums]
-    at_home: Mapping[str, npt.NDArray[np.bool_]]
-    scores: tuple[Vector, ...]
-    evidence: npt.NDArray[np.int64]
+    parts: Parts
 
     @classmethod
     def of(
@@ -64,6 +63,7 @@ class ClearSum:
         cards: Sequence[Scorecard],
         sums: Mapping[str, CustomerSums],
         at_home: Mapping[str, npt.NDArray[np.bool_]],
+        dithers: Mapping[str, Matrix] | None = None,
     ) -> Self:
         """Adds the outlets' parts up, as the network would.
 
@@ -71,19 +71,24 @@ class ClearSum:
             cards: The k scorecards.
             sums: By outlet, n rows each.
             at_home: By outlet, bool[n].
+            dithers: By outlet, float64[n, k]; None rounds every part to the nearest point.
         """
-        parts = sum(outlet_parts(cards, own, at_home[name]) for name, own in sums.items())
-        total = np.asarray(parts)
-        scores = [
-            base_points(card) + total[:, place].astype(np.float64)
-            for place, card in enumerate(cards)
+        parts = [
+            outlet_parts(cards, own, at_home[name], None if dithers is None else dithers[name])
+            for name, own in sums.items()
         ]
-        return cls(tuple(cards), sums, at_home, tuple(scores), total[:, -1])
+        return cls(tuple(cards), sums, np.sum(parts, axis=0))
 
     @classmethod
-    def of_world(cls, cards: Sequence[Scorecard], world: World) -> Self:
+    def of_world(
+        cls,
+        cards: Sequence[Scorecard],
+        world: World,
+        dithers: Mapping[str, Matrix] | None = None,
+    ) -> Self:
         """The clear sum of a world's customers as of its cut-off."""
-        return cls.of(cards, world.sums(), {name: world.at_home(name) for name in world.events})
+        at_home = {name: world.at_home(name) for name in world.events}
+        return cls.of(cards, world.sums(), at_home, dithers)
 
     @classmethod
     def of_events(
@@ -92,10 +97,24 @@ class ClearSum:
         events: Mapping[str, EventFeatures],
         customers: pl.Series,
         homes: pl.Series,
+        dithers: Mapping[str, Matrix] | None = None,
     ) -> Self:
         """The clear sum of any customers: String[n], with their homes, String[n]."""
         sums = {name: CustomerSums.of(own, customers) for name, own in events.items()}
-        return cls.of(cards, sums, {name: (homes == name).to_numpy() for name in events})
+        at_home = {name: (homes == name).to_numpy() for name in events}
+        return cls.of(cards, sums, at_home, dithers)
+
+    @property
+    def scores(self) -> tuple[Vector, ...]:
+        """float64[n] a scorecard, in points: the base and all outlets' parts."""
+        return tuple(
+            base_points(card) + total for card, total in zip(self.cards, self.parts.T, strict=False)
+        )
+
+    @property
+    def evidence(self) -> npt.NDArray[np.int64]:
+        """int64[n], numbers of events as far as they are told."""
+        return self.parts[:, -1]
 
     def own_views(self, place: int) -> Matrix:
         """What each outlet would think by itself, with the same scorecard: float64[n, outlets].
@@ -129,9 +148,9 @@ class ClearSum:
             cost: Of the release of all counts; None without noise.
         """
         scores = len(self.cards)
-        centres = [card.centre(second) for card in self.cards]
+        middles = [middle(card, second) for card in self.cards]
         bins = np.stack(
-            [fine_bins(score, at) for score, at in zip(self.scores, centres, strict=True)], axis=1
+            [fine_bins(self.parts[:, place], at) for place, at in enumerate(middles)], axis=1
         )
         counted = calibration_rows(bins[among], np.stack(y, axis=1)[among]).sum(axis=0)
         noise_sd = 0.0
@@ -142,11 +161,16 @@ class ClearSum:
                 counted = counted + DiscreteGaussian(scale).draw(dimension) / _COUNT_SCALE
             noise_sd = 2**0.5 * scale / _COUNT_SCALE
         return [
-            Calibration.of(Counts.of(counted, noise_sd, place, centre))
-            for place, centre in enumerate(centres)
+            Calibration.of(Counts.of(counted, noise_sd, place, base_points(card) + middles[place]))
+            for place, card in enumerate(self.cards)
         ]
 
-    def bands(self, place: int, cuts: Sequence[float]) -> npt.NDArray[np.int64]:
-        """Band of each customer, int64[n], as a sealed network would give it: 0 is "new"."""
-        passed = np.searchsorted(np.asarray(cuts), self.scores[place], side="right")
-        return np.where(self.evidence >= LEAST_EVIDENCE, 1 + passed, 0)
+    def bands(self, place: int, cuts: Sequence[int]) -> npt.NDArray[np.int64]:
+        """The place of each customer's band in its scheme, int64[n], as a book reads: 0 is "new".
+
+        Args:
+            place: Which scorecard.
+            cuts: Sums of parts at which bands begin, ascending.
+        """
+        codes = np.searchsorted(cuts, self.parts[:, place], side="right")
+        return np.where(self.evidence >= LEAST_EVIDENCE, 1 + codes, 0)

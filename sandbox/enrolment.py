@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from features.events import Vector
     from features.snapshot import Snapshot
-    from privacy.units import Purpose
+    from privacy.purposes import Purpose
     from sandbox.network import Settings
     from sandbox.world import World
 

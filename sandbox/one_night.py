@@ -2,8 +2,9 @@
 
 Trained on home outcomes as a year's policy pays for it. Figures are of the clear sum
 (`sandbox.clear_sum`), which only the sandbox can make: AUC as of the cut-off, `review` as of the
-market's last day. Look-ups are of the book that the night published. The market's truth is used to
-choose whom to look up and to judge, and nowhere else.
+market's last day. The published book is opened for every customer and held against the clear sum:
+the two are equal. Look-ups are of that book. The market's truth is used to choose whom to look up
+and to judge, and nowhere else.
 """
 
 from __future__ import annotations
@@ -17,17 +18,19 @@ import polars as pl
 
 from features.events import pieces
 from features.ledger import Tier
-from privacy.units import Purpose, Unit
+from privacy.purposes import Purpose
 from sandbox.baselines import auc
+from sandbox.clear_sum import ClearSum
 from sandbox.enrolment import address_of
 from sandbox.network import Settings
+from sandbox.opened_book import BandRanking, OpenedBook
 from sandbox.processes import Processes
-from sandbox.replay import Spread, baselines, figures
-from sandbox.review_verdicts import OUTCOMES, ClearSumVerdicts
+from sandbox.replay import Spread, baselines, figures, home_sums
+from sandbox.review_verdicts import FLIPPED, OUTCOMES, ClearSumVerdicts, consented_today
 from sandbox.world import TrainOn, World
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     import numpy as np
@@ -96,6 +99,7 @@ class OneNight:
         at: When, in Unix seconds.
         auc: By outcome, against what all outlets saw; empty where the night did not end.
         judged: What the clear sum says; None where the night did not calibrate.
+        opened: What staff read of every customer, and what they should; None without a book.
         world: What it ran on.
         lookups: What staff were told, one a case.
         seconds: How long it took.
@@ -106,6 +110,7 @@ class OneNight:
     at: int
     auc: dict[str, dict[str, Spread]]
     judged: ClearSumVerdicts | None
+    opened: OpenedBook | None
     world: World
     lookups: list[Lookup]
     seconds: float
@@ -113,16 +118,16 @@ class OneNight:
     @property
     def rho_before(self) -> float:
         """The year's rho for customers before this night, in a ledger that began empty."""
-        return float(self.ledger.policy.guarantee(Unit.CUSTOMER).rho())
+        return float(self.ledger.policy.customer.rho())
 
     def sentences(self) -> list[str]:
         """What a person should know, in words."""
         lines = []
         if self.night.ended != "complete":
             lines.append(f"The night ended early. {self.night.ended}")
-        guarantee = self.ledger.policy.guarantee(Unit.CUSTOMER)
-        spent = self.ledger.epsilon(Unit.CUSTOMER, self.at)
-        rho = float(self.ledger.spent_in_unit(Unit.CUSTOMER, self.at))
+        guarantee = self.ledger.policy.customer
+        spent = self.ledger.epsilon(self.at)
+        rho = float(self.ledger.spent_in_year(self.at))
         left = float(self.ledger.remaining(Purpose.TRAINING, self.at))
         lines.append(
             f"Privacy ledger: rho {rho:.5f} of {float(guarantee.rho()):.5f} spent this year, "
@@ -131,18 +136,13 @@ class OneNight:
             if spent is not None
             else "Privacy ledger: a customer sum had no noise, so that no epsilon holds."
         )
-        event = self.ledger.policy.guarantee(Unit.EVENT)
-        told = self.ledger.epsilon(Unit.EVENT, self.at)
-        lines.append(
-            f"Points, for one event: epsilon {told:.1f} tonight of {event.epsilon:.0f} a year."
-            if told is not None
-            else "Points had no noise, so that no epsilon holds for an event."
-        )
+        if self.opened is not None:
+            lines.append(self.opened.sentence())
         return lines
 
     def as_json(self) -> dict[str, object]:
         """Plain values, for `json.dumps`."""
-        guarantee = self.ledger.policy.guarantee(Unit.CUSTOMER)
+        guarantee = self.ledger.policy.customer
         return {
             **self.night.as_json(),
             "cutoff": str(self.world.snapshot.cut_off),
@@ -152,16 +152,17 @@ class OneNight:
             "rows_left_out": self.world.snapshot.left_out,
             "epsilon_year": guarantee.epsilon,
             "delta": guarantee.delta,
-            "epsilon_spent": self.ledger.epsilon(Unit.CUSTOMER, self.at),
+            "epsilon_spent": self.ledger.epsilon(self.at),
             "rho_year": float(guarantee.rho()),
-            "rho_spent": float(self.ledger.spent_in_unit(Unit.CUSTOMER, self.at)),
+            "rho_spent": float(self.ledger.spent_in_year(self.at)),
             "rho_left": {
                 purpose.value: float(self.ledger.remaining(purpose, self.at))
                 for purpose in Purpose
-                if purpose.unit is Unit.CUSTOMER
+                if purpose is not Purpose.POINTS
             },
             "lookups": [asdict(found) for found in self.lookups],
             "review": {} if self.judged is None else self.judged.review_as_json(),
+            "bands_differing": None if self.opened is None else self.opened.differing,
             "auc": {
                 outcome: {name: asdict(spread) for name, spread in figures.items()}
                 for outcome, figures in self.auc.items()
@@ -193,26 +194,63 @@ def one_night(
     try:
         network.add_newcomer(NEWCOMER)
         night = network.night(f"night-{cut_off}", cut_off, as_of, on_release)
+        opened = _opened(network, night, world)
+        judged = _judged(network, night, world, market)
         lookups = _look_up(network, market, world) if night.book is not None else []
     finally:
         network.stop()
-    models = [network.standing(outcome) for outcome in OUTCOMES]
-    judged = None
-    if night.calibrations and None not in models:
-        second = next(model.second for model in models if model is not None)
-        cost = Settings.of_a_year(TRAININGS_A_YEAR).hq.costs()[Purpose.CALIBRATION]
-        cards = [night.scorecards[outcome] for outcome in OUTCOMES]
-        judged = ClearSumVerdicts.of(cards, second, cost, world, market, y, ~test)
     return OneNight(
         night,
         network.ledger(),
         int(time.time()),
         _figures(world, night, y, test),
         judged,
+        opened,
         world,
         lookups,
         round(time.monotonic() - began, 2),
     )
+
+
+def _opened(network: Processes, night: NightReport, world: World) -> OpenedBook | None:
+    """Opens the night's book for everybody; None where there is none."""
+    if night.book is None or not night.calibrations:
+        return None
+    cards = [night.scorecards[outcome] for outcome in OUTCOMES]
+    cuts = [night.calibrations[outcome].cuts for outcome in OUTCOMES]
+    return OpenedBook.of(network, cards, cuts, consented_today(world), world.customers)
+
+
+def _judged(
+    network: Processes, night: NightReport, world: World, market: Market
+) -> ClearSumVerdicts | None:
+    """How right `review` is; None where the night did not calibrate."""
+    if not night.calibrations:
+        return None
+    cards = [night.scorecards[outcome] for outcome in OUTCOMES]
+    cuts = night.calibrations[OUTCOMES[FLIPPED]].cuts
+    return ClearSumVerdicts.of(
+        cards, cuts, world, market, lambda people: network.dithers(people, OUTCOMES)
+    )
+
+
+def _rankings(
+    night: NightReport, world: World, test: npt.NDArray[np.bool_]
+) -> Iterator[tuple[str, str, float]]:
+    """How well the night's bands rank as of the cut-off, whose outcomes are known."""
+    if not night.calibrations:
+        return
+    cards = [night.scorecards[outcome] for outcome in OUTCOMES]
+    clear, alone = ClearSum.of_world(cards, world), home_sums(world)
+    for place, card in enumerate(cards):
+        ranking = BandRanking.of(
+            clear.bands(place, night.calibrations[card.outcome].cuts)[test],
+            card.score(alone)[test],
+            world.given[card.outcome][test],
+        )
+        for name, figure in (("bands_known", ranking.bands), ("home_known", ranking.home)):
+            if figure is not None:
+                yield card.outcome, name, figure
 
 
 def _look_up(network: Processes, market: Market, world: World) -> list[Lookup]:
@@ -269,6 +307,8 @@ def _figures(
     found: dict[str, dict[str, Spread]] = {outcome: {} for outcome in night.scorecards}
     for outcome, name, figure in figures(night, world, test):
         found[outcome][name] = Spread.over([figure])
+    for outcome, name, ranking in _rankings(night, world, test):
+        found[outcome][name] = Spread.over([ranking])
     for outcome in found:
         scores = baselines(world, outcome, y[outcome], ~test, world)
         for name, score in scores.items():

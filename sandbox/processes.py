@@ -20,18 +20,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import polars as pl
 
 from features.scorecard import Scorecard
 from outlet_client.people.consents import Consent
 from outlet_client.people.people_store import People
 from outlet_client.people.person_states import keys_as_array
+from privacy.books import Book
 from privacy.identity import PartyKind
 from privacy.keyring import Keyring
 from privacy.loss import Rho
+from privacy.published_books import PublishedBook
+from privacy.purposes import Purpose
 from privacy.slot_keys import SlotKey
 from privacy.tokens import token
-from privacy.units import Purpose
 from sandbox.enrolment import NOTICE, address_of, enrol
 from server.hq.banding import Judgement
 from server.hq.registry import Registry
@@ -41,12 +44,11 @@ from server.hq.training import ScorecardEvaluation
 from server.office.ledger_store import OfficeStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    import numpy as np
     import numpy.typing as npt
 
-    from features.events import Vector
+    from features.events import Matrix, Vector
     from privacy.budget import Ledger
     from sandbox.network import Settings
     from sandbox.world import World
@@ -69,6 +71,25 @@ class ProcessFailed(Exception):
     """A process of the sandbox ended badly; its last words are in the message."""
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A published book, and what only all outlets together know of some customers.
+
+    Attributes:
+        book: As HQ published it.
+        keys: Of n customers.
+        slots: int64[n], their slots; -1 where there is none.
+        at_home: By outlet, bool[n], whose home it is.
+        dithers: By outlet, float64[n, k], how it rounds their parts.
+    """
+
+    book: Book
+    keys: list[SlotKey] = field(repr=False)
+    slots: npt.NDArray[np.int64]
+    at_home: dict[str, npt.NDArray[np.bool_]]
+    dithers: dict[str, Matrix]
+
+
 @dataclass(slots=True)
 class Processes:
     """The folders of a network, and the programs that run in them.
@@ -82,6 +103,7 @@ class Processes:
     folder: Path
     settings: Settings
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    _known: dict[str, SlotKey] = field(default_factory=dict, repr=False)
 
     @classmethod
     def enrol(
@@ -296,14 +318,54 @@ class Processes:
         return report
 
     def standing(self, outcome: str) -> StandingModel | None:
-        """What stands for an outcome at HQ: its cuts, and each slot's latest band."""
+        """What stands for an outcome at HQ: its scorecard and its cuts."""
         store = self._hq_store()
         model = store.model(outcome)
         store.close()
         return model
 
-    def slots(self, customers: pl.Series) -> npt.NDArray[np.int64]:
-        """The slot of each customer at HQ, int64[n]; -1 where there is none.
+    def held(self, customers: pl.Series, outcomes: Sequence[str]) -> Held:
+        """The published book, and what only all outlets together know of it.
+
+        Args:
+            customers: String[n].
+            outcomes: What the scores predict, k of them.
+
+        Raises:
+            ProcessFailed: If there is no book yet.
+        """
+        registry = Registry(self._hq_database)
+        directory, encoded = registry.directory(), registry.latest_book()
+        registry.close()
+        if encoded is None:
+            raise ProcessFailed("HQ published no book")
+        keys = self.slot_keys(customers)
+        slots = directory.places(keys_as_array([key.public for key in keys]))
+        at_home = {}
+        for name, people in self._people():
+            at_home[name] = np.isin(slots, list(people.home_keys(directory)))
+        book = Book.decode(PublishedBook.decode(encoded).signed.book)
+        return Held(book, keys, slots, at_home, self.dithers(customers, outcomes))
+
+    def dithers(self, customers: pl.Series, outcomes: Sequence[str]) -> dict[str, Matrix]:
+        """How each outlet rounds the parts of some customers, float64[n, k].
+
+        Args:
+            customers: String[n].
+            outcomes: What the scores predict, k of them.
+        """
+        keys = [key.public for key in self.slot_keys(customers)]
+        return {name: people.dither.of_slots(keys, outcomes) for name, people in self._people()}
+
+    def _people(self) -> Iterator[tuple[str, People]]:
+        """Every outlet's people, one after another."""
+        for home in sorted((self.folder / "outlets").iterdir()):
+            people = People.open(home, Keyring(home, PartyKind.OUTLET).identity())
+            yield home.name, people
+            people.close()
+
+    def slot_keys(self, customers: pl.Series) -> list[SlotKey]:
+        """The slot key of each customer.
 
         Only the sandbox can say: it has both shares of the token key.
         """
@@ -311,11 +373,11 @@ class Processes:
             Keyring(self.folder / role, kind).token_share()
             for role, kind in (("hq", PartyKind.HQ), ("office", PartyKind.OFFICE))
         ]
-        registry = Registry(f"sqlite:///{self.folder / 'hq' / 'hq.db'}")
-        directory = registry.directory()
-        registry.close()
-        tokens = (token(f"mailto:{address_of(customer)}", *shares) for customer in customers)
-        return directory.places(keys_as_array([SlotKey.of(one.raw).public for one in tokens]))
+        for customer in customers:
+            if customer not in self._known:
+                made = token(f"mailto:{address_of(customer)}", *shares)
+                self._known[customer] = SlotKey.of(made.raw)
+        return [self._known[customer] for customer in customers]
 
     def ledger(self) -> Ledger:
         """The office's ledger."""
@@ -326,7 +388,11 @@ class Processes:
         return ledger
 
     def _hq_store(self) -> HqStore:
-        return HqStore(f"sqlite:///{self.folder / 'hq' / 'hq.db'}")
+        return HqStore(self._hq_database)
+
+    @property
+    def _hq_database(self) -> str:
+        return f"sqlite:///{self.folder / 'hq' / 'hq.db'}"
 
 
 def watch(process: subprocess.Popen[bytes], end: float, look: Callable[[], None]) -> None:

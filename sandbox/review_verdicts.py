@@ -1,7 +1,7 @@
 """Verdicts: how right the bands of a clear sum are, by a simulated market's truth.
 
-The clear sum is calibrated with noise as a night's, and banded as a sealed network would. The
-market's truth, who resells for profit, is used to judge and nowhere else.
+The clear sum is banded by a night's own cuts, as its book is. The market's truth, who resells for
+profit, is used to judge and nowhere else.
 """
 
 from __future__ import annotations
@@ -15,20 +15,24 @@ import polars as pl
 from features.bands import LEAST_EVIDENCE, BandPolicy, scheme_of
 from features.events import event_features
 from features.outcomes import Outcome
+from features.points import base_points
 from features.snapshot import CutOff, Snapshot
 from sandbox.clear_sum import ClearSum
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    import datetime as dt
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy.typing as npt
 
     from features.calibration import Calibration
-    from features.events import Matrix, Vector
+    from features.events import EventFeatures, Matrix
     from features.scorecard import Scorecard
-    from privacy.loss import Rho
     from sandbox.market import Market
     from sandbox.world import World
+
+    DithersOf = Callable[[pl.Series], Mapping[str, Matrix]]
+    """Of customers, String[n]: by outlet, float64[n, k]."""
 
 OUTCOMES = (Outcome.LOYAL.value, Outcome.FLIPPED.value)
 FLIPPED = OUTCOMES.index(Outcome.FLIPPED)
@@ -79,13 +83,13 @@ class ClearSumVerdicts:
 
     Attributes:
         clear: As of the cut-off.
-        calibrations: One a scorecard, of private counts.
+        cuts: Where the bands of flipper risk begin, in sums of parts.
         flips: bool[n], the market's truth: who resells for profit.
         verdicts: How right `review` is as of the market's last day, by group.
     """
 
     clear: ClearSum
-    calibrations: tuple[Calibration, ...]
+    cuts: tuple[int, ...]
     flips: npt.NDArray[np.bool_]
     verdicts: dict[str, Verdict]
 
@@ -93,65 +97,75 @@ class ClearSumVerdicts:
     def of(
         cls,
         cards: Sequence[Scorecard],
-        second: Matrix,
-        cost: Rho | None,
+        cuts: Sequence[int],
         world: World,
         market: Market,
-        y: Mapping[str, Vector],
-        counted: npt.NDArray[np.bool_],
+        dithers: DithersOf | None = None,
     ) -> Self:
-        """Calibrates the clear sum and bands it as of the market's last day.
+        """Bands the clear sum as of the market's last day.
 
         Args:
             cards: One for each of OUTCOMES.
-            second: float64[DIMENSION, DIMENSION], from the night's moments.
-            cost: Of the calibration's counts; None without noise.
+            cuts: Where the bands of flipper risk begin, in sums of parts.
             world: The market at the cut-off.
             market: With the truth.
-            y: By outcome, float64[n] as homes see it.
-            counted: bool[n], who is in the calibration's counts.
+            dithers: The outlets' own; None rounds every part to the nearest point.
         """
-        clear = ClearSum.of_world(cards, world)
-        calibrated = clear.calibrations([y[name] for name in OUTCOMES], counted, second, cost)
-        today, people = clear_today(cards, world)
-        review = today.bands(FLIPPED, cuts_of(calibrated, FLIPPED)) == _place_of_review()
+        own = None if dithers is None else dithers(world.customers)
+        today, people = clear_today(cards, world, dithers)
+        review = today.bands(FLIPPED, cuts) == _place_of_review()
         truth = who_flips(market, people)
-        seen = np.asarray(sum(own.counts for own in today.sums.values()))
+        seen = np.asarray(sum(known.counts for known in today.sums.values()))
         regular = seen >= LEAST_EVIDENCE
         verdicts = {
             "everybody": Verdict.of(review, truth),
             "newcomers": Verdict.of(review[~regular], truth[~regular]),
             "regulars": Verdict.of(review[regular], truth[regular]),
         }
-        return cls(clear, tuple(calibrated), who_flips(market, world.customers), verdicts)
-
-    @property
-    def cuts(self) -> tuple[int, ...]:
-        """Where the bands of flipper risk begin, in points."""
-        return cuts_of(self.calibrations, FLIPPED)
+        clear = ClearSum.of_world(cards, world, own)
+        return cls(clear, tuple(cuts), who_flips(market, world.customers), verdicts)
 
     def review_as_json(self) -> dict[str, Any]:
         """Plain values of the verdicts, for `json.dumps`."""
         return {group: asdict(found) for group, found in self.verdicts.items()}
 
 
-def cuts_of(calibrations: Sequence[Calibration], place: int) -> tuple[int, ...]:
-    """Where bands begin under the default policy, in points."""
-    return calibrations[place].cuts(scheme_of(OUTCOMES[place], BandPolicy()).thresholds)
+def cuts_of(calibration: Calibration, card: Scorecard) -> tuple[int, ...]:
+    """Where a score's bands begin under the default policy, in sums of parts."""
+    return calibration.cuts(scheme_of(card.outcome, BandPolicy()).thresholds, base_points(card))
 
 
-def clear_today(cards: Sequence[Scorecard], world: World) -> tuple[ClearSum, pl.Series]:
+def clear_today(
+    cards: Sequence[Scorecard], world: World, dithers: DithersOf | None = None
+) -> tuple[ClearSum, pl.Series]:
     """Adds up what all outlets know as of the market's last day, and of whom: String[n]."""
-    last = world.snapshot.horizon_end
+    events, homes = events_today(world)
+    people = homes["customer"]
+    own = None if dithers is None else dithers(people)
+    return ClearSum.of_events(cards, events, people, homes["outlet"], own), people
+
+
+def events_today(world: World) -> tuple[dict[str, EventFeatures], pl.DataFrame]:
+    """What outlets know as of the market's last day, and each customer's first outlet."""
     whole = pl.concat([world.snapshot.history, world.snapshot.future])
     first = whole.sort("date", "outlet").group_by("customer", maintain_order=True)
     homes = first.agg(pl.col("outlet").first()).sort("customer")
-    events = {
-        str(name): event_features(Snapshot.take(rows, CutOff(last), last))
-        for (name,), rows in sorted(whole.partition_by("outlet", as_dict=True).items())
+    return _by_outlet(whole, world.snapshot.horizon_end), homes
+
+
+def consented_today(world: World) -> dict[str, EventFeatures]:
+    """The same of whom each outlet had met by the cut-off, as enrolment recorded consents."""
+    whole = pl.concat([world.snapshot.history, world.snapshot.future])
+    met = world.snapshot.history.select("outlet", "customer").unique()
+    known = whole.join(met, on=["outlet", "customer"], how="semi")
+    return _by_outlet(known, world.snapshot.horizon_end)
+
+
+def _by_outlet(rows: pl.DataFrame, last: dt.date) -> dict[str, EventFeatures]:
+    return {
+        str(name): event_features(Snapshot.take(own, CutOff(last), last))
+        for (name,), own in sorted(rows.partition_by("outlet", as_dict=True).items())
     }
-    people = homes["customer"]
-    return ClearSum.of_events(cards, events, people, homes["outlet"]), people
 
 
 def who_flips(market: Market, customers: pl.Series) -> npt.NDArray[np.bool_]:

@@ -9,7 +9,8 @@ import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from privacy.units import Unit
+from features.points import base_points
+from privacy.purposes import Purpose
 from sandbox.review_verdicts import FLIPPED, REVIEW
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ NAMES = {
     "own_view": "  own view there: same scorecard, its events alone",
     "network_other": "network, at another outlet that has met them",
     "own_view_other": "  own view there",
+    "bands_known": "bands of who has one, as staff read them",
+    "home_known": "  own view at home, cut at the same shares",
     "shared_model_home_events": "same scorecard, home outlet's events alone",
     "local_model": "local models, home outlet's own data",
     "spend_rank": "rank by past spend, all outlets",
@@ -53,7 +56,7 @@ def _figure(spread: Spread | None) -> str:
 
 
 def steps_table(steps: Sequence[ReleaseReport], remaining: float) -> Table:
-    """A night's releases, one row for those in a row for one purpose.
+    """A night's releases, one row for those in a row for one purpose; seals have no loss.
 
     Args:
         steps: The night's.
@@ -66,8 +69,7 @@ def steps_table(steps: Sequence[ReleaseReport], remaining: float) -> Table:
     for purpose, group in groupby(steps, key=lambda step: step.purpose):
         alike = list(group)
         rho = sum(0.0 if step.rho is None else float(step.rho) for step in alike)
-        of_event = purpose.unit is Unit.EVENT
-        remaining -= 0.0 if of_event else rho
+        remaining -= rho
         clipped = [step.clipped for step in alike if step.clipped is not None]
         signal = [step.signal_to_noise for step in alike if step.signal_to_noise is not None]
         table.add_row(
@@ -76,10 +78,16 @@ def steps_table(steps: Sequence[ReleaseReport], remaining: float) -> Table:
             str(sum(sum(step.failures.values()) for step in alike)),
             f"{max(0.0, sum(clipped) / len(clipped)):.0%}" if clipped else "",
             f"{sum(signal) / len(signal):.1f}" if signal else "",
-            f"{rho:.5f}" if all(step.rho is not None for step in alike) else "no noise",
-            "an event's" if of_event else f"{remaining:.5f}",
+            _loss(purpose, rho, private=all(step.rho is not None for step in alike)),
+            f"{remaining:.5f}",
         )
     return table
+
+
+def _loss(purpose: Purpose, rho: float, *, private: bool) -> str:
+    if purpose is Purpose.POINTS:
+        return "sealed"
+    return f"{rho:.5f}" if private else "no noise"
 
 
 def lookups_table(lookups: Sequence[Lookup]) -> Table:
@@ -128,7 +136,8 @@ def plot_flipper_scores(judged: ClearSumVerdicts, path: Path) -> None:
     """
     from matplotlib.figure import Figure
 
-    scores, flips, cuts = judged.clear.scores[FLIPPED], judged.flips, judged.cuts
+    scores, flips = judged.clear.scores[FLIPPED], judged.flips
+    base = base_points(judged.clear.cards[FLIPPED])
     figure = Figure(figsize=(11, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.4, 1))
     low, high = np.quantile(scores, [0.0005, 0.9995])
@@ -139,10 +148,11 @@ def plot_flipper_scores(judged: ClearSumVerdicts, path: Path) -> None:
         left.stairs(shares, edges, fill=True, alpha=0.3, color=color)
         left.stairs(shares, edges, color=color, label=f"{label} ({int(chosen.sum()):,})")
     for (name, side), cut in zip(
-        (("elevated ", "right"), (f" {REVIEW}", "left")), cuts, strict=True
+        (("elevated ", "right"), (f" {REVIEW}", "left")), judged.cuts, strict=True
     ):
-        left.axvline(cut, color="#222222", linewidth=1)
-        left.annotate(name, (cut, 1), xycoords=("data", "axes fraction"), va="top", ha=side)
+        at = base + cut
+        left.axvline(at, color="#222222", linewidth=1)
+        left.annotate(name, (at, 1), xycoords=("data", "axes fraction"), va="top", ha=side)
     left.set_xlabel("flipper-risk score in points, as of the cut-off")
     left.set_ylabel("share of the group, a bin")
     left.legend(frameon=False, loc="upper right", bbox_to_anchor=(1, 0.95))

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
+from privacy.directory import Directory
 from privacy.envelopes import SigningKey, VerifyKey
 from privacy.loss import Rho
 from privacy.noise import scale_for
 from privacy.plans import PlannedReleases, ReleaseDraft, ReleasePlan, Signed
+from privacy.purposes import Purpose
 from privacy.two_key_sum import Contribution, MaskedShare, mask_share
-from privacy.units import Purpose
 from server.office.ledger_store import OfficeStore
 from server.office.settings import OfficeSettings
 from server.office.unlock import Office
+from server.office.vault import KEY_FILE, Vault
 
 SCALE = 2**16
 CUT_OFF = "2026-07-19"
@@ -30,6 +33,12 @@ class Clock:
 
     def __call__(self) -> float:
         return self.at
+
+
+def vault_beside(url: str) -> Vault:
+    """An office's vault, its key beside its store; in memory where the store is."""
+    file = url.removeprefix("sqlite:///")
+    return Vault() if file == url else Vault(Path(file).parent / KEY_FILE)
 
 
 @dataclass
@@ -49,6 +58,7 @@ class Bench:
         self.keys = {name: SigningKey.generate() for name in self.names}
         self.office_key = SigningKey.generate()
         self.store = OfficeStore(self.url, self.settings.policy())
+        self.listed, self.vault = Directory.empty(), vault_beside(self.url)
         self.office = Office(
             self.settings,
             self.store,
@@ -56,6 +66,8 @@ class Bench:
             self.public_keys,
             self.clock,
             lambda: self.directory,
+            lambda: self.listed,
+            self.vault,
         )
 
     @property

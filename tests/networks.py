@@ -15,7 +15,7 @@ import polars as pl
 from features.events import pieces, positions, scarcity
 from features.outcomes import Outcome, Thresholds, observe
 from features.snapshot import CutOff, Snapshot
-from privacy.units import Purpose
+from privacy.purposes import Purpose
 from sandbox.market import DAYS, FIRST_DAY, simulated_market
 from sandbox.network import ONE_TRAINING_SHARES, Network, Settings
 from sandbox.world import FOLDS, HORIZON_DAYS, World, market_events
@@ -65,9 +65,9 @@ def made_up_flips(world: World) -> Vector:
     return (np.random.default_rng(5).random(len(likely)) < likely).astype(np.float64)
 
 
-def banded_settings(epsilon: float | None, rounds: int = 2, band_noise: float = 0.0) -> Settings:
-    """One training whose budget has a part for calibration, and bands from noisy points."""
-    made = Settings.one_training(epsilon, 1e-6, rounds, band_noise)
+def banded_settings(epsilon: float | None, rounds: int = 2) -> Settings:
+    """One training whose budget has a part for calibration."""
+    made = Settings.one_training(epsilon, 1e-6, rounds)
     shares = {
         **ONE_TRAINING_SHARES,
         Purpose.TRAINING: Fraction("0.61"),

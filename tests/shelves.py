@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from features.bands import SCHEMES, pack
+from features.bands import KNOWN_EVIDENCE_CODE, NEW, SCHEMES
 from outlet_client.bands.book_store import store_book
 from outlet_client.people.directory_files import PublishedDirectory, keep_directory
 from outlet_client.people.person_states import keys_as_array
-from privacy.books import Book, BookKind
+from privacy.books import Book, Seal
 from privacy.directory import Directory
 from privacy.envelopes import SigningKey
+from privacy.pads import pads
 from privacy.publications import Publication, PublicationKind, Publishers, countersign
 from privacy.published_books import PublishedBook, sign_book
 from privacy.registrations import TAG_BYTES
-from privacy.slot_keys import SlotKey
+from privacy.seal_plans import CHUNK_SLOTS, SealContext, SealKind
+from privacy.slot_keys import OneTimeKey, SlotKey
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 
     from privacy.directory import Slots
     from privacy.publications import Countersigned
+    from privacy.sealed_tables import Codes
     from privacy.tokens import Token
 
 NETWORK = bytes(range(32))
@@ -89,55 +93,98 @@ def make_directory(
         batch: The batch of registrations that it holds.
         tags: Of each slot's home; nobody is at home where None.
     """
-    keys = public_keys(tokens)
+    return directory_of(public_keys(tokens), batch=batch, tags=tags)
+
+
+def directory_of(keys: Slots, *, batch: int = 1, tags: Sequence[bytes] | None = None) -> Directory:
+    """Lists slot keys, uint8[n, KEY_BYTES], as `make_directory` does."""
     homes = bytes(TAG_BYTES * len(keys)) if tags is None else b"".join(tags)
     return Directory(
         batch, np.hstack([keys, np.frombuffer(homes, np.uint8).reshape(-1, TAG_BYTES)])
     )
 
 
-def band_entries(bands: Iterable[Sequence[str]]) -> npt.NDArray[np.uint8]:
-    """Packs bands by their names, a customer's in the order of the schemes; uint8[n, 1]."""
-    columns = zip(SCHEMES.values(), zip(*bands, strict=True), strict=True)
-    return pack(
-        {
-            scheme.name: np.array([scheme.bands.index(name) for name in names], np.uint8)
-            for scheme, names in columns
-        }
-    )
+def band_codes(bands: Iterable[Sequence[str]]) -> Codes:
+    """The codes that read as bands, a customer's in the order of the schemes: uint8[n, 3].
+
+    Where a customer's are "new" the codes are the highest, which stand for nothing.
+    """
+    rows = []
+    for names in bands:
+        known = set(names) != {NEW}
+        assert not known or NEW not in names, "one band is never 'new' without the other"
+        codes = [
+            scheme.bands.index(name if known else scheme.bands[-1]) - 1
+            for scheme, name in zip(SCHEMES.values(), names, strict=True)
+        ]
+        rows.append([*codes, KNOWN_EVIDENCE_CODE if known else KNOWN_EVIDENCE_CODE - 1])
+    return np.array(rows, dtype=np.uint8).reshape(-1, len(SCHEMES) + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class SealKeys:
+    """The one-time keys of a seal, and the digest of its plan.
+
+    Attributes:
+        hq: HQ's.
+        office: The office's.
+        plan: Any, where nobody looks at the plan.
+    """
+
+    hq: OneTimeKey = field(default_factory=OneTimeKey.generate)
+    office: OneTimeKey = field(default_factory=OneTimeKey.generate)
+    plan: str = field(default_factory=lambda: secrets.token_hex(32))
 
 
 def make_book(
-    entries: npt.NDArray[np.uint8],
+    codes: npt.NDArray[np.uint8],
     directory: Directory,
     *,
     as_of: str,
     made_at: float = 1,
-    kind: BookKind = BookKind.BAND,
+    kind: SealKind = SealKind.BAND,
     version: int = 1,
     nonces: Sequence[bytes] | None = None,
+    marked: Sequence[int] = (),
+    sealed: SealKeys | None = None,
 ) -> Book:
-    """Makes a book of entries in the clear, of a release that is named after its version.
+    """Makes a book of codes in the clear, as if a seal had picked them.
 
     Args:
-        entries: uint8[n, width].
-        directory: Whose keys it is masked for.
+        codes: uint8[sealed, tables]; slots beyond are newer than the seal.
+        directory: Whose keys it is made for.
         as_of: ISO 8601 date.
         made_at: Unix seconds.
         kind: What the book is for.
         version: A version that no book had before.
         nonces: Of the homes of a fine book.
+        marked: Slots of too many outlets.
+        sealed: Of which seal; of one of its own where None.
     """
-    return Book.masked(
-        entries,
-        directory.keys,
-        kind=kind,
-        release=f"points-{version}",
-        version=version,
-        as_of=as_of,
-        made_at=int(made_at),
-        directory=directory.digest,
-        nonces=nonces,
+    with_keys = sealed or SealKeys()
+    hq, office = with_keys.hq, with_keys.office
+    slots, tables = codes.shape
+    firsts = range(0, slots, CHUNK_SLOTS)
+    seal = Seal(
+        kind, tables - (kind is SealKind.BAND), slots, as_of, with_keys.plan,
+        secrets.token_hex(32), tuple(secrets.token_hex(32) for _ in firsts), hq.public.hex(),
+        office.public.hex(),
+    )  # fmt: skip
+    keys = directory.keys[:slots]
+    under = [
+        pads(
+            office, keys[first : first + CHUNK_SLOTS], first, tables, hq_key=hq.public,
+            plan=seal.plan, context=SealContext(seal.plan, seal.set, chunk).encode(),
+            choices=seal.choices[chunk],
+        )
+        for chunk, first in enumerate(firsts)
+    ]  # fmt: skip
+    whole = np.uint8(3 if kind is SealKind.BAND else 15)  # of a code's bits
+    picked = (codes ^ np.concatenate([*under, codes[:0]])) & whole
+    marks = np.isin(np.arange(slots), marked)
+    entries = seal.masked(picked, marks, keys, hq, nonces)
+    return entries.book(
+        version=version, made_at=int(made_at), directory=directory.digest, blank=directory.blank
     )
 
 

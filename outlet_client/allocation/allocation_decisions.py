@@ -49,7 +49,8 @@ class Proposed:
 
     Attributes:
         proposal: As it is stored.
-        no_book: Why there is no band book that may be shown; "" where there is.
+        no_book: Why there is no band book that may be shown, or that none came yet; "" where there
+            is.
         earlier: The numbers of the proposals that were made for the reference before.
     """
 

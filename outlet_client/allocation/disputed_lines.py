@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from features.bands import NEW
 from outlet_client.allocation.ranking import AllocationRefused
-from outlet_client.bands.lookup import Status
+from outlet_client.bands.lookup import MANY_OUTLETS, Status
 from outlet_client.log_tables.rights_store import rights_if_any
 from outlet_client.people.linked_keys import contested
 from outlet_client.people.tables import ENTRIES, KEYS
@@ -87,7 +87,8 @@ def disputed_customers(access: CustomerAccess, proposals: list[Proposal]) -> dic
 
 
 def _banded(line: ProposalLine) -> bool:
-    return not line.candidate.no_band
+    """Whether the line follows from the book: from a band, or from what stands in its place."""
+    return line.candidate.no_band in ("", MANY_OUTLETS)
 
 
 def _reached(people: People, customers: tuple[str, ...]) -> set[str]:

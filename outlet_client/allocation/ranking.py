@@ -16,8 +16,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from features.allocation import ELIGIBILITY, ORDER, AllocationPolicy, Decision
+from features.allocation import ELIGIBILITY, ORDER, REVIEW, AllocationPolicy, Decision
 from features.bands import NEW
+from outlet_client.bands.lookup import MANY_OUTLETS
 from outlet_client.errors import NotConfigured, OutletError
 
 if TYPE_CHECKING:
@@ -71,6 +72,11 @@ class Candidate:
     flipper_risk: str = NEW
     no_band: str = ""
     also: tuple[str, ...] = ()
+
+    @property
+    def decided_as(self) -> tuple[str, str]:
+        """The bands that a policy is asked about: a person looks as at "review" at many outlets."""
+        return self.eligibility, REVIEW if self.no_band == MANY_OUTLETS else self.flipper_risk
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,9 +152,7 @@ def rank_candidates(
     The order is: the policy's decision; the band of eligibility, "new" and "building" alike; then
     `terms.ties`.
     """
-    ruled = [
-        (one, policy.decide(one.eligibility, one.flipper_risk, terms.tier)) for one in candidates
-    ]
+    ruled = [(one, policy.decide(*one.decided_as, terms.tier)) for one in candidates]
     ruled.sort(key=lambda pair: (*_group(*pair), *_tie(pair[0], terms)))
     lines: list[ProposalLine] = []
     for _, equals in groupby(ruled, key=lambda pair: _group(*pair)):

@@ -1,23 +1,23 @@
 """The waitlist of a reference: open interests, who they are of, and their bands.
 
 Invariant: nobody is asked over the network; and who has no band here counts as "new", for whatever
-reason, never as refused.
+reason, never as refused. Only of who is known at many outlets a person decides, as at "review".
 """
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import polars as pl
 
-from features.bands import NEW, SCHEMES, BandRefused
+from features.bands import SCHEMES
 from features.errors import LedgerError
 from features.ledger import Kind, days_of, text_of
 from features.outcomes import Outcome
 from outlet_client.allocation.ranking import AllocationRefused, Candidate, read_policy
 from outlet_client.bands.book_store import file_stamp, read_shelf
-from outlet_client.bands.lookup import Status
 from outlet_client.errors import BookMissing, NotConfigured
 from outlet_client.ledger.event_reader import read_events
 from outlet_client.ledger.event_store import EventStore
@@ -26,7 +26,6 @@ from outlet_client.records.access_log import PROPOSAL
 from outlet_client.sources.table_reader import read_all
 
 if TYPE_CHECKING:
-    import datetime as dt
     from collections.abc import Mapping
     from pathlib import Path
 
@@ -42,7 +41,7 @@ if TYPE_CHECKING:
 
 NO_IDENTIFIER = "no usable phone or e-mail in the client book"
 NO_BOOK = "no band book, or only an old one"
-UNREADABLE = "the book's entry cannot be read"
+NO_BOOK_YET = "band book: none yet, so everybody is decided as a newcomer"
 
 _CLOSED = "closed_at"
 _LISTED = ("customer_id", "reference", "since")
@@ -60,7 +59,7 @@ class CandidateBands:
         candidates: In no order.
         version: The book's; None without one that may be shown.
         as_of: The day that its data ends with, ISO 8601; "" without one.
-        no_book: Why there is none that may be shown; "" where there is.
+        no_book: Why there is none that may be shown, or that none came yet; "" where there is.
     """
 
     candidates: tuple[Candidate, ...]
@@ -128,7 +127,7 @@ class Allowance:
 def allowance(settings: OutletFile, reference: str, answer: Answer) -> Allowance:
     """Applies the outlet's policy to one customer and one reference.
 
-    Without bands the customer counts as "new" in both.
+    Without bands the customer counts as "new" in both; at many outlets a person decides.
 
     Raises:
         NotConfigured: If the outlet has no references file, or its policy is missing.
@@ -137,9 +136,8 @@ def allowance(settings: OutletFile, reference: str, answer: Answer) -> Allowance
         AllocationRefused: If the reference is in no tier.
     """
     tier = tier_of(settings, reference)
-    bands = {band.score: band.band for band in answer.bands}
-    eligibility, flipper_risk = (bands.get(score, NEW) for score in _SCORES)
-    ruling = read_policy(settings.policy).decide(eligibility, flipper_risk, tier)
+    one = _candidate("", dt.date.min, (), _bands(answer))
+    ruling = read_policy(settings.policy).decide(*one.decided_as, tier)
     return Allowance(reference, tier, ruling.decision, ruling.say)
 
 
@@ -195,10 +193,10 @@ def look_up_bands(
                 _candidates(people, dict.fromkeys(keys, NO_BOOK)), None, "", str(error)
             )
         if same:  # else a night replaced the book meanwhile
-            bands = {key: _bands(answer) for key, answer in found.items()}
-            return CandidateBands(
-                _candidates(people, bands), shelf.book.version, shelf.book.as_of, ""
-            )
+            candidates = _candidates(people, {key: _bands(one) for key, one in found.items()})
+            if shelf.book is None:
+                return CandidateBands(candidates, None, "", NO_BOOK_YET)
+            return CandidateBands(candidates, shelf.book.version, shelf.book.as_of, "")
 
 
 def _references(settings: OutletFile) -> Source:
@@ -224,12 +222,8 @@ def _open(home: Path, settings: OutletFile, at: dt.datetime, people: People | No
     return rows.filter(~pl.col("closed"))
 
 
-def _bands(answer: Answer | BandRefused) -> dict[str, str] | str:
-    if isinstance(answer, BandRefused):
-        return UNREADABLE
-    if answer.status is not Status.KNOWN:
-        return answer.status.value
-    return {band.score: band.band for band in answer.bands}
+def _bands(answer: Answer) -> dict[str, str] | str:
+    return answer.no_band or {band.score: band.band for band in answer.bands}
 
 
 def _people(
@@ -250,13 +244,18 @@ def _candidates(
     for key, entries in people.items():
         since, customer = entries[0]
         also = tuple(sorted({one for _, one in entries} - {customer}))
-        found = bands.get(key, NO_IDENTIFIER)
-        if isinstance(found, str):
-            made.append(Candidate(customer, since, no_band=found, also=also))
-        else:
-            eligibility, flipper_risk = (found[name] for name in _SCORES)
-            made.append(Candidate(customer, since, eligibility, flipper_risk, also=also))
+        made.append(_candidate(customer, since, also, bands.get(key, NO_IDENTIFIER)))
     return tuple(made)
+
+
+def _candidate(
+    customer: str, since: dt.date, also: tuple[str, ...], found: dict[str, str] | str
+) -> Candidate:
+    """A candidate with their bands, or with why there are none."""
+    if isinstance(found, str):
+        return Candidate(customer, since, no_band=found, also=also)
+    eligibility, flipper_risk = (found[name] for name in _SCORES)
+    return Candidate(customer, since, eligibility, flipper_risk, also=also)
 
 
 def read_interests(source: Source) -> pl.DataFrame:

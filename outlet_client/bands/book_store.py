@@ -1,8 +1,8 @@
-"""The band book on disk: fetching it from HQ, storing it, reading it, and whether it is stale.
+"""The band book on disk: fetching it from HQ, storing it, reading it, and why it is stale.
 
 Invariant: the book on disk was signed by HQ and countersigned by the privacy office, and is never
 replaced by one that is older, stale or of a directory that is not here; whoever reads while a night
-replaces both finds the old pair or the new one.
+replaces both finds the old pair or the new one. Before the first book there is the directory alone.
 
 book.bin    the last good band book, with both signatures; its directory is beside it
 """
@@ -15,41 +15,47 @@ from typing import TYPE_CHECKING
 
 from outlet_client.errors import BookMissing
 from outlet_client.people.directory_files import (
+    directories_here,
     directory_of,
     fetch_directory,
     forget_directories,
     latest_directory,
 )
 from outlet_client.people.person_states import keys_as_array
-from privacy.books import BookKind, BookRefused
+from privacy.books import BookRefused
 from privacy.errors import PrivacyError
 from privacy.keyring import write_private
 from privacy.publications import Countersigned, PublicationKind, open_publication
 from privacy.published_books import PublishedBook, open_book
+from privacy.seal_plans import SealKind
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from outlet_client.services import Services
+    from outlet_client.settings import OutletFile
     from privacy.books import Book
     from privacy.directory import Directory
     from privacy.publications import Publishers
 
 BOOK_FILE = "book.bin"
 
+Stamp = tuple[int | str, ...]
+"""What tells one book on disk from another, and from none, without reading it."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shelf:
-    """An opened book with its directory.
+    """An opened book with its directory; before the first book the latest directory alone.
 
     Attributes:
-        book: Verified.
+        book: Verified; None before the first.
         stamp: What `file_stamp` said when it was read.
         directory: The one that the book's slots are looked up in.
     """
 
-    book: Book
-    stamp: tuple[int, int]
+    book: Book | None
+    stamp: Stamp
     directory: Directory = field(repr=False)
 
     def slot(self, key: bytes) -> int | None:
@@ -95,7 +101,7 @@ def store_book(
         directory=directory.digest,
         not_before=_oldest(at, book_days),
         not_after=int(at.timestamp()) + 86_400,
-        kind=BookKind.BAND,
+        kind=SealKind.BAND,
     )
     if book.slots != directory.slots:
         raise BookRefused(f"book: got {book.slots} slots, its directory has {directory.slots}")
@@ -104,9 +110,26 @@ def store_book(
     return True
 
 
-def is_stale(book: Book, at: dt.datetime, book_days: int) -> bool:
-    """Whether a band book is too old to be shown: HQ made it more than `book_days` days ago."""
-    return book.made_at < _oldest(at, book_days)
+def why_stale(book: Book, at: dt.datetime, settings: OutletFile) -> str:
+    """Why a band book is too old to be shown; "" where it is not.
+
+    It was made more than `book_days` days ago: HQ or this outlet's nights have stopped. Or the day
+    that its data ends with is farther back, by `floors.days_off` more: HQ publishes the codes of an
+    old seal every night.
+    """
+    if book.made_at < _oldest(at, settings.book_days):
+        made = dt.datetime.fromtimestamp(book.made_at, dt.UTC)
+        return (
+            f"band book: made {made:%Y-%m-%d}, expected one not older than {settings.book_days} "
+            "days; show no bands, and see why `escapement-outlet nightly` got no newer one"
+        )
+    days = settings.book_days + settings.floors.days_off
+    if (at.astimezone(dt.UTC).date() - dt.date.fromisoformat(book.as_of)).days > days:
+        return (
+            f"band book: sealed as of {book.as_of}, expected a day not more than {days} days ago; "
+            "show no bands, and ask HQ why nothing was sealed since"
+        )
+    return ""
 
 
 def fetch_book(
@@ -168,19 +191,19 @@ def not_shown(home: Path, publishers: Publishers, directory: bytes, book: bytes)
     return found
 
 
-def file_stamp(home: Path) -> tuple[int, int]:
-    """What tells one book on disk from another without reading it.
+def file_stamp(home: Path) -> Stamp:
+    """The stamp of the book on disk; before the first, of the directories.
 
     Raises:
-        BookMissing: If there is none.
+        BookMissing: If there are neither.
     """
     try:
         found = (home / BOOK_FILE).stat()
     except FileNotFoundError as error:
-        raise BookMissing(
-            "band book: none yet; the first comes with the network's first bands, fetched by "
-            "`escapement-outlet nightly`"
-        ) from error
+        directories = directories_here(home)
+        if not directories:
+            raise BookMissing(_NONE_YET) from error
+        return directories
     return found.st_mtime_ns, found.st_ino
 
 
@@ -188,7 +211,7 @@ def read_shelf(home: Path, publishers: Publishers) -> Shelf:
     """Reads book and directory; once more where a night replaced both in between.
 
     Raises:
-        BookMissing: If one of them is not there.
+        BookMissing: If the directory is not there.
         PrivacyError: If book or directory are forged or malformed.
     """
     try:
@@ -202,6 +225,11 @@ def read_shelf(home: Path, publishers: Publishers) -> Shelf:
             "band book: its directory is missing; remove book.bin and run "
             "`escapement-outlet nightly`"
         ) from error
+
+
+_NONE_YET = (
+    "band book: none yet, and no directory either; both are fetched by `escapement-outlet nightly`"
+)
 
 
 def _opened(data: bytes, publishers: Publishers) -> Book:
@@ -223,8 +251,23 @@ def _last_number(data: bytes, publishers: Publishers) -> int | None:
         return None
 
 
+def read_book(home: Path, publishers: Publishers) -> Book | None:
+    """Reads the book; None before the first, when there need be no directory either.
+
+    Raises:
+        BookMissing: If its directory is not there.
+        PrivacyError: If book or directory are forged or malformed.
+    """
+    return read_shelf(home, publishers).book if (home / BOOK_FILE).exists() else None
+
+
 def _read_pair(home: Path, publishers: Publishers) -> Shelf:
     stamp = file_stamp(home)
+    if not (home / BOOK_FILE).exists():
+        latest = latest_directory(home, publishers.office)
+        if latest is None:  # all damaged
+            raise BookMissing(_NONE_YET)
+        return Shelf(None, stamp, latest.directory)
     book = _opened((home / BOOK_FILE).read_bytes(), publishers)
     directory = directory_of(home, book.directory, publishers.office).directory
     if directory.slots != book.slots or directory.digest != book.directory:

@@ -1,7 +1,9 @@
 """Look-ups of a customer's bands, answered at the outlet itself, also when HQ is down.
 
-Invariant: an answer holds bands and what they allow; never points, outlets, history or counts. Who
-asked, when and why is stored before anybody reads the answer; where it cannot be, there is none.
+Invariant: an answer holds bands and what they allow, or that a person looks; never points, outlets,
+history or counts. No byte of a book is refused: whatever it says reads as bands; and before the
+first book everybody who is listed is new. Who asked, when and why is stored before anybody reads
+the answer; where it cannot be, there is none.
 """
 
 from __future__ import annotations
@@ -12,8 +14,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from features.bands import SCHEMES, BandRefused, unpack
-from outlet_client.bands.book_store import file_stamp, is_stale, read_shelf
+from features.bands import SCHEMES, named, newcomer
+from outlet_client.bands.book_store import file_stamp, read_shelf, why_stale
 from outlet_client.errors import BookMissing, NoIdentifier
 from outlet_client.log_tables.rights_store import RightsStore
 from outlet_client.people.identifiers import identifiers
@@ -27,12 +29,27 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from outlet_client.bands.book_store import Shelf
-    from outlet_client.people.people_store import People
+    from outlet_client.people.people_store import People, Person
     from outlet_client.records.actor import Actor
     from outlet_client.services import Services
+    from outlet_client.settings import OutletFile
+    from privacy.books import Book
     from privacy.publications import Publishers
+    from privacy.slot_keys import SlotKey
 
 _SCHEMES = {scheme.name: scheme for scheme in SCHEMES.values()}
+
+MANY_OUTLETS = "known at many outlets: a person looks"
+"""Why there is no band of who is registered at so many outlets that a sum could have wrapped."""
+
+A_PERSON_LOOKS = (
+    "Known at so many outlets that no band can be made: a person looks. Show a manager before any "
+    "offer; it says nothing against the customer."
+)
+"""What staff read of such a customer, in place of what a band allows."""
+
+NO_BANDS_YET = "No bands yet: the network has sealed none, so everybody reads as a newcomer."
+"""What stands beside the bands where no book came yet."""
 
 WHOSE_BAND = (
     "A band may reflect the whole network; which outlets, which pieces and when is not known here."
@@ -68,13 +85,28 @@ class Answer:
 
     Attributes:
         status: Whether there are bands, and if not, why.
-        as_of: The day that the book's data ends with, ISO 8601; "" without bands.
+        as_of: The day that the sealed data ends with, ISO 8601; "" without bands, and where none
+            were sealed yet. Books of later nights without a new seal have the same.
         bands: One a score; none unless known.
+        many_outlets: Whether a person looks instead: both bands read "new" and say nothing.
     """
 
     status: Status
     as_of: str = ""
     bands: tuple[Band, ...] = ()
+    many_outlets: bool = False
+
+    @property
+    def no_band(self) -> str:
+        """Why there is no band to go by; "" where there is."""
+        if self.many_outlets:
+            return MANY_OUTLETS
+        return "" if self.status is Status.KNOWN else self.status.value
+
+    @property
+    def note(self) -> str:
+        """What is to be said beside the bands; "" where there is nothing."""
+        return NO_BANDS_YET if self.status is Status.KNOWN and not self.as_of else ""
 
 
 class LookUp:
@@ -85,19 +117,17 @@ class LookUp:
         home: Path,
         people: People,
         publishers: Publishers,
-        region: str,
-        book_days: int,
+        settings: OutletFile,
         clock: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
     ) -> None:
         """Prepares; the book is read at the first look-up.
 
-        A book that HQ made more than `book_days` days ago is not shown.
+        The settings say the region of phones, and from which age on a book is not shown.
         """
         self._home = home
         self._people = people
         self._publishers = publishers
-        self._region = region
-        self._book_days = book_days
+        self._settings = settings
         self._clock = clock
         self._alone = threading.Lock()
         self._shelf: Shelf | None = None
@@ -114,40 +144,34 @@ class LookUp:
 
         Raises:
             NoIdentifier: If neither phone nor e-mail is usable.
-            BookMissing: If there is no book, or only a stale one.
-            BandRefused: If the book's entry stands for no bands.
+            BookMissing: If the book is stale or without its directory, or no night came yet.
         """
-        key, _ = self._known_as(phone, email)
-        found = self.look_up_keys([key], asked)[key]
-        if isinstance(found, BandRefused):
-            raise found
-        return found
+        key, _, person = self._known_as(phone, email)
+        return self._look_up({key: lambda _: person}, asked)[key]
 
-    def look_up_keys(
-        self, keys: Sequence[str], asked: Actor, about: str = ""
-    ) -> dict[str, Answer | BandRefused]:
+    def look_up_keys(self, keys: Sequence[str], asked: Actor, about: str = "") -> dict[str, Answer]:
         """Answers for several people at once, by `People.local_key`.
 
         Each is one entry in the log; `about` says what they are looked up for together.
 
-        Returns:
-            For each key the answer, or why the book's entry stands for no bands.
-
         Raises:
-            BookMissing: If there is no book, or only a stale one.
+            BookMissing: If the book is stale or without its directory, or no night came yet.
         """
-        answers: dict[str, Answer | BandRefused] = {}
+        return self._look_up(dict.fromkeys(keys, self._people.person), asked, about)
+
+    def _look_up(
+        self, found_by: Mapping[str, Callable[[str], Person | None]], asked: Actor, about: str = ""
+    ) -> dict[str, Answer]:
+        """Answers for the people with these keys, whom the functions find."""
+        answers: dict[str, Answer] = {}
         failed: Exception | None = None
         with self._rights.transaction() as connection:
             outcomes: list[tuple[str, str]] = []
             under_review = disputed(connection)
-            for key in dict.fromkeys(keys):
+            for key, find in found_by.items():
                 try:
-                    answer = answers[key] = self._answer(key, under_review)
+                    answer = answers[key] = self._answer(key, find(key), under_review)
                     outcomes.append((key, answer.status.value))
-                except BandRefused as error:
-                    answers[key] = error
-                    outcomes.append((key, type(error).__name__))
                 except Exception as error:  # noqa: BLE001  (stored first, then raised)
                     failed = error
                     outcomes.append((key, type(error).__name__))
@@ -179,7 +203,7 @@ class LookUp:
             QuotaSpent: If a holder gives no more today; the consent stays recorded.
             ServiceUnreachable: If one of them is; likewise.
             TokenRefused: If an answer does not verify; likewise.
-            BookMissing: If there is no book, or only a stale one.
+            BookMissing: If the book is stale or without its directory, or no night came yet.
         """
         if not (notice := notice.strip()):
             raise NotAsked("consent: expected the notice that the customer agreed to, got a blank")
@@ -188,8 +212,7 @@ class LookUp:
         self._people.record_consent(key, notice, asked.by, at, also)
         with self._rights.transaction() as connection:
             record_act(connection, at, LogAct.CONSENT, asked.by, purpose=asked.purpose, key=key)
-        key, usable = self._known_as(phone, email)
-        person = self._people.person(key)
+        key, usable, person = self._known_as(phone, email)
         if person is not None and person.state is State.KNOWN and person.key == key:
             try:
                 [token] = services.tokens([usable], pinned_total, 1)
@@ -206,23 +229,24 @@ class LookUp:
     def _typed(self, phone: str | None, email: str | None) -> dict[str, str]:
         """The usable identifiers by their keys, the phone's first."""
         found = {
-            self._people.local_key(one): one for one in identifiers(phone, email, self._region)
+            self._people.local_key(one): one
+            for one in identifiers(phone, email, self._settings.region)
         }
         if not found:
             raise NoIdentifier
         return found
 
-    def _known_as(self, phone: str | None, email: str | None) -> tuple[str, str]:
-        """The first key that was typed under which somebody stands here, else the first."""
-        typed = self._typed(phone, email)
-        for key, who in typed.items():
+    def _known_as(self, phone: str | None, email: str | None) -> tuple[str, str, Person | None]:
+        """The first key that was typed under which somebody stands here, else the first; who."""
+        found: list[tuple[str, str, Person | None]] = []
+        for key, who in self._typed(phone, email).items():
             person = self._people.person(key)
             if person is not None and person.state.stands:
-                return key, who
-        return next(iter(typed.items()))
+                return key, who, person
+            found.append((key, who, person))
+        return found[0]
 
-    def _answer(self, key: str, under_review: Mapping[str, int]) -> Answer:
-        person = self._people.person(key)
+    def _answer(self, key: str, person: Person | None, under_review: Mapping[str, int]) -> Answer:
         if person is None:
             return Answer(Status.CONSENT_NEEDED)
         if not person.state.stands:
@@ -235,9 +259,7 @@ class LookUp:
         slot = shelf.slot(person.slot_key.public)
         if slot is None:
             return Answer(Status.NOT_IN_NETWORK)
-        names = unpack(shelf.book.read(slot, person.slot_key))
-        bands = (Band(score, band, _SCHEMES[score].sentence(band)) for score, band in names.items())
-        return Answer(Status.KNOWN, shelf.book.as_of, tuple(bands))
+        return _read(shelf.book, slot, person.slot_key)
 
     def _fresh_shelf(self) -> Shelf:
         shelf = self._shelf
@@ -247,10 +269,17 @@ class LookUp:
                 shelf = self._shelf
                 if shelf is None or shelf.stamp != stamp:
                     shelf = self._shelf = read_shelf(self._home, self._publishers)
-        if is_stale(shelf.book, self._clock(), self._book_days):
-            made = dt.datetime.fromtimestamp(shelf.book.made_at, dt.UTC)
-            raise BookMissing(
-                f"band book: made {made:%Y-%m-%d}, expected one not older than {self._book_days} "
-                "days; show no bands, and see why `escapement-outlet nightly` got no newer one"
-            )
+        if shelf.book is not None and (why := why_stale(shelf.book, self._clock(), self._settings)):
+            raise BookMissing(why)
         return shelf
+
+
+def _read(book: Book | None, slot: int, key: SlotKey) -> Answer:
+    """What a book says of a slot; without a book, or where the slot is newer than its seal, new."""
+    as_of, entry = ("", None) if book is None else (book.as_of, book.read(slot, key))
+    if entry is not None and entry.many_outlets:
+        bands = tuple(Band(score, band, A_PERSON_LOOKS) for score, band in newcomer().items())
+        return Answer(Status.KNOWN, as_of, bands, many_outlets=True)
+    names = newcomer() if entry is None else named(entry.codes, entry.evidence)
+    bands = tuple(Band(name, band, _SCHEMES[name].sentence(band)) for name, band in names.items())
+    return Answer(Status.KNOWN, as_of, bands)

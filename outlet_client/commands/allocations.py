@@ -17,7 +17,7 @@ from outlet_client.allocation import allocation_decisions
 from outlet_client.allocation.disputed_lines import UNDER_REVIEW
 from outlet_client.allocation.proposal_notes import notes, passed_over_text
 from outlet_client.allocation.ranking import TieBreak
-from outlet_client.bands.lookup import WHOSE_BAND
+from outlet_client.bands.lookup import MANY_OUTLETS, WHOSE_BAND
 from outlet_client.commands.command_errors import failing
 from outlet_client.commands.options import HERE, By, Decider, Home, Json
 from outlet_client.commands.output import OUT, say, say_json
@@ -177,7 +177,9 @@ def _table(proposal: Proposal) -> Table:
     for rank, line in enumerate(proposal.lines, 1):
         one = line.candidate
         bands = f"eligibility {one.eligibility}, flipper risk {one.flipper_risk}"
-        if one.no_band:
+        if one.no_band == MANY_OUTLETS:
+            bands = MANY_OUTLETS
+        elif one.no_band:
             bands = f"no band here: decide as without ({one.no_band})"
         if not line.ruling.rule:
             bands = UNDER_REVIEW

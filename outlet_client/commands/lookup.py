@@ -90,12 +90,14 @@ def serve(home: Home = HERE) -> None:
 def _print_answer(answer: Answer, allowed: Allowance | None, *, as_json: bool) -> None:
     if as_json:
         allocation = None if allowed is None else asdict(allowed)
-        say_json({**asdict(answer), "allocation": allocation})
+        say_json({**asdict(answer), "note": answer.note, "allocation": allocation})
         return
     say(f"{answer.status}{f', as of {answer.as_of}' if answer.as_of else ''}")
     if answer.status in _WITHOUT_BAND:
         say(_WITHOUT_BAND[answer.status])
     for band in answer.bands:
         say(f"{band.score}: {band.band}. {band.allows}")
+    if answer.note:
+        say(answer.note)
     if allowed is not None:
         say(f"{allowed.reference} ({allowed.tier}): {allowed.decision}. To say: {allowed.say}")

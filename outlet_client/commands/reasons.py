@@ -72,7 +72,7 @@ def _as_dict(found: ExplainedScores, most: int) -> dict[str, Any]:
 
 
 def _print(found: ExplainedScores, most: int) -> None:
-    say(f"Events here as of {found.as_of}; scorecards of the points as of {found.scorecard_as_of}")
+    say(f"Events here as of {found.as_of}; scorecards of the bands as of {found.scorecard_as_of}")
     for name, one in found.scores.items():
         say(f"{name}: as a home this outlet gives {one.part:+d}")
         for text, points in reason_lines(one, most):

@@ -11,7 +11,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from outlet_client.bands.book_store import read_shelf
+from outlet_client.bands.book_store import read_book, why_stale
 from outlet_client.commands.command_errors import failing
 from outlet_client.commands.options import HERE, Home, Json
 from outlet_client.commands.output import say, say_json
@@ -38,6 +38,8 @@ LATE = dt.timedelta(hours=36)
 UNSIGNED_DAYS = 3
 """A log that was not countersigned for longer calls for somebody."""
 
+_NONE_YET = "none yet; everybody who is listed reads as a newcomer until the network's first"
+
 _AFTER = {
     "HqUnreachable": "if the next fails too, `escapement-outlet doctor` says what is off",
     "ServiceUnreachable": "if the next fails too, `escapement-outlet doctor` says what is off",
@@ -58,6 +60,7 @@ class Standing:
     Attributes:
         begun: Whether the last start got as far as being one of these nights.
         book_days: How many days ago HQ made it.
+        book_problem: Why the book that is here is not shown; "" where it is, or none came yet.
         log_findings: How much the last night found wrong with the log.
         in_no_directory: How many registrations were handed in and are in none.
         lost: How many people a directory takes away, who wait for a person.
@@ -69,6 +72,7 @@ class Standing:
     begun: bool
     book_as_of: str | None
     book_days: int | None
+    book_problem: str
     people: dict[State, int]
     rows: int | None
     quarantined: int | None
@@ -86,8 +90,8 @@ def status(home: Home = HERE, as_json: Json = False) -> None:
     with failing():
         at = dt.datetime.now(dt.UTC)
         settings = OutletFile.read(home / "escapement.toml")
-        found = standing(home, at)
-        todo = next_steps(found, settings, at)
+        found = standing(home, settings, at)
+        todo = next_steps(found, at)
         if as_json:
             say_json({**asdict(found), "next": todo})
             return
@@ -95,7 +99,7 @@ def status(home: Home = HERE, as_json: Json = False) -> None:
             say(line)
 
 
-def standing(home: Path, at: dt.datetime) -> Standing:
+def standing(home: Path, settings: OutletFile, at: dt.datetime) -> Standing:
     """Reads how an outlet stands.
 
     Raises:
@@ -103,7 +107,7 @@ def standing(home: Path, at: dt.datetime) -> Standing:
     """
     ring, health = Keyring(home, PartyKind.OUTLET), read_health(home)
     identity = ring.identity()
-    as_of, days = _book(home, ring, at)
+    as_of, days, problem = _book(home, ring, settings, at)
     with closing(People.open(home, identity)) as people, closing(NightLog.open(home)) as log:
         losses = people.held_losses()
         return Standing(
@@ -113,6 +117,7 @@ def standing(home: Path, at: dt.datetime) -> Standing:
             begun=health is None or health.status is not Condition.FAILED or bool(health.night),
             book_as_of=as_of,
             book_days=days,
+            book_problem=problem,
             people=people.counts(),
             rows=None if health is None else health.rows,
             quarantined=None if health is None else health.quarantined,
@@ -126,7 +131,7 @@ def standing(home: Path, at: dt.datetime) -> Standing:
         )
 
 
-def next_steps(found: Standing, settings: OutletFile, at: dt.datetime) -> list[str]:
+def next_steps(found: Standing, at: dt.datetime) -> list[str]:
     """What somebody should do, the most urgent first; one line where there is nothing."""
     steps = _of_nights(found, at)
     steps += _of_log(found, at)
@@ -142,11 +147,8 @@ def next_steps(found: Standing, settings: OutletFile, at: dt.datetime) -> list[s
         )
     if not any(found.people.values()):
         steps.append("nobody has consented yet: `escapement-outlet consent import FILE`")
-    if found.book_days is not None and found.book_days > settings.book_days:
-        steps.append(
-            f"the band book is {found.book_days} days old and not shown any more: ask HQ why there "
-            "is no newer one"
-        )
+    if found.book_problem:
+        steps.append(f"no bands are shown: {found.book_problem}")
     if found.quarantined:
         steps.append(
             f"{found.quarantined} rows of the ledger are in quarantine: quarantine.csv says which "
@@ -191,20 +193,25 @@ def _of_log(found: Standing, at: dt.datetime) -> list[str]:
     return steps
 
 
-def _book(home: Path, ring: Keyring, at: dt.datetime) -> tuple[str | None, int | None]:
+def _book(
+    home: Path, ring: Keyring, settings: OutletFile, at: dt.datetime
+) -> tuple[str | None, int | None, str]:
+    """The book's last day, the days since HQ made it, and why it is not shown."""
     try:
-        book = read_shelf(home, ring.publishers()).book
-    except (BookMissing, PrivacyError):
-        return None, None
+        book = read_book(home, ring.publishers())
+    except (BookMissing, PrivacyError) as error:
+        return None, None, str(error)
+    if book is None:
+        return None, None, ""
     made = dt.datetime.fromtimestamp(book.made_at, dt.UTC)
-    return book.as_of, (at - made).days
+    return book.as_of, (at - made).days, why_stale(book, at, settings)
 
 
 def _lines(found: Standing) -> list[str]:
     lines = [f"Outlet {found.outlet}", "Nights:"]
     lines += [f"  {_night_line(night)}" for night in found.nights] or ["  none yet"]
     if found.book_as_of is None:
-        lines.append("Band book: none that can be used")
+        lines.append(f"Band book: {'none that can be used' if found.book_problem else _NONE_YET}")
     else:
         age = f"{_count(found.book_days, 'day')} ago" if found.book_days else "today"
         lines.append(f"Band book: as of {found.book_as_of}, made {age}")

@@ -21,10 +21,11 @@ import typer
 from rich.markup import escape
 from sqlalchemy.exc import SQLAlchemyError
 
+from outlet_client.bands.book_store import read_book, why_stale
 from outlet_client.commands.command_errors import failing
 from outlet_client.commands.options import HERE, Home
 from outlet_client.commands.output import OUT, say
-from outlet_client.errors import OWN_ERRORS, HqUnreachable, NotConfigured
+from outlet_client.errors import OWN_ERRORS, BookMissing, HqUnreachable, NotConfigured
 from outlet_client.ledger.event_store import EventStore
 from outlet_client.moments import now
 from outlet_client.night.flower_node import clock_difference
@@ -173,6 +174,7 @@ def _checks(home: Path) -> list[_Check]:
         ("office's services", lambda: services(OFFICE)),
         ("clock", clock),
         ("directory", lambda: _losses(home, ring)),
+        ("band book", lambda: _book(home, ring)),
     ]
 
 
@@ -192,6 +194,21 @@ def _losses(home: Path, ring: Keyring) -> str:
             "why; if they withdrew elsewhere, `escapement-outlet directory accept`"
         )
     return f"{nowhere} people were handed in and are in none" if nowhere else "takes nobody away"
+
+
+def _book(home: Path, ring: Keyring) -> str:
+    """Which band book is shown.
+
+    Raises:
+        BookMissing: If it is stale, or its directory is missing.
+        PrivacyError: If book or directory are forged or malformed.
+    """
+    book = read_book(home, ring.publishers())
+    if book is None:
+        return "none yet; it comes with the network's first bands"
+    if why := why_stale(book, now(), OutletFile.read(home / "escapement.toml")):
+        raise BookMissing(why)
+    return f"as of {book.as_of}"
 
 
 def _files(home: Path) -> list[_Check]:

@@ -1,7 +1,8 @@
 """The store of the answers that this outlet gave, so that a plan is answered once.
 
 Invariant: a plan is answered once. An answer is stored before it is sent, and a retry sends the
-same bytes; so no two answers to one plan can be compared.
+same bytes; so no two answers to one plan can be compared. Of the seals of bins the last plan that
+was answered is kept in its answer's transaction, to hold the fine book against.
 """
 
 from __future__ import annotations
@@ -18,13 +19,15 @@ from outlet_client.errors import QuestionRefused
 from privacy.budget import YEAR_SECONDS
 from privacy.fixed_point import ring_type
 from privacy.loss import Rho
+from privacy.plans import ReleasePlan
+from privacy.purposes import Purpose
 from privacy.two_key_sum import Envelope, MaskedShare
-from privacy.units import Purpose, Unit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from privacy.plans import NightPlan, ReleasePlan
+    from privacy.plans import NightPlan
+    from privacy.seal_plans import SealPlan
 
 _METADATA = sa.MetaData()
 _ANSWERS = sa.Table(
@@ -48,6 +51,12 @@ _HEADS = sa.Table(
     _METADATA,
     sa.Column("length", sa.BigInteger, primary_key=True),
     sa.Column("head", sa.Text, nullable=False),
+)
+_FINE_PLAN = sa.Table(
+    "fine_plan",
+    _METADATA,
+    # One row: the plan of the last seal of bins that was answered, as the office signed it.
+    sa.Column("payload", sa.LargeBinary, nullable=False),
 )
 _LATEST_DAYS = sa.Table(
     "latest_days",
@@ -87,7 +96,7 @@ class Answers:
         """For what is kept beside an answer, in its own transaction."""
         return self._connection
 
-    def answer(self, plan: ReleasePlan, plan_digest: str) -> MaskedShare | None:
+    def answer(self, plan: ReleasePlan | SealPlan, plan_digest: str) -> MaskedShare | None:
         """The stored answer to a plan, or None.
 
         Raises:
@@ -103,14 +112,17 @@ class Answers:
         envelope = Envelope(row.outlet, row.sealed_seed, row.commitment, row.signature)
         return MaskedShare(vector, row.salt, envelope)
 
-    def add(self, plan: ReleasePlan, plan_digest: str, share: MaskedShare, at: int) -> None:
+    def add(
+        self, plan: ReleasePlan | SealPlan, plan_digest: str, share: MaskedShare, at: int
+    ) -> None:
         """Stores an answer; it may be sent once the transaction has ended."""
+        cost = plan.rho() if isinstance(plan, ReleasePlan) else None  # what is sealed costs nothing
         self._connection.execute(
             _ANSWERS.insert().values(
                 release=plan.release,
                 plan=plan_digest,
                 purpose=plan.purpose.value,
-                rho=(plan.rho() or Rho(0)).encode(),
+                rho=(cost or Rho(0)).encode(),
                 at=at,
                 outlet=share.envelope.outlet,
                 ring_bits=plan.ring_bits,
@@ -122,17 +134,27 @@ class Answers:
             )
         )
 
-    def spent(self, unit: Unit, at: int) -> Rho:
-        """What the plans answered in the 365 days before `at` cost one unit.
+    def keep_fine_plan(self, payload: bytes) -> None:
+        """Replaces the kept plan of a seal of bins by one that the office signed."""
+        self._connection.execute(_FINE_PLAN.delete())
+        self._connection.execute(_FINE_PLAN.insert().values(payload=payload))
 
-        Where a clock went back, the last answer's moment counts instead of `at`.
+    def fine_plan(self) -> bytes | None:
+        """The plan of the last seal of bins that was answered; None before the first."""
+        return self._connection.scalar(sa.select(_FINE_PLAN.c.payload))
+
+    def spent(self, at: int) -> Rho:
+        """What the customer sums answered in the 365 days before `at` cost one customer.
+
+        Where a clock went back, the last answer's moment counts instead of `at`. Points that
+        release 0.1 answered had noise for events, and count for nothing.
         """
         latest = self._connection.scalar(sa.select(sa.func.max(_ANSWERS.c.at))) or at
-        recent = sa.select(_ANSWERS.c.purpose, _ANSWERS.c.rho).where(
-            _ANSWERS.c.at > max(at, latest) - YEAR_SECONDS
+        recent = sa.select(_ANSWERS.c.rho).where(
+            _ANSWERS.c.at > max(at, latest) - YEAR_SECONDS,
+            _ANSWERS.c.purpose != Purpose.POINTS.value,
         )
-        rows = self._connection.execute(recent).all()
-        return Rho.total(Fraction(row.rho) for row in rows if Purpose(row.purpose).unit is unit)
+        return Rho.total(map(Fraction, self._connection.scalars(recent)))
 
     def follow(self, night: NightPlan) -> None:
         """Remembers the ledger head that a night plan names.

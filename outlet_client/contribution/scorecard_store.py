@@ -1,4 +1,4 @@
-"""The store of the scorecards for which this outlet last contributed points.
+"""The store of the scorecards for which this outlet last gave parts to a seal of bands.
 
 Invariant: what is kept came with a plan that the pinned office signed, in the transaction of its
 answer; so there is either an answer with its scorecards, or neither.
@@ -33,7 +33,7 @@ _SCORECARDS = sa.Table(
 )
 
 _NEXT = (
-    "expected the one that comes when the network's points are asked for, about once a week; run "
+    "expected the one that comes when the network's bands are sealed, about once a week; run "
     "`escapement-outlet nightly` every night until then"
 )
 
@@ -44,10 +44,10 @@ class ScorecardMissing(OutletError):
 
 @dataclass(frozen=True, slots=True)
 class KeptScorecards:
-    """What points were last answered for.
+    """What bands were last sealed with, as far as this outlet was asked.
 
     Attributes:
-        as_of: The last day in those points, ISO 8601.
+        as_of: The last day in those parts, ISO 8601.
         cards: One an outcome.
     """
 

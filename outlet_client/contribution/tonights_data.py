@@ -17,14 +17,16 @@ from features.errors import LedgerError
 from features.events import event_features
 from features.outcomes import Outcome, Thresholds, observe
 from features.snapshot import CutOff, Snapshot
-from outlet_client.contribution.contributions import HomeCustomers, SlotEvents
+from outlet_client.contribution.contributions import HomeCustomers, SlotSums
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
     from typing import Self
 
-    from features.events import Vector
+    import numpy.typing as npt
+
+    from features.events import EventFeatures, Vector
     from outlet_client.people.people_store import HomeKey
     from outlet_client.settings import OutletFile
 
@@ -35,7 +37,7 @@ class RollCall:
 
     Attributes:
         cut_off: The last day in the features that train.
-        as_of: The last day in the points.
+        as_of: The last day in what bands are sealed of.
         outcomes: What is learned.
     """
 
@@ -60,7 +62,7 @@ def prepare_outlet(
     events: pl.DataFrame,
     listed: pl.DataFrame,
     keys: Mapping[int, HomeKey],
-) -> tuple[HomeCustomers, dict[str, SlotEvents]]:
+) -> tuple[HomeCustomers, dict[str, SlotSums]]:
     """Computes the features of each day in the roll call, once each.
 
     Args:
@@ -72,7 +74,7 @@ def prepare_outlet(
             none any more, and no row.
 
     Returns:
-        The customers whose home is here, and the events up to each day.
+        The customers whose home is here, and what the events up to each day add up to.
 
     Raises:
         FeatureError: If no outlet can judge an outcome.
@@ -80,14 +82,17 @@ def prepare_outlet(
     own = _by_slot(events, listed)
     horizon_end = asked.cut_off.date + dt.timedelta(days=settings.horizon_days)
     snapshot = Snapshot.take(own, asked.cut_off, horizon_end)
-    views = {str(asked.cut_off): _view(snapshot)}
+    homes = listed.filter("home")["slot"].to_numpy()
+    features = event_features(snapshot)
+    views = {str(asked.cut_off): _sums(features, homes)}
     if asked.as_of != asked.cut_off:
-        views[str(asked.as_of)] = _view(Snapshot.take(own, asked.as_of, asked.as_of.date))
+        today = event_features(Snapshot.take(own, asked.as_of, asked.as_of.date))
+        views[str(asked.as_of)] = _sums(today, homes)
     at_home = listed.filter(pl.col("home") & pl.col("slot").is_in(list(keys)))
     slots, y = _judged(asked.outcomes, settings.outcomes, snapshot, at_home)
     places = slots.to_numpy()
     home = HomeCustomers.of(
-        views[str(asked.cut_off)].events,
+        features,
         slots.cast(pl.String),
         y,
         places,
@@ -118,9 +123,9 @@ def _by_slot(events: pl.DataFrame, listed: pl.DataFrame) -> pl.DataFrame:
     return joined.with_columns(customer=pl.col("slot")).drop("slot")
 
 
-def _view(snapshot: Snapshot) -> SlotEvents:
-    events = event_features(snapshot)
-    return SlotEvents(events, events.keys["customer"].cast(pl.Int64).to_numpy().astype(np.int64))
+def _sums(features: EventFeatures, homes: npt.NDArray[np.int64]) -> SlotSums:
+    places = features.keys["customer"].cast(pl.Int64).to_numpy().astype(np.int64)
+    return SlotSums.of(features, places, homes)
 
 
 def _given(path: Path, outcomes: tuple[str, ...], at_home: pl.DataFrame) -> pl.DataFrame:

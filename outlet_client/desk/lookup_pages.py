@@ -1,8 +1,8 @@
 """The look-up page: a customer's two bands and what they allow.
 
 Invariant: what was typed is in the answer to that very form and nowhere else, not in an address, a
-cookie or a log; and an answer shows bands, what they allow and the book's date, never counts,
-prices, outlets, dates or people of purchases elsewhere.
+cookie or a log; and an answer shows bands, what they allow and the day that they are of, never
+counts, prices, outlets, dates or people of purchases elsewhere.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from features.bands import BandRefused
 from outlet_client.allocation.waitlist import allowance, tier_of
 from outlet_client.bands.lookup import Status
 from outlet_client.desk.lookup_usage import LookupQuotaReached, used_today
@@ -99,17 +98,11 @@ def _answered(site: Site, visit: Visit, ask: Callable[[Actor], Answer]) -> Respo
         return _page(site, visit, HTTPStatus.BAD_REQUEST, error=words)
     except (LookupQuotaReached, Busy) as error:
         return _page(site, visit, HTTPStatus.TOO_MANY_REQUESTS, error=str(error))
-    except BandRefused:
-        words = (
-            "The band book's entry for this customer cannot be read. Decide as without a band, and "
-            "tell whoever runs this program."
-        )
-        return _page(site, visit, HTTPStatus.CONFLICT, error=words)
     except OWN_ERRORS as error:
         return _page(site, visit, HTTPStatus.CONFLICT, error=message_of_error(error))
     nothing = None
-    if answer.status is not Status.KNOWN:
-        nothing = (answer.status.value, *NO_BANDS[answer.status])
+    if answer.no_band:
+        nothing = (answer.no_band, *NO_BANDS[answer.no_band])
     return _page(site, visit, answer=answer, allowed=allowed, nothing=nothing)
 
 

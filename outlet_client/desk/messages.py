@@ -1,14 +1,14 @@
 """The texts of errors as the desk shows them to staff.
 
-Invariant: no sentence says or hints what happened elsewhere; "new" and a missing band are never a
-refusal, in any wording.
+Invariant: no sentence says or hints what happened elsewhere, but that somebody is known at very
+many outlets; "new" and a missing band are never a refusal, in any wording.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from outlet_client.bands.lookup import Status
+from outlet_client.bands.lookup import A_PERSON_LOOKS, MANY_OUTLETS, Status
 from outlet_client.errors import BookMissing, NoIdentifier, QuotaSpent, ServiceUnreachable
 from outlet_client.records.actor import LookupPurpose
 
@@ -30,7 +30,7 @@ PURPOSES: Mapping[LookupPurpose, str] = {
 }
 """Why staff look somebody up; the order is the form's."""
 
-NO_BANDS: Mapping[Status, tuple[str, str]] = {
+NO_BANDS: Mapping[str, tuple[str, str]] = {
     Status.NOT_IN_NETWORK: (
         "No band here",
         "Not in the network from this outlet, or no longer. Decide as without a band.",
@@ -43,8 +43,9 @@ NO_BANDS: Mapping[Status, tuple[str, str]] = {
         "The customer's agreement comes first",
         "This outlet has none yet. Read the notice to them, or let them read it.",
     ),
+    MANY_OUTLETS: ("A person looks", A_PERSON_LOOKS),
 }
-"""What is shown instead of bands: a heading and a sentence."""
+"""What is shown instead of bands, by `Answer.no_band`: a heading and a sentence."""
 
 MEANS: Mapping[tuple[str, str], str] = {
     ("eligibility", "new"): "Not enough history",

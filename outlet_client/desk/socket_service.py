@@ -53,7 +53,9 @@ class DeskService(outlets_pb2_grpc.DeskServicer):
         except Exception as error:  # noqa: BLE001  (its text may hold a customer's data)
             context.abort(grpc.StatusCode.INTERNAL, type(error).__name__)
         bands = [outlets_pb2.Band(score=b.score, band=b.band, allows=b.allows) for b in found.bands]
-        return outlets_pb2.LookupResponse(status=found.status, as_of=found.as_of, bands=bands)
+        return outlets_pb2.LookupResponse(
+            status=found.status, as_of=found.as_of, bands=bands, many_outlets=found.many_outlets
+        )
 
     def _found(self, request: outlets_pb2.LookupRequest) -> Answer:
         asked = Actor.of(request.by, request.purpose)

@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from outlet_client.bands.book_store import fetch_book, not_shown, read_shelf
+from outlet_client.bands.book_store import fetch_book, not_shown, read_book
 from outlet_client.contribution.answer_store import AnswerStore
 from outlet_client.contribution.contributions import Outlet
 from outlet_client.contribution.tonights_data import RollCall, prepare_outlet
@@ -184,7 +184,8 @@ class Nightly:
         asked = RollCall.of(tonight)
         keys = self.people.home_keys(directory)
         home, views = prepare_outlet(asked, self.settings, read.attached.events, listed, keys)
-        _LOG.info("ready as of %s: %d events", asked.as_of, len(views[str(asked.as_of)].slots))
+        met = len(views[str(asked.as_of)].slots)
+        _LOG.info("ready as of %s: %d people of the directory met here", asked.as_of, met)
         self.tonight = dict(tonight)
         self.outlet = Outlet(
             identity.card.name,
@@ -196,9 +197,10 @@ class Nightly:
             str(asked.cut_off),
             home,
             views,
-            directory.slots,
+            directory.keys,
             directory.digest,
             self.settings.horizon_days,
+            self.people.dither,
         )
         return self.outlet
 
@@ -219,12 +221,11 @@ class Nightly:
         else:
             _LOG.info("band book: %s", "a new one" if new else "none newer")
         try:
-            return read_shelf(self.home, publishers).book.as_of
-        except BookMissing:
+            book = read_book(self.home, publishers)
+        except (BookMissing, PrivacyError) as error:
+            _LOG.warning("no band book that can be used: %s", error)
             return None
-        except PrivacyError as error:
-            _LOG.warning("the stored band book cannot be used: %s", error)
-            return None
+        return None if book is None else book.as_of
 
     def countersign(self) -> None:
         """Holds the log against its chain, and has its head countersigned by the privacy office.

@@ -146,6 +146,11 @@ def read_directory(place: Path, office: VerifyKey) -> PublishedDirectory:
     return PublishedDirectory.of(Directory.decode(body), countersigned, office)
 
 
+def directories_here(home: Path) -> tuple[str, ...]:
+    """The names of the files of directories, in order; each names what the file holds."""
+    return tuple(sorted(place.name for place in home.glob("directory-*.bin")))
+
+
 def forget_directories(home: Path, office: VerifyKey, kept: Collection[str]) -> None:
     """Removes all directories but the latest and those with these digests."""
     numbered = sorted(_numbered(home, office))

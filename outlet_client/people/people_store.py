@@ -46,6 +46,7 @@ from outlet_client.people.relay_submissions import (
 from outlet_client.people.tables import ASKED, CONTESTED, FOLLOWED, METADATA, PEOPLE, SUBMISSIONS
 from outlet_client.people.token_box import TokenBox
 from outlet_client.people.withdrawals import Withdrawal, record_all
+from privacy.dither import Dither
 from privacy.envelopes import frame
 from privacy.registrations import nonce_of
 from privacy.slot_keys import SlotKey
@@ -127,6 +128,11 @@ class People(Store):
         """Opens the store in an outlet's folder, with the secret made from its signing key."""
         secret = hashlib.sha256(frame(_KEY_DOMAIN, identity.signing.to_bytes())).digest()
         return cls(f"sqlite:///{home / 'outlet.db'}", secret)
+
+    @property
+    def dither(self) -> Dither:
+        """What this outlet's parts are rounded by; the same for as long as the folder's keys."""
+        return Dither.of(self._secret)
 
     def local_key(self, identifier: str) -> str:
         """The key of the person with this identifier: 64 hex digits, of this outlet only."""

@@ -24,7 +24,7 @@ class NightFacts:
 
     Attributes:
         cut_off: The night's cut-off, ISO 8601.
-        as_of: The last day in the points asked for, ISO 8601.
+        as_of: The last day in what bands are sealed of, ISO 8601.
         attached: The events, with the sightings that are somebody's and those that are nobody's.
         unknown_references: Rows whose reference is in no tier.
         book_left_out: Entries of the client book without a usable phone or e-mail.

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from outlet_client.contribution.answer_store import AnswerStore
 from privacy.loss import Rho, epsilon_of
-from privacy.units import Purpose, Unit
+from privacy.purposes import Purpose
 
 if TYPE_CHECKING:
     from outlet_client.people.registration import Introduced
@@ -33,7 +33,7 @@ class Sums:
 
     Attributes:
         size: Bytes in all, as stored; what carries them adds a little.
-        rho: Their loss, for one of the purpose's units; 0 where they carry no noise.
+        rho: Their loss, for one customer; 0 where nothing is opened, or nothing has noise.
     """
 
     purpose: Purpose
@@ -49,7 +49,7 @@ class Left:
     Attributes:
         sums: One a purpose, in the order of `Purpose`; empty where nothing was asked.
         introduced: What left for the directory; None where the night did not get as far.
-        spent: Loss of one customer by the sums of customers answered in the past 365 days.
+        spent: Loss of one customer by the sums answered in the past 365 days.
         epsilon: The same as epsilon.
         floors: What the outlet refuses.
     """
@@ -72,8 +72,8 @@ class Left:
 
     @property
     def tonight(self) -> Rho:
-        """Loss of one customer by tonight's sums of customers."""
-        return Rho.total(one.rho for one in self.sums if one.purpose.unit is Unit.CUSTOMER)
+        """Loss of one customer by tonight's sums."""
+        return Rho.total(one.rho for one in self.sums)
 
 
 def read_released(facts: NightFacts, floors: OutletSettings) -> Left:
@@ -83,7 +83,7 @@ def read_released(facts: NightFacts, floors: OutletSettings) -> Left:
         store.transaction() as answers,
     ):
         sums = _sums(answers.connection, int(facts.since))
-        spent = answers.spent(Unit.CUSTOMER, int(facts.at.timestamp()))
+        spent = answers.spent(int(facts.at.timestamp()))
     return Left(sums, facts.introduced, spent, epsilon_of(spent, floors.delta), floors)
 
 

@@ -105,8 +105,8 @@ def _compared(facts: NightFacts) -> tuple[str | None, str, list[dict[str, object
         kept = read_scorecards(facts.home)
     except ScorecardMissing:
         reason = (
-            "No scorecard of the network's has come yet. One comes when the network asks for "
-            "points, about once a week."
+            "No scorecard of the network's has come yet. One comes when the network seals "
+            "bands, about once a week."
         )
         return None, reason, []
     found = measure(facts.customers, kept.cards)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from features.outcomes import Outcome, Thresholds
 from outlet_client.report.charts import interval_text
 from outlet_client.report.ranking_comparison import LEAST, NoScorecard, TooFew
-from privacy.units import Purpose, Unit
+from privacy.purposes import Purpose
 
 if TYPE_CHECKING:
     from outlet_client.report.ranking_comparison import Measured
@@ -118,17 +118,13 @@ SENTENCES = {
         "Setting where bands begin",
         "Numbers of your home customers by score and by what came true.",
     ),
-    Purpose.DEMAND: (
-        "Demand",
-        "Numbers of what your customers asked for.",
-    ),
     Purpose.POINTS: (
-        "Points, of which bands are made",
+        "Parts, of which bands are sealed",
         (
-            "One small sum for every place in the network's directory, whether you know its "
-            "customer or not: the points of that customer's events here. Added up over all outlets "
-            "and with noise, HQ does read these one by one: each belongs to a pseudonym, which it "
-            "can follow from week to week."
+            "Small whole numbers for every place in the network's directory, zeros where you have "
+            "not met its customer: the points of that customer's events here, score by score, and "
+            "the number of events up to six. What all outlets' add up to is opened for nobody: HQ "
+            "and the privacy office turn it into a band that neither of them can read."
         ),
     ),
 }
@@ -136,9 +132,10 @@ SENTENCES = {
 
 
 def loss(one: Sums) -> str:
-    """The privacy loss of a purpose's sums, and whose it is."""
-    whose = "of one customer" if one.purpose.unit is Unit.CUSTOMER else "of one event"
-    return f"{float(one.rho):.2g} {whose}" if one.rho else "no noise (trial network only)"
+    """The privacy loss of a purpose's sums for one customer, in words."""
+    if one.purpose is Purpose.POINTS:
+        return "sealed: nothing is opened"
+    return f"{float(one.rho):.2g}" if one.rho else "no noise (trial network only)"
 
 
 def size(count: int) -> str:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from features.bands import BandRefused
 from features.ledger import SIGHTINGS
 from outlet_client.allocation.disputed_lines import without_bands
 from outlet_client.allocation.proposal_store import AllocationStore
@@ -69,7 +68,8 @@ class Dossier:
         standing: Where the customer stands, in words.
         customers: The outlet's own ids of the customer.
         consents: notice, recorded_at, recorded_by, withdrawn_at of each.
-        band: status, as_of, why there is none, and the bands: score, band, allows.
+        band: status, as_of, why there is none or none was sealed yet, and the bands: score, band,
+            allows.
         reasons: as_of, scorecard_as_of, why there are none, note, and the scores: what of the
             events here gives how many points.
         events: The canonical cells of each as the ledger has them, its id, and what was corrected.
@@ -170,12 +170,10 @@ def _band(access: CustomerAccess, who: FoundPerson, asked: Actor) -> dict[str, A
         answer = access.look_up.look_up_keys([who.key], asked)[who.key]
     except (BookMissing, PrivacyError) as error:
         return {"status": "no band", "as_of": "", "why": str(error), "bands": []}
-    if isinstance(answer, BandRefused):
-        return {"status": "no band", "as_of": "", "why": str(answer), "bands": []}
     return {
         "status": answer.status.value,
         "as_of": answer.as_of,
-        "why": rights_text.WHY.get(answer.status, ""),
+        "why": answer.note or rights_text.WHY.get(answer.status, ""),
         "bands": [asdict(band) for band in answer.bands],
     }
 

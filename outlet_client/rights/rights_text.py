@@ -29,14 +29,16 @@ NOTHING_LEFT = (
 )
 _AT_HQ = (
     "The network's headquarters (HQ) knows you by a pseudonym that it cannot turn into a phone or "
-    "an e-mail address. Under it, it holds sums of points from all outlets where you agreed, with "
-    "noise on them, and the bands made of these. No purchase, name or address is sent to it; but "
-    "over months it could tell from the sums when the customer behind a pseudonym bought something."
+    "an e-mail address. Under it, it holds your band, masked, and for a month the masked numbers "
+    "that it was made of. Neither it nor the network's privacy office can read them, unless one of "
+    "them works against the rules with the other, or with an outlet that knows your phone or "
+    "e-mail address. No purchase, name or address is sent to it."
 )
 _DROPPED = (
     "Your consent has ended here: nothing of you is used at this outlet. HQ is told to drop your "
-    "entry; its sums of you go the next time that it collects points. It keeps a code by which it "
-    "knows a withdrawn customer, so that nobody brings you back without a new consent."
+    "entry: its next book has no band of you, and the masked numbers that it was sent of you go "
+    "within a month. It keeps a code by which it knows a withdrawn customer, so that nobody brings "
+    "you back without a new consent."
 )
 _AT_OUTLETS = (
     "Every outlet has the network's directory and its band book. Your entry there is masked: it is "

@@ -1,4 +1,6 @@
-"""Combining: one release, from a signed plan to a value, each step checkpointed.
+"""Combining: one customer sum, from a signed plan to a value, each step checkpointed.
+
+What seals need of it, `sealing` shares: names of releases, and outlets' answers as they verify.
 
 Invariant: HQ's noise is stored before the office is asked; a release that was begun is finished
 with the same set of answers and the same noise, or not at all.
@@ -8,58 +10,35 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from privacy.envelopes import VerifyKey, digest
-from privacy.errors import AnswerRefused, PrivacyError
-from privacy.fixed_point import Integers, clipping_units
+from privacy.envelopes import digest
+from privacy.errors import AnswerRefused
+from privacy.fixed_point import clipping_units
 from privacy.noise import DiscreteGaussian, scale_for
-from privacy.plans import PlannedReleases, ReleaseDraft, ReleasePlan, Signed
-from privacy.two_key_sum import (
-    Aggregate,
-    CustomerRelease,
-    Envelope,
-    MaskedShare,
-    ScoreTable,
-    check_share,
-)
-from privacy.units import Purpose
+from privacy.plans import ReleaseDraft, ReleasePlan
+from privacy.two_key_sum import Aggregate, CustomerRelease, check_share
 from server.hq.errors import AnotherNight, QuorumNotMet
 from server.hq.release_store import Checkpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping
 
+    from privacy.envelopes import VerifyKey
+    from privacy.fixed_point import Integers
     from privacy.loss import Rho
-    from privacy.publications import Countersigned
-    from privacy.two_key_sum import Carried
+    from privacy.plans import Signed
+    from privacy.purposes import Purpose
+    from privacy.seal_plans import SealPlan
+    from privacy.two_key_sum import MaskedShare
     from server.hq.flower_link import FlowerLink
+    from server.hq.privacy_office import PrivacyOffice
     from server.hq.store import HqStore
 
-Made = TypeVar("Made", CustomerRelease, ScoreTable)
-
-
-class PrivacyOffice(Protocol):
-    """The office as HQ sees it."""
-
-    def sign_night(self, night: str, cut_off: str, lines: Sequence[PlannedReleases]) -> Signed:
-        """Signs a night plan and reserves its cost."""
-
-    def sign_release(self, draft: ReleaseDraft) -> Signed:
-        """Signs a release plan."""
-
-    def unlock(
-        self, plan_digest: str, envelopes: Sequence[Envelope], carried: Sequence[Carried] = ()
-    ) -> bytes:
-        """Answers with the sum of masks less the office's noise."""
-
-    def close_night(self, night: str) -> None:
-        """Gives back what the night reserved and did not charge."""
-
-    def countersign_book(self, directory: str, digest: str) -> Countersigned:
-        """Countersigns the one book of the directory that was countersigned last."""
+RING_BITS = 64
+"""Of a customer sum."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +55,7 @@ class Ask:
         scorecard: The encoded scorecard, or scorecards, that it is taken at.
         as_of: The last day that its rows may see, ISO 8601.
         attachment: What rows are computed with besides: a linear map, a fine book, or nothing.
-        ring_bits: The ring is modulo 2^ring_bits.
+        attached: Its digest, "" for nothing: a fine book that was counted is gone.
     """
 
     purpose: Purpose
@@ -88,7 +67,7 @@ class Ask:
     scorecard: bytes
     as_of: str
     attachment: bytes = b""
-    ring_bits: int = 64
+    attached: str = ""
 
 
 @dataclass(slots=True)
@@ -107,6 +86,7 @@ class Combiner:
         directory: The digest of tonight's directory.
         quorum: The least number of outlets in a sum.
         clock: Unix seconds.
+        parent: The release before, in the same night; "" at first.
         failures: Answers to the latest release that were errors or did not verify, by reason.
         seconds: How long the latest release took.
     """
@@ -121,58 +101,96 @@ class Combiner:
     directory: str
     quorum: int
     clock: Callable[[], float]
-    failures: Mapping[str, int] = field(default_factory=dict, init=False)
+    parent: str = field(default="", init=False)
+    failures: dict[str, int] = field(default_factory=dict, init=False)
     seconds: float = field(default=0.0, init=False)
     _count: int = field(default=0, init=False)
-    _parent: str = field(default="", init=False)
 
     def customer_release(self, ask: Ask) -> CustomerRelease:
-        """Makes a release over customers.
+        """Makes a release over customers, or reads a finished one from the store.
 
         Raises:
             QuorumNotMet: If fewer outlets than the quorum gave an answer that verifies.
             PrivacyError: If the office refuses.
         """
-        return self._made(ask, Aggregate.customer_release, CustomerRelease)
-
-    def score_table(self, ask: Ask) -> ScoreTable:
-        """Makes a points release.
-
-        Raises:
-            QuorumNotMet: If fewer outlets than the quorum gave an answer that verifies.
-            PrivacyError: If the office refuses.
-        """
-        self._finish_points()
-        return self._made(ask, Aggregate.score_table, ScoreTable)
-
-    def _made(
-        self,
-        ask: Ask,
-        finish: Callable[[Aggregate, bytes, Integers], Made],
-        restore: type[Made],
-    ) -> Made:
-        """Makes a release, or reads a finished one from the store."""
         began = time.monotonic()
-        release = self._begin(ask)
+        release = self.begin(ask.purpose)
         known = self._checkpoint(release, ask)
         plan = ReleasePlan.decode(known.signed.payload)
         if known.values is not None:
-            made = restore(plan, known.outlets, known.values)
+            made = CustomerRelease(plan, known.outlets, known.values)
         else:
             aggregate, noise, answer = self._unlocked(release, plan, known, ask)
-            made = finish(aggregate, answer, noise)
-            if plan.purpose is Purpose.POINTS:
-                self.store.points_released(known.signed.digest, aggregate.outlets)
+            made = aggregate.customer_release(answer, noise)
             self.store.add_values(release, made.values)
-        self._parent = release
-        self.seconds = round(time.monotonic() - began, 4)
+        self.end(release, began)
         return made
 
-    def _begin(self, ask: Ask) -> str:
+    def begin(self, purpose: Purpose) -> str:
         """Names the next release; the same name when a killed night runs again."""
         self._count += 1
         self.failures = {}
-        return f"{self.name}/{self._count:03d}-{ask.purpose}"
+        return f"{self.name}/{self._count:03d}-{purpose}"
+
+    def end(self, release: str, began: float) -> None:
+        """Notes that a release came to its end, and how long it took."""
+        self.parent = release
+        self.seconds = round(time.monotonic() - began, 4)
+
+    def note_failure(self, reason: str) -> None:
+        """Counts an answer to the latest release that was left out."""
+        self.failures[reason] = self.failures.get(reason, 0) + 1
+
+    def collect(
+        self,
+        plan: ReleasePlan | SealPlan,
+        signed: Signed,
+        scorecard: bytes,
+        attachment: bytes = b"",
+        at_fault: Collection[str] = (),
+    ) -> list[MaskedShare]:
+        """Asks everyone at roll call; keeps the answers that verify.
+
+        Outlets repeat the bytes of an answer they gave, so asking again changes nothing.
+
+        Args:
+            plan: What is asked.
+            signed: Its bytes.
+            scorecard: What goes with it; its digest is in the plan.
+            attachment: Likewise; nothing with a seal's.
+            at_fault: Whose answers are left out.
+
+        Raises:
+            QuorumNotMet: If fewer than the quorum gave one.
+        """
+        question = {
+            "night": self.night.payload,
+            "night_signature": self.night.signature,
+            "plan": signed.payload,
+            "plan_signature": signed.signature,
+            "scorecard": scorecard,
+            "attachment": attachment,
+        }
+        replies = self.link.release(list(self.nodes), question)
+        self.failures = dict(replies.failures)
+        if replies.silent:
+            self.failures["no answer"] = len(replies.silent)
+            self.nodes = {n: o for n, o in self.nodes.items() if n not in replies.silent}
+        shares = []
+        for node, share in replies.shares.items():
+            name = self.nodes[node]
+            try:
+                check_share(share, plan, signed.digest, {name: self.outlets[name]})
+            except AnswerRefused:
+                self.note_failure("does not verify")
+            else:
+                shares.append(share)
+        shares = [share for share in shares if share.envelope.outlet not in at_fault]
+        if at_fault:
+            self.failures["seed at fault"] = len(at_fault)
+        if len(shares) < self.quorum:
+            raise QuorumNotMet(f"release {plan.release}", len(shares), self.quorum)
+        return shares
 
     def _checkpoint(self, release: str, ask: Ask) -> Checkpoint:
         """What is stored of a release; its plan is asked for first where nothing is.
@@ -195,10 +213,10 @@ class Combiner:
         return ReleaseDraft(
             release=release,
             night=self.night.digest,
-            parent=self._parent,
+            parent=self.parent,
             purpose=ask.purpose,
             dimension=ask.dimension,
-            ring_bits=ask.ring_bits,
+            ring_bits=RING_BITS,
             scale=ask.scale,
             norm=norm,
             outlet_bound=norm * ask.most_rows,
@@ -207,7 +225,7 @@ class Combiner:
             scorecard=digest(ask.scorecard),
             directory=self.directory,
             as_of=ask.as_of,
-            attachment=digest(ask.attachment) if ask.attachment else "",
+            attachment=ask.attached,
         )
 
     def _unlocked(
@@ -221,15 +239,13 @@ class Combiner:
         if known.aggregate is not None and known.noise is not None:
             aggregate, noise = known.aggregate, known.noise
         else:
-            aggregate = self._aggregate(plan, known.signed, ask, ())
+            aggregate = self._aggregate(plan, known.signed, ask)
             noise = _draw(plan)
             self.store.add_sum(release, aggregate, noise)
         at_fault: set[str] = set()
         while True:
             try:
-                answer = self.office.unlock(
-                    known.signed.digest, aggregate.envelopes, aggregate.carried
-                )
+                answer = self.office.unlock(known.signed.digest, aggregate.envelopes)
             except AnswerRefused as refusal:
                 if refusal.outlet is None or refusal.outlet in at_fault:
                     raise
@@ -240,80 +256,10 @@ class Combiner:
                 return aggregate, noise, answer
 
     def _aggregate(
-        self, plan: ReleasePlan, signed: Signed, ask: Ask, at_fault: Collection[str]
+        self, plan: ReleasePlan, signed: Signed, ask: Ask, at_fault: Collection[str] = ()
     ) -> Aggregate:
-        """The masked sum of who answers; of points, absent outlets with their last answers too."""
-        shares = self._collect(plan, signed, ask, at_fault)
-        if plan.purpose is not Purpose.POINTS:
-            return Aggregate.of(plan, shares)
-        there = {share.envelope.outlet for share in shares}
-        before = self.store.points_set(plan.scorecard)
-        at = self.clock()
-        carried = self.store.points_of(plan, before - there, at)
-        if before and len(there - before) < self.quorum:
-            # Too few to come in unseen: they wait for more, or for the next scorecard.
-            shares = [share for share in shares if share.envelope.outlet in before]
-        self.store.keep_points(plan, signed.digest, shares, at)
-        return Aggregate.of(plan, shares, carried)
-
-    def _finish_points(self) -> None:
-        """Ends points releases that a night left between the office's answer and HQ's store.
-
-        The office may hold their seeds as the last ones; the same request gets the same answer.
-        """
-        for release in self.store.unfinished_points(self.name):
-            known = self.store.checkpoint(release)
-            if known is None or known.aggregate is None or known.noise is None:
-                continue
-            aggregate, digest_asked = known.aggregate, known.signed.digest
-            try:
-                answer = self.office.unlock(digest_asked, aggregate.envelopes, aggregate.carried)
-            except PrivacyError:  # never answered, and now it never will be
-                continue
-            table = aggregate.score_table(answer, known.noise)
-            self.store.points_released(digest_asked, aggregate.outlets)
-            self.store.add_values(release, table.values)
-
-    def _collect(
-        self,
-        plan: ReleasePlan,
-        signed: Signed,
-        ask: Ask,
-        at_fault: Collection[str] = (),
-    ) -> list[MaskedShare]:
-        """Asks everyone at roll call; keeps the answers that verify.
-
-        Outlets repeat the bytes of an answer they gave, so asking again changes nothing.
-        """
-        question = {
-            "night": self.night.payload,
-            "night_signature": self.night.signature,
-            "plan": signed.payload,
-            "plan_signature": signed.signature,
-            "scorecard": ask.scorecard,
-            "attachment": ask.attachment,
-        }
-        replies = self.link.release(list(self.nodes), question)
-        failures = dict(replies.failures)
-        if replies.silent:
-            failures["no answer"] = len(replies.silent)
-            self.nodes = {n: o for n, o in self.nodes.items() if n not in replies.silent}
-        shares = []
-        for node, share in replies.shares.items():
-            name = self.nodes[node]
-            try:
-                check_share(share, plan, signed.digest, {name: self.outlets[name]})
-            except AnswerRefused:
-                failures["does not verify"] = failures.get("does not verify", 0) + 1
-            else:
-                shares.append(share)
-        shares = [share for share in shares if share.envelope.outlet not in at_fault]
-        if at_fault:
-            failures["seed at fault"] = len(at_fault)
-        self.failures = failures
-        if len(shares) < self.quorum:
-            raise QuorumNotMet(f"release {plan.release}", len(shares), self.quorum)
-        return shares
+        shares = self.collect(plan, signed, ask.scorecard, ask.attachment, at_fault)
+        return Aggregate.of(plan, shares)
 
 
 def _draw(plan: ReleasePlan) -> Integers:

@@ -1,30 +1,36 @@
 """What a night is about, and what is due in it: when, and as far as the ledger allows.
 
-A training is due a month after the last, bands a week after the last and with every new scorecard.
-What is not done is said, with the reason. The plan that the office signed is stored; a night that
-is taken up again does what it began with.
+A training is due a month after the last. Bands are sealed a week after the last time, and as soon
+as there are other scorecards or cuts; scorecards that stand without cuts are calibrated first, and
+until then nothing is sealed. What is not done is said, with the reason. The plan that the office
+signed is stored; a night that is taken up again does what it began with.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import math
 from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING
 
+from privacy.envelopes import digest
 from privacy.errors import BudgetExceeded
 from privacy.plans import PlannedReleases
-from privacy.units import Purpose
+from privacy.purposes import Purpose
+from server.hq.model_store import scorecards_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from privacy.plans import Signed
-    from server.hq.combine import PrivacyOffice
+    from server.hq.model_store import StandingModel
+    from server.hq.privacy_office import PrivacyOffice
     from server.hq.settings import HqSettings
     from server.hq.store import HqStore
 
 DAY_SECONDS = 24 * 3600
+
+_CALIBRATED = 2
+"""Seals where bands are sealed with cuts that are made tonight."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +41,9 @@ class Tonight:
         name: The night's name, used once.
         cut_off: The last day in the features that train, ISO 8601.
         as_of: The last day that bands are made from, ISO 8601.
-        outcomes: What is predicted, in the order of a book's bits.
+        outcomes: What is predicted, in the order of a book's codes.
         directory: The digest of tonight's directory.
-        slots: How many slots it has; 0 where no points are released.
+        slots: How many slots it has; 0 where nothing is sealed.
     """
 
     name: str
@@ -81,8 +87,7 @@ class Due:
     def plan(self, skipped: list[str]) -> Signed | None:
         """The office's plan of what is due and what the ledger allows; of a resumed night, its own.
 
-        Where the ledger does not hold a training, bands go on if they are due by themselves. Where
-        it holds no points, there is no training either: nothing could calibrate its scorecards.
+        Where the ledger does not hold a training, bands go on if they are due by themselves.
 
         Args:
             skipped: What is not done, and why, is added here.
@@ -98,37 +103,33 @@ class Due:
             skipped += known[1]
             return known[0]
         trains = self._training(skipped)
-        bands = self._bands(skipped, trains=trains)
-        while trains or bands:
-            lines = self._lines(trains=trains, bands=bands)
+        if not self._is_banded():
+            skipped.append("bands: nobody is in the directory, or switched off in hq.toml")
+        while lines := self._lines(skipped, trains=trains):
             try:
                 signed = self.office.sign_night(self.tonight.name, self.tonight.cut_off, lines)
             except BudgetExceeded as refusal:
                 skipped.append(str(refusal))
-                if Purpose(refusal.purpose) is Purpose.POINTS:
-                    trains, bands = trains and not self.calibrates, False
-                else:
-                    trains, bands = False, bands and self._bands(skipped, trains=False)
+                if not trains:
+                    skipped.append("bands: no scorecard is calibrated; the last book stays")
+                    return None
+                trains = False
             else:
                 directory = self.tonight.directory
                 self.store.add_night(self.tonight.name, signed, directory, skipped)
                 return signed
         return None
 
-    def _lines(self, *, trains: bool, bands: bool) -> list[PlannedReleases]:
-        """What the night plan holds."""
-        lines: list[PlannedReleases] = []
+    def _lines(self, skipped: list[str], *, trains: bool) -> list[PlannedReleases]:
+        """What the night plan holds: customer sums, and seals, which cost nothing."""
+        costs, counts = self.settings.costs(), self.settings.counts()
+        seals = self._seals(skipped, trains=trains)
         if trains:
-            costs = self.settings.costs()
-            lines += [
-                PlannedReleases(purpose, count, costs[purpose])
-                for purpose, count in self.settings.counts().items()
-                if purpose is not Purpose.CALIBRATION or bands
-            ]
-        if bands:
-            count = 2 if trains else 1
-            lines.append(PlannedReleases(Purpose.POINTS, count, self.settings.points_cost()))
-        return lines
+            purposes = [one for one in counts if seals or one is not Purpose.CALIBRATION]
+        else:
+            purposes = [Purpose.CALIBRATION] if seals == _CALIBRATED else []
+        lines = [PlannedReleases(purpose, counts[purpose], costs[purpose]) for purpose in purposes]
+        return [*lines, PlannedReleases(Purpose.POINTS, seals, None)] if seals else lines
 
     def _training(self, skipped: list[str]) -> bool:
         if self.calibrates and not self.tonight.slots:
@@ -141,26 +142,32 @@ class Due:
             return False
         return True
 
-    def _bands(self, skipped: list[str], *, trains: bool) -> bool:
-        if not self.calibrates or not self.tonight.slots:
-            skipped.append("points: nobody is in the directory, or switched off in hq.toml")
-            return False
-        if trains:
-            return True
-        if not self.store.models(self.tonight.outcomes):
-            skipped.append("bands: there is no scorecard yet")
-            return False
-        if self._banded_days_ago() < self.settings.band_days:
-            days = self.settings.band_days
-            skipped.append(f"bands: the last were made less than {days:g} days ago")
-            return False
-        return True
-
-    def _banded_days_ago(self) -> float:
-        """How many days ago bands were made; infinite before the first time, and of this night."""
+    def _seals(self, skipped: list[str], *, trains: bool) -> int:
+        """How many seals are due: one of bands, and before it one that calibrates, or none."""
+        if not self._is_banded():
+            return 0
         models = self.store.models(self.tonight.outcomes)
-        by = {model.banded_by.rpartition("/")[0] for model in models}
-        if not models or by <= {"", self.tonight.name}:
-            return math.inf
-        as_of = dt.date.fromisoformat(min(model.banded_as_of for model in models))
-        return (dt.date.fromisoformat(self.tonight.as_of) - as_of).days
+        if trains or any(model.cuts is None for model in models):
+            return _CALIBRATED
+        if not models:
+            skipped.append("bands: there is no scorecard yet")
+            return 0
+        if not self._is_due(models):
+            days = self.settings.band_days
+            skipped.append(f"bands: the last were sealed less than {days:g} days ago")
+            return 0
+        return 1
+
+    def _is_banded(self) -> bool:
+        return self.calibrates and self.tonight.slots > 0
+
+    def _is_due(self, models: Sequence[StandingModel]) -> bool:
+        """Whether bands were never sealed, long ago, or with other scorecards or cuts."""
+        last = self.store.standing_seal()
+        if last is None:
+            return True
+        as_of = dt.date.fromisoformat(last.draft.as_of)
+        days = (dt.date.fromisoformat(self.tonight.as_of) - as_of).days
+        sealed = last.draft.scorecard, last.draft.cuts
+        stands = digest(scorecards_of(models)), tuple(model.cuts for model in models)
+        return days >= self.settings.band_days or sealed != stands

@@ -1,4 +1,4 @@
-"""`escapement-hq`: runs the night; sees public slot keys and noisy sums, no token, no purchase."""
+"""`escapement-hq`: runs the night; sees public slot keys and noisy sums, no token, score, band."""
 
 from __future__ import annotations
 
@@ -149,7 +149,8 @@ def restored(
         OUT.print(
             f"The registry was of batch {done.since}, and is now the privacy office's directory of "
             f"batch {done.batch}: {done.added} slots more, {done.blanked} withdrawn. Fine books "
-            "hide the new ones from their homes too. Run the night.",
+            "hide the new ones from their homes too, and HQ knows of fewer outlets of each than "
+            "there are. Run the night.",
             highlight=False,
             soft_wrap=True,
         )

@@ -1,12 +1,13 @@
 """A night, top to bottom, written once against Flower's Grid.
 
     roll call -> night plan -> [usual event -> moments -> training rounds -> evaluation]
-    -> [points as of the cut-off -> fine book -> calibration] -> [points as of today -> bands]
-    -> band book -> goodnight
+    -> [fine seal as of the cut-off -> fine book -> calibration -> cuts]
+    -> [band seal as of today] -> band book -> goodnight
 
 What is in brackets happens when it is due and when the ledger allows; the report says what was
-skipped and why. A night that was killed is run again under its name: finished releases are read
-from the store, an unfinished one is taken up where it stood.
+skipped and why. There is a book every night: between two seals it has the last one's entries. A
+night that was killed is run again under its name: finished releases are read from the store, an
+unfinished one is taken up where it stood.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from features.calibration import calibration_dimension, calibration_norm
+from features.calibration import calibration_dimension, calibration_norm, middle
 from features.errors import FeatureError
 from features.events import DIMENSION
 from features.learning import (
@@ -32,19 +33,21 @@ from features.learning import (
     read_gradients,
     read_usual,
 )
-from features.noisy_points import MOST_EVENTS, RING_BITS, SCALE, PointsCode
+from features.points import base_points
 from features.scorecard import Scorecard, encode_scorecards
+from privacy.envelopes import digest
 from privacy.errors import PrivacyError
 from privacy.plans import NightPlan
-from privacy.two_key_sum import CustomerRelease
-from privacy.units import Purpose
+from privacy.purposes import Purpose
+from privacy.seal_plans import SealKind
 from server.holder.errors import HolderError
 from server.hq.banding import Judgement
-from server.hq.combine import Ask, Combiner, Made, PrivacyOffice
+from server.hq.combine import Ask, Combiner
 from server.hq.due import Due, Tonight
 from server.hq.errors import HqError, OfficeUnreachable, QuorumNotMet
-from server.hq.model_store import Calibrated, StandingModel
+from server.hq.model_store import Calibrated, StandingModel, scorecards_of
 from server.hq.report import NightReport, ReleaseReport
+from server.hq.sealing import SealAsk, Sealing
 from server.hq.training import ScorecardEvaluation, Training
 
 if TYPE_CHECKING:
@@ -52,9 +55,12 @@ if TYPE_CHECKING:
 
     from features.events import Matrix
     from privacy.envelopes import VerifyKey
-    from privacy.two_key_sum import ScoreTable
+    from privacy.loss import Rho
+    from privacy.two_key_sum import CustomerRelease
     from server.hq.banding import Banding
     from server.hq.flower_link import FlowerLink
+    from server.hq.privacy_office import PrivacyOffice
+    from server.hq.seal_store import StoredSeal
     from server.hq.settings import HqSettings
     from server.hq.store import HqStore
 
@@ -141,16 +147,14 @@ class HqNight:
         planned = {line.purpose for line in NightPlan.decode(signed.payload).releases}
         if Purpose.TRAINING in planned:
             self._train(combiner, report)
-        models = self.store.models(self.tonight.outcomes)
-        if Purpose.POINTS not in planned or not models or self.banding is None:
+        if Purpose.POINTS not in planned or self.banding is None:
             return
-        code = points_code(models)
-        as_of_cut = None
-        if Purpose.TRAINING in planned:
-            as_of_cut = self._points(combiner, report, code, self.tonight.cut_off)
-        if Purpose.CALIBRATION in planned and as_of_cut is not None:
-            self._calibrate(combiner, report, code, as_of_cut, self.banding)
-        self._bands(combiner, code, report, as_of_cut, self.banding)
+        sealing = Sealing(combiner, self.banding.slots)
+        if Purpose.CALIBRATION in planned:
+            self._calibrate(sealing, report, self.banding)
+        models = self.store.models(self.tonight.outcomes)
+        cuts = [model.cuts for model in models if model.cuts is not None]
+        self._sealed(sealing, report, SealKind.BAND, models, cuts)
 
     # --- training -----------------------------------------------------------------------------
 
@@ -209,78 +213,67 @@ class HqNight:
         return ScorecardEvaluation.of(counts, len(cards))
 
     def _stands(self, card: Scorecard, second: Matrix) -> None:
-        """Lets a new scorecard stand; bands keep their history, cuts wait for its calibration."""
+        """Lets a new scorecard stand; its cuts wait for its calibration."""
         before = self.store.model(card.outcome)
         if before is not None and before.night == self.tonight.name:
             return
-        made = StandingModel(
-            card.outcome, self.tonight.name, int(self.clock()), card.encode(), second, None, None,
-        )  # fmt: skip
-        if before is not None:
-            made = replace(
-                made, bands=before.bands, banded_as_of=before.banded_as_of,
-                banded_by=before.banded_by,
-            )  # fmt: skip
+        at = int(self.clock())
+        made = StandingModel(card.outcome, self.tonight.name, at, card.encode(), second, None)
         self.store.save_model(made)
 
-    # --- points, calibration, bands -----------------------------------------------------------
+    # --- seals, calibration, books -------------------------------------------------------------
 
-    def _points(
-        self, combiner: Combiner, report: NightReport, code: PointsCode, as_of: str
-    ) -> ScoreTable:
-        table = combiner.score_table(
-            Ask(
-                Purpose.POINTS,
-                code.width * self.tonight.slots,
-                1.0,
-                SCALE,
-                MOST_EVENTS,
-                self.settings.points_cost(),
-                code.encode(),
-                as_of,
-                ring_bits=RING_BITS,
-            )
-        )
-        return self._noted(report, combiner, table)
-
-    def _calibrate(
+    def _sealed(
         self,
-        combiner: Combiner,
+        sealing: Sealing,
         report: NightReport,
-        code: PointsCode,
-        table: ScoreTable,
-        banding: Banding,
-    ) -> None:
-        """Scores go out in fine bins, for homes only; private counts of outcomes come back."""
+        kind: SealKind,
+        models: Sequence[StandingModel],
+        cuts: Sequence[tuple[int, ...]],
+    ) -> StoredSeal:
+        """Makes a seal of every customer's parts, of bands as of today, else of the cut-off."""
+        as_of = self.tonight.as_of if kind is SealKind.BAND else self.tonight.cut_off
+        seal = sealing.seal(SealAsk(kind, scorecards_of(models), tuple(cuts), as_of))
+        self._note(report, sealing.combiner, seal.release, Purpose.POINTS, len(seal.outlets))
+        return seal
+
+    def _calibrate(self, sealing: Sealing, report: NightReport, banding: Banding) -> None:
+        """Scores go out in sealed bins, for homes only; private counts of outcomes come back."""
         models = self.store.models(self.tonight.outcomes)
         cards = [Scorecard.decode(model.scorecard) for model in models]
-        centres = [card.centre(model.second) for card, model in zip(cards, models, strict=True)]
-        alone = code.scores(table.values.reshape(-1, code.width))  # each of its own slot's sums
-        book = self.store.fine_book(self.tonight.name)
-        if book is None:
-            book = banding.fine_book(table, alone, centres, self.tonight)
-            self.store.save_fine_book(self.tonight.name, book)
+        middles = [middle(card, model.second) for card, model in zip(cards, models, strict=True)]
+        cuts = [(one,) for one in middles]
+        seal = self._sealed(sealing, report, SealKind.FINE, models, cuts)
+        book, attached = self._fine_book(seal, banding)
         scores = len(cards)
         ask = self._ask(
             Purpose.CALIBRATION, calibration_dimension(scores), calibration_norm(scores), cards,
-            book,
+            book, attached,
         )  # fmt: skip
-        counts = self._noted(report, combiner, combiner.customer_release(ask))
-        estimated = code.scores(code.estimate(table.values, table.noise_sd))
+        counts = self._noted(report, sealing.combiner, sealing.combiner.customer_release(ask))
+        self.store.forget_fine_book(seal.release)
         for place, model in enumerate(models):
-            judged = self._judge(counts, place, centres[place], model.outcome, banding)
-            cuts = banding.translated(judged.cuts, alone[place], estimated[place])
-            self.store.save_model(replace(model, cuts=cuts))
+            judged = self._judge(counts, place, model, banding)
+            self.store.save_model(replace(model, cuts=judged.cuts))
             report.calibrations[model.outcome] = judged
 
+    def _fine_book(self, seal: StoredSeal, banding: Banding) -> tuple[bytes, str]:
+        """The fine book of a seal and its digest; b"" where it was counted."""
+        if seal.entries is None:
+            return seal.book or b"", seal.book_digest
+        book = banding.book(seal.entries, self.tonight.directory).encode()
+        self.store.add_fine_book(seal.release, book)
+        return book, digest(book)
+
     def _judge(
-        self, counts: CustomerRelease, place: int, centre: float, outcome: str, banding: Banding
+        self, counts: CustomerRelease, place: int, model: StandingModel, banding: Banding
     ) -> Judgement:
         """Judges the cuts that these counts make, and those that stood until now."""
+        outcome, card = model.outcome, Scorecard.decode(model.scorecard)
         last = self.store.calibration(outcome, before=self.tonight.name)
-        kept = None if last is None else Judgement.from_json(last.judgement)
-        standing = None if kept is None else kept.cuts
-        judged = Judgement.of(counts, place, centre, banding.thresholds(outcome), standing)
+        standing = None if last is None else Judgement.from_json(last.judgement)
+        base, around = base_points(card), middle(card, model.second)
+        judged = Judgement.of(counts, place, base, around, banding.thresholds(outcome), standing)
         self.store.save_calibration(
             Calibrated(
                 outcome, self.tonight.name, int(self.clock()), counts.plan.release, judged.as_json()
@@ -288,49 +281,16 @@ class HqNight:
         )
         return judged
 
-    def _estimate(
-        self, code: PointsCode, table: ScoreTable, as_of_cut: ScoreTable | None
-    ) -> Matrix:
-        """What tonight's sums say with those of earlier books, or of the cut-off at first."""
-        before = self.store.estimate_before(self.tonight.name)
-        if before is None and as_of_cut is not None:
-            before = code.estimate(as_of_cut.values, as_of_cut.noise_sd)
-        return code.estimate(table.values, table.noise_sd, before)
-
-    def _bands(
-        self,
-        combiner: Combiner,
-        code: PointsCode,
-        report: NightReport,
-        as_of_cut: ScoreTable | None,
-        banding: Banding,
-    ) -> None:
-        """Points as of today become every slot's bands."""
-        table = self._points(combiner, report, code, self.tonight.as_of)
-        estimate = self._estimate(code, table, as_of_cut)
-        self.store.save_estimate(self.tonight.name, int(self.clock()), estimate)
-        models = self.store.models(self.tonight.outcomes)
-        bands = banding.assign(models, code.scores(estimate), code.counts(estimate))
-        for model, now in zip(models, bands, strict=True):
-            self.store.save_model(
-                replace(
-                    model,
-                    bands=now.astype(np.int8),
-                    banded_as_of=self.tonight.as_of,
-                    banded_by=table.plan.release,
-                )
-            )
-
     def _publish(self, report: NightReport) -> None:
-        """Publishes a book for tonight's directory, once there are bands.
+        """Publishes a book for tonight's directory, once bands were sealed.
 
         Without the office's word outlets would take none: then the last one stays.
         """
-        models = self.store.models(self.tonight.outcomes)
-        if self.banding is None or not models or not all(model.banded_by for model in models):
+        seal = self.store.standing_seal()
+        if self.banding is None or seal is None or seal.entries is None:
             return
         try:
-            report.book = self.banding.publish(models, self.tonight, self.office)
+            report.book = self.banding.publish(seal.entries, self.tonight, self.office)
         except (PrivacyError, HolderError) as refusal:
             report.skipped.append(f"book: {refusal}; the last book stays")
 
@@ -343,6 +303,7 @@ class HqNight:
         norm: float,
         cards: Sequence[Scorecard],
         attachment: bytes = b"",
+        attached: str = "",
     ) -> Ask:
         return Ask(
             purpose,
@@ -354,36 +315,38 @@ class HqNight:
             encode_scorecards(cards),
             self.tonight.cut_off,
             attachment,
+            attached or (digest(attachment) if attachment else ""),
         )
 
     def _noted(
         self,
         report: NightReport,
         combiner: Combiner,
-        release: Made,
+        release: CustomerRelease,
         clipped: float | None = None,
-    ) -> Made:
-        """Notes a release; of a score table nothing that depends on its values."""
-        step = ReleaseReport(
-            release.plan.release,
-            release.plan.purpose,
-            len(release.outlets),
-            combiner.failures,
-            _signal_to_noise(release),
-            release.plan.rho(),
-            combiner.seconds,
-            clipped,
-        )
-        report.steps.append(step)
-        self.on_step(step)
+    ) -> CustomerRelease:
+        """Notes a customer sum."""
+        self._note(
+            report, combiner, release.plan.release, release.plan.purpose, len(release.outlets),
+            release.signal_to_noise, release.plan.rho(), clipped,
+        )  # fmt: skip
         return release
 
-
-def _signal_to_noise(release: CustomerRelease | ScoreTable) -> float | None:
-    return release.signal_to_noise if isinstance(release, CustomerRelease) else None
-
-
-def points_code(models: Sequence[StandingModel]) -> PointsCode:
-    """How points travel: as few noisy numbers a slot as may be."""
-    cards = tuple(Scorecard.decode(model.scorecard) for model in models)
-    return PointsCode.of(cards, models[0].second)
+    def _note(
+        self,
+        report: NightReport,
+        combiner: Combiner,
+        release: str,
+        purpose: Purpose,
+        outlets: int,
+        signal_to_noise: float | None = None,
+        rho: Rho | None = None,
+        clipped: float | None = None,
+    ) -> None:
+        """Notes a release; of a seal there is nothing that depends on values."""
+        step = ReleaseReport(
+            release, purpose, outlets, combiner.failures, signal_to_noise, rho, combiner.seconds,
+            clipped,
+        )  # fmt: skip
+        report.steps.append(step)
+        self.on_step(step)

@@ -15,11 +15,13 @@ from features.learning import MOMENTS_DIMENSION
 from features.protocol import app_digest
 from privacy.identity import PartyKind
 from privacy.keyring import Keyring
+from privacy.seal_plans import RING_BITS
 from server.holder.errors import HolderNotConfigured
 from server.hq.banding import Banding
 from server.hq.directory_announcement import tonights_directory
 from server.hq.due import Tonight
 from server.hq.flower_link import FlowerLink
+from server.hq.known_slots import KnownSlots
 from server.hq.night import HqNight
 from server.hq.night_record import record
 from server.hq.office_client import OfficeClient
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from server.hq.report import NightReport
 
 MOST_NEW_SLOTS = 2**20
-"""More than one night's registrations can add: so large may a points answer be."""
+"""More than one night's registrations can add: so large may an answer to a seal be."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -72,12 +74,12 @@ def run_night(
     office = OfficeClient.connect(identity, office_card, settings.training.timeout)
     registry = Registry(f"sqlite:///{home / 'hq.db'}")
     store = HqStore(f"sqlite:///{home / 'hq.db'}")
-    most = (2 * len(settings.outcomes) + 1) * (registry.directory().slots + MOST_NEW_SLOTS)
+    sealed = (len(settings.outcomes) + 1) * (registry.directory().slots + MOST_NEW_SLOTS)
     superlink = SuperLink(
         outlets,
         app_digest(),
         settings.training.patience,
-        8 * max(most, MOMENTS_DIMENSION),
+        max(RING_BITS // 8 * sealed, 8 * MOMENTS_DIMENSION),
     )
     try:
         host, _, port = (settings.listen or identity.card.address).rpartition(":")
@@ -100,7 +102,11 @@ def run_night(
             directory.slots if settings.points else 0,
         )
         known = slice(directory.slots)  # of a resumed night: others may have come since
-        keys, nonces = registry.directory().keys[known], registry.home_nonces()[known]
+        slots = KnownSlots(
+            registry.directory().keys[known],
+            registry.home_nonces()[known],
+            registry.registrations_of_slots()[known],
+        )
         report = HqNight(
             tonight,
             settings.training,
@@ -109,8 +115,7 @@ def run_night(
             store,
             {outlet: card.verify_key for outlet, card in outlets.items()},
             Banding(
-                keys,
-                nonces,
+                slots,
                 registry,
                 identity.signing,
                 office_card.verify_key,

@@ -5,13 +5,20 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import islice
 from typing import TYPE_CHECKING, cast
 
 import grpc
 
-from privacy.directory import SLOT_BYTES, DirectoryPosition, DirectoryRefused
-from privacy.errors import AnswerRefused, BudgetExceeded, InvalidParameter, PlanRefused
+from privacy.books import BookRefused
+from privacy.directory import DirectoryPosition, DirectoryRefused
+from privacy.errors import (
+    AnswerRefused,
+    BudgetExceeded,
+    InvalidParameter,
+    PlanRefused,
+    ReleaseClosed,
+)
+from privacy.oblivious_transfer import TransferFailed
 from privacy.plans import Signed
 from privacy.publications import Countersigned, PublicationRefused, PublicationTooSoon
 from privacy.registrations import RegistrationRefused
@@ -19,6 +26,7 @@ from privacy.voprf import TokenRefused
 from server.holder.directory_copy import DirectoryCopy
 from server.holder.errors import NotAllowed, RefreshRefused
 from server.hq.errors import OfficeUnreachable
+from server.hq.office_messages import choice_parts, directory_parts, set_message
 from server.wire import office_pb2, office_pb2_grpc
 from server.wire.refusals import read_refusal
 
@@ -28,25 +36,28 @@ if TYPE_CHECKING:
     from privacy.directory import DirectoryChanges
     from privacy.identity import Card, Identity
     from privacy.plans import PlannedReleases, ReleaseDraft
+    from privacy.published_books import BookSummary
     from privacy.registrations import Evidence
+    from privacy.seal_plans import SealDraft
     from privacy.two_key_sum import Carried, Envelope
 
+CHUNK_SECONDS = 600.0
+"""For a chunk of a seal at least: up to 100 MB come back."""
+
 _OTHERS: dict[str, type[Exception]] = {
+    "BookRefused": BookRefused,
     "DirectoryRefused": DirectoryRefused,
     "InvalidParameter": InvalidParameter,
     "PublicationRefused": PublicationRefused,
     "PublicationTooSoon": PublicationTooSoon,
     "RegistrationRefused": RegistrationRefused,
+    "ReleaseClosed": ReleaseClosed,
+    "TransferFailed": TransferFailed,
     "TokenRefused": TokenRefused,
     "RefreshRefused": RefreshRefused,
     "NotAllowed": NotAllowed,
 }
 """Refusals that carry a message and nothing else; PlanRefused where not named."""
-
-_PART_BYTES = 2**20 - 2**12
-"""Room for what protobuf adds, below the 1 MiB that a part may have."""
-_EVIDENCE_BYTES = 256
-"""More than the evidence of one slot has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,23 +107,40 @@ class OfficeClient:
             signed = self._stub.SignRelease(request, timeout=self.timeout)
         return Signed(signed.payload, signed.signature)
 
-    def unlock(
-        self, plan_digest: str, envelopes: Sequence[Envelope], carried: Sequence[Carried] = ()
-    ) -> bytes:
+    def unlock(self, plan_digest: str, envelopes: Sequence[Envelope]) -> bytes:
         """Answers with the sum of masks less the office's noise."""
-        request = office_pb2.UnlockRequest(
-            plan_digest=plan_digest,
-            envelopes=[_raw(envelope) for envelope in envelopes],
-            carried=[
-                office_pb2.CarriedEnvelope(
-                    envelope=_raw(absent.envelope), plan_digest=absent.plan_digest
-                )
-                for absent in carried
-            ],
-        )
+        request = set_message(plan_digest, envelopes)
         with _refusals():
             chunks = [chunk.data for chunk in self._stub.Unlock(request, timeout=self.timeout)]
         return b"".join(chunks)
+
+    def sign_seal(self, draft: SealDraft) -> tuple[Signed, bytes]:
+        """Signs a seal plan, and answers the first message of the transfers."""
+        with _refusals():
+            request = office_pb2.SignReleaseRequest(draft=draft.encode())
+            signed = self._stub.SignSeal(request, timeout=self.timeout)
+        return Signed(signed.payload, signed.signature), signed.transfers
+
+    def store_set(
+        self, plan_digest: str, envelopes: Sequence[Envelope], carried: Sequence[Carried] = ()
+    ) -> str:
+        """Takes a seal's set of answers, for good; gives its digest."""
+        with _refusals():
+            request = set_message(plan_digest, envelopes, carried)
+            return str(self._stub.StoreSet(request, timeout=self.timeout).set_digest)
+
+    def seal_chunk(self, plan_digest: str, chunk: int, choices: bytes) -> Iterator[bytes]:
+        """Checks HQ's choices of a chunk, and gives its hidden tables, a part at a time."""
+        parts = choice_parts(plan_digest, chunk, choices)
+        with _refusals():
+            for answer in self._stub.SealChunk(parts, timeout=max(self.timeout, CHUNK_SECONDS)):
+                yield answer.data
+
+    def close_seal(self, plan_digest: str) -> None:
+        """Ends a seal."""
+        request = office_pb2.CloseSealRequest(plan_digest=plan_digest)
+        with _refusals():
+            self._stub.CloseSeal(request, timeout=self.timeout)
 
     def close_night(self, night: str) -> None:
         """Gives back what the night reserved and did not charge."""
@@ -169,14 +197,19 @@ class OfficeClient:
             evidence: By slot, of each that was blanked and each whose key was brought back.
             last: What the office said last of a directory, as far as HQ knows.
         """
-        parts = _parts(network, changes, evidence, last)
+        parts = directory_parts(network, changes, evidence, last)
         with _refusals():
             said = self._stub.CountersignDirectory(parts, timeout=self.timeout)
         return Countersigned(said.payload, said.signature)
 
-    def countersign_book(self, directory: str, digest: str) -> Countersigned:
+    def countersign_book(self, directory: str, summary: BookSummary) -> Countersigned:
         """Has the office countersign the one book of the directory that it countersigned last."""
-        request = office_pb2.CountersignBookRequest(directory=directory, digest=digest)
+        request = office_pb2.CountersignBookRequest(
+            directory=directory,
+            signature=summary.signature,
+            header=summary.header,
+            body=summary.body,
+        )
         with _refusals():
             said = self._stub.CountersignBook(request, timeout=self.timeout)
         return Countersigned(said.payload, said.signature)
@@ -218,45 +251,3 @@ def _refusals() -> Iterator[None]:
         if refusal.type == "OfficePaused":
             raise OfficeUnreachable("paused") from error
         raise _OTHERS.get(refusal.type, PlanRefused)(refusal.message) from error
-
-
-def _raw(envelope: Envelope) -> office_pb2.Envelope:
-    return office_pb2.Envelope(
-        outlet=envelope.outlet,
-        sealed_seed=envelope.sealed_seed,
-        commitment=envelope.commitment,
-        signature=envelope.signature,
-    )
-
-
-def _parts(
-    network: bytes,
-    changes: DirectoryChanges,
-    evidence: Mapping[int, Evidence],
-    last: Countersigned | None,
-) -> Iterator[office_pb2.DirectoryPart]:
-    """A directory's changes as they travel; what is blanked is told by its evidence."""
-    said = None
-    if last is not None:
-        said = office_pb2.CountersignedPublication(payload=last.payload, signature=last.signature)
-    head = office_pb2.DirectoryHead(
-        network=network, base=changes.base, batch=changes.batch, last=said
-    )
-    yield office_pb2.DirectoryPart(head=head)
-    slots = _PART_BYTES // SLOT_BYTES
-    for start in range(0, len(changes.added), slots):
-        yield office_pb2.DirectoryPart(added=changes.added[start : start + slots].tobytes())
-    shown = iter(evidence.items())
-    while some := list(islice(shown, _PART_BYTES // _EVIDENCE_BYTES)):
-        yield office_pb2.DirectoryPart(evidence=[_shown(*one) for one in some])
-
-
-def _shown(slot: int, evidence: Evidence) -> office_pb2.SlotEvidence:
-    return office_pb2.SlotEvidence(
-        slot=slot,
-        act=int(evidence.act),
-        batch=evidence.batch,
-        since=evidence.since,
-        bound=evidence.bound,
-        proof=evidence.proof,
-    )

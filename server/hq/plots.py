@@ -1,4 +1,4 @@
-"""Plots of a scorecard, made of what its private counts say; a score table has no way in here."""
+"""Plots of a scorecard, made of what its private counts say."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def plot_scorecard(
     Args:
         outcome: What it predicts.
         night: The night that counted.
-        release: Its calibration counts; a score table is none.
+        release: Its calibration counts.
         judged: What they said.
         path: The file to write.
     """
@@ -55,7 +55,7 @@ def plot_scorecard(
     scheme, counts = scheme_of(outcome, BandPolicy()), judged.counts(release)
     figure = Figure(figsize=(11, 8), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(1.5, 1))
-    cuts = compressed(np.array(judged.cuts, dtype=np.float64), counts.centre)
+    cuts = compressed(np.array(judged.scores), counts.centre)
     _curve(upper, counts, cuts)
     _distribution(lower, counts)
     ends = float(CALIBRATION_ENDS[0]), float(CALIBRATION_ENDS[-1])
@@ -68,7 +68,7 @@ def plot_scorecard(
     lower.set_xticks(CALIBRATION_EDGES, [f"{edge:.0f}" for edge in points])
     lower.set_xlim(ends)
     lower.set_xlabel(
-        f"score in points, at the edges of the bins (mean {counts.centre:.0f}; the scale is "
+        f"score in points, at the edges of the bins (middle {counts.centre:.0f}; the scale is "
         "logarithmic far from it)"
     )
     figure.suptitle(

@@ -22,6 +22,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 import sqlalchemy as sa
 
 from privacy.directory import (
@@ -35,7 +36,14 @@ from privacy.registrations import Registration, RegistrationRefused
 from server.holder.database import durable_engine
 from server.hq.registry_adoption import AdoptedSlots, adopt_slots
 from server.hq.registry_renewal import refuse_outdated
-from server.hq.registry_tables import BURIAL_KEY, METADATA, ORDERS, PROGRESS, SLOT_KEYS
+from server.hq.registry_tables import (
+    BURIAL_KEY,
+    METADATA,
+    ORDERS,
+    PROGRESS,
+    REGISTRATIONS,
+    SLOT_KEYS,
+)
 from server.hq.shelf import Shelf, put_on_shelf
 from server.hq.slot_changes import apply_message, order
 from server.hq.slot_evidence import returns, withdrawals
@@ -171,6 +179,21 @@ class Registry(Shelf):
         query = sa.select(SLOT_KEYS.c.home_nonce).order_by(SLOT_KEYS.c.slot)
         with self._engine.begin() as connection:
             return [nonce or b"" for nonce in connection.scalars(query)]
+
+    def registrations_of_slots(self) -> npt.NDArray[np.int64]:
+        """How many registrations of each slot are live, int64[slots]; as many outlets know it.
+
+        An HQ that took slots over from the office knows of fewer: of the homes' alone, until the
+        other outlets register again.
+        """
+        live = REGISTRATIONS.c.slot.is_not(None)
+        query = sa.select(REGISTRATIONS.c.slot, sa.func.count()).where(live)
+        slots = sa.select(sa.func.count()).select_from(SLOT_KEYS)
+        with self._engine.begin() as connection:
+            counts = np.zeros(connection.scalar(slots) or 0, dtype=np.int64)
+            for slot, count in connection.execute(query.group_by(REGISTRATIONS.c.slot)):
+                counts[slot] = count
+        return counts
 
     def changes_since(
         self, position: DirectoryPosition

@@ -12,7 +12,8 @@ What HQ cannot know again of those batches:
 - the nonces of home registrations. New slots get a random one in its place, which no outlet has: a
   fine book hides them from everybody, until a home registers them in another slot.
 - registrations beside those of homes. A withdrawal by one of them is refused; its outlet registers
-  again, with the same secret, and withdraws then.
+  again, with the same secret, and withdraws then. Until then HQ counts fewer outlets of a slot than
+  there are, and may not mark one whose sums could wrap.
 - the evidence of withdrawals, which the office has seen and needs no more.
 - keys that came and were withdrawn between two directories, which the office never saw.
 """

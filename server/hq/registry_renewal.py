@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from server.holder.database import durable_engine
 from server.hq.errors import RegistryOutdated
 from server.hq.registry_tables import METADATA
-from server.hq.store_tables import ESTIMATES, FINE_BOOKS, KEPT_ANSWERS, MODELS, OUTDATED_ANSWERS
+from server.hq.store_tables import KEPT_ANSWERS, OUTDATED, SEAL_CHUNKS, SEALS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,9 +25,9 @@ _OUTDATED = "slots"
 _ERASED = frozenset(
     {
         _OUTDATED,
-        OUTDATED_ANSWERS,
+        *OUTDATED,
         *METADATA.tables,
-        *(table.name for table in (ESTIMATES, FINE_BOOKS, KEPT_ANSWERS)),
+        *(table.name for table in (SEALS, SEAL_CHUNKS, KEPT_ANSWERS)),
     }
 )
 """The registry's tables, and those of HQ's store whose rows are of its slots."""
@@ -65,9 +65,6 @@ def erase(database: Path) -> None:
         with engine.begin() as connection:
             found.reflect(connection, only=lambda name, _: name in _ERASED)
             found.drop_all(connection)
-            if sa.inspect(connection).has_table(MODELS.name):
-                unbanded = {"bands": None, "banded_as_of": "", "banded_by": ""}
-                connection.execute(MODELS.update().values(**unbanded))
         _shrink(engine)
     finally:
         engine.dispose()

@@ -1,4 +1,4 @@
-"""Checkpoints of a night's releases.
+"""Checkpoints of a night's customer sums; those of seals are in `seal_store`.
 
 A night's model is a pure function of its releases, in order. So a release is the checkpoint: a
 night that was killed runs again from its first step and finds every finished release here.
@@ -15,35 +15,23 @@ of one sum.
 
 from __future__ import annotations
 
-import datetime as dt
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import sqlalchemy as sa
 
-from privacy.fixed_point import Integers, Residues, ring_type
 from privacy.plans import ReleasePlan, Signed
-from privacy.two_key_sum import CARRY_DAYS, Aggregate, Carried, Envelope
-from privacy.units import Purpose
+from privacy.purposes import Purpose
 from server.hq.errors import NightTwice
-from server.hq.store_tables import (
-    KEPT_ANSWERS,
-    NIGHTS,
-    OUTDATED_ANSWERS,
-    POINTS_SETS,
-    RELEASES,
-)
+from server.hq.kept_answers import read_sum, summed
+from server.hq.store_tables import NIGHTS, OUTDATED, RELEASES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from privacy.clipping import Rows
-    from privacy.two_key_sum import MaskedShare
-
-
-_DAY_SECONDS = 24 * 3600
+    from privacy.fixed_point import Integers
+    from privacy.two_key_sum import Aggregate
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +46,7 @@ class Checkpoint:
 
 
 class ReleaseStore:
-    """Nights, their releases, and the masked points that can be carried."""
+    """Nights, and their customer sums."""
 
     def __init__(self, engine: sa.Engine) -> None:
         """Reads and writes one database."""
@@ -78,15 +66,8 @@ class ReleaseStore:
         outlets = tuple(json.loads(row.outlets)) if row.outlets else ()
         if row.value is not None:
             return Checkpoint(signed, None, None, outlets, np.frombuffer(row.value, dtype="<f8"))
-        if row.masked_sum is None:
-            return Checkpoint(signed, None, None, outlets, None)
-        answered = json.loads(row.envelopes)
-        envelopes = tuple(_envelope(raw) for raw in answered["fresh"])
-        carried = tuple(Carried(_envelope(raw), plan_) for raw, plan_ in answered["carried"])
-        masked = np.frombuffer(row.masked_sum, dtype=ring_type(plan.ring_bits))
-        noise = np.frombuffer(row.noise, dtype="<i8")
-        aggregate = Aggregate(plan, envelopes, masked, carried)
-        return Checkpoint(signed, aggregate, noise, outlets, None)
+        noise = None if row.noise is None else np.frombuffer(row.noise, dtype="<i8")
+        return Checkpoint(signed, read_sum(plan, row), noise, outlets, None)
 
     def add_plan(self, release: str, night: str, signed: Signed) -> None:
         """Stores the office's signed plan."""
@@ -106,13 +87,13 @@ class ReleaseStore:
         with self._engine.begin() as connection:
             mine = (RELEASES.c.release == release) & RELEASES.c.noise.is_(None)
             unsummed = mine & RELEASES.c.value.is_(None)
-            values = {**_summed(aggregate), "noise": noise.astype("<i8").tobytes()}
+            values = {**summed(aggregate), "noise": noise.astype("<i8").tobytes()}
             if connection.execute(RELEASES.update().where(unsummed).values(**values)).rowcount != 1:
                 raise NightTwice(release)
 
     def replace_sum(self, release: str, aggregate: Aggregate) -> None:
         """Replaces a masked sum that the office refused, uncharged; HQ's noise stays."""
-        self._update(release, **_summed(aggregate))
+        self._update(release, **summed(aggregate))
 
     def add_values(self, release: str, values: Rows) -> None:
         """Stores the released values and deletes what they were made of."""
@@ -152,96 +133,6 @@ class ReleaseStore:
                 )
             )
 
-    def keep_points(
-        self, plan: ReleasePlan, plan_digest: str, shares: Iterable[MaskedShare], at: float
-    ) -> None:
-        """Keeps masked points; once released, they can be carried for an outlet that is absent.
-
-        Args:
-            plan: What they answer.
-            plan_digest: The digest of its signed bytes.
-            shares: One an outlet.
-            at: When they were given, in Unix seconds.
-        """
-        with self._engine.begin() as connection:
-            connection.execute(KEPT_ANSWERS.delete().where(KEPT_ANSWERS.c.plan == plan_digest))
-            for share in shares:
-                connection.execute(
-                    KEPT_ANSWERS.insert().values(
-                        outlet=share.envelope.outlet,
-                        plan=plan_digest,
-                        scorecard=plan.scorecard,
-                        released=False,
-                        answered_at=int(at),
-                        as_of=plan.as_of,
-                        envelope=json.dumps(_as_json(share.envelope)),
-                        vector=share.vector.tobytes(),
-                    )
-                )
-
-    def unfinished_points(self, night: str) -> list[str]:
-        """Points releases of other nights that were summed and have no value."""
-        mine = (RELEASES.c.night != night) & RELEASES.c.masked_sum.is_not(None)
-        with self._engine.connect() as connection:
-            rows = connection.execute(sa.select(RELEASES.c.release, RELEASES.c.payload).where(mine))
-            return [
-                row.release
-                for row in rows
-                if ReleasePlan.decode(row.payload).purpose is Purpose.POINTS
-            ]
-
-    def points_set(self, scorecard: str) -> frozenset[str]:
-        """Who was in a scorecard's latest points release; nobody before the first."""
-        query = sa.select(POINTS_SETS.c.outlets).where(POINTS_SETS.c.scorecard == scorecard)
-        with self._engine.connect() as connection:
-            found = connection.scalar(query)
-        return frozenset(json.loads(found)) if found else frozenset()
-
-    def points_released(self, plan_digest: str, outlets: Iterable[str]) -> None:
-        """Lets a release's points take the place of their outlets' earlier ones."""
-        mine = KEPT_ANSWERS.c.plan == plan_digest
-        with self._engine.begin() as connection:
-            scorecard = connection.scalar(sa.select(KEPT_ANSWERS.c.scorecard).where(mine))
-            if scorecard is not None:
-                of_card = POINTS_SETS.c.scorecard == scorecard
-                connection.execute(POINTS_SETS.delete().where(of_card))
-                connection.execute(
-                    POINTS_SETS.insert().values(
-                        scorecard=scorecard, outlets=json.dumps(sorted(outlets))
-                    )
-                )
-            fresh = sa.select(KEPT_ANSWERS.c.outlet).where(mine)
-            older = KEPT_ANSWERS.c.outlet.in_(fresh) & ~mine
-            connection.execute(KEPT_ANSWERS.delete().where(older))
-            connection.execute(KEPT_ANSWERS.update().where(mine).values(released=True))
-
-    def points_of(
-        self, plan: ReleasePlan, absent: Iterable[str], at: float
-    ) -> list[tuple[Carried, Residues]]:
-        """The last masked points of outlets for a plan's scorecard, where there are any.
-
-        Args:
-            plan: What they are to be carried in.
-            absent: Whose.
-            at: Now, in Unix seconds. What is older than `CARRY_DAYS`, or as of a day that is
-                farther away, is not carried: the office would refuse it.
-        """
-        young = KEPT_ANSWERS.c.answered_at >= at - CARRY_DAYS * _DAY_SECONDS
-        as_of, days = dt.date.fromisoformat(plan.as_of), dt.timedelta(CARRY_DAYS)
-        near = KEPT_ANSWERS.c.as_of.between(str(as_of - days), str(as_of + days))
-        released = (KEPT_ANSWERS.c.scorecard == plan.scorecard) & KEPT_ANSWERS.c.released
-        mine = released & young & near & KEPT_ANSWERS.c.outlet.in_(list(absent))
-        with self._engine.connect() as connection:
-            rows = connection.execute(sa.select(KEPT_ANSWERS).where(mine)).all()
-        kind = ring_type(plan.ring_bits)
-        return [
-            (
-                Carried(_envelope(json.loads(row.envelope)), row.plan),
-                np.frombuffer(row.vector, kind),
-            )
-            for row in rows
-        ]
-
     def _update(self, release: str, **values: object) -> None:
         with self._engine.begin() as connection:
             connection.execute(
@@ -250,38 +141,17 @@ class ReleaseStore:
 
 
 def _forget_outdated(connection: sa.Connection) -> None:
-    """Forgets what release 0.1 kept of answers; sums that it left unfinished are asked for anew."""
-    if sa.inspect(connection).has_table(OUTDATED_ANSWERS):
-        sa.Table(OUTDATED_ANSWERS, sa.MetaData()).drop(connection)
-        unfinished = {"envelopes": None, "masked_sum": None, "noise": None}
-        connection.execute(RELEASES.update().values(**unfinished))
-
-
-def _summed(aggregate: Aggregate) -> dict[str, object]:
-    """The columns of a masked sum."""
-    answered = {
-        "fresh": [_as_json(envelope) for envelope in aggregate.envelopes],
-        "carried": [[_as_json(last.envelope), last.plan_digest] for last in aggregate.carried],
-    }
-    return {
-        "envelopes": json.dumps(answered),
-        "masked_sum": aggregate.masked_sum.tobytes(),
-        "outlets": json.dumps(aggregate.outlets),
-    }
-
-
-def _as_json(envelope: Envelope) -> dict[str, str]:
-    return {
-        **asdict(envelope),
-        "sealed_seed": envelope.sealed_seed.hex(),
-        "signature": envelope.signature.hex(),
-    }
-
-
-def _envelope(raw: dict[str, str]) -> Envelope:
-    return Envelope(
-        raw["outlet"],
-        bytes.fromhex(raw["sealed_seed"]),
-        raw["commitment"],
-        bytes.fromhex(raw["signature"]),
-    )
+    """Forgets what release 0.1 opened per slot; sums left unfinished are asked for anew."""
+    inspector = sa.inspect(connection)
+    outdated = [name for name in OUTDATED if inspector.has_table(name)]
+    if not outdated:
+        return
+    for name in outdated:
+        sa.Table(name, sa.MetaData()).drop(connection)
+    unfinished = {"envelopes": None, "masked_sum": None, "noise": None}
+    connection.execute(RELEASES.update().values(**unfinished))
+    made = connection.execute(sa.select(RELEASES.c.release, RELEASES.c.payload)).all()
+    opened = [
+        row.release for row in made if ReleasePlan.decode(row.payload).purpose is Purpose.POINTS
+    ]
+    connection.execute(RELEASES.delete().where(RELEASES.c.release.in_(opened)))

@@ -1,4 +1,4 @@
-"""What a night shows: steps, and what they came to; nothing of a score table is written down.
+"""What a night shows: steps, and what they came to; of a seal nothing but who was in it.
 
 And what scorecards look like on the counts of their latest calibration, for `escapement-hq report`.
 """
@@ -15,8 +15,8 @@ from rich.table import Table
 
 from features.bands import BandPolicy, scheme_of
 from privacy.plans import ReleasePlan
+from privacy.purposes import Purpose
 from privacy.two_key_sum import CustomerRelease
-from privacy.units import Purpose
 from server.hq.banding import Judgement
 from server.hq.errors import HqError
 from server.hq.plots import plot_scorecard
@@ -43,7 +43,7 @@ calibration before, are judged on counts that they had no part in, with the new 
 ± is the standard deviation of the noise; chance in who was counted comes on top. A dash: noise
 covers the customers whom the figure is about.
 A cut divides its bin as usual scores are spread: numbers in a band are mostly within a tenth.
-Bands are as the cuts make them: without hysteresis, and who reads "new" counts where the score is.
+Who reads "new", or is marked for a person, counts where the score is.
 """
 
 _NOBODY = 0.5
@@ -59,8 +59,8 @@ class ReleaseReport:
         purpose: What it was for.
         outlets: How many were in the sum.
         failures: Answers that were errors or did not verify, by reason.
-        signal_to_noise: From the released values; None without noise or for points.
-        rho: What it cost one unit; None without noise.
+        signal_to_noise: From the released values; None without noise, and of a seal.
+        rho: What it cost one customer; None without noise, and of a seal, which opens nothing.
         seconds: From the question to the value.
         clipped: The share of rows clipped, where the release says so.
     """
@@ -100,7 +100,8 @@ class NightReport:
         scorecards: By outcome, those trained tonight.
         evaluations: By outcome, what the evaluation counts say.
         calibrations: By outcome, what the calibration counts say.
-        book: Version of the band book that was published; None if none was.
+        book: Version of the band book that was published; None if none was, as before the first
+            seal.
         skipped: What was not done tonight, and why.
         ended: "complete", or why it ended before.
     """
@@ -189,8 +190,8 @@ class JudgedScorecard:
         judged, bands = self.judged, scheme_of(self.outcome, BandPolicy()).bands
         auc = _figure(judged.auc, judged.auc_noise_sd, percent=False)
         console.print(f"{self.scheme} ({self.outcome}), counted in {self.night}: AUC {auc}")
-        table = Table("band", "begins at", "customers", "promised", "came true")
-        begins = ["", *map(str, judged.cuts)]
+        table = Table("band", "begins at points", "customers", "promised", "came true")
+        begins = ["", *(f"{score:.1f}" for score in judged.scores)]
         for row, begin in zip(judged.bands, begins, strict=True):
             promised = "-" if row.predicted is None else f"{row.predicted:.1%}"
             came_true = _figure(row.observed, row.noise_sd)

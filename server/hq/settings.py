@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from fractions import Fraction
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 
 from pydantic import (
     AfterValidator,
@@ -15,12 +15,12 @@ from pydantic import (
     model_validator,
 )
 
-from features.bands import BandPolicy, scheme_of
+from features.bands import SCHEMES, BandPolicy, scheme_of
 from features.errors import FeatureError
 from features.outcomes import Outcome
 from features.starting import starting_scorecard, starting_usual
 from privacy.loss import EpsilonDelta, Rho
-from privacy.units import Purpose
+from privacy.purposes import Purpose
 from server.holder.settings import SettingsFile, TokenSettings
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def _published(starting: dict[str, Outcome]) -> dict[str, Outcome]:
 
 
 def _complete(shares: dict[Purpose, Fraction]) -> dict[Purpose, Fraction]:
-    needed = set(Purpose) - {Purpose.DEMAND, Purpose.POINTS}
+    needed = set(Purpose) - {Purpose.POINTS}
     if missing := sorted(needed - set(shares)):
         raise ValueError(f"shares: expected one of {', '.join(missing)} too, 0 for none")
     return shares
@@ -62,9 +62,7 @@ class HqSettings(BaseModel):
         timeout: Seconds to wait for answers to one question.
         patience: Seconds to wait for the rest, once half of the asked have answered.
         train_days: A training is due when the last is so many days old.
-        band_days: A new band book is due when the last is so many days old.
-        band_noise: Noise scale of each server in a points release / the longest row of an event;
-            0 for none, in the sandbox only.
+        band_days: Bands are sealed anew when the last seal is so many days old.
         noiseless: Ask for plans without noise. **For the sandbox only**; a real office refuses.
     """
 
@@ -90,7 +88,6 @@ class HqSettings(BaseModel):
     patience: float = Field(10.0, gt=0)
     train_days: float = Field(31.0, ge=0)
     band_days: float = Field(7.0, ge=0)
-    band_noise: float = Field(0.5, ge=0)
     noiseless: bool = False
 
     def starting_scorecard(self, outcome: str, usual: Vector) -> Scorecard | None:
@@ -137,10 +134,6 @@ class HqSettings(BaseModel):
             for purpose, count in counts.items()
         }
 
-    def points_cost(self) -> Rho | None:
-        """What a points release costs one event; None without noise."""
-        return None if self.band_noise == 0 else Rho(1 / (2 * Fraction(self.band_noise) ** 2))
-
 
 class HqFile(SettingsFile):
     """hq.toml: nights, services and quotas. Unknown keys are refused.
@@ -151,12 +144,16 @@ class HqFile(SettingsFile):
         night_at: When `serve` begins a night, UTC.
         horizon_days: How long after the cut-off an outcome is watched.
         outcomes: What is predicted, a scorecard each.
-        points: Whether points are released, and books made of them.
-        bands: The thresholds of bands and their hysteresis.
+        points: Whether bands are sealed, and books made of them.
+        bands: The thresholds of bands.
         training: How a training spends its budget.
         services: `host:port` of the gRPC services; the card's service address where empty.
         tokens: How many evaluations outlets get a day.
     """
+
+    retired: ClassVar[frozenset[str]] = frozenset(
+        {"training.band_noise", "bands.margin", "bands.least_events"}
+    )
 
     listen: str = ""
     join_seconds: float = Field(600.0, gt=0)
@@ -171,12 +168,21 @@ class HqFile(SettingsFile):
 
     @model_validator(mode="after")
     def _outcomes_have_bands(self) -> Self:
-        """Refuses an outcome without a band scheme where books are made."""
+        """Refuses outcomes without bands, or in another order than a book's, where books are made.
+
+        A book says which score is which by their order alone.
+        """
+        order = tuple(outcome.value for outcome in SCHEMES)
         try:
             for outcome in self.outcomes if self.points else ():
                 scheme_of(outcome, self.bands)
         except FeatureError as error:
             raise ValueError(str(error)) from error
+        if self.points and self.outcomes != order[: len(self.outcomes)]:
+            raise ValueError(
+                f"outcomes: got {', '.join(self.outcomes)}, expected {', '.join(order)}, in this "
+                "order, or the first of them alone"
+            )
         return self
 
     def seconds_until_night(self, now: dt.datetime) -> float:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from server.holder.database import durable_engine
+from server.hq.kept_answers import KeptAnswers
 from server.hq.model_store import ModelStore
 from server.hq.release_store import ReleaseStore
+from server.hq.seal_store import SealStore
 from server.hq.store_tables import METADATA
 
 
-class HqStore(ReleaseStore, ModelStore):
+class HqStore(ReleaseStore, SealStore, KeptAnswers, ModelStore):
     """HQ's state behind one SQLAlchemy URL."""
 
     def __init__(self, url: str) -> None:

@@ -21,6 +21,40 @@ RELEASES = sa.Table(
 )
 """Releases, and how far each is."""
 
+SEALS = sa.Table(
+    "seals",
+    METADATA,
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("release", sa.Text, nullable=False, unique=True),
+    sa.Column("night", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("draft", sa.LargeBinary, nullable=False),
+    sa.Column("seed", sa.LargeBinary),
+    sa.Column("one_time", sa.LargeBinary),
+    sa.Column("payload", sa.LargeBinary),
+    sa.Column("signature", sa.LargeBinary),
+    sa.Column("transfers", sa.LargeBinary),
+    sa.Column("envelopes", sa.Text),
+    sa.Column("masked_sum", sa.LargeBinary),
+    sa.Column("outlets", sa.Text),
+    sa.Column("set_digest", sa.Text),
+    sa.Column("entries", sa.LargeBinary),
+    sa.Column("book", sa.LargeBinary),
+    sa.Column("book_digest", sa.Text),
+    sa.Column("over", sa.Text),
+)
+"""Seals, and how far each is; see `seal_store`."""
+
+SEAL_CHUNKS = sa.Table(
+    "seal_chunks",
+    METADATA,
+    sa.Column("release", sa.Text, primary_key=True),
+    sa.Column("chunk", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("choices", sa.Text, nullable=False),
+    sa.Column("codes", sa.LargeBinary),
+)
+"""Of a seal that is open, a chunk each: the digest of HQ's choices, and what it picked."""
+
 KEPT_ANSWERS = sa.Table(
     "kept_answers",
     METADATA,
@@ -33,10 +67,7 @@ KEPT_ANSWERS = sa.Table(
     sa.Column("envelope", sa.Text, nullable=False),
     sa.Column("vector", sa.LargeBinary, nullable=False),
 )
-"""Each outlet's last masked points: with them, an absent outlet counts with its last answer."""
-
-OUTDATED_ANSWERS = "points_answers"
-"""The same in release 0.1, whose envelopes nobody takes any more."""
+"""Each outlet's last answer to a seal: with it, an outlet that is absent counts."""
 
 NIGHTS = sa.Table(
     "nights",
@@ -49,34 +80,8 @@ NIGHTS = sa.Table(
 )
 """What each night began with."""
 
-POINTS_SETS = sa.Table(
-    "points_sets",
-    METADATA,
-    sa.Column("scorecard", sa.Text, primary_key=True),
-    sa.Column("outlets", sa.Text, nullable=False),
-)
-"""Who was in a scorecard's latest points release."""
-
-ESTIMATES = sa.Table(
-    "estimates",
-    METADATA,
-    sa.Column("night", sa.Text, primary_key=True),
-    sa.Column("at", sa.BigInteger, nullable=False),
-    sa.Column("width", sa.Integer, nullable=False),
-    sa.Column("payload", sa.LargeBinary, nullable=False),
-)
-"""What is known of every slot from score tables so far, as of a night; as sensitive as they are."""
-
-FINE_BOOKS = sa.Table(
-    "fine_books",
-    METADATA,
-    sa.Column("night", sa.Text, primary_key=True),
-    sa.Column("payload", sa.LargeBinary, nullable=False),
-)
-"""A night's fine book, masked; thrown away when the next one is made."""
-
-MODELS = sa.Table(
-    "models",
+SCORECARDS_IN_USE = sa.Table(
+    "scorecards_in_use",
     METADATA,
     sa.Column("outcome", sa.Text, primary_key=True),
     sa.Column("night", sa.Text, nullable=False),
@@ -84,11 +89,8 @@ MODELS = sa.Table(
     sa.Column("scorecard", sa.LargeBinary, nullable=False),
     sa.Column("second", sa.LargeBinary, nullable=False),
     sa.Column("cuts", sa.Text),
-    sa.Column("bands", sa.LargeBinary),
-    sa.Column("banded_as_of", sa.Text, nullable=False),
-    sa.Column("banded_by", sa.Text, nullable=False),
 )
-"""What stands: the scorecard, its cuts once they are calibrated, each slot's latest band."""
+"""What stands: the scorecard, and its cuts once they are calibrated."""
 
 CALIBRATIONS = sa.Table(
     "calibrations",
@@ -109,3 +111,6 @@ SCORECARDS = sa.Table(
     sa.Column("payload", sa.LargeBinary, nullable=False),
 )
 """The scorecard after a night's last step so far."""
+
+OUTDATED = ("points_answers", "points_sets", "estimates", "fine_books", "models")
+"""Tables of release 0.1, which opened sums: they hold what nobody should, or of another law."""

@@ -1,4 +1,7 @@
-"""The office's backup: a folder from which it goes on, and opens no release that was open."""
+"""The office's backup: a folder from which it goes on, and opens no release that was open.
+
+The key of the open seal is not in it, nor anything that it wraps.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The office's store: the append-only ledger, signed plans, one-time keys, given answers.
+"""The office's store: the append-only ledger, signed plans, one-time keys, answers, seals.
 
 Every method that writes is one transaction, durable when it returns. The ledger's rows can be
 added to but neither changed nor deleted: triggers refuse it, and the hash chain would show it.
@@ -14,7 +14,8 @@ An entry before the last verified one that is altered later, past the triggers, 
 what the program counts with. It is noticed when the store is next opened, as by `serve` and
 `escapement-office ledger`.
 
-States of a release, each step durable before the next:
+States of a release whose sum is opened, each step durable before the next; of seals see
+`seal_store`:
 
     signed    plan stored with its one-time key         -> charged | expired (key deleted)
     charged   ledger entry and the set's digest stored  -> answered (the same set only), or lost
@@ -28,7 +29,6 @@ again.
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -43,8 +43,9 @@ from privacy.envelopes import SealKey
 from privacy.errors import InvalidParameter
 from privacy.loss import Rho
 from privacy.plans import Signed
-from privacy.units import Purpose
+from privacy.purposes import Purpose
 from server.holder.database import copy_database, durable_engine
+from server.office.seal_store import SealState, SealStore
 from server.office.seed_store import SeedStore
 from server.office.store_tables import (
     GONE,
@@ -52,14 +53,16 @@ from server.office.store_tables import (
     LEDGER,
     METADATA,
     NIGHTS,
-    POINTS_SETS,
     RELEASES,
     TRIGGERS,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+    from server.office.seal_store import CompleteSeal
+    from server.office.vault import Vault
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +113,18 @@ class OfficeStore:
         with self.transaction() as transaction:
             return transaction.ledger()
 
+    def complete_seal(self, plan_digest: str) -> CompleteSeal | None:
+        """A seal that a book may be made of, by its plan's digest; None if there is none such."""
+        with self.transaction() as transaction:
+            return transaction.seals.complete(plan_digest)
+
     def close(self) -> None:
         """Closes all connections."""
         self._engine.dispose()
 
 
 def copy_without_keys(url: str, place: Path) -> None:
-    """Copies a store into a new file, less every one-time key and kept seed.
+    """Copies a store into a new file, less every one-time key, open seal's secret and kept seed.
 
     So a restored copy can open no release that was open when it was made: it would otherwise
     answer that release for another set of outlets. The ledger is copied as it is, not verified.
@@ -126,16 +134,23 @@ def copy_without_keys(url: str, place: Path) -> None:
     engine.dispose()
     with closing(sqlite3.connect(place)) as copy:
         copy.execute("UPDATE releases SET key = NULL")
+        gone = "state = 'expired', key = NULL, secrets = NULL, seeds = NULL"
+        copy.execute(f"UPDATE seals SET {gone} WHERE secrets IS NOT NULL")  # noqa: S608  (constant)
         copy.execute("DELETE FROM kept_seeds")
         copy.commit()
         copy.execute("VACUUM")
 
 
-def forget_seeds(url: str) -> None:
-    """Deletes every kept seed of a store."""
+def end_network(url: str, vault: Vault) -> None:
+    """Deletes every kept seed of a store and ends a seal that is open: slots begin anew."""
     engine = _open(url)
     with engine.begin() as connection:
         SeedStore(connection).delete_all()
+        seals = SealStore(connection)
+        seal = seals.find_open()
+        if seal is not None:
+            seals.end(seal.signed.digest, SealState.EXPIRED)
+        vault.renew()
     engine.dispose()
 
 
@@ -153,12 +168,13 @@ class Transaction:
     Attributes:
         verified: The ledger as far as it is verified, with what this transaction added.
         seeds: The kept seeds.
+        seals: The seals.
     """
 
     def __init__(self, connection: sa.Connection, verified: Ledger) -> None:
         self._connection = connection
         self._is_current = False
-        self.seeds = SeedStore(connection)
+        self.seeds, self.seals = SeedStore(connection), SealStore(connection)
         self.verified = verified
 
     def ledger(self) -> Ledger:
@@ -224,6 +240,11 @@ class Transaction:
             )
         )
 
+    def close_night(self, night: str, at: int) -> None:
+        """Lets a night's plan be over at once."""
+        mine = (NIGHTS.c.night == night) & (NIGHTS.c.expires > at)
+        self._connection.execute(NIGHTS.update().where(mine).values(expires=at))
+
     def expired_nights(self, names: Sequence[str], at: int) -> list[str]:
         """Those of some nights whose plan is over, in their order."""
         over = NIGHTS.c.night.in_(names) & (NIGHTS.c.expires <= at)
@@ -247,21 +268,21 @@ class Transaction:
         return int(self._connection.scalar(count) or 0)
 
     def last_answered(self, night: str) -> str:
-        """The night's last release that was answered, or ""."""
+        """The night's last release that was answered, or seal that is complete, or ""."""
         mine = (RELEASES.c.night == night) & RELEASES.c.answer.is_not(None)
         last = sa.select(RELEASES.c.release).where(mine).order_by(RELEASES.c.number.desc())
         return self._connection.scalar(last.limit(1)) or ""
 
     def directory(self, night: str) -> str | None:
-        """The directory digest that the night's releases are bound to, if one was signed."""
+        """The directory digest that a night's releases are bound to, if one was signed."""
         mine = sa.select(RELEASES.c.directory).where(RELEASES.c.night == night)
         return self._connection.scalar(mine.limit(1))
 
     def add_release(
         self, *, release: str, night: str, purpose: Purpose, directory: str,
-        signed: Signed, expires: int, key: SealKey,
+        signed: Signed, expires: int, key: SealKey | None,
     ) -> None:  # fmt: skip
-        """Stores a signed release plan and its one-time key."""
+        """Stores a signed release plan and its one-time key; a seal's is with its secrets."""
         self._connection.execute(
             RELEASES.insert().values(
                 release=release,
@@ -272,7 +293,7 @@ class Transaction:
                 payload=signed.payload,
                 signature=signed.signature,
                 expires=expires,
-                key=key.to_bytes(),
+                key=None if key is None else key.to_bytes(),
             )
         )
 
@@ -291,27 +312,6 @@ class Transaction:
         over = (uncharged | sa.exists().where(its_night)) & RELEASES.c.key.is_not(None)
         self._connection.execute(RELEASES.update().where(over).values(key=None))
 
-    def points_set(self, scorecard: str) -> frozenset[str] | None:
-        """Who was in the latest points release of a scorecard; None before the first."""
-        query = sa.select(POINTS_SETS.c.outlets).where(POINTS_SETS.c.scorecard == scorecard)
-        found = self._connection.scalar(query)
-        return None if found is None else frozenset(json.loads(found))
-
-    def points_scorecards(self, since: int) -> int:
-        """How many scorecards had their first points release after a moment."""
-        query = sa.select(sa.func.count()).where(POINTS_SETS.c.first_at > since)
-        return int(self._connection.scalar(query) or 0)
-
-    def keep_points_set(self, scorecard: str, outlets: Iterable[str], at: int) -> None:
-        """Remembers who is in a scorecard's latest points release."""
-        names = json.dumps(sorted(outlets))
-        mine = POINTS_SETS.c.scorecard == scorecard
-        if self.points_set(scorecard) is None:
-            self._connection.execute(
-                POINTS_SETS.insert().values(scorecard=scorecard, outlets=names, first_at=at)
-            )
-        self._connection.execute(POINTS_SETS.update().where(mine).values(outlets=names))
-
     def latest_day(self, kind: str) -> str | None:
         """The latest day of a kind that was signed, ISO 8601; None before the first."""
         query = sa.select(LATEST_DAYS.c.day).where(LATEST_DAYS.c.kind == kind)
@@ -323,9 +323,13 @@ class Transaction:
         self._connection.execute(LATEST_DAYS.insert().values(kind=kind, day=day))
 
     def outstanding(self, night: str) -> str:
-        """A release of the night that may still be answered, or ""."""
+        """A release of the night that may still be answered, or a seal that is open, or ""."""
         mine = (RELEASES.c.night == night) & RELEASES.c.key.is_not(None)
-        return self._connection.scalar(sa.select(RELEASES.c.release).where(mine).limit(1)) or ""
+        name = self._connection.scalar(sa.select(RELEASES.c.release).where(mine).limit(1))
+        seal = self.seals.find_open()
+        if name is None and seal is not None and seal.plan.night == night:
+            return seal.plan.release
+        return name or ""
 
     def _update(self, release: str, **values: object) -> None:
         self._connection.execute(

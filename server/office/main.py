@@ -52,7 +52,11 @@ SETTINGS_TEXT = """\
 [promise]
 # epsilon = 4.0          # a year's promise to a customer, over all outlets
 # delta = 1e-6
-# minimum_outlets = 3    # no sum over fewer outlets is ever unlocked, no batch relayed
+# minimum_outlets = 3    # no sum over fewer outlets is unlocked or sealed, no batch relayed
+# seals_a_week = 2       # of one kind
+# seals_a_year = 66      # for bands
+# calibrations_a_year = 14  # for calibration
+# cut_days = 28          # bands keep scorecards and cuts for so long at least
 # horizon_days = 180     # a cut-off lies so long before today: how long HQ watches outcomes
 # days_off = 7           # and may lie so many days off that; bands off today likewise
 
@@ -174,8 +178,8 @@ def ledger(
 def backup(folder: Path, home: Home = HERE) -> None:
     """Copies keys, lists, settings, ledger, counts and statements, less every one-time key.
 
-    To restore, use the copy as `--home`. A release that was open when the copy was made stays
-    closed for ever; registrations that HQ had not collected are not in it, outlets hand them in
+    To restore, use the copy as `--home`. A release or seal that was open when the copy was made is
+    over; registrations that HQ had not collected are not in it, outlets hand them in
     again. Make a new copy after every `escapement-hq tokens refresh`.
     """
     with one_line_errors():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from privacy.identity import PartyKind
-from privacy.units import Purpose, Unit
+from privacy.purposes import Purpose
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,16 +82,15 @@ def show_ledger(out: Console, ledger: Ledger, at: int) -> None:
     for column in ("use", "spent", "held", "remaining", "a year"):
         table.add_column(column, justify="left" if column == "use" else "right")
     for purpose in Purpose:
+        if purpose is Purpose.POINTS:  # sealed, never opened
+            continue
         limit, spent = ledger.policy.limit(purpose), ledger.spent(purpose, at)
         left = ledger.remaining(purpose, at)
         figures = (spent, limit - spent - left, left, limit)
         table.add_row(purpose.value, *(f"{float(figure):.5f}" for figure in figures))
     out.print(table)
-    for unit in Unit:
-        epsilon = ledger.epsilon(unit, at)
-        stated = "unbounded: a sum had no noise" if epsilon is None else f"{epsilon:.3f}"
-        promise = ledger.policy.guarantee(unit)
-        out.print(
-            f"{unit}: epsilon {stated} of {promise.epsilon:g} at delta {promise.delta:g}",
-            highlight=False,
-        )
+    epsilon, promise = ledger.epsilon(at), ledger.policy.customer
+    stated = "unbounded: a sum had no noise" if epsilon is None else f"{epsilon:.3f}"
+    out.print(
+        f"epsilon {stated} of {promise.epsilon:g} at delta {promise.delta:g}", highlight=False
+    )

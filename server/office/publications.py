@@ -1,8 +1,9 @@
 """Publications: the office countersigns each directory and book that HQ publishes, and keeps which.
 
 Invariant: what was countersigned of directories is one chain under growing numbers, in which slots
-are only added and blanked; there is one book a number, and no two numbers of one day; each
-statement is stored before it is given, and the same request again gets the same bytes.
+are only added and blanked; there is one book a number, of a seal that this office completed, and no
+two numbers of one day; each statement is stored before it is given, and the same request again gets
+the same bytes.
 
 Why the chain only grows: the office does not take a directory's digest from HQ. It applies what HQ
 says has changed to its own last directory, and such changes can name slots that become blank and
@@ -14,6 +15,10 @@ countersigned, and no lower number, and the office itself tells each of them whi
 two of them are shown two directories of one number. Nor of one night: whatever is in it, the next
 number comes `hours` later, less SLACK as the night is not at the same second each day. So batches
 that HQ saved up are one directory, not several. Before the first slot there is nothing to show.
+
+Of a book the office is shown all but its entries. They are of bands, of one seal: what the header
+says of it is what the office stored while it sealed, to the last digest, and books go back to no
+seal before the last one's. What the entries are it cannot check.
 
 What HQ can still do: leave out a registration or a withdrawal, which its outlet sees and sends
 again; list keys of nobody, or of people that it made up, but no more of them than there were
@@ -46,15 +51,18 @@ from privacy.publications import (
 )
 from server.holder.database import copy_database, durable_engine
 from server.holder.directory_copy import DirectoryCopy
+from server.office.book_rules import check_book, check_same
 from server.office.directory_rules import SlotHistory, check_network, check_points, followed_by
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from privacy.directory import DirectoryChanges
     from privacy.envelopes import SigningKey
+    from privacy.published_books import BookSummary
     from privacy.registrations import Evidence
+    from server.office.seal_store import CompleteSeal
 
 SLACK = 3600.0
 """Seconds that a new directory may come earlier than an unchanged one."""
@@ -87,8 +95,10 @@ _COUNTERSIGNED = sa.Table(
     sa.Column("payload", sa.LargeBinary, nullable=False),
     sa.Column("signature", sa.LargeBinary, nullable=False),
     sa.Column("request", sa.Text, nullable=False),
+    sa.Column("sealed_at", sa.BigInteger, nullable=False),
 )
-"""The last statement of each kind, and a digest of what it was asked for by."""
+"""The last statement of each kind, a digest of what it was asked for by, and of a book when its
+seal's set was stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +108,19 @@ class _Last:
     said: Publication
     signed: Countersigned
     request: str
+    sealed_at: int
 
 
 class Publications:
     """What was countersigned, behind one SQLAlchemy URL."""
 
-    def __init__(self, url: str, signing: SigningKey, hours: float) -> None:
+    def __init__(
+        self,
+        url: str,
+        signing: SigningKey,
+        hours: float,
+        sealed: Callable[[str], CompleteSeal | None] = lambda _plan: None,
+    ) -> None:
         """Opens the store.
 
         Args:
@@ -111,9 +128,10 @@ class Publications:
             signing: The office's key.
             hours: After how long there may be another number, and with it another book; 0 in the
                 sandbox only.
+            sealed: Gives the complete seal of a plan, by its digest; without it there is no book.
         """
         self._engine = durable_engine(url, _METADATA)
-        self._signing, self._seconds = signing, hours * 3600
+        self._signing, self._seconds, self._sealed = signing, hours * 3600, sealed
         with self._engine.begin() as connection:
             if connection.scalar(sa.select(_STATE.c.batch)) is None:
                 connection.execute(_STATE.insert().values(**_nothing()))
@@ -127,6 +145,11 @@ class Publications:
     def latest_directory(self) -> str:
         """The digest of the directory that was countersigned last; "" before the first."""
         return self.last_directory().digest
+
+    def directory(self) -> Directory:
+        """The directory that was countersigned last, whole; an empty one before the first."""
+        with self._engine.begin() as connection:
+            return Directory.decode(connection.execute(sa.select(_STATE.c.encoded)).scalar_one())
 
     def latest(self) -> tuple[Countersigned | None, Countersigned | None]:
         """The last statements about a directory and about a book; None before the first."""
@@ -207,17 +230,22 @@ class Publications:
             made = Publication(PublicationKind.DIRECTORY, number, name, name, int(at))
             return self._countersigned(connection, made, request)
 
-    def countersign_book(self, directory: str, digest: str, *, at: float) -> Countersigned:
+    def countersign_book(self, directory: str, summary: BookSummary, *, at: float) -> Countersigned:
         """Countersigns the one book of the last directory's number.
 
         Args:
             directory: Digest of the directory.
-            digest: Digest of the book, as HQ signed it.
+            summary: The book, as HQ signed it, but its entries.
             at: Unix seconds.
 
         Raises:
-            PublicationRefused: If there is another book already, or the directory is not the last.
+            BookRefused: If the header is malformed.
+            PublicationRefused: If there is another book already, or the directory is not the last;
+                or the book is not one of bands, of this directory, and of a seal that is complete
+                and no older than the last book's.
         """
+        header = summary.read()
+        sealed = self._sealed(header.seal.plan)  # another store: no lock is held of two
         with self._engine.begin() as connection:
             last = _last(connection, PublicationKind.DIRECTORY)
             if last is None or last.said.digest != directory:
@@ -226,18 +254,17 @@ class Publications:
                     f"book: got one of directory {directory[:16]}, expected {expected}, the last "
                     "that was countersigned; make it anew"
                 )
-            number = last.said.number
             before = _last(connection, PublicationKind.BOOK)
-            if before is not None and before.said.number == number:
-                if before.said.digest != digest:
-                    raise PublicationRefused(
-                        f"book: got {digest[:16]}, expected {before.said.digest[:16]}, which was "
-                        f"countersigned for directory number {number}; publish that one, or wait "
-                        "for the next number"
-                    )
+            if before is not None and before.said.number == last.said.number:
+                check_same(before.said, summary.digest)
                 return before.signed
-            made = Publication(PublicationKind.BOOK, number, digest, directory, int(at))
-            return self._countersigned(connection, made, "")
+            slots = connection.execute(sa.select(_STATE.c.slots)).scalar_one()
+            since = 0 if before is None else before.sealed_at
+            sealed_at = check_book(header, directory, slots, sealed, since)
+            made = Publication(
+                PublicationKind.BOOK, last.said.number, summary.digest, directory, int(at)
+            )
+            return self._countersigned(connection, made, sealed_at=sealed_at)
 
     def copy(self, place: Path) -> None:
         """Copies all of it into a new file, for a backup."""
@@ -260,13 +287,17 @@ class Publications:
             )
 
     def _countersigned(
-        self, connection: sa.Connection, made: Publication, request: str
+        self, connection: sa.Connection, made: Publication, request: str = "", sealed_at: int = 0
     ) -> Countersigned:
         """Signs a statement and stores it in place of the last of its kind."""
         signed = countersign(made, self._signing)
         connection.execute(_COUNTERSIGNED.delete().where(_COUNTERSIGNED.c.kind == made.kind.value))
-        row = {"payload": signed.payload, "signature": signed.signature, "request": request}
-        connection.execute(_COUNTERSIGNED.insert().values(kind=made.kind.value, **row))
+        row = {"payload": signed.payload, "signature": signed.signature}
+        connection.execute(
+            _COUNTERSIGNED.insert().values(
+                kind=made.kind.value, request=request, sealed_at=sealed_at, **row
+            )
+        )
         return signed
 
 
@@ -288,7 +319,7 @@ def _last(connection: sa.Connection, kind: PublicationKind) -> _Last | None:
     if row is None:
         return None
     signed = Countersigned(row.payload, row.signature)
-    return _Last(Publication.decode(row.payload), signed, row.request)
+    return _Last(Publication.decode(row.payload), signed, row.request, row.sealed_at)
 
 
 def _nothing() -> dict[str, object]:

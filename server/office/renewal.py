@@ -1,6 +1,7 @@
 """A new token key at the office: what stands by slot begins anew, the ledger goes on.
 
-Slots of the new network are other ones, so a kept seed would carry an answer into wrong places.
+Slots of the new network are other ones, so a kept seed would carry an answer into wrong places, and
+an open seal would make tables for the wrong customers.
 """
 
 from __future__ import annotations
@@ -8,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from server.holder.shares import renew
-from server.office.ledger_store import forget_seeds
+from server.office.ledger_store import end_network
+from server.office.vault import KEY_FILE, Vault
 
 if TYPE_CHECKING:
     from privacy.keyring import Keyring
@@ -32,4 +34,4 @@ def renew_network(ring: Keyring) -> None:
     for name in OF_A_NETWORK:
         for file in (name, f"{name}-journal"):  # or SQLite would roll the old one back into the new
             (ring.folder / file).unlink(missing_ok=True)
-    forget_seeds(f"sqlite:///{ring.folder / 'office.db'}")
+    end_network(f"sqlite:///{ring.folder / 'office.db'}", Vault(ring.folder / KEY_FILE))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from contextlib import ExitStack, closing, contextmanager
+from threading import Event, Thread
 from typing import TYPE_CHECKING, TypeVar
 
 from privacy.identity import PartyKind
@@ -19,6 +21,7 @@ from server.office.publications import Publications
 from server.office.relay import Relay
 from server.office.service import NotaryService, OfficeService, RelayService
 from server.office.unlock import Office
+from server.office.vault import KEY_FILE, Vault
 from server.wire.office_pb2_grpc import add_OfficeServicer_to_server
 from server.wire.outlets_pb2_grpc import (
     add_NotaryServicer_to_server,
@@ -33,6 +36,11 @@ if TYPE_CHECKING:
     from server.office.settings import OfficeFile
 
 Given = TypeVar("Given")
+
+_LOG = logging.getLogger(__name__)
+
+TIDY_SECONDS = 300.0
+"""Between two looks at what has expired."""
 
 
 @contextmanager
@@ -71,14 +79,26 @@ def running(ring: Keyring, settings: OfficeFile, paused: Callable[[], bool]) -> 
         )
         notary = stack.enter_context(closing(Notary(f"{url}notary.db", identity.signing)))
         publications = stack.enter_context(
-            closing(Publications(f"{url}publications.db", identity.signing, hours))
+            closing(
+                Publications(f"{url}publications.db", identity.signing, hours, store.complete_seal)
+            )
         )
+        vault = Vault(ring.folder / KEY_FILE)
 
         def office() -> Office:
             keys = {name: card.verify_key for name, card in peers.cards(PartyKind.OUTLET).items()}
-            countersigned = publications.latest_directory
-            return Office(promise, store, identity.signing, keys, time.time, countersigned)
+            return Office(
+                promise,
+                store,
+                identity.signing,
+                keys,
+                time.time,
+                publications.latest_directory,
+                publications.directory,
+                vault,
+            )
 
+        stack.enter_context(_tidying(lambda: office().tidy()))
         calls = OfficeService(
             lambda: unless_paused(office),
             lambda: unless_paused(lambda: relay),
@@ -106,3 +126,29 @@ def running(ring: Keyring, settings: OfficeFile, paused: Callable[[], bool]) -> 
         )
         stack.callback(lambda: server.stop(grace=5).wait())
         yield f"{address.rpartition(':')[0]}:{port}"
+
+
+@contextmanager
+def _tidying(tidy: Callable[[], None]) -> Iterator[None]:
+    """Deletes what is over at once and every few minutes, also while paused and while nobody calls.
+
+    Args:
+        tidy: Does it.
+    """
+    over = Event()
+
+    def run() -> None:
+        while not over.wait(TIDY_SECONDS):
+            try:
+                tidy()
+            except Exception:  # noqa: BLE001  (a round that fails ends no later one)
+                _LOG.exception("what is over could not be deleted; it is tried again")
+
+    tidy()
+    thread = Thread(target=run, name="tidying", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()

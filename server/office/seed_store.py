@@ -1,9 +1,13 @@
-"""Kept seeds: each outlet's last points seed, with which it counts while it is absent.
+"""Kept seeds: each outlet's last seed for bands, with which it counts while it is absent.
 
 Invariant: a seed is of use for `CARRY_DAYS` after its outlet answered, and deleted then: who steals
-it together with what HQ keeps reads that answer. And it is of use for days as near to the one that
-it was answered for. HQ can tell by how much an outlet's points changed between the two, by carrying
-it in one release and not in the next; from the cut-off until today that would be half a year.
+it together with what HQ keeps reads that answer. And it is of use to seals of the same scorecard,
+modulus and number of scores only, for days as near to the one that it was answered for.
+
+Its vector's slots are the first ones of any later seal's, since a seal is of the directory that
+was countersigned last, and those of one network only grow: slot by slot the same key, or blank
+(`publications`). A new network begins other slots, and deletes every seed (`renewal`); a backup
+has none, so that no restored office carries what it answered under a directory that HQ alone knows.
 """
 
 from __future__ import annotations
@@ -15,13 +19,14 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from privacy.masks import Seed
+from privacy.seal_plans import score_modulus
 from privacy.two_key_sum import CARRY_DAYS, KeptSeed
 from server.office.store_tables import KEPT_SEEDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from privacy.plans import ReleasePlan
+    from privacy.seal_plans import SealPlan
     from privacy.two_key_sum import Carried, Envelope
 
 _CARRY_SECONDS = CARRY_DAYS * 24 * 3600
@@ -33,37 +38,37 @@ class SeedStore:
 
     connection: sa.Connection
 
-    def find(self, plan: ReleasePlan, carried: Carried, at: int) -> KeptSeed | None:
-        """The seed behind an outlet's last points answer, if this is that answer and near enough.
-
-        It is of use to plans of the same ring, scale, norm and bound only: in another ring its mask
-        would be another one and show the outlet's vector, under another norm its price.
+    def usable(self, plan: SealPlan, at: int) -> frozenset[str]:
+        """The outlets that a seal for bands can carry.
 
         Args:
-            plan: The release that carries it.
+            plan: The seal.
+            at: Unix seconds.
+        """
+        query = sa.select(KEPT_SEEDS.c.outlet).where(_usable(plan, at))
+        return frozenset(self.connection.scalars(query))
+
+    def find(self, plan: SealPlan, carried: Carried, at: int) -> KeptSeed | None:
+        """The seed behind an outlet's last answer, if this is that answer and usable.
+
+        Args:
+            plan: The seal that carries it.
             carried: The answer, and which plan it was given to.
             at: Unix seconds.
         """
-        as_of, near = dt.date.fromisoformat(plan.as_of), dt.timedelta(CARRY_DAYS)
         query = sa.select(KEPT_SEEDS).where(
-            (KEPT_SEEDS.c.outlet == carried.envelope.outlet)
-            & (KEPT_SEEDS.c.scorecard == plan.scorecard)
+            _usable(plan, at)
+            & (KEPT_SEEDS.c.outlet == carried.envelope.outlet)
             & (KEPT_SEEDS.c.plan == carried.plan_digest)
             & (KEPT_SEEDS.c.commitment == carried.envelope.commitment)
-            & (KEPT_SEEDS.c.ring_bits == plan.ring_bits)
-            & (KEPT_SEEDS.c.scale == plan.scale)
-            & (KEPT_SEEDS.c.norm == plan.norm)
-            & (KEPT_SEEDS.c.outlet_bound == plan.outlet_bound)
-            & KEPT_SEEDS.c.as_of.between(str(as_of - near), str(as_of + near))
-            & (KEPT_SEEDS.c.answered_at >= at - _CARRY_SECONDS)
         )
         row = self.connection.execute(query).one_or_none()
         return None if row is None else KeptSeed(Seed.of(row.seed), row.dimension)
 
     def keep(
-        self, plan: ReleasePlan, plan_digest: str, seeds: Mapping[Envelope, Seed], at: int
+        self, plan: SealPlan, plan_digest: str, seeds: Mapping[Envelope, Seed], at: int
     ) -> None:
-        """Remembers the seeds of those who answered a points release, instead of earlier ones."""
+        """Remembers the seeds of those who answered for bands, instead of earlier ones."""
         for envelope, seed in seeds.items():
             self.connection.execute(
                 KEPT_SEEDS.delete().where(KEPT_SEEDS.c.outlet == envelope.outlet)
@@ -71,14 +76,12 @@ class SeedStore:
             self.connection.execute(
                 KEPT_SEEDS.insert().values(
                     outlet=envelope.outlet,
-                    scorecard=plan.scorecard,
                     plan=plan_digest,
                     commitment=envelope.commitment,
+                    scorecard=plan.scorecard,
+                    scores=plan.scores,
+                    modulus=score_modulus(plan.slots),
                     dimension=plan.dimension,
-                    ring_bits=plan.ring_bits,
-                    scale=plan.scale,
-                    norm=plan.norm,
-                    outlet_bound=plan.outlet_bound,
                     as_of=plan.as_of,
                     answered_at=at,
                     seed=bytes(seed),
@@ -93,3 +96,16 @@ class SeedStore:
         """Deletes the seeds that are too old to be carried."""
         too_old = KEPT_SEEDS.c.answered_at < at - _CARRY_SECONDS
         self.connection.execute(KEPT_SEEDS.delete().where(too_old))
+
+
+def _usable(plan: SealPlan, at: int) -> sa.ColumnElement[bool]:
+    """Of which rows a seal can make use: of its own terms, and near enough."""
+    as_of, near = dt.date.fromisoformat(plan.as_of), dt.timedelta(CARRY_DAYS)
+    return (
+        (KEPT_SEEDS.c.scorecard == plan.scorecard)
+        & (KEPT_SEEDS.c.scores == plan.scores)
+        & (KEPT_SEEDS.c.modulus == score_modulus(plan.slots))
+        & (KEPT_SEEDS.c.dimension <= plan.dimension)
+        & KEPT_SEEDS.c.as_of.between(str(as_of - near), str(as_of + near))
+        & (KEPT_SEEDS.c.answered_at >= at - _CARRY_SECONDS)
+    )

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import logging
 import re
+from contextlib import contextmanager
+from threading import Timer
 from typing import TYPE_CHECKING
 
 from typing_extensions import override
@@ -16,10 +18,13 @@ from privacy.identity import PartyKind
 from privacy.log_heads import SignedHead
 from privacy.loss import Rho
 from privacy.plans import PlannedReleases, ReleaseDraft
+from privacy.published_books import BookSummary
+from privacy.purposes import Purpose
 from privacy.registrations import SEALED_BYTES
+from privacy.seal_plans import SealDraft
 from privacy.two_key_sum import Carried, Envelope
-from privacy.units import Purpose
 from server.holder.refusals import refusals
+from server.office.choice_parts import read_choices
 from server.office.directory_parts import read_directory
 from server.wire import office_pb2, office_pb2_grpc, outlets_pb2, outlets_pb2_grpc
 
@@ -39,6 +44,9 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 CHUNK_BYTES = 2**20
+CHUNK_SECONDS = 600.0
+"""How long one chunk of a seal may take, both ways: who stalls keeps no thread for ever."""
+
 _MESSAGES_A_PIECE = CHUNK_BYTES // (SEALED_BYTES + 3)  # with what protobuf adds to each
 
 
@@ -89,11 +97,60 @@ class OfficeService(office_pb2_grpc.OfficeServicer):
         self, request: office_pb2.UnlockRequest, context: grpc.ServicerContext
     ) -> Iterator[office_pb2.Chunk]:
         with refusals(context):
+            if request.carried:
+                raise InvalidParameter("unlock: a sum that is opened carries nobody")
             envelopes = [_envelope(raw) for raw in request.envelopes]
-            carried = [Carried(_envelope(raw.envelope), raw.plan_digest) for raw in request.carried]
-            answer = self._office().unlock(request.plan_digest, envelopes, carried)
+            answer = self._office().unlock(request.plan_digest, envelopes)
             _LOG.info("plan %r: unlocked for %d outlets", request.plan_digest[:12], len(envelopes))
             yield from _chunks(answer)
+
+    @override
+    def SignSeal(
+        self, request: office_pb2.SignReleaseRequest, context: grpc.ServicerContext
+    ) -> office_pb2.SignedSeal:
+        with refusals(context):
+            draft = SealDraft.decode(request.draft)
+            signed, transfers = self._office().sign_seal(draft)
+            _LOG.info("plan %r: a %s seal signed", signed.digest[:12], draft.kind)
+            return office_pb2.SignedSeal(
+                payload=signed.payload, signature=signed.signature, transfers=transfers
+            )
+
+    @override
+    def StoreSet(
+        self, request: office_pb2.UnlockRequest, context: grpc.ServicerContext
+    ) -> office_pb2.StoreSetResponse:
+        with refusals(context):
+            envelopes = [_envelope(raw) for raw in request.envelopes]
+            carried = [Carried(_envelope(raw.envelope), raw.plan_digest) for raw in request.carried]
+            stored = self._office().store_set(request.plan_digest, envelopes, carried)
+            _LOG.info(
+                "plan %r: set of %d outlets stored, %d carried",
+                request.plan_digest[:12], len(envelopes), len(carried),
+            )  # fmt: skip
+            return office_pb2.StoreSetResponse(set_digest=stored)
+
+    @override
+    def SealChunk(
+        self,
+        request_iterator: Iterator[office_pb2.SealChunkPart],
+        context: grpc.ServicerContext,
+    ) -> Iterator[office_pb2.Chunk]:
+        with refusals(context), _time_limit(context):
+            office = self._office()
+            plan_digest, chunk, choices = read_choices(request_iterator)
+            for piece in office.seal_chunk(plan_digest, chunk, choices):
+                yield from _chunks(piece)
+            _LOG.info("plan %r: tables of chunk %d sent", plan_digest[:12], chunk)
+
+    @override
+    def CloseSeal(
+        self, request: office_pb2.CloseSealRequest, context: grpc.ServicerContext
+    ) -> office_pb2.CloseSealResponse:
+        with refusals(context):
+            self._office().close_seal(request.plan_digest)
+            _LOG.info("plan %r: seal closed", request.plan_digest[:12])
+            return office_pb2.CloseSealResponse()
 
     @override
     def CloseNight(
@@ -166,10 +223,11 @@ class OfficeService(office_pb2_grpc.OfficeServicer):
         self, request: office_pb2.CountersignBookRequest, context: grpc.ServicerContext
     ) -> office_pb2.CountersignedPublication:
         with refusals(context):
+            summary = BookSummary(request.signature, request.header, request.body)
             made = self._publications().countersign_book(
-                request.directory, request.digest, at=self._clock()
+                request.directory, summary, at=self._clock()
             )
-            _LOG.info("book %r: countersigned", request.digest[:12])
+            _LOG.info("book %r: countersigned", summary.digest[:12])
             return _publication(made)
 
     @override
@@ -250,6 +308,18 @@ class NotaryService(outlets_pb2_grpc.NotaryServicer):
             return outlets_pb2.CountersignResponse(
                 statement=statement, directory=directory, book=book
             )
+
+
+@contextmanager
+def _time_limit(context: grpc.ServicerContext) -> Iterator[None]:
+    """Cancels a call that takes longer than a chunk may."""
+    timer = Timer(CHUNK_SECONDS, context.cancel)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _encoded(made: Countersigned | None) -> bytes:

@@ -1,37 +1,41 @@
-"""Rules for the set of outlets in a sum: how many, which, and how sets may follow each other."""
+"""Rules for the set of outlets in a sum or seal: how many, which, and who may not be left out."""
 
 from __future__ import annotations
 
+from fractions import Fraction
+from math import ceil
 from typing import TYPE_CHECKING
 
-from privacy.budget import YEAR_SECONDS
-from privacy.envelopes import digest, frame
-from privacy.errors import AnswerRefused, PlanRefused
+from privacy.errors import AnswerRefused
+from privacy.seal_plans import SealKind
 from privacy.two_key_sum import CARRY_DAYS
-from privacy.units import Purpose
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from privacy.envelopes import VerifyKey
     from privacy.plans import ReleasePlan
+    from privacy.seal_plans import SealPlan
     from privacy.two_key_sum import Carried, Envelope, KeptSeed
     from server.office.ledger_store import Transaction
 
 
+LEAST_THERE = Fraction(3, 4)
+"""The part of the listed outlets of earlier seals without which nothing is sealed."""
+
+
 def check_set(
-    plan: ReleasePlan,
+    plan: ReleasePlan | SealPlan,
     plan_digest: str,
     minimum_outlets: int,
     outlets: Mapping[str, VerifyKey],
     envelopes: Sequence[Envelope],
-    carried: Sequence[Carried],
+    carried: Sequence[Carried] = (),
 ) -> None:
     """Refuses a set that is too small, repeats an outlet, or holds one not of the list.
 
-    Only fresh answers count towards the quorum: a sum in which fewer than a quorum moved would
-    show, against the one before, how those few moved. What is carried was on the list when it was
-    answered; its kept seed says so.
+    Only fresh answers count towards the quorum: the masks of a few, over those of an earlier seal,
+    would hide nobody but them.
 
     Args:
         plan: The release.
@@ -39,12 +43,14 @@ def check_set(
         minimum_outlets: The office's own floor, whatever quorum the plan names.
         outlets: The office's list, with their keys.
         envelopes: Of the outlets that answered.
-        carried: Last answers of outlets that are absent.
+        carried: Of a seal, last answers of outlets that are absent.
 
     Raises:
         AnswerRefused: If one of these holds, or a signature does not verify.
     """
-    names = [e.outlet for e in (*envelopes, *(last.envelope for last in carried))]
+    answered = [(envelope, plan_digest) for envelope in envelopes]
+    answered += [(last.envelope, last.plan_digest) for last in carried]
+    names = [envelope.outlet for envelope, _ in answered]
     if len(set(names)) != len(names):
         raise AnswerRefused(f"release {plan.release}: an outlet is named twice")
     least = max(plan.quorum, minimum_outlets)
@@ -52,95 +58,78 @@ def check_set(
         raise AnswerRefused(
             f"release {plan.release}: got {len(envelopes)} outlets, expected at least {least}"
         )
-    for envelope in envelopes:
-        if envelope.outlet not in outlets:
-            raise AnswerRefused(
-                f"outlet {envelope.outlet}: not on the office's list", envelope.outlet
-            )
-    answered = [(envelope, plan_digest) for envelope in envelopes]
-    answered += [(last.envelope, last.plan_digest) for last in carried]
     for envelope, digest_answered in answered:
-        key = outlets.get(envelope.outlet)
-        if key is not None and not envelope.signed_by(key, digest_answered):
+        name = envelope.outlet
+        if name not in outlets:
+            raise AnswerRefused(f"outlet {name}: not on the office's list", name)
+        if not envelope.signed_by(outlets[name], digest_answered):
+            raise AnswerRefused(f"outlet {name}: signature does not verify", name)
+
+
+def check_complete(
+    transaction: Transaction,
+    plan: SealPlan,
+    outlets: Collection[str],
+    names: Collection[str],
+    at: int,
+) -> None:
+    """Refuses a seal that leaves out an outlet which it could carry, or too many others.
+
+    Else HQ could show, by the same bands with an outlet and without, what that one's part is. And
+    where nobody can be carried, in seals for calibration, under scorecards that are new, and after
+    `CARRY_DAYS` in which HQ says that others are away, a quorum of HQ's choice would be one outlet
+    among HQ's own. So three quarters of all who were ever in a seal have to be there, fresh or
+    carried, but for those whom a person took off the list; a quarter may be absent, of HQ's choice
+    or not. The first seal, of whatever kind, is of whom it has.
+
+    Args:
+        transaction: In which the set is stored.
+        plan: The seal.
+        outlets: The office's list.
+        names: Who is in the set.
+        at: Unix seconds.
+
+    Raises:
+        AnswerRefused: If so; no outlet is at fault.
+    """
+    listed, there = set(outlets), set(names)
+    if plan.kind is SealKind.BAND:
+        left_out = sorted((transaction.seeds.usable(plan, at) & listed) - there)
+        if left_out:
             raise AnswerRefused(
-                f"outlet {envelope.outlet}: signature does not verify", envelope.outlet
+                f"release {plan.release}: its set lacks {len(left_out)} outlets that answered "
+                f"within {CARRY_DAYS} days, of which {left_out[0]} is one; carry its last answer"
             )
-
-
-def check_growth(
-    transaction: Transaction, plan: ReleasePlan, minimum_outlets: int, names: set[str]
-) -> None:
-    """Refuses a set of outlets from which HQ could take a few outlets' points out.
-
-    Sums over sets that overlap can be added and subtracted, any number of them. So a scorecard's
-    set only grows, by a quorum at once: no combination holds what fewer have. By how much one
-    outlet's points changed since its last answer can be told, with the noise: HQ may carry it in
-    one release and not in the next.
-
-    Raises:
-        AnswerRefused: If the set lacks an outlet of the last one, or adds fewer than a quorum.
-    """
-    least = max(plan.quorum, minimum_outlets)
-    before = transaction.points_set(plan.scorecard)
-    if before is None or names == before:
-        return
-    if not names > before or len(names - before) < least:
+    before = transaction.seals.outlets() & listed
+    least = ceil(LEAST_THERE * len(before))
+    if len(before & there) < least:
         raise AnswerRefused(
-            f"release {plan.release}: its set lacks {len(before - names)} outlets of the last "
-            f"one and adds {len(names - before)}, expected 0, and none or at least {least}; "
-            "carry the absent ones, leave the new ones for later"
-        )
-
-
-def check_scorecard(
-    transaction: Transaction, plan: ReleasePlan, scorecards_a_year: int, at: int
-) -> None:
-    """Refuses more scorecards in a year than trainings make: each begins a new set.
-
-    Raises:
-        PlanRefused: If a new scorecard is one too many.
-    """
-    if transaction.points_set(plan.scorecard) is not None:
-        return
-    made = transaction.points_scorecards(at - YEAR_SECONDS)
-    if made >= scorecards_a_year:
-        raise PlanRefused(
-            f"release {plan.release}: {made} scorecards had points within a year, expected at "
-            f"most {scorecards_a_year}"
+            f"release {plan.release}: got {len(before & there)} of the {len(before)} outlets that "
+            f"were in seals before, expected at least {least}; seal on a night when more are "
+            "there, or have the privacy office take off its list who left"
         )
 
 
 def kept_seeds(
-    transaction: Transaction, plan: ReleasePlan, carried: Sequence[Carried], at: int
+    transaction: Transaction, plan: SealPlan, carried: Sequence[Carried], at: int
 ) -> list[KeptSeed]:
     """The seeds of the outlets that are carried.
 
     Raises:
-        AnswerRefused: If the release is not of points, or what is carried is not an outlet's last
-            answer, for this very scorecard, ring and norm, or was given or is of a day more than
-            `CARRY_DAYS` away.
+        AnswerRefused: If the seal is not for bands, or what is carried is not an outlet's last
+            answer, for this very scorecard, or was given or is of a day more than `CARRY_DAYS`
+            away.
     """
-    if carried and plan.purpose is not Purpose.POINTS:
-        raise AnswerRefused(f"release {plan.release}: only points carry absent outlets")
+    if carried and plan.kind is not SealKind.BAND:
+        raise AnswerRefused(f"release {plan.release}: only seals for bands carry absent outlets")
     kept = []
     for last in carried:
         seed = transaction.seeds.find(plan, last, at)
         if seed is None:
             raise AnswerRefused(
-                f"outlet {last.envelope.outlet}: not its last answer for this scorecard and norm, "
-                f"or of more than {CARRY_DAYS} days ago; leave it out",
+                f"outlet {last.envelope.outlet}: not its last answer for this scorecard, or of "
+                f"more than {CARRY_DAYS} days ago; leave it out",
                 last.envelope.outlet,
             )
         kept.append(seed)
     return kept
-
-
-def digest_of_set(envelopes: Sequence[Envelope], carried: Sequence[Carried]) -> str:
-    """Names a set of answers down to the last byte, in whatever order they came."""
-    answered = [(envelope, "") for envelope in envelopes]
-    answered += [(last.envelope, last.plan_digest) for last in carried]
-    parts = sorted(
-        frame(e.outlet.encode(), e.sealed_seed, e.commitment.encode(), e.signature, plan.encode())
-        for e, plan in answered
-    )
-    return digest(frame(*parts))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from privacy.budget import Policy
-from privacy.loss import EpsilonDelta, Rho, epsilon_of
-from privacy.units import Purpose
+from privacy.loss import EpsilonDelta
+from privacy.purposes import Purpose
 from server.holder.settings import SettingsFile, TokenSettings
 
 Share = Annotated[Fraction, BeforeValidator(lambda value: Fraction(str(value)))]
@@ -20,8 +20,6 @@ DEFAULT_SHARES: dict[Purpose, Fraction] = {
     Purpose.TRAINING: Fraction("0.46"),
     Purpose.EVALUATION: Fraction("0.04"),
     Purpose.CALIBRATION: Fraction("0.26"),
-    Purpose.DEMAND: Fraction("0.04"),
-    Purpose.POINTS: Fraction(1),
 }
 
 
@@ -29,16 +27,17 @@ class OfficeSettings(BaseModel):
     """What the data-protection officer decides. Unknown keys are refused.
 
     Attributes:
-        epsilon: The year's promise to a customer, over all outlets.
-        event_noise: The least noise scale of each server in a points release / an event's longest
-            row.
-        scorecards_a_year: How many scorecards may have points within a rolling year.
-        points_a_year: How many points releases a rolling year may have.
-        delta: The failure probability of both.
+        epsilon: The year's promise to a customer, over all outlets and all that is ever opened.
+        delta: Its failure probability.
         shares: The part of a year's rho each purpose may spend.
-        minimum_outlets: No sum over fewer outlets is ever unlocked.
+        minimum_outlets: No sum over fewer outlets is ever unlocked or sealed.
+        seals_a_week: How many seals of one kind 7 days may have.
+        seals_a_year: How many seals for bands a rolling year may have. An honest year has up to
+            59; what is more, for seals that fail, HQ could make and show nobody.
+        calibrations_a_year: How many seals for calibration a rolling year may have.
+        cut_days: How many days bands have their scorecards and begin where they do, at least.
         night_hours: How long a night plan is valid.
-        release_minutes: How long a release plan is valid; its one-time key is deleted then.
+        release_minutes: How long a release or seal plan is valid; its keys are deleted then.
         horizon_days: How long after the cut-off HQ watches outcomes: by so much a cut-off lies
             before today.
         days_off: How many days a release's last day may lie off what it should be. More for
@@ -49,12 +48,13 @@ class OfficeSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     epsilon: float = Field(4.0, gt=0)
-    event_noise: float = Field(0.5, gt=0)
-    scorecards_a_year: int = Field(14, ge=1)
-    points_a_year: int = Field(72, ge=1)
     delta: float = Field(1e-6, gt=0, lt=1)
     shares: dict[Purpose, Share] = DEFAULT_SHARES
     minimum_outlets: int = Field(3, ge=2)
+    seals_a_week: int = Field(2, ge=1)
+    seals_a_year: int = Field(66, ge=1)
+    calibrations_a_year: int = Field(14, ge=1)
+    cut_days: int = Field(28, ge=0)
     night_hours: int = Field(12, ge=1)
     release_minutes: int = Field(60, ge=1)
     horizon_days: int = Field(180, ge=0, le=36_500)
@@ -62,14 +62,8 @@ class OfficeSettings(BaseModel):
     noiseless: frozenset[Purpose] = frozenset()
 
     def policy(self) -> Policy:
-        """The year's division of rho; what an event may lose is noise and number of releases."""
-        event = Rho(self.points_a_year / (2 * Fraction(self.event_noise) ** 2))
-        epsilon = epsilon_of(event, self.delta) * (1 + 1e-6)  # against rounding on the way back
-        return Policy(
-            customer=EpsilonDelta(self.epsilon, self.delta),
-            event=EpsilonDelta(epsilon, self.delta),
-            shares=self.shares,
-        )
+        """The year's division of rho."""
+        return Policy(EpsilonDelta(self.epsilon, self.delta), self.shares)
 
 
 class OfficeTokens(TokenSettings):
@@ -96,6 +90,16 @@ class OfficeFile(SettingsFile):
         promise: What the office promises, and its floors.
         tokens: Quotas, and the relay's submissions.
     """
+
+    retired: ClassVar[frozenset[str]] = frozenset(
+        {
+            "promise.event_noise",
+            "promise.scorecards_a_year",
+            "promise.points_a_year",
+            "promise.shares.demand",
+            "promise.shares.points",
+        }
+    )
 
     listen: str = ""
     promise: OfficeSettings = OfficeSettings()

@@ -1,4 +1,4 @@
-"""Rules of signing: which releases the office refuses, whatever HQ's plan says."""
+"""Rules of signing: which releases and seals the office refuses, whatever HQ's plan says."""
 
 from __future__ import annotations
 
@@ -10,12 +10,19 @@ from privacy.days import check_day
 from privacy.errors import PlanRefused
 from privacy.loss import Rho
 from privacy.plans import NightPlan
-from privacy.units import Purpose
+from privacy.purposes import Purpose
+from privacy.seal_plans import SealKind
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from privacy.directory import Directory
     from privacy.plans import PlannedReleases, ReleaseDraft
+    from privacy.seal_plans import SealDraft
     from server.office.ledger_store import Transaction
     from server.office.settings import OfficeSettings
+
+_DAY_SECONDS = 24 * 3600
 
 
 class DayKind(StrEnum):
@@ -27,6 +34,20 @@ class DayKind(StrEnum):
     """The day that bands are of."""
 
 
+def check_lines(settings: OfficeSettings, night: str, lines: Sequence[PlannedReleases]) -> None:
+    """Refuses a night that plans sums without noise, or seals with some.
+
+    Raises:
+        PlanRefused: If so.
+    """
+    for line in lines:
+        if line.purpose is Purpose.POINTS:
+            if line.rho is not None:
+                raise PlanRefused(f"night {night}: seals open nothing; expected no rho for points")
+        elif line.rho is None and line.purpose not in settings.noiseless:
+            raise PlanRefused(f"night {night}: releases without noise exist in the sandbox only")
+
+
 def check_draft(
     transaction: Transaction,
     settings: OfficeSettings,
@@ -34,7 +55,7 @@ def check_draft(
     directory: str,
     draft: ReleaseDraft,
     at: int,
-) -> DayKind:
+) -> None:
     """Refuses a release that its night did not plan, or that is outside the office's floors.
 
     Args:
@@ -46,43 +67,56 @@ def check_draft(
         draft: What HQ asks for.
         at: Unix seconds.
 
-    Returns:
-        What its last day is, of which the latest is to be kept.
-
     Raises:
         PlanRefused: If it is outside its night plan, the night's chain of releases, its directory,
             its days, or the floors.
     """
     draft.check(outlets)
-    known = transaction.night(digest=draft.night)
-    if known is None:
-        raise PlanRefused(f"release {draft.release}: its night was not planned here")
-    night, expires = NightPlan.decode(known[0].payload), known[1]
-    if at >= expires or night.night not in transaction.ledger().open_nights():
-        raise PlanRefused(f"release {draft.release}: its night is over")
-    line = night.line(draft.purpose)
-    if transaction.signed_count(draft.night, draft.purpose) >= line.count:
-        raise PlanRefused(
-            f"release {draft.release}: the night plans {line.count} for {line.purpose}"
-        )
-    _check_cost(settings, draft, line)
-    _check_points(transaction, settings, draft, at)
-    waiting = transaction.outstanding(draft.night)
-    if waiting:
-        raise PlanRefused(f"release {draft.release}: {waiting} is not answered yet")
-    parent = transaction.last_answered(draft.night)
-    if draft.parent != parent:
-        raise PlanRefused(
-            f"release {draft.release}: got parent '{draft.parent}', expected '{parent}'"
-        )
-    _check_directory(transaction, directory, draft)
-    kind = _kind(draft, night)
-    check_days(transaction, settings, f"release {draft.release}", kind, draft.as_of, at)
-    if draft.quorum < settings.minimum_outlets:
-        raise PlanRefused(
-            f"release {draft.release}: got quorum {draft.quorum}, "
-            f"expected at least {settings.minimum_outlets}"
-        )
+    if draft.purpose is Purpose.POINTS:
+        raise PlanRefused(f"release {draft.release}: points are sealed, never opened")
+    _check_cost(settings, draft, _check_place(transaction, settings, draft, at))
+    _check_directory(draft, directory, transaction.directory(draft.night))
+    check_days(transaction, settings, f"release {draft.release}", DayKind.CUT_OFF, draft.as_of, at)
+
+
+def check_seal(
+    transaction: Transaction,
+    settings: OfficeSettings,
+    directory: Directory,
+    draft: SealDraft,
+    at: int,
+) -> DayKind:
+    """Refuses a seal that its night did not plan, or that is outside the office's limits.
+
+    That its terms are within the protocol's constants is checked before, by `SealDraft.check`.
+
+    Args:
+        transaction: In which the seal is signed.
+        settings: The limits.
+        directory: The one that was countersigned last, which every seal has to be of.
+        draft: What HQ asks for.
+        at: Unix seconds.
+
+    Returns:
+        What its last day is, of which the latest is to be kept.
+
+    Raises:
+        PlanRefused: If it is outside its night plan, the night's chain of releases, its directory,
+            its days, or the limits; or while another one is open.
+    """
+    what = f"release {draft.release}"
+    other = transaction.seals.find_open()
+    if other is not None:
+        raise PlanRefused(f"{what}: {other.plan.release} is open; close it, or let it expire")
+    _check_place(transaction, settings, draft, at)
+    _check_directory(draft, directory.digest, None)
+    _check_directory(draft, directory.digest, transaction.directory(draft.night))
+    if draft.slots != directory.slots:
+        raise PlanRefused(f"{what}: got {draft.slots} slots, expected {directory.slots}")
+    kind = DayKind.BANDS if draft.kind is SealKind.BAND else DayKind.CUT_OFF
+    check_days(transaction, settings, what, kind, draft.as_of, at)
+    _check_number(transaction, settings, draft, at)
+    _check_terms(transaction, settings, draft, at)
     return kind
 
 
@@ -121,22 +155,48 @@ def check_days(
         )
 
 
-def _kind(draft: ReleaseDraft, night: NightPlan) -> DayKind:
-    """What a draft's last day is: of points, as of the night's cut-off or as of today."""
-    of_bands = draft.purpose is Purpose.POINTS and draft.as_of != night.cut_off
-    return DayKind.BANDS if of_bands else DayKind.CUT_OFF
+def _check_place(
+    transaction: Transaction, settings: OfficeSettings, draft: ReleaseDraft | SealDraft, at: int
+) -> PlannedReleases:
+    """The line of its night that a release is of, if it is the next one there, of a quorum."""
+    known = transaction.night(digest=draft.night)
+    if known is None:
+        raise PlanRefused(f"release {draft.release}: its night was not planned here")
+    night, expires = NightPlan.decode(known[0].payload), known[1]
+    if at >= expires:
+        raise PlanRefused(f"release {draft.release}: its night is over")
+    line = night.line(draft.purpose)
+    if transaction.signed_count(draft.night, draft.purpose) >= line.count:
+        raise PlanRefused(
+            f"release {draft.release}: the night plans {line.count} for {line.purpose}"
+        )
+    waiting = transaction.outstanding(draft.night)
+    if waiting:
+        raise PlanRefused(f"release {draft.release}: {waiting} is not answered yet")
+    parent = transaction.last_answered(draft.night)
+    if draft.parent != parent:
+        raise PlanRefused(
+            f"release {draft.release}: got parent '{draft.parent}', expected '{parent}'"
+        )
+    if draft.quorum < settings.minimum_outlets:
+        raise PlanRefused(
+            f"release {draft.release}: got quorum {draft.quorum}, "
+            f"expected at least {settings.minimum_outlets}"
+        )
+    return line
 
 
-def _check_directory(transaction: Transaction, countersigned: str, draft: ReleaseDraft) -> None:
+def _check_directory(
+    draft: ReleaseDraft | SealDraft, countersigned: str, tonights: str | None
+) -> None:
     """Refuses a first release of another directory than the last, and later ones of another yet."""
-    first = transaction.directory(draft.night)
-    if first is None and draft.directory != countersigned:
+    if tonights is None and draft.directory != countersigned:
         raise PlanRefused(
             f"release {draft.release}: got directory {draft.directory[:16]}, expected "
             f"{countersigned[:16] or 'none yet'}, the last that was countersigned; countersign it "
             "first"
         )
-    if first not in (None, draft.directory):
+    if tonights not in (None, draft.directory):
         raise PlanRefused(f"release {draft.release}: the night's directory is another one")
 
 
@@ -150,32 +210,40 @@ def _check_cost(settings: OfficeSettings, draft: ReleaseDraft, line: PlannedRele
         raise PlanRefused(f"release {draft.release}: costs more than the night plans for it")
 
 
-def _check_points(
-    transaction: Transaction, settings: OfficeSettings, draft: ReleaseDraft, at: int
+def _check_number(
+    transaction: Transaction, settings: OfficeSettings, draft: SealDraft, at: int
 ) -> None:
-    """Refuses points with less noise, or more often in a year, than the policy says."""
-    if draft.purpose is not Purpose.POINTS:
-        return
-    least = settings.event_noise * draft.norm
-    if draft.noise_scale < least and draft.purpose not in settings.noiseless:
-        raise PlanRefused(
-            f"release {draft.release}: got noise {draft.noise_scale / draft.norm:.3g} times an "
-            f"event's longest row, expected at least {settings.event_noise:g}"
-        )
-    check_year(transaction, settings, draft, at)
+    """Refuses more seals of a kind than a week or a rolling year may have."""
+    a_year = {
+        SealKind.BAND: settings.seals_a_year,
+        SealKind.FINE: settings.calibrations_a_year,
+    }[draft.kind]
+    for most, within, days in [(settings.seals_a_week, "7 days", 7), (a_year, "a year", 365)]:
+        made = transaction.seals.count(draft.kind, at - days * _DAY_SECONDS)
+        if made >= most:
+            raise PlanRefused(
+                f"release {draft.release}: {made} {draft.kind} seals within {within}, expected at "
+                f"most {most}; wait, or let the privacy office change its limits"
+            )
 
 
-def check_year(
-    transaction: Transaction, settings: OfficeSettings, draft: ReleaseDraft, at: int
+def _check_terms(
+    transaction: Transaction, settings: OfficeSettings, draft: SealDraft, at: int
 ) -> None:
-    """Refuses more points releases than a rolling year may have.
+    """Refuses bands by other scorecards or cuts than before, too soon or without a calibration.
 
-    Raises:
-        PlanRefused: If one more is too many.
+    Cuts that HQ moved as it likes would tell each slot's sum, a seal at a time; and other weights
+    move a sum over cuts that stay. So the two change together.
     """
-    made = transaction.ledger().charges(draft.purpose, at)
-    if made >= settings.points_a_year:
+    before = transaction.seals.terms()
+    if draft.kind is not SealKind.BAND or before is None:
+        return
+    if (before.scorecard, before.cuts) == (draft.scorecard, draft.cuts):
+        return
+    days = (at - before.since) / _DAY_SECONDS
+    if days < settings.cut_days or not before.calibrated:
         raise PlanRefused(
-            f"release {draft.release}: {made} points releases within a year, expected at most "
-            f"{settings.points_a_year}; wait, or let the privacy office change its policy"
+            f"release {draft.release}: got other scorecards or cuts {days:.1f} days after the last "
+            "change, expected those of before, or a calibration since and at least "
+            f"{settings.cut_days} days"
         )

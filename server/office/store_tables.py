@@ -58,36 +58,68 @@ RELEASES = sa.Table(
 sa.Index("releases_of_a_night", RELEASES.c.night)
 sa.Index("releases_with_a_key", RELEASES.c.night, sqlite_where=RELEASES.c.key.is_not(None))
 
+SEALS = sa.Table(
+    "seals",
+    METADATA,
+    sa.Column("plan", sa.Text, sa.ForeignKey("releases.digest"), primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("transfers", sa.LargeBinary, nullable=False),
+    sa.Column("key", sa.LargeBinary),
+    sa.Column("secrets", sa.LargeBinary),
+    sa.Column("seeds", sa.LargeBinary),
+    sa.Column("set_at", sa.BigInteger),
+)
+"""What a seal has more than a release: its state, wrapped secrets, and when its set was stored."""
+
+sa.Index("seals_by_kind", SEALS.c.kind, SEALS.c.set_at)
+sa.Index("seals_with_secrets", SEALS.c.plan, sqlite_where=SEALS.c.secrets.is_not(None))
+
+SEAL_CHUNKS = sa.Table(
+    "seal_chunks",
+    METADATA,
+    sa.Column("plan", sa.Text, sa.ForeignKey("seals.plan"), primary_key=True),
+    sa.Column("chunk", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("choices", sa.Text, nullable=False),
+    sa.Column("verified", sa.Boolean, nullable=False),
+)
+"""The digest of HQ's choices of each chunk, and whether their check was passed."""
+
+BAND_TERMS = sa.Table(
+    "band_terms",
+    METADATA,
+    sa.Column("scorecard", sa.Text, nullable=False),
+    sa.Column("cuts", sa.Text, nullable=False),
+    sa.Column("since", sa.BigInteger, nullable=False),
+    sa.Column("calibrated", sa.Boolean, nullable=False),
+)
+"""One row: by which scorecards bands are and where they begin, since when, and whether a
+calibration was answered since."""
+
+SEALED_OUTLETS = sa.Table(
+    "sealed_outlets",
+    METADATA,
+    sa.Column("outlet", sa.Text, primary_key=True),
+)
+"""Who was ever in the set of a seal, of whatever kind. Nothing deletes a row."""
+
 KEPT_SEEDS = sa.Table(
     "kept_seeds",
     METADATA,
     sa.Column("outlet", sa.Text, primary_key=True),
-    sa.Column("scorecard", sa.Text, nullable=False),
     sa.Column("plan", sa.Text, nullable=False),
     sa.Column("commitment", sa.Text, nullable=False),
+    sa.Column("scorecard", sa.Text, nullable=False),
+    sa.Column("scores", sa.Integer, nullable=False),
+    sa.Column("modulus", sa.Integer, nullable=False),
     sa.Column("dimension", sa.BigInteger, nullable=False),
-    sa.Column("ring_bits", sa.Integer, nullable=False),
-    sa.Column("scale", sa.BigInteger, nullable=False),
-    sa.Column("norm", sa.BigInteger, nullable=False),
-    sa.Column("outlet_bound", sa.BigInteger, nullable=False),
     sa.Column("as_of", sa.Text, nullable=False),
     sa.Column("answered_at", sa.BigInteger, nullable=False),
     sa.Column("seed", sa.LargeBinary, nullable=False),
 )
-"""Each outlet's last points seed: with it, an absent outlet counts with its last answer."""
+"""Each outlet's last seed for bands: with it, an absent outlet counts with its last answer."""
 
 sa.Index("kept_seeds_by_age", KEPT_SEEDS.c.answered_at)
-
-POINTS_SETS = sa.Table(
-    "points_sets",
-    METADATA,
-    sa.Column("scorecard", sa.Text, primary_key=True),
-    sa.Column("outlets", sa.Text, nullable=False),
-    sa.Column("first_at", sa.BigInteger, nullable=False),
-)
-"""Who was in a scorecard's latest points release, and when its first was charged."""
-
-sa.Index("points_sets_by_their_first", POINTS_SETS.c.first_at)
 
 LATEST_DAYS = sa.Table(
     "latest_days",
@@ -108,5 +140,5 @@ TRIGGERS = (
 """The ledger is append-only for whoever holds a connection too: no row is changed or deleted, nor
 put in another's place."""
 
-GONE = ("DROP TABLE IF EXISTS points_seeds",)
-"""Of release 0.1: nothing says how old its seeds are, and its answers could be guessed."""
+GONE = ("DROP TABLE IF EXISTS points_seeds", "DROP TABLE IF EXISTS points_sets")
+"""Of release 0.1: nothing says how old its seeds are, and sets of points have no rule any more."""

@@ -2,7 +2,8 @@
 
 Invariant: nothing is unlocked that was not planned, signed, and charged; each release is charged
 at most once and answered for one set of outlets only. The order is charge, draw, store, send, each
-durable, so that a kill between any two neither loses nor repeats a charge.
+durable, so that a kill between any two neither loses nor repeats a charge. The masks of a seal are
+never taken off: see `sealing`.
 """
 
 from __future__ import annotations
@@ -17,26 +18,25 @@ from privacy.errors import AnswerRefused, PlanRefused
 from privacy.fixed_point import Residues, ring_type
 from privacy.noise import DiscreteGaussian
 from privacy.plans import NightPlan, ReleasePlan, sign
-from privacy.two_key_sum import KeptSeed, open_seed, sum_of_masks
-from privacy.units import Purpose
-from server.office.set_rules import (
-    check_growth,
-    check_scorecard,
-    check_set,
-    digest_of_set,
-    kept_seeds,
-)
-from server.office.signing_rules import DayKind, check_days, check_draft, check_year
+from privacy.purposes import Purpose
+from privacy.seal_plans import is_seal_plan
+from privacy.two_key_sum import KeptSeed, digest_of_set, open_seed, sum_of_masks
+from server.office.seal_store import SealState
+from server.office.sealing import Sealing
+from server.office.set_rules import check_set
+from server.office.signing_rules import DayKind, check_days, check_draft, check_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from privacy.directory import Directory
     from privacy.envelopes import SigningKey, VerifyKey
-    from privacy.masks import Seed
     from privacy.plans import PlannedReleases, ReleaseDraft, Signed
+    from privacy.seal_plans import SealDraft
     from privacy.two_key_sum import Carried, Envelope
     from server.office.ledger_store import OfficeStore, StoredRelease, Transaction
     from server.office.settings import OfficeSettings
+    from server.office.vault import Vault
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,8 @@ class Office:
         outlets: The office's *own* list of outlets and their signing keys.
         clock: Unix seconds.
         directory: Gives the digest of the directory that was countersigned last; "" before any.
+        listed: Gives that directory whole; an empty one before any.
+        vault: Wraps what must die with a seal.
     """
 
     settings: OfficeSettings
@@ -58,6 +60,8 @@ class Office:
     outlets: Mapping[str, VerifyKey]
     clock: Callable[[], float]
     directory: Callable[[], str]
+    listed: Callable[[], Directory]
+    vault: Vault
 
     def sign_night(self, night: str, cut_off: str, lines: Sequence[PlannedReleases]) -> Signed:
         """Signs a night plan and reserves its cost. The same request again gets the same plan.
@@ -69,8 +73,8 @@ class Office:
 
         Raises:
             BudgetExceeded: If a line costs more than what remains for its purpose.
-            PlanRefused: If the night was signed with another content, plans without noise, or has
-                a cut-off that is not near its day.
+            PlanRefused: If the night was signed with another content, plans sums without noise, or
+                has a cut-off that is not near its day.
         """
         at = self._begin()
         with self.store.transaction() as transaction:
@@ -80,13 +84,10 @@ class Office:
                 if (plan.cut_off, plan.releases) != (cut_off, tuple(lines)):
                     raise PlanRefused(f"night {night}: signed before with another content")
                 return known[0]
-            for line in lines:
-                if line.rho is None and line.purpose not in self.settings.noiseless:
-                    raise PlanRefused(
-                        f"night {night}: releases without noise exist in the sandbox only"
-                    )
+            check_lines(self.settings, night, lines)
             check_days(transaction, self.settings, f"night {night}", DayKind.CUT_OFF, cut_off, at)
-            costs = {line.purpose: line.total for line in lines}
+            opened = (line for line in lines if line.purpose is not Purpose.POINTS)
+            costs = {line.purpose: line.total for line in opened}
             after = transaction.ledger().reserve(night, costs, at)
             expires = at + self.settings.night_hours * 3600
             plan = NightPlan(night, cut_off, tuple(lines), after.length, after.head, expires)
@@ -109,9 +110,7 @@ class Office:
             if known is not None:
                 return self._known_plan(known, draft)
             countersigned = self.directory()
-            kind = check_draft(
-                transaction, self.settings, len(self.outlets), countersigned, draft, at
-            )
+            check_draft(transaction, self.settings, len(self.outlets), countersigned, draft, at)
             key = SealKey.generate()
             expires = at + self.settings.release_minutes * 60
             plan = ReleasePlan(**asdict(draft), key=key.public.hex(), expires=expires)
@@ -125,32 +124,31 @@ class Office:
                 expires=expires,
                 key=key,
             )
-            transaction.keep_day(kind, draft.as_of)
+            transaction.keep_day(DayKind.CUT_OFF, draft.as_of)
             return signed
 
-    def unlock(
-        self, plan_digest: str, envelopes: Sequence[Envelope], carried: Sequence[Carried] = ()
-    ) -> bytes:
+    def unlock(self, plan_digest: str, envelopes: Sequence[Envelope]) -> bytes:
         """Answers with the sum of masks of a set of outlets, less the office's own noise.
 
         Args:
             plan_digest: Names the release plan.
             envelopes: One per outlet that answered it.
-            carried: Of points, outlets that are absent and count with their last answer.
 
         Returns:
             Little-endian residues[d], the same bytes whenever the same request is made.
 
         Raises:
-            PlanRefused: If the plan is not the office's own or has expired.
+            PlanRefused: If the plan is not the office's own, is a seal's, or has expired.
             AnswerRefused: If the set is too small, names an outlet twice or one that is not on the
                 list, does not verify, or differs from the set that was charged.
             BudgetExceeded: If the ledger does not hold the cost.
         """
         at = self._begin()
-        set_digest = digest_of_set(envelopes, carried)
+        set_digest = digest_of_set(envelopes, ())
         with self.store.transaction() as transaction:
             stored = self._find(transaction, plan_digest)
+        if is_seal_plan(stored.signed.payload):
+            raise PlanRefused(f"release {stored.release}: a seal; its sums are opened for nobody")
         plan = ReleasePlan.decode(stored.signed.payload)
         if stored.set_digest not in (None, set_digest):
             raise AnswerRefused(
@@ -160,32 +158,108 @@ class Office:
             return stored.answer
         if stored.key is None or (stored.set_digest is None and at >= plan.expires):
             raise PlanRefused(f"release {plan.release}: expired; its key is deleted")
-        check_set(
-            plan, plan_digest, self.settings.minimum_outlets, self.outlets, envelopes, carried
-        )
-        seeds = {envelope: open_seed(envelope, plan_digest, stored.key) for envelope in envelopes}
-        fresh = (KeptSeed(seed, plan.dimension) for seed in seeds.values())
-        with self.store.transaction() as transaction:
-            kept = kept_seeds(transaction, plan, carried, at)
-        masks = sum_of_masks(plan, [*fresh, *kept])
+        check_set(plan, plan_digest, self.settings.minimum_outlets, self.outlets, envelopes)
+        seeds = [open_seed(envelope, plan_digest, stored.key) for envelope in envelopes]
+        masks = sum_of_masks(plan, (KeptSeed(seed, plan.dimension) for seed in seeds))
 
-        names = {e.outlet for e in envelopes} | {last.envelope.outlet for last in carried}
-        self._charge(plan, set_digest, names, at)
+        self._charge(plan, set_digest, at)
         answer = masks - self._draw(plan)
-        return self._store_answer(plan, plan_digest, answer.tobytes(), seeds, at)
+        return self._store_answer(plan, answer.tobytes())
+
+    def sign_seal(self, draft: SealDraft) -> tuple[Signed, bytes]:
+        """Signs a seal plan with fresh keys. The same draft again gets the same bytes.
+
+        Returns:
+            The plan, and the office's answer to the first message of the base transfers.
+
+        Raises:
+            PlanRefused: If the draft is outside the protocol's constants, its night plan, the
+                night's chain of releases, the last directory, its days, or the office's limits, or
+                another seal is open.
+            ReleaseClosed: If it was signed before and can become no book any more.
+        """
+        return self._sealing.sign(draft, self._begin())
+
+    def store_set(
+        self, plan_digest: str, envelopes: Sequence[Envelope], carried: Sequence[Carried] = ()
+    ) -> str:
+        """Takes the one set of answers that a seal is made of, and counts the seal.
+
+        Args:
+            plan_digest: Names the seal plan.
+            envelopes: One per outlet that answered it.
+            carried: Of a seal for bands, outlets that are absent and count with their last answer:
+                all that are on the office's list and can be carried.
+
+        Returns:
+            The set's digest; the same set gets it again, also when the seal is over.
+
+        Raises:
+            PlanRefused: If the plan is not the office's own.
+            ReleaseClosed: If the seal is over without a set.
+            AnswerRefused: If the set is too small, leaves out an outlet that can be carried or more
+                than a quarter of those of earlier seals, names one twice or one that is not on the
+                list, does not verify, or differs from the set that was stored. It names who is at
+                fault, and nothing is stored.
+        """
+        return self._sealing.store_set(plan_digest, envelopes, carried, self._begin())
+
+    def seal_chunk(self, plan_digest: str, chunk: int, choices: bytes) -> Iterator[bytes]:
+        """Checks HQ's choices of the next chunk, and makes its hidden tables.
+
+        Args:
+            plan_digest: Names the seal plan.
+            chunk: Which; each after the one before.
+            choices: `Choices.encode()`; the same again get the same bytes.
+
+        Returns:
+            The tables, one kind after another, a piece at a time; zeros of blank slots.
+
+        Raises:
+            PlanRefused: If the plan is not the office's own, has no such chunk, or its set is not
+                stored; or the chunk is not the next, or had other choices.
+            ReleaseClosed: If the seal is over, or another directory was countersigned since.
+            AnswerRefused: If it had other choices before the store was copied back.
+            InvalidParameter: If the choices are of another length than the chunk's.
+            TransferFailed: If they are not one vector; the seal is over then, for good.
+        """
+        self._begin()
+        return self._sealing.chunk(plan_digest, chunk, choices)
+
+    def close_seal(self, plan_digest: str) -> None:
+        """Ends a seal: its keys and secrets are deleted. One that is over stays as it is.
+
+        Raises:
+            PlanRefused: If the plan is not the office's own.
+        """
+        self._begin()
+        self._sealing.end(plan_digest, SealState.CLOSED)
+
+    def tidy(self) -> None:
+        """Ends what is over, and deletes its keys and seeds; so that nothing waits for a call."""
+        self._begin()
 
     def close_night(self, night: str) -> None:
         """Ends a night: what it reserved and did not charge becomes available again."""
         at = self._begin()
         with self.store.transaction() as transaction:
             transaction.append(transaction.ledger().close(night, at))
+            transaction.close_night(night, at)
 
-    def _charge(self, plan: ReleasePlan, set_digest: str, names: set[str], at: int) -> None:
-        """Charges a release to its night, once, and binds it to its set.
+    @property
+    def _sealing(self) -> Sealing:
+        return Sealing(
+            self.settings,
+            self.store,
+            self.key,
+            self.outlets,
+            self.directory,
+            self.listed,
+            self.vault,
+        )
 
-        Of points, what may not be is checked in the same transaction: two calls at once cannot
-        each find room for themselves.
-        """
+    def _charge(self, plan: ReleasePlan, set_digest: str, at: int) -> None:
+        """Charges a release to its night, once, and binds it to its set."""
         with self.store.transaction() as transaction:
             stored = transaction.release(name=plan.release)
             if stored is not None and stored.set_digest is not None:
@@ -194,11 +268,6 @@ class Office:
                         f"release {plan.release}: charged before for another set of answers"
                     )
                 return
-            if plan.purpose is Purpose.POINTS:
-                check_year(transaction, self.settings, plan, at)
-                check_scorecard(transaction, plan, self.settings.scorecards_a_year, at)
-                check_growth(transaction, plan, self.settings.minimum_outlets, names)
-                transaction.keep_points_set(plan.scorecard, names, at)
             night = _night_name(transaction, plan)
             after = transaction.ledger().charge(night, plan.release, plan.purpose, plan.rho(), at)
             transaction.append(after)
@@ -211,22 +280,15 @@ class Office:
         noise = DiscreteGaussian(plan.noise_scale).draw(plan.dimension)
         return noise.astype(ring_type(plan.ring_bits))
 
-    def _store_answer(
-        self,
-        plan: ReleasePlan,
-        plan_digest: str,
-        answer: bytes,
-        seeds: Mapping[Envelope, Seed],
-        at: int,
-    ) -> bytes:
+    def _store_answer(self, plan: ReleasePlan, answer: bytes) -> bytes:
         """Stores an answer; where another call was faster, its answer is the one that counts."""
         with self.store.transaction() as transaction:
             stored = transaction.release(name=plan.release)
             if stored is not None and stored.answer is not None:
                 return stored.answer
             transaction.mark_answered(plan.release, answer)
-            if plan.purpose is Purpose.POINTS:
-                transaction.seeds.keep(plan, plan_digest, seeds, at)
+            if plan.purpose is Purpose.CALIBRATION:
+                transaction.seals.note_calibration()
         return answer
 
     def _known_plan(self, known: StoredRelease, draft: ReleaseDraft) -> Signed:
@@ -242,9 +304,10 @@ class Office:
         return stored
 
     def _tidy(self, transaction: Transaction, at: int) -> None:
-        """Closes nights that are over and deletes keys and seeds that must not be used any more."""
+        """Closes what is over, and deletes keys and seeds that must not be used any more."""
         transaction.delete_expired_keys(at)
         transaction.seeds.delete_old(at)
+        self._sealing.tidy(transaction, at)
         ledger = transaction.ledger()
         for night in transaction.expired_nights(ledger.open_nights(), at):
             ledger = ledger.close(night, at)

@@ -158,7 +158,7 @@ class UnlockRequest(_message.Message):
     def envelopes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Envelope]: ...
     @_builtins.property
     def carried(self) -> _containers.RepeatedCompositeFieldContainer[Global___CarriedEnvelope]:
-        """Of points: outlets that are absent and count with their last answer."""
+        """Of a seal: outlets that are absent and count with their last answer."""
 
     def __init__(
         self,
@@ -217,6 +217,112 @@ class Chunk(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Chunk: _TypeAlias = Chunk  # noqa: Y015
+
+@_typing.final
+class SignedSeal(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAYLOAD_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    TRANSFERS_FIELD_NUMBER: _builtins.int
+    payload: _builtins.bytes
+    signature: _builtins.bytes
+    transfers: _builtins.bytes
+    """The office's points of the base transfers."""
+    def __init__(
+        self,
+        *,
+        payload: _builtins.bytes = ...,
+        signature: _builtins.bytes = ...,
+        transfers: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["payload", b"payload", "signature", b"signature", "transfers", b"transfers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SignedSeal: _TypeAlias = SignedSeal  # noqa: Y015
+
+@_typing.final
+class StoreSetResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SET_DIGEST_FIELD_NUMBER: _builtins.int
+    set_digest: _builtins.str
+    def __init__(
+        self,
+        *,
+        set_digest: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["set_digest", b"set_digest"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StoreSetResponse: _TypeAlias = StoreSetResponse  # noqa: Y015
+
+@_typing.final
+class SealChunkPart(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLAN_DIGEST_FIELD_NUMBER: _builtins.int
+    CHUNK_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    plan_digest: _builtins.str
+    """In the first part only."""
+    chunk: _builtins.int
+    data: _builtins.bytes
+    """HQ's choices, in parts."""
+    def __init__(
+        self,
+        *,
+        plan_digest: _builtins.str = ...,
+        chunk: _builtins.int = ...,
+        data: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "data", b"data", "plan_digest", b"plan_digest"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SealChunkPart: _TypeAlias = SealChunkPart  # noqa: Y015
+
+@_typing.final
+class CloseSealRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLAN_DIGEST_FIELD_NUMBER: _builtins.int
+    plan_digest: _builtins.str
+    def __init__(
+        self,
+        *,
+        plan_digest: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["plan_digest", b"plan_digest"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CloseSealRequest: _TypeAlias = CloseSealRequest  # noqa: Y015
+
+@_typing.final
+class CloseSealResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CloseSealResponse: _TypeAlias = CloseSealResponse  # noqa: Y015
 
 @_typing.final
 class CloseNightRequest(_message.Message):
@@ -546,18 +652,25 @@ class CountersignBookRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     DIRECTORY_FIELD_NUMBER: _builtins.int
-    DIGEST_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    HEADER_FIELD_NUMBER: _builtins.int
+    BODY_FIELD_NUMBER: _builtins.int
     directory: _builtins.str
-    digest: _builtins.str
+    signature: _builtins.bytes
+    """Of the signed book all but its entries."""
+    header: _builtins.bytes
+    body: _builtins.str
     def __init__(
         self,
         *,
         directory: _builtins.str = ...,
-        digest: _builtins.str = ...,
+        signature: _builtins.bytes = ...,
+        header: _builtins.bytes = ...,
+        body: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "directory", b"directory"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "directory", b"directory", "header", b"header", "signature", b"signature"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

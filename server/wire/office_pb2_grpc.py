@@ -49,6 +49,26 @@ class OfficeStub:
                 request_serializer=server_dot_wire_dot_office__pb2.UnlockRequest.SerializeToString,
                 response_deserializer=server_dot_wire_dot_office__pb2.Chunk.FromString,
                 _registered_method=True)
+        self.SignSeal = channel.unary_unary(
+                '/escapement.v1.Office/SignSeal',
+                request_serializer=server_dot_wire_dot_office__pb2.SignReleaseRequest.SerializeToString,
+                response_deserializer=server_dot_wire_dot_office__pb2.SignedSeal.FromString,
+                _registered_method=True)
+        self.StoreSet = channel.unary_unary(
+                '/escapement.v1.Office/StoreSet',
+                request_serializer=server_dot_wire_dot_office__pb2.UnlockRequest.SerializeToString,
+                response_deserializer=server_dot_wire_dot_office__pb2.StoreSetResponse.FromString,
+                _registered_method=True)
+        self.SealChunk = channel.stream_stream(
+                '/escapement.v1.Office/SealChunk',
+                request_serializer=server_dot_wire_dot_office__pb2.SealChunkPart.SerializeToString,
+                response_deserializer=server_dot_wire_dot_office__pb2.Chunk.FromString,
+                _registered_method=True)
+        self.CloseSeal = channel.unary_unary(
+                '/escapement.v1.Office/CloseSeal',
+                request_serializer=server_dot_wire_dot_office__pb2.CloseSealRequest.SerializeToString,
+                response_deserializer=server_dot_wire_dot_office__pb2.CloseSealResponse.FromString,
+                _registered_method=True)
         self.CloseNight = channel.unary_unary(
                 '/escapement.v1.Office/CloseNight',
                 request_serializer=server_dot_wire_dot_office__pb2.CloseNightRequest.SerializeToString,
@@ -105,6 +125,34 @@ class OfficeServicer:
 
     def Unlock(self, request, context):
         """Answers with the sum of masks less the office's noise, for exactly one set of outlets.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SignSeal(self, request, context):
+        """Signs a seal plan with fresh one-time keys, and answers the first message of the transfers.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StoreSet(self, request, context):
+        """Takes a seal's set of answers, for good; the same set again gets the same digest.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SealChunk(self, request_iterator, context):
+        """Checks HQ's choices of one chunk, and answers with its hidden tables.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CloseSeal(self, request, context):
+        """Ends a seal: its keys and secrets are deleted.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -176,6 +224,26 @@ def add_OfficeServicer_to_server(servicer, server):
                     servicer.Unlock,
                     request_deserializer=server_dot_wire_dot_office__pb2.UnlockRequest.FromString,
                     response_serializer=server_dot_wire_dot_office__pb2.Chunk.SerializeToString,
+            ),
+            'SignSeal': grpc.unary_unary_rpc_method_handler(
+                    servicer.SignSeal,
+                    request_deserializer=server_dot_wire_dot_office__pb2.SignReleaseRequest.FromString,
+                    response_serializer=server_dot_wire_dot_office__pb2.SignedSeal.SerializeToString,
+            ),
+            'StoreSet': grpc.unary_unary_rpc_method_handler(
+                    servicer.StoreSet,
+                    request_deserializer=server_dot_wire_dot_office__pb2.UnlockRequest.FromString,
+                    response_serializer=server_dot_wire_dot_office__pb2.StoreSetResponse.SerializeToString,
+            ),
+            'SealChunk': grpc.stream_stream_rpc_method_handler(
+                    servicer.SealChunk,
+                    request_deserializer=server_dot_wire_dot_office__pb2.SealChunkPart.FromString,
+                    response_serializer=server_dot_wire_dot_office__pb2.Chunk.SerializeToString,
+            ),
+            'CloseSeal': grpc.unary_unary_rpc_method_handler(
+                    servicer.CloseSeal,
+                    request_deserializer=server_dot_wire_dot_office__pb2.CloseSealRequest.FromString,
+                    response_serializer=server_dot_wire_dot_office__pb2.CloseSealResponse.SerializeToString,
             ),
             'CloseNight': grpc.unary_unary_rpc_method_handler(
                     servicer.CloseNight,
@@ -294,6 +362,114 @@ class Office:
             '/escapement.v1.Office/Unlock',
             server_dot_wire_dot_office__pb2.UnlockRequest.SerializeToString,
             server_dot_wire_dot_office__pb2.Chunk.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SignSeal(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/escapement.v1.Office/SignSeal',
+            server_dot_wire_dot_office__pb2.SignReleaseRequest.SerializeToString,
+            server_dot_wire_dot_office__pb2.SignedSeal.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StoreSet(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/escapement.v1.Office/StoreSet',
+            server_dot_wire_dot_office__pb2.UnlockRequest.SerializeToString,
+            server_dot_wire_dot_office__pb2.StoreSetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SealChunk(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/escapement.v1.Office/SealChunk',
+            server_dot_wire_dot_office__pb2.SealChunkPart.SerializeToString,
+            server_dot_wire_dot_office__pb2.Chunk.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CloseSeal(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/escapement.v1.Office/CloseSeal',
+            server_dot_wire_dot_office__pb2.CloseSealRequest.SerializeToString,
+            server_dot_wire_dot_office__pb2.CloseSealResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -41,6 +41,14 @@ class OfficeStub:
     """Signs a release plan with a fresh one-time key."""
     Unlock: _grpc.UnaryStreamMultiCallable[_office_pb2.UnlockRequest, _office_pb2.Chunk]
     """Answers with the sum of masks less the office's noise, for exactly one set of outlets."""
+    SignSeal: _grpc.UnaryUnaryMultiCallable[_office_pb2.SignReleaseRequest, _office_pb2.SignedSeal]
+    """Signs a seal plan with fresh one-time keys, and answers the first message of the transfers."""
+    StoreSet: _grpc.UnaryUnaryMultiCallable[_office_pb2.UnlockRequest, _office_pb2.StoreSetResponse]
+    """Takes a seal's set of answers, for good; the same set again gets the same digest."""
+    SealChunk: _grpc.StreamStreamMultiCallable[_office_pb2.SealChunkPart, _office_pb2.Chunk]
+    """Checks HQ's choices of one chunk, and answers with its hidden tables."""
+    CloseSeal: _grpc.UnaryUnaryMultiCallable[_office_pb2.CloseSealRequest, _office_pb2.CloseSealResponse]
+    """Ends a seal: its keys and secrets are deleted."""
     CloseNight: _grpc.UnaryUnaryMultiCallable[_office_pb2.CloseNightRequest, _office_pb2.CloseNightResponse]
     """Gives back what the night reserved and did not charge."""
     CollectBatch: _grpc.UnaryStreamMultiCallable[_office_pb2.CollectBatchRequest, _office_pb2.SealedBatch]
@@ -65,6 +73,14 @@ class OfficeAsyncStub(OfficeStub):
     """Signs a release plan with a fresh one-time key."""
     Unlock: _aio.UnaryStreamMultiCallable[_office_pb2.UnlockRequest, _office_pb2.Chunk]  # type: ignore[assignment]
     """Answers with the sum of masks less the office's noise, for exactly one set of outlets."""
+    SignSeal: _aio.UnaryUnaryMultiCallable[_office_pb2.SignReleaseRequest, _office_pb2.SignedSeal]  # type: ignore[assignment]
+    """Signs a seal plan with fresh one-time keys, and answers the first message of the transfers."""
+    StoreSet: _aio.UnaryUnaryMultiCallable[_office_pb2.UnlockRequest, _office_pb2.StoreSetResponse]  # type: ignore[assignment]
+    """Takes a seal's set of answers, for good; the same set again gets the same digest."""
+    SealChunk: _aio.StreamStreamMultiCallable[_office_pb2.SealChunkPart, _office_pb2.Chunk]  # type: ignore[assignment]
+    """Checks HQ's choices of one chunk, and answers with its hidden tables."""
+    CloseSeal: _aio.UnaryUnaryMultiCallable[_office_pb2.CloseSealRequest, _office_pb2.CloseSealResponse]  # type: ignore[assignment]
+    """Ends a seal: its keys and secrets are deleted."""
     CloseNight: _aio.UnaryUnaryMultiCallable[_office_pb2.CloseNightRequest, _office_pb2.CloseNightResponse]  # type: ignore[assignment]
     """Gives back what the night reserved and did not charge."""
     CollectBatch: _aio.UnaryStreamMultiCallable[_office_pb2.CollectBatchRequest, _office_pb2.SealedBatch]  # type: ignore[assignment]
@@ -104,6 +120,38 @@ class OfficeServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_office_pb2.Chunk], _abc.AsyncIterator[_office_pb2.Chunk]]:
         """Answers with the sum of masks less the office's noise, for exactly one set of outlets."""
+
+    @_abc_1.abstractmethod
+    def SignSeal(
+        self,
+        request: _office_pb2.SignReleaseRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_office_pb2.SignedSeal, _abc.Awaitable[_office_pb2.SignedSeal]]:
+        """Signs a seal plan with fresh one-time keys, and answers the first message of the transfers."""
+
+    @_abc_1.abstractmethod
+    def StoreSet(
+        self,
+        request: _office_pb2.UnlockRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_office_pb2.StoreSetResponse, _abc.Awaitable[_office_pb2.StoreSetResponse]]:
+        """Takes a seal's set of answers, for good; the same set again gets the same digest."""
+
+    @_abc_1.abstractmethod
+    def SealChunk(
+        self,
+        request_iterator: _MaybeAsyncIterator[_office_pb2.SealChunkPart],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_office_pb2.Chunk], _abc.AsyncIterator[_office_pb2.Chunk]]:
+        """Checks HQ's choices of one chunk, and answers with its hidden tables."""
+
+    @_abc_1.abstractmethod
+    def CloseSeal(
+        self,
+        request: _office_pb2.CloseSealRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_office_pb2.CloseSealResponse, _abc.Awaitable[_office_pb2.CloseSealResponse]]:
+        """Ends a seal: its keys and secrets are deleted."""
 
     @_abc_1.abstractmethod
     def CloseNight(

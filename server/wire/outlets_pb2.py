@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19server/wire/outlets.proto\x12\rescapement.v1\"!\n\x0f\x45valuateRequest\x12\x0e\n\x06points\x18\x01 \x03(\x0c\"V\n\x10\x45valuateResponse\x12\x12\n\npublic_key\x18\x01 \x01(\x0c\x12\r\n\x05\x65poch\x18\x02 \x01(\r\x12\x10\n\x08\x65lements\x18\x03 \x03(\x0c\x12\r\n\x05proof\x18\x04 \x01(\x0c\"\x12\n\x10OpenBatchRequest\"4\n\x11OpenBatchResponse\x12\r\n\x05\x62\x61tch\x18\x01 \x01(\x04\x12\x10\n\x08messages\x18\x02 \x01(\r\".\n\rSubmitRequest\x12\r\n\x05\x62\x61tch\x18\x01 \x01(\x04\x12\x0e\n\x06sealed\x18\x02 \x03(\x0c\"\x10\n\x0eSubmitResponse\"O\n\x12\x43ountersignRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\x12)\n\x04held\x18\x02 \x01(\x0b\x32\x1b.escapement.v1.LogStatement\"f\n\x13\x43ountersignResponse\x12.\n\tstatement\x18\x01 \x01(\x0b\x32\x1b.escapement.v1.LogStatement\x12\x11\n\tdirectory\x18\x02 \x01(\x0c\x12\x0c\n\x04\x62ook\x18\x03 \x01(\x0c\"2\n\x0cLogStatement\x12\x0f\n\x07payload\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"0\n\x10\x44irectoryRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x0c\n\x04held\x18\x02 \x01(\t\"\r\n\x0b\x42ookRequest\"\x15\n\x05Piece\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"h\n\rLookupRequest\x12\r\n\x05phone\x18\x01 \x01(\t\x12\r\n\x05\x65mail\x18\x02 \x01(\t\x12\x16\n\x0e\x63onsent_notice\x18\x03 \x01(\t\x12\n\n\x02\x62y\x18\x05 \x01(\t\x12\x0f\n\x07purpose\x18\x06 \x01(\tJ\x04\x08\x04\x10\x05\"S\n\x0eLookupResponse\x12\x0e\n\x06status\x18\x01 \x01(\t\x12\r\n\x05\x61s_of\x18\x02 \x01(\t\x12\"\n\x05\x62\x61nds\x18\x03 \x03(\x0b\x32\x13.escapement.v1.Band\"3\n\x04\x42\x61nd\x12\r\n\x05score\x18\x01 \x01(\t\x12\x0c\n\x04\x62\x61nd\x18\x02 \x01(\t\x12\x0e\n\x06\x61llows\x18\x03 \x01(\t2U\n\x06Tokens\x12K\n\x08\x45valuate\x12\x1e.escapement.v1.EvaluateRequest\x1a\x1f.escapement.v1.EvaluateResponse2\x9e\x01\n\x05Relay\x12N\n\tOpenBatch\x12\x1f.escapement.v1.OpenBatchRequest\x1a .escapement.v1.OpenBatchResponse\x12\x45\n\x06Submit\x12\x1c.escapement.v1.SubmitRequest\x1a\x1d.escapement.v1.SubmitResponse2^\n\x06Notary\x12T\n\x0b\x43ountersign\x12!.escapement.v1.CountersignRequest\x1a\".escapement.v1.CountersignResponse2\x8b\x01\n\x07Library\x12\x44\n\tDirectory\x12\x1f.escapement.v1.DirectoryRequest\x1a\x14.escapement.v1.Piece0\x01\x12:\n\x04\x42ook\x12\x1a.escapement.v1.BookRequest\x1a\x14.escapement.v1.Piece0\x01\x32M\n\x04\x44\x65sk\x12\x45\n\x06Lookup\x12\x1c.escapement.v1.LookupRequest\x1a\x1d.escapement.v1.LookupResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19server/wire/outlets.proto\x12\rescapement.v1\"!\n\x0f\x45valuateRequest\x12\x0e\n\x06points\x18\x01 \x03(\x0c\"V\n\x10\x45valuateResponse\x12\x12\n\npublic_key\x18\x01 \x01(\x0c\x12\r\n\x05\x65poch\x18\x02 \x01(\r\x12\x10\n\x08\x65lements\x18\x03 \x03(\x0c\x12\r\n\x05proof\x18\x04 \x01(\x0c\"\x12\n\x10OpenBatchRequest\"4\n\x11OpenBatchResponse\x12\r\n\x05\x62\x61tch\x18\x01 \x01(\x04\x12\x10\n\x08messages\x18\x02 \x01(\r\".\n\rSubmitRequest\x12\r\n\x05\x62\x61tch\x18\x01 \x01(\x04\x12\x0e\n\x06sealed\x18\x02 \x03(\x0c\"\x10\n\x0eSubmitResponse\"O\n\x12\x43ountersignRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\x12)\n\x04held\x18\x02 \x01(\x0b\x32\x1b.escapement.v1.LogStatement\"f\n\x13\x43ountersignResponse\x12.\n\tstatement\x18\x01 \x01(\x0b\x32\x1b.escapement.v1.LogStatement\x12\x11\n\tdirectory\x18\x02 \x01(\x0c\x12\x0c\n\x04\x62ook\x18\x03 \x01(\x0c\"2\n\x0cLogStatement\x12\x0f\n\x07payload\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"0\n\x10\x44irectoryRequest\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x0c\n\x04held\x18\x02 \x01(\t\"\r\n\x0b\x42ookRequest\"\x15\n\x05Piece\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"h\n\rLookupRequest\x12\r\n\x05phone\x18\x01 \x01(\t\x12\r\n\x05\x65mail\x18\x02 \x01(\t\x12\x16\n\x0e\x63onsent_notice\x18\x03 \x01(\t\x12\n\n\x02\x62y\x18\x05 \x01(\t\x12\x0f\n\x07purpose\x18\x06 \x01(\tJ\x04\x08\x04\x10\x05\"i\n\x0eLookupResponse\x12\x0e\n\x06status\x18\x01 \x01(\t\x12\r\n\x05\x61s_of\x18\x02 \x01(\t\x12\"\n\x05\x62\x61nds\x18\x03 \x03(\x0b\x32\x13.escapement.v1.Band\x12\x14\n\x0cmany_outlets\x18\x04 \x01(\x08\"3\n\x04\x42\x61nd\x12\r\n\x05score\x18\x01 \x01(\t\x12\x0c\n\x04\x62\x61nd\x18\x02 \x01(\t\x12\x0e\n\x06\x61llows\x18\x03 \x01(\t2U\n\x06Tokens\x12K\n\x08\x45valuate\x12\x1e.escapement.v1.EvaluateRequest\x1a\x1f.escapement.v1.EvaluateResponse2\x9e\x01\n\x05Relay\x12N\n\tOpenBatch\x12\x1f.escapement.v1.OpenBatchRequest\x1a .escapement.v1.OpenBatchResponse\x12\x45\n\x06Submit\x12\x1c.escapement.v1.SubmitRequest\x1a\x1d.escapement.v1.SubmitResponse2^\n\x06Notary\x12T\n\x0b\x43ountersign\x12!.escapement.v1.CountersignRequest\x1a\".escapement.v1.CountersignResponse2\x8b\x01\n\x07Library\x12\x44\n\tDirectory\x12\x1f.escapement.v1.DirectoryRequest\x1a\x14.escapement.v1.Piece0\x01\x12:\n\x04\x42ook\x12\x1a.escapement.v1.BookRequest\x1a\x14.escapement.v1.Piece0\x01\x32M\n\x04\x44\x65sk\x12\x45\n\x06Lookup\x12\x1c.escapement.v1.LookupRequest\x1a\x1d.escapement.v1.LookupResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -58,17 +58,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LOOKUPREQUEST']._serialized_start=632
   _globals['_LOOKUPREQUEST']._serialized_end=736
   _globals['_LOOKUPRESPONSE']._serialized_start=738
-  _globals['_LOOKUPRESPONSE']._serialized_end=821
-  _globals['_BAND']._serialized_start=823
-  _globals['_BAND']._serialized_end=874
-  _globals['_TOKENS']._serialized_start=876
-  _globals['_TOKENS']._serialized_end=961
-  _globals['_RELAY']._serialized_start=964
-  _globals['_RELAY']._serialized_end=1122
-  _globals['_NOTARY']._serialized_start=1124
-  _globals['_NOTARY']._serialized_end=1218
-  _globals['_LIBRARY']._serialized_start=1221
-  _globals['_LIBRARY']._serialized_end=1360
-  _globals['_DESK']._serialized_start=1362
-  _globals['_DESK']._serialized_end=1439
+  _globals['_LOOKUPRESPONSE']._serialized_end=843
+  _globals['_BAND']._serialized_start=845
+  _globals['_BAND']._serialized_end=896
+  _globals['_TOKENS']._serialized_start=898
+  _globals['_TOKENS']._serialized_end=983
+  _globals['_RELAY']._serialized_start=986
+  _globals['_RELAY']._serialized_end=1144
+  _globals['_NOTARY']._serialized_start=1146
+  _globals['_NOTARY']._serialized_end=1240
+  _globals['_LIBRARY']._serialized_start=1243
+  _globals['_LIBRARY']._serialized_end=1382
+  _globals['_DESK']._serialized_start=1384
+  _globals['_DESK']._serialized_end=1461
 # @@protoc_insertion_point(module_scope)

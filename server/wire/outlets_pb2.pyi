@@ -326,10 +326,15 @@ class LookupResponse(_message.Message):
     STATUS_FIELD_NUMBER: _builtins.int
     AS_OF_FIELD_NUMBER: _builtins.int
     BANDS_FIELD_NUMBER: _builtins.int
+    MANY_OUTLETS_FIELD_NUMBER: _builtins.int
     status: _builtins.str
     """"known", "not in the network", "consent needed" or "under review"."""
     as_of: _builtins.str
-    """The book's date, ISO 8601; "" without bands."""
+    """The last day of what the bands are of, ISO 8601; "" without bands, and before the network's
+    first, when all are "new".
+    """
+    many_outlets: _builtins.bool
+    """Known at so many outlets that no band can be made: both are "new", and a person looks."""
     @_builtins.property
     def bands(self) -> _containers.RepeatedCompositeFieldContainer[Global___Band]: ...
     def __init__(
@@ -338,10 +343,11 @@ class LookupResponse(_message.Message):
         status: _builtins.str = ...,
         as_of: _builtins.str = ...,
         bands: _abc.Iterable[Global___Band] | None = ...,
+        many_outlets: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "bands", b"bands", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "bands", b"bands", "many_outlets", b"many_outlets", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -12,6 +12,8 @@ METADATA_KEY = "escapement-refusal-bin"
 
 STATUS: dict[str, grpc.StatusCode] = {
     "PlanRefused": grpc.StatusCode.FAILED_PRECONDITION,
+    "ReleaseClosed": grpc.StatusCode.FAILED_PRECONDITION,
+    "TransferFailed": grpc.StatusCode.INVALID_ARGUMENT,
     "AnswerRefused": grpc.StatusCode.INVALID_ARGUMENT,
     "BudgetExceeded": grpc.StatusCode.RESOURCE_EXHAUSTED,
     "InvalidParameter": grpc.StatusCode.INVALID_ARGUMENT,
@@ -24,6 +26,7 @@ STATUS: dict[str, grpc.StatusCode] = {
     "DirectoryRefused": grpc.StatusCode.NOT_FOUND,
     "PublicationRefused": grpc.StatusCode.FAILED_PRECONDITION,
     "PublicationTooSoon": grpc.StatusCode.FAILED_PRECONDITION,
+    "BookRefused": grpc.StatusCode.INVALID_ARGUMENT,
     "HeadRefused": grpc.StatusCode.FAILED_PRECONDITION,
 }
 """Every error that a peer may see, by the name of its type; any other is INTERNAL, without text."""

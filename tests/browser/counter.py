@@ -49,7 +49,7 @@ from server.hq.services import running as hq_running
 from server.hq.settings import HqFile
 from server.office.running import running as office_running
 from server.office.settings import OfficeFile
-from tests.shelves import Press, band_entries, make_book, make_directory, shelve
+from tests.shelves import Press, band_codes, make_book, make_directory, shelve
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -291,7 +291,7 @@ class Counter:
             people.withdraw_all([keys["emil"]])
             client_book(OutletFile.read(self.home / "escapement.toml"), people)
         book = make_book(
-            band_entries(BANDS.get(name, ("new", "new")) for name in tokens),
+            band_codes(BANDS.get(name, ("new", "new")) for name in tokens),
             directory,
             as_of=(self.at - dt.timedelta(days=1)).date().isoformat(),
             made_at=self.at.timestamp() - 3600,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import Error, expect
 
+from outlet_client.bands.lookup import NO_BANDS_YET
 from outlet_client.desk.messages import MEANS
 from tests.browser.counter import ASSOCIATE, DIGITS, PHONES, ROLES
 from tests.browser.eyes import DESKTOP
@@ -65,6 +66,22 @@ def test_a_newcomer_has_not_enough_history_which_is_never_a_refusal(staff: Staff
         assert not REFUSING.search(found.replace("this is never a refusal", ""))
         assert "Not yet" not in found
     staff.look(page, "look-up-new")
+
+
+def test_before_the_networks_first_book_everybody_is_new_and_the_page_says_why(
+    staff: Staff,
+) -> None:
+    page, book = staff.signed_in(ASSOCIATE), staff.counter.home / "book.bin"
+    aside = book.rename(book.with_name("aside"))
+    try:
+        found = look_up(page, "anna", reference="GMT-II")
+        assert page.locator(".word").all_text_contents() == ["Not enough history"] * 2
+        assert NO_BANDS_YET in found
+        assert not REFUSING.search(found.replace("this is never a refusal", ""))
+        staff.look(page, "look-up-no-bands-yet")
+    finally:
+        aside.rename(book)
+    assert "Priority" in look_up(page, "anna")
 
 
 def test_a_customer_of_other_outlets_hears_the_notice_first_and_is_known_then(

@@ -18,7 +18,7 @@ from features.calibration import (
 )
 from features.scorecard import POINTS_PER_LOGIT
 from sandbox.baselines import auc
-from tests.features.test_calibration import CENTRE, COUNTS, NOISE, cells, counts, population
+from tests.features.test_calibration import BASE, CENTRE, COUNTS, NOISE, cells, counts, population
 
 EDGES = CENTRE + POINTS_PER_LOGIT * np.sinh(CALIBRATION_EDGES)
 """Edges of the bins in points."""
@@ -62,7 +62,8 @@ def test_the_noise_of_the_auc_is_as_stated(customers: int, noise: float) -> None
 def test_each_band_comes_true_as_often_as_it_promised() -> None:
     first, later = (made(counts(200_000, seed)) for seed in (1, 2))
     calibration = Calibration.of(first)
-    rows = reliability(calibration, calibration.cuts((0.1, 0.25)), later)
+    cuts = [BASE + cut for cut in calibration.cuts((0.1, 0.25), BASE)]
+    rows = reliability(calibration, cuts, later)
     assert [row.band for row in rows] == [1, 2, 3]
     assert sum(row.customers for row in rows) == pytest.approx(200_000)
     for row in rows:
@@ -130,13 +131,14 @@ def test_without_noise_the_figures_at_an_edge_are_plain_shares_of_customers(
 
 def test_a_cut_divides_its_bin_as_the_normal_density_does_higher_with_the_outcome() -> None:
     values = np.zeros(CELLS_A_SCORE)
-    values[[5, 13]] = 300, 100  # c from .9 to 1.5
-    for c in (0.9, 1.1, 1.4, 1.5):
+    values[[5, 13]] = 300, 100
+    begins, ends = CALIBRATION_EDGES[4:6]  # c from .88 to 1.49
+    for c in (begins, 1.1, 1.4, ends):
         cut = CENTRE + POINTS_PER_LOGIT * float(np.sinh(c))
         found = accuracy(made(values), cut)
         shares = [
-            (norm.cdf(1.5, middle) - norm.cdf(c, middle))
-            / (norm.cdf(1.5, middle) - norm.cdf(0.9, middle))
+            (norm.cdf(ends, middle) - norm.cdf(c, middle))
+            / (norm.cdf(ends, middle) - norm.cdf(begins, middle))
             for middle in (0, 1)
         ]
         assert found.customers == pytest.approx(300 * shares[0] + 100 * shares[1], abs=1e-6)
@@ -154,12 +156,12 @@ def test_a_divided_bin_tells_numbers_that_are_about_true(spread: float) -> None:
     counted = made(cells(scores, y))
     for cut in range(-25, 10, 5):
         found, inside = accuracy(counted, cut), scores >= cut
-        assert found.customers == pytest.approx(inside.sum(), rel=0.15)
+        assert found.customers == pytest.approx(inside.sum(), rel=0.16)
         assert found.recall is not None
         assert found.false_alarms is not None
-        assert found.recall.value == pytest.approx((inside & (y > 0)).sum() / y.sum(), rel=0.15)
+        assert found.recall.value == pytest.approx((inside & (y > 0)).sum() / y.sum(), rel=0.16)
         wrong = (inside & (y == 0)).sum() / (y == 0).sum()
-        assert found.false_alarms.value == pytest.approx(wrong, rel=0.15)
+        assert found.false_alarms.value == pytest.approx(wrong, rel=0.16)
 
 
 def test_noise_that_covers_whom_a_figure_is_about_leaves_none() -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from scipy.special import expit
 
 from features import calibration as module
 from features.calibration import (
@@ -18,6 +19,7 @@ from features.calibration import (
     CALIBRATION_MIDDLES,
     CELLS_A_SCORE,
     CUT_STEP,
+    FINE_CUTS,
     LARGEST_CUT,
     LEAST_GAP,
     LEAST_SLOPE,
@@ -26,34 +28,48 @@ from features.calibration import (
     calibration_dimension,
     calibration_norm,
     calibration_rows,
+    compressed,
     fine_bins,
+    middle,
 )
 from features.errors import CatalogueError
-from features.scorecard import POINTS_PER_LOGIT, probability
+from features.events import DIMENSION
+from features.points import base_points
+from features.scorecard import LARGEST_WEIGHT, POINTS_PER_LOGIT, Scorecard
 
-CENTRE = -30.0
+BASE, MIDDLE = -42.0, 12
+CENTRE = BASE + MIDDLE
 """Of the made-up populations: about 1 in 13 has the outcome."""
 
 COUNTS = hnp.arrays(np.float64, CELLS_A_SCORE, elements=st.floats(-1e4, 1e6))
 WILD = hnp.arrays(np.float64, CELLS_A_SCORE, elements=st.floats(-1e18, 1e18))
 NOISE = st.floats(0, 100)
 CENTRES = st.floats(-100, 60)
+BASES = st.floats(-100, 60)
 SHARES = st.floats(1e-6, 1 - 1e-6)
 
 
 def population(
     customers: int, seed: int = 1, intercept: float = 0.0, slope: float = 1.0, bend: float = 0.0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Scores in points around CENTRE, and outcomes that come true by the three numbers."""
+    """Scores in points around CENTRE, and outcomes that come true by the three numbers.
+
+    They are not whole points, but `sums_of` makes them so: a sum stands for the point above it.
+    """
     random = np.random.default_rng(seed)
     scores = CENTRE + POINTS_PER_LOGIT * np.sinh(random.normal(0, 1, customers))
     true = Calibration(CENTRE, intercept, slope, bend).probability(scores)
     return scores, (random.random(customers) < true).astype(float)
 
 
-def cells(scores: np.ndarray, y: np.ndarray, centre: float = CENTRE) -> np.ndarray:
+def sums_of(scores: np.ndarray) -> np.ndarray:
+    """The sums of parts of scores, int64[n]."""
+    return np.floor(scores - BASE).astype(np.int64)
+
+
+def cells(scores: np.ndarray, y: np.ndarray) -> np.ndarray:
     """The counts of one score without noise, float64[CELLS_A_SCORE]."""
-    rows = calibration_rows(fine_bins(scores, centre)[:, None], y[:, None])
+    rows = calibration_rows(fine_bins(sums_of(scores), MIDDLE)[:, None], y[:, None])
     return np.asarray(rows.sum(axis=0))
 
 
@@ -69,23 +85,49 @@ def calibrated(values: np.ndarray, noise_sd: float = 0.0, centre: float = CENTRE
 
 
 def test_the_bins_are_those_that_were_agreed() -> None:
-    assert CALIBRATION_EDGES.tolist() == [-1.0, -0.4, 0.0, 0.4, 0.9, 1.5, 2.2]
+    assert FINE_CUTS == (-12, -4, 0, 4, 12, 20, 44)
     assert (CALIBRATION_BINS, CELLS_A_SCORE) == (8, 16)
+    edges = [-1.016, -0.390, 0.0, 0.390, 1.016, 1.444, 2.187]
+    assert CALIBRATION_EDGES.tolist() == pytest.approx(edges, abs=5e-4)
     assert CALIBRATION_ENDS[1:-1].tolist() == CALIBRATION_EDGES.tolist()
-    middles = [-1.3, -0.7, -0.2, 0.2, 0.65, 1.2, 1.85, 2.55]
-    assert CALIBRATION_MIDDLES.tolist() == pytest.approx(middles)
+    middles = [-1.329, -0.703, -0.195, 0.195, 0.703, 1.230, 1.816, 2.559]
+    assert CALIBRATION_MIDDLES.tolist() == pytest.approx(middles, abs=5e-4)
 
 
-def test_an_edge_belongs_to_the_bin_above_and_nonsense_to_the_lowest() -> None:
-    edges = CENTRE + POINTS_PER_LOGIT * np.sinh(CALIBRATION_EDGES)
-    assert fine_bins(edges + 1e-9, CENTRE).tolist() == [1, 2, 3, 4, 5, 6, 7]
-    assert fine_bins(edges - 1e-9, CENTRE).tolist() == [0, 1, 2, 3, 4, 5, 6]
-    assert fine_bins(np.array([CENTRE]), CENTRE).tolist() == [3]  # c = 0 is an edge
-    assert fine_bins(np.array([-np.inf, np.inf, np.nan]), CENTRE).tolist() == [0, 7, 0]
-    middles = CENTRE + POINTS_PER_LOGIT * np.sinh(CALIBRATION_MIDDLES)
-    found = fine_bins(middles, CENTRE)
-    assert found.tolist() == list(range(8))
-    assert found.dtype == np.uint8
+def test_a_cut_belongs_to_the_bin_above() -> None:
+    cuts = MIDDLE + np.array(FINE_CUTS)
+    assert fine_bins(cuts, MIDDLE).tolist() == [1, 2, 3, 4, 5, 6, 7]
+    assert fine_bins(cuts - 1, MIDDLE).tolist() == [0, 1, 2, 3, 4, 5, 6]
+    assert fine_bins(np.array([-(10**6), MIDDLE, 10**6]), MIDDLE).tolist() == [0, 3, 7]
+    assert fine_bins(cuts, MIDDLE).dtype == np.uint8
+
+
+@given(hnp.arrays(np.int64, 30, elements=st.integers(-1100, 1100)), st.integers(-1000, 1000))
+def test_the_bins_whose_likelihood_is_weighed_are_those_that_are_sealed(
+    sums: np.ndarray, middle: int
+) -> None:
+    c = compressed(sums.astype(np.float64), middle)
+    among = np.searchsorted(CALIBRATION_EDGES, c, side="right")
+    assert fine_bins(sums, middle).tolist() == among.tolist()
+
+
+def test_the_middle_is_the_mean_sum_of_homes_in_steps_of_four_points() -> None:
+    x = np.random.default_rng(3).gamma(1.0, 1.0, (50, DIMENSION))
+    x[:, 0] = 1
+    card = Scorecard.of("y", np.linspace(-4.0, 1.0, DIMENSION))
+    found = middle(card, x.T @ x / len(x))
+    mean = float((10 * x @ np.asarray(card.weights)).mean())
+    assert type(found) is int
+    assert abs(base_points(card) + found - mean) <= 2
+    assert found % 4 == 0
+    assert abs(found) > 10
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_middle_is_never_beyond_the_largest_cut(sign: int) -> None:
+    """No moments, however noisy, make a plan that the office refuses."""
+    card = Scorecard.of("y", np.full(DIMENSION, sign * LARGEST_WEIGHT))
+    assert middle(card, np.full((DIMENSION, DIMENSION), 1e6)) == sign * LARGEST_CUT
 
 
 @given(
@@ -132,7 +174,7 @@ def test_whatever_one_customer_is_they_move_the_sum_by_at_most_the_norm(
 
 def test_each_score_is_read_from_its_own_cells_with_the_noise_of_one() -> None:
     one, other = population(500), population(500, seed=2)
-    bins = np.stack([fine_bins(scores, CENTRE) for scores, _ in (one, other)], axis=1)
+    bins = np.stack([fine_bins(sums_of(scores), MIDDLE) for scores, _ in (one, other)], axis=1)
     release = calibration_rows(bins, np.stack([one[1], other[1]], axis=1)).sum(axis=0)
     for place, known in enumerate((one, other)):
         found = Counts.of(release, 7.0, place, CENTRE)
@@ -198,25 +240,66 @@ def test_every_threshold_has_a_finite_cut_that_means_it(
         assert share == pytest.approx(threshold, rel=1e-4, abs=1e-9)
 
 
-@given(COUNTS | WILD, NOISE, CENTRES, st.lists(SHARES, min_size=1, max_size=3, unique=True))
-def test_cuts_of_bands_ascend_on_an_even_grid_and_keep_apart(
-    values: np.ndarray, noise_sd: float, centre: float, thresholds: list[float]
+@given(
+    COUNTS | WILD,
+    NOISE,
+    CENTRES | st.floats(-1e9, 1e9),
+    BASES | st.floats(-1e7, 1e7),
+    st.lists(SHARES, min_size=1, max_size=3, unique=True),
+)
+@example(np.zeros(16), 0.0, 0.0, -1e7, [0.2, 0.3, 0.4])
+@example(np.zeros(16), 0.0, 0.0, 1e7, [0.2, 0.3, 0.4])
+def test_cuts_of_bands_ascend_on_an_even_grid_and_keep_apart_within_the_largest(
+    values: np.ndarray, noise_sd: float, centre: float, base: float, thresholds: list[float]
 ) -> None:
     found = calibrated(values, noise_sd, centre)
-    cuts = found.cuts(sorted(thresholds))
+    cuts = found.cuts(sorted(thresholds), base)
     assert all(type(cut) is int and cut % CUT_STEP == 0 for cut in cuts)
-    assert all(cut >= LEAST_GAP for cut in np.diff(cuts))
-    assert abs(cuts[0] - found.cut(min(thresholds))) <= CUT_STEP / 2
-    for cut, threshold in zip(cuts, sorted(thresholds), strict=True):
-        assert cut >= found.cut(threshold) - CUT_STEP / 2  # the upper moves up, none moves down
+    assert all(gap >= LEAST_GAP for gap in np.diff(cuts))
+    assert max(map(abs, cuts)) <= LARGEST_CUT
+    wanted = [min(found.cut(one) - base - 0.5, LARGEST_CUT) for one in sorted(thresholds)]
+    room = LARGEST_CUT - LEAST_GAP * (len(cuts) - 1)
+    assert abs(cuts[0] - min(max(wanted[0], -LARGEST_CUT), room)) <= CUT_STEP / 2
+    if cuts[-1] < LARGEST_CUT:  # the upper moves up, none moves down
+        assert all(cut >= at - CUT_STEP / 2 for cut, at in zip(cuts, wanted, strict=True))
 
 
 def test_of_two_cuts_that_are_nearer_the_upper_moves_up() -> None:
     plain = Calibration(0.0, 0.0, 1.0, 0.0)
-    assert plain.cuts((0.5, 0.501)) == (0, 4)
-    assert plain.cuts((0.5, 0.501, 0.502)) == (0, 4, 8)
-    steep = plain.cuts((0.3, 0.7))
+    assert plain.cuts((0.5, 0.501), 0.0) == (0, 4)
+    assert plain.cuts((0.5, 0.501, 0.502), 0.0) == (0, 4, 8)
+    steep = plain.cuts((0.3, 0.7), 0.0)
     assert steep == (-10, 10)  # 10 sinh(.85) is 9.5
+
+
+@given(BASES, st.integers(-50, 50))
+def test_a_cut_is_the_score_that_a_threshold_stands_for_less_the_base(base: float, at: int) -> None:
+    plain = Calibration(base + at, 0.0, 1.0, 0.0)
+    share = float(plain.probability(np.array([base + at + 0.5]))[0])
+    assert all(abs(cut - at) <= 1 for cut in plain.cuts((share,), base))
+    assert plain.cuts((share,), base - 40)[0] - plain.cuts((share,), base)[0] in {38, 40, 42}
+
+
+def test_bands_of_rounded_scores_begin_where_the_scores_reach_their_thresholds() -> None:
+    """On average, over cuts that are a point off either way: half a point more would show.
+
+    Of thresholds near the middle; far from it the curve between coarse bins is off by more.
+    """
+    scores, y = population(2_000_000)
+    sums = np.rint(scores - BASE).astype(np.int64)
+    rows = np.bincount(fine_bins(sums, MIDDLE) + 8 * y.astype(np.int64), minlength=16)
+    found = calibrated(rows.astype(np.float64))
+    true = Calibration(CENTRE, 0.0, 1.0, 0.0)
+    thresholds = np.linspace(0.04, 0.1, 100).tolist()
+    off = [found.cuts((one,), BASE)[0] - (true.cut(one) - BASE) for one in thresholds]
+    assert abs(np.mean(off)) < 0.3
+
+
+def test_cuts_that_nobody_reaches_stand_at_the_largest_and_still_apart() -> None:
+    """A plan with others would be refused."""
+    plain = Calibration(0.0, 0.0, 1.0, 0.0)
+    assert plain.cuts((0.2, 0.3, 0.4), -2000.0) == (992, 996, 1000)
+    assert plain.cuts((0.2, 0.3, 0.4), 2000.0) == (-1000, -996, -992)
 
 
 @pytest.mark.parametrize("wanted", [0.0, 1.0, -0.1, 1.1, math.nan])
@@ -224,12 +307,12 @@ def test_a_probability_outside_its_domain_is_refused(wanted: float) -> None:
     with pytest.raises(CatalogueError, match="expected between 0 and 1"):
         calibrated(counts(1000)).cut(wanted)
     with pytest.raises(CatalogueError, match="expected"):
-        calibrated(counts(1000)).cuts((0.1, wanted))
+        calibrated(counts(1000)).cuts((0.1, wanted), BASE)
 
 
 def test_thresholds_that_do_not_ascend_are_refused() -> None:
     with pytest.raises(CatalogueError, match="expected ascending"):
-        calibrated(counts(1000)).cuts((0.3, 0.2))
+        calibrated(counts(1000)).cuts((0.3, 0.2), BASE)
 
 
 def test_where_the_parabola_turns_it_goes_on_straight_and_slowly() -> None:
@@ -263,7 +346,7 @@ def test_the_gradient_of_the_search_is_that_of_what_it_minimises() -> None:
 def test_scores_that_mean_what_they_say_stay_as_trained() -> None:
     random = np.random.default_rng(2)
     scores = random.normal(CENTRE, 10.0, 200_000)
-    y = (random.random(200_000) < probability(scores)).astype(float)
+    y = (random.random(200_000) < expit(scores / POINTS_PER_LOGIT)).astype(float)
     found = calibrated(cells(scores, y))
     for wanted in (0.02, 0.05, 0.1, 0.15):
         points = math.log(wanted / (1 - wanted)) * POINTS_PER_LOGIT

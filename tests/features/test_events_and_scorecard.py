@@ -35,10 +35,10 @@ from features.events import (
 from features.scorecard import (
     LARGEST_WEIGHT,
     MOST_SCORES,
+    POINTS_PER_LOGIT,
     Scorecard,
     decode_scorecards,
     encode_scorecards,
-    probability,
 )
 from features.snapshot import Snapshot
 from tests.features.ledgers import (
@@ -266,13 +266,6 @@ def test_a_score_weighs_the_vector_in_tenths_of_log_odds(events: EventFeatures) 
     np.testing.assert_allclose(CARD.score(sums), expected, rtol=1e-12, atol=1e-9)
 
 
-def test_the_centre_is_the_mean_score() -> None:
-    x = np.random.default_rng(3).gamma(1.0, 1.0, (50, DIMENSION))
-    x[:, 0] = 1
-    mean = float((10 * x @ np.asarray(CARD.weights)).mean())
-    assert CARD.centre(x.T @ x / len(x)) == pytest.approx(mean)
-
-
 def test_a_scorecard_reads_back_and_a_foreign_or_broken_one_is_refused() -> None:
     assert Scorecard.decode(CARD.encode()) == CARD
     for broken in [
@@ -394,11 +387,4 @@ def test_flipped_bytes_are_refused_or_leave_scorecards_that_give_finite_scores(
 
 def test_seven_points_double_the_odds() -> None:
     """Very nearly: a doubling is 6.93 points."""
-    one, two = probability(np.array([3.0, 10.0]))
-    assert two / (1 - two) == pytest.approx(2 * one / (1 - one), rel=0.01)
-
-
-def test_a_point_is_a_tenth_of_log_odds() -> None:
-    [chance] = probability(np.array([12.0]))
-    assert math.log(chance / (1 - chance)) == pytest.approx(1.2)
-    assert probability(np.array([-1e9, 0.0, 1e9])) == pytest.approx([0, 0.5, 1])
+    assert math.exp(7 / POINTS_PER_LOGIT) == pytest.approx(2, rel=0.01)

@@ -266,15 +266,6 @@ def test_a_whitening_of_pure_noise_blows_nothing_up_and_expects_short_rows() -> 
     assert space.gradient_norm < CLIP_SHARE * np.sqrt(DIMENSION)
 
 
-def test_where_noise_covers_how_many_customers_there_are_the_mean_score_keeps_its_base() -> None:
-    """Else bands of a small network would begin around another score than its own."""
-    few = SUMS.where(np.arange(400) < 60)
-    card = Scorecard.of("y", np.r_[-4.0, np.zeros(DIMENSION - 1)], USUAL)
-    space = Whitening.of(moments_rows(few.vectors(USUAL)).sum(axis=0), 90.0)
-    assert space.customers == 360
-    assert card.centre(space.second) == pytest.approx(-40)
-
-
 @given(hnp.arrays(np.float64, MOMENTS_DIMENSION, elements=st.floats(-1e6, 1e6)), st.floats(0, 1e3))
 def test_any_moments_make_a_map_that_can_be_undone_and_sent(
     moments: np.ndarray, noise_sd: float

@@ -21,7 +21,14 @@ from features.events import (
 )
 from features.ledger import SIGHTINGS, Kind, Tier, canonical_events
 from features.outcomes import Outcome
-from features.points import PART_BOUND, count_points, event_points, outlet_parts
+from features.points import (
+    PART_BOUND,
+    count_points,
+    event_points,
+    outlet_parts,
+    part_points,
+    whole_points,
+)
 from features.reasons import Reasons, reasons, rounded_together
 from features.scorecard import LARGEST_WEIGHT, Scorecard
 from features.sightings import attach, canonical_sightings
@@ -60,6 +67,8 @@ weights = st.sampled_from([0.3, 5.0, LARGEST_WEIGHT]).flatmap(
 )
 """Of a size: few parts of the smallest reach the bound, all of the largest do."""
 
+dithers = st.floats(0, 1, exclude_max=True)
+
 
 def snapshot_of(
     drawn: Sequence[tuple[Any, ...]], seen: Sequence[tuple[Any, ...]] = (), outlet: str = "o1"
@@ -80,16 +89,20 @@ def total(found: Reasons) -> int:
     return sum(one.points for one in found.events) + found.count + found.over
 
 
-@given(rows, sightings, weights)
+@given(rows, sightings, weights, st.lists(dithers, min_size=3, max_size=3))
 def test_the_lines_add_up_to_what_the_outlet_sends_if_it_is_the_home(
-    drawn: list[tuple[Any, ...]], seen: list[tuple[Any, ...]], weight: list[float]
+    drawn: list[tuple[Any, ...]],
+    seen: list[tuple[Any, ...]],
+    weight: list[float],
+    dither: list[float],
 ) -> None:
-    """To the last point, also where more than the bound is not sent."""
+    """To the last point, under any dither, also where more than the bound is not sent."""
     card, snapshot = Scorecard.of("y", np.array(weight), USUAL), snapshot_of(drawn, seen)
     sums = CustomerSums.of(event_features(snapshot), PEOPLE)
-    sent = outlet_parts([card], sums, np.ones(len(PEOPLE), dtype=bool))
-    for customer, (part, evidence) in zip(PEOPLE, sent.tolist(), strict=True):
-        found = reasons(snapshot, customer, card)
+    everybody = np.ones(len(PEOPLE), dtype=bool)
+    sent = outlet_parts([card], sums, everybody, np.array(dither)[:, None])
+    for customer, own, (part, evidence) in zip(PEOPLE, dither, sent.tolist(), strict=True):
+        found = reasons(snapshot, customer, card, own)
         assert (total(found), found.part, found.evidence) == (part, part, evidence)
         assert abs(found.part) == PART_BOUND or found.over == 0
         assert found.over * found.part <= 0
@@ -97,16 +110,16 @@ def test_the_lines_add_up_to_what_the_outlet_sends_if_it_is_the_home(
         assert sizes == sorted(sizes, reverse=True)
 
 
-@given(rows, sightings, st.lists(st.floats(-5, 5), min_size=DIMENSION, max_size=DIMENSION))
+@given(rows, sightings, st.lists(st.floats(-5, 5), min_size=DIMENSION, max_size=DIMENSION), dithers)
 def test_each_line_is_less_than_a_point_from_what_it_stands_for(
-    drawn: list[tuple[Any, ...]], seen: list[tuple[Any, ...]], weight: list[float]
+    drawn: list[tuple[Any, ...]], seen: list[tuple[Any, ...]], weight: list[float], dither: float
 ) -> None:
     card, snapshot = Scorecard.of("y", np.array(weight), USUAL), snapshot_of(drawn, seen)
     events = event_features(snapshot)
     for customer in events.customers():
         mine = (events.keys["customer"] == customer).to_numpy()
         exact = np.sort(event_points(card, events.each().where(mine)))
-        found = reasons(snapshot, customer, card)
+        found = reasons(snapshot, customer, card, dither)
         lines = np.sort([one.points for one in found.events])
         assert np.abs(lines - exact).max() < 1 + 1e-6
         [count] = count_points(card, np.array([float(mine.sum())]), np.array([True]))
@@ -129,12 +142,27 @@ def test_what_is_over_the_bound_has_a_line_of_its_own(sign: int) -> None:
     assert found.over == found.part - lines
 
 
-@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=30))
-def test_numbers_rounded_together_add_up_to_their_rounded_sum(exact: list[float]) -> None:
-    found = rounded_together(np.array(exact), round(sum(exact)))
-    assert found.sum() == round(sum(exact))
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=30), dithers)
+def test_numbers_rounded_together_add_up_to_their_rounded_sum(
+    exact: list[float], dither: float
+) -> None:
+    total = int(whole_points(np.array([sum(exact)]), dither)[0])
+    found = rounded_together(np.array(exact), total)
+    assert found.sum() == total
     assert found.dtype == np.int64
     assert np.abs(found - exact).max() < 1 + 1e-6
+
+
+def test_a_part_that_its_dither_rounds_up_has_a_point_more_in_its_lines() -> None:
+    drawn = [("anna", "purchase", MAY, "b", "s", "LI", 8_000.0)]
+    snapshot, at_home = snapshot_of(drawn), np.array([True])
+    [exact] = part_points(CARD, event_features(snapshot).total(), at_home)
+    below = int(np.floor(exact))
+    edge = 1 - (exact - below)
+    assert 0.1 < edge < 0.9
+    for dither, part in ((0.0, below), (edge - 0.01, below), (edge + 0.01, below + 1)):
+        found = reasons(snapshot, "anna", CARD, dither)
+        assert (found.part, total(found)) == (part, part)
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.special import expit
 
-from features.bands import EVIDENCE_CAP, LEAST_EVIDENCE
+from features.bands import EVIDENCE_CAP, KNOWN_EVIDENCE_CODE, LEAST_EVIDENCE, named
 from features.errors import CatalogueError
 from features.events import (
     CATALOGUE,
@@ -29,7 +30,7 @@ from features.points import (
     part_points,
 )
 from features.reasons import reasons
-from features.scorecard import POINTS_PER_LOGIT, Scorecard, probability
+from features.scorecard import POINTS_PER_LOGIT, Scorecard
 from features.starting import (
     STARTING_POINTS,
     STARTING_USUAL,
@@ -113,9 +114,19 @@ def test_the_page_has_every_number_with_its_block_and_bound() -> None:
 def test_the_page_says_what_an_outlet_tells_at_most() -> None:
     page = " ".join(PAGE.read_text().split())
     assert f"**from -{PART_BOUND} to +{PART_BOUND}**" in page
-    assert (
-        f"the number of events, up to {EVIDENCE_CAP} an outlet. Below {LEAST_EVIDENCE} at" in page
-    )
+    assert f"the number of events, up to {EVIDENCE_CAP} an outlet" in page
+
+
+def test_the_page_says_what_each_code_of_evidence_stands_for() -> None:
+    """And what is new: the codes below that of the least evidence."""
+    rows = [line for line in tables() if len(line) == 3 and line[0].isdigit()]
+    written = {int(code): (events, bands) for code, events, bands in rows}
+    assert {code: events for code, (events, _) in written.items()} == {
+        0: "none", 1: "1 or 2", 2: "3 to 5", 3: "6 and more",
+    }  # fmt: skip
+    assert written[KNOWN_EVIDENCE_CODE][0].startswith(str(LEAST_EVIDENCE))
+    for code, (_, bands) in written.items():
+        assert bands == ("new" if code < KNOWN_EVIDENCE_CODE else "by the scores")
 
 
 # --- the worked example of the page ---------------------------------------------------------------
@@ -138,7 +149,7 @@ def example_card() -> Scorecard:
 
 
 def test_the_pages_example_of_one_customer_at_two_outlets_is_what_the_code_gives() -> None:
-    card, page = example_card(), PAGE.read_text()
+    card, page = example_card(), " ".join(PAGE.read_text().split())
     written = {line[0]: line[1:] for line in tables() if len(line) == 3}
     total, evidences, places = base_points(card), 0, {"o1": 0, "o2": 1}
     for outlet, place in places.items():
@@ -163,12 +174,17 @@ def test_the_pages_example_of_one_customer_at_two_outlets_is_what_the_code_gives
         total, evidences = total + part, evidences + evidence
     at_b = event_features(snapshot_of(events_of(EXAMPLE["o2"])))
     alone = card.score(at_b.total())  # as if B were the home
-    chance = probability(np.array([total, alone[0]]))
-    assert f"is -52 + 17 + 12 = {total:.0f}, a probability of {chance[0]:.2f}".replace(
-        "0.", "."
-    ) in " ".join(page.split())
+    chance = expit(np.array([total, alone[0]]) / POINTS_PER_LOGIT)
+    assert (
+        f"is -52 + 17 + 12 = {total:.0f}, a probability of {chance[0]:.2f}".replace("0.", ".")
+        in page
+    )
     assert f"have read {alone[0]:.0f}, {chance[1]:.2f}.".replace("0.", ".") in page
-    assert f"2 + 1 = {evidences}, enough to leave `new`" in page
+    parts, code = round(total - base_points(card)), KNOWN_EVIDENCE_CODE
+    assert f"is the sum of parts, {parts}: with cuts at 26 and 32, say, it is code 1" in page
+    assert named([1], code, [card.outcome])["flipper_risk"] == "elevated"
+    assert 26 <= parts < 32
+    assert f"2 + 1 = {evidences}, code {code}, enough to leave `new`" in page
 
 
 def test_the_pages_reasons_are_what_reasons_says_of_the_example() -> None:

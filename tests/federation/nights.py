@@ -14,18 +14,22 @@ from outlet_client.contribution.answer_store import AnswerStore
 from outlet_client.night.flower_node import client_app
 from outlet_client.night.night_run import Nightly
 from outlet_client.people.people_store import People
+from privacy.books import Book
 from privacy.identity import PartyKind
 from privacy.keyring import Keyring
-from privacy.units import Purpose
+from privacy.published_books import PublishedBook
+from privacy.purposes import Purpose
 from sandbox.local_grid import LocalGrid
 from sandbox.network import LocalOffice, MemoryLibrary, Settings
 from server.hq.banding import Banding
 from server.hq.due import Tonight
 from server.hq.flower_link import FlowerLink
+from server.hq.known_slots import KnownSlots
 from server.hq.night import HqNight
 from server.hq.registry import Registry
 from server.hq.store import HqStore
 from server.office.ledger_store import OfficeStore
+from server.office.vault import Vault
 from tests.networks import CUT_OFF, TARGET, small_world
 
 if TYPE_CHECKING:
@@ -47,8 +51,10 @@ SHARES = {
     Purpose.TRAINING: Fraction("0.75"),
     Purpose.EVALUATION: Fraction("0.05"),
     Purpose.CALIBRATION: Fraction("0.05"),
-    Purpose.POINTS: Fraction(1),
 }
+
+UNLIMITED = {"cut_days": 0, "seals_a_week": 1000, "seals_a_year": 1000}
+"""Of the office in tests that run several nights of one day."""
 
 PATIENT = 25.0
 """For who is late by chance: a disk that syncs for seconds must not cost a night its quorum."""
@@ -61,7 +67,7 @@ def whole_nights(
     timeout: float = 30.0,
     patience: float = 3.0,
 ) -> Settings:
-    """All of a budget in a few trainings, calibration included; points carry no noise."""
+    """All of a budget in a few trainings, calibration included."""
     made = Settings.one_training(epsilon, 1e-6, rounds)
     wants = {
         "shares": SHARES,
@@ -72,7 +78,7 @@ def whole_nights(
         "band_days": 0.0,
     }
     return Settings(
-        made.office.model_copy(update={"shares": SHARES}),
+        made.office.model_copy(update={"shares": SHARES, **UNLIMITED}),
         made.hq.model_copy(update=wants),
         made.outlet,
     )
@@ -86,6 +92,10 @@ HQ_NIGHT = ("night", "--name", "n1", "--cut-off", str(CUT_OFF), "--as-of", str(C
 
 def night(network: Forked, name: str = "n1") -> NightReport:
     return network.night(name, str(CUT_OFF))
+
+
+CHARGED = tuple(what for what in RELEASES if what != Purpose.POINTS)
+"""Seals open nothing and cost nothing."""
 
 
 def charges(network: Forked) -> list[str]:
@@ -141,7 +151,7 @@ class AtHome:
         return self._registry.published(digest, held) or b""
 
 
-def in_one_process(network: Forked, tonight: Tonight) -> HqStore:
+def in_one_process(network: Forked, tonight: Tonight) -> tuple[HqStore, Book]:
     """Runs a night again in this process: the same folders, new memory, no wire."""
     registry = Registry(f"sqlite:///{network.folder / 'hq' / 'hq.db'}")
     policy = network.settings.office.policy()
@@ -158,6 +168,8 @@ def in_one_process(network: Forked, tonight: Tonight) -> HqStore:
         keys,
         time.time,
         lambda: tonight.directory,
+        registry.directory,
+        Vault(),
     )
 
     def app(name: str, ring: Keyring) -> ClientApp:
@@ -179,8 +191,11 @@ def in_one_process(network: Forked, tonight: Tonight) -> HqStore:
         store,
         keys,
         Banding(
-            registry.directory().keys,
-            registry.home_nonces(),
+            KnownSlots(
+                registry.directory().keys,
+                registry.home_nonces(),
+                registry.registrations_of_slots(),
+            ),
             shelf,
             shelf.key,
             signing.public,
@@ -190,18 +205,19 @@ def in_one_process(network: Forked, tonight: Tonight) -> HqStore:
     ).run()
     assert report.ended == "complete"
     registry.close()
-    return store
+    return store, Book.decode(PublishedBook.decode(shelf.books[-1]).signed.book)
 
 
 def assert_sums_of_one_process(network: Forked, releases: Sequence[str]) -> None:
-    """Night n1 released what one process makes of the same folders, to the last bit."""
+    """Night n1 released and sealed what one process makes of the same folders, to the last bit."""
+    customers = small_world(outlets=3, customers=CUSTOMERS).customers
     with closing(HqStore(f"sqlite:///{network.folder / 'hq' / 'hq.db'}")) as there:
-        slots = len(small_world(outlets=3, customers=CUSTOMERS).customers)
         day = str(CUT_OFF)
-        tonight = Tonight("n1", day, day, (TARGET,), there.directory_of("n1"), slots)
-        here = in_one_process(network, tonight)
-        assert releases
-        for release in releases:
+        tonight = Tonight("n1", day, day, (TARGET,), there.directory_of("n1"), len(customers))
+        here, book = in_one_process(network, tonight)
+        opened = [release for release in releases if not release.endswith(Purpose.POINTS)]
+        assert opened
+        for release in opened:
             one, other = here.checkpoint(release), there.checkpoint(release)
             assert one is not None
             assert other is not None
@@ -209,3 +225,11 @@ def assert_sums_of_one_process(network: Forked, releases: Sequence[str]) -> None
             assert other.values is not None
             assert one.values.any(), release
             assert one.values.tobytes() == other.values.tobytes(), release
+    held = network.held(customers, [TARGET])
+    assert book.encode() != held.book.encode()
+    told = [
+        [one.read(int(slot), key) for slot, key in zip(held.slots, held.keys, strict=True)]
+        for one in (book, held.book)
+    ]
+    assert told[0] == told[1]
+    assert len({entry.evidence for entry in told[0] if entry is not None}) > 1

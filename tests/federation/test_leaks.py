@@ -70,7 +70,8 @@ RECORD_OFFICE = (
     RECORD
     + """
 from server.office.service import NotaryService, OfficeService, RelayService
-recorded(OfficeService, "SignNight", "SignRelease", "Unlock", "CloseNight", "CollectBatch")
+recorded(OfficeService, "SignNight", "SignRelease", "Unlock", "SignSeal", "StoreSet", "CloseSeal",
+    "CloseNight", "CollectBatch", "CountersignBook")
 recorded(RelayService, "OpenBatch", "Submit")
 recorded(NotaryService, "Countersign")
 """

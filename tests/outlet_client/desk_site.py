@@ -41,7 +41,7 @@ from privacy.identity import PartyKind
 from privacy.keyring import Keyring
 from privacy.tokens import token
 from sandbox.enrolment import free_port, introduce
-from tests.shelves import Press, band_entries, make_book, make_directory, shelve
+from tests.shelves import Press, band_codes, make_book, make_directory, shelve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -49,9 +49,11 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
     from outlet_client.desk.site import Site
+    from privacy.tokens import Token
 
 NOON = dt.datetime(2026, 3, 2, 12, tzinfo=dt.UTC)
 MEI, RAFAEL, OKAFOR = "Mei Lin", "Rafael Ortiz", "Dr Okafor"
+PARTIES = (PartyKind.HQ, PartyKind.OFFICE, PartyKind.OUTLET)
 ROLES = {MEI: Role.ASSOCIATE, RAFAEL: Role.MANAGER, OKAFOR: Role.PRIVACY}
 PASSWORD = "three quiet words"  # noqa: S105  (a test's)
 PORT = 8480
@@ -187,19 +189,41 @@ class Parties:
     office: Keyring
     outlet: Keyring
 
+    @classmethod
+    def of(cls, folder: Path) -> Parties:
+        """Those whose folders are in a folder."""
+        return cls(*(Keyring(folder / kind.value, kind) for kind in PARTIES))
+
+    def tokens(self) -> dict[str, Token]:
+        """Of everybody who is in the network, by phone."""
+        shares = self.hq.token_share(), self.office.token_share()
+        return {phone: token(f"tel:{phone}", *shares) for phone in (*HERE.values(), FAY)}
+
+    def shelve(self, home: Path, at: dt.datetime, version: int = 1, at_many: str = "") -> None:
+        """Stores a book as a night does, in which one may be known at too many outlets."""
+        directory, names = make_directory(self.tokens().values()), [*HERE, "fay"]
+        book = make_book(
+            band_codes(BANDS.get(name, ("new", "new")) for name in names),
+            directory,
+            as_of=(at - dt.timedelta(days=1)).date().isoformat(),
+            made_at=at.timestamp() - 3600,
+            version=version,
+            marked=[names.index(at_many)] if at_many else [],
+        )
+        press = Press(self.hq.identity().signing, self.office.identity().signing)
+        shelve(home, book, directory, press, at)
+
 
 def network(folder: Path, at: dt.datetime = NOON) -> Parties:
     """Makes the parties of a network, of which the outlet's folder is filled."""
-    hq = Keyring(folder / "hq", PartyKind.HQ)
-    office = Keyring(folder / "office", PartyKind.OFFICE)
-    outlet = Keyring(folder / "outlet", PartyKind.OUTLET)
+    made = Parties.of(folder)
+    hq, office, outlet = made.hq, made.office, made.outlet
     hq.create("hq", f"127.0.0.1:{free_port()}", at, f"127.0.0.1:{free_port()}")
     address = f"127.0.0.1:{free_port()}"
     office.create("office", address, at, address)
     outlet.create("boutique-rive", "", at)
     for one, other in ((hq, office), (hq, outlet), (office, outlet)):
         introduce(one, other)
-    made = Parties(hq, office, outlet)
     _write(outlet.folder, at.date())
     _fill(made, at)
     for name, role in ROLES.items():
@@ -242,9 +266,7 @@ def _write(home: Path, day: dt.date) -> None:
 
 def _fill(made: Parties, at: dt.datetime) -> None:
     """Consents, tokens, a directory and a book, as some nights leave them."""
-    home, outlet = made.outlet.folder, made.outlet
-    shares = made.hq.token_share(), made.office.token_share()
-    tokens = {phone: token(f"tel:{phone}", *shares) for phone in (*HERE.values(), FAY)}
+    home, outlet, tokens = made.outlet.folder, made.outlet, made.tokens()
     with closing(People.open(home, outlet.identity())) as people:
         keys = {phone: people.local_key(f"tel:{phone}") for phone in HERE.values()}
         before = at - dt.timedelta(days=30)
@@ -253,17 +275,9 @@ def _fill(made: Parties, at: dt.datetime) -> None:
         sealing_key = bytes.fromhex(outlet.peer(PartyKind.HQ).sealing_key)
         people.submission(1, len(HERE), sealing_key, outlet.token_key())
         people.submitted(1)
-        directory = make_directory(tokens.values())
-        people.follow(directory)
+        people.follow(make_directory(tokens.values()))
         people.withdraw_all([keys[EMIL]])
-    book = make_book(
-        band_entries(BANDS.get(name, ("new", "new")) for name in (*HERE, "fay")),
-        directory,
-        as_of=(at - dt.timedelta(days=1)).date().isoformat(),
-        made_at=at.timestamp() - 3600,
-    )
-    press = Press(made.hq.identity().signing, made.office.identity().signing)
-    shelve(home, book, directory, press, at)
+    made.shelve(home, at)
 
 
 @pytest.fixture(scope="session")

@@ -30,11 +30,13 @@ from outlet_client.allocation.ranking import (
     rank_candidates,
     read_policy,
 )
-from outlet_client.allocation.waitlist import Allocatable
+from outlet_client.allocation.waitlist import NO_BOOK_YET, Allocatable
+from outlet_client.bands.lookup import MANY_OUTLETS, NO_BANDS_YET
 from outlet_client.customer_access import open_customer_access
 from outlet_client.errors import NotConfigured
 from outlet_client.log_tables.rights_store import rights_of
 from outlet_client.main import app
+from outlet_client.people.directory_files import keep_directory
 from outlet_client.people.people_store import People
 from outlet_client.records.access_log import LogAct, LogBroken, recent_entries
 from outlet_client.records.actor import Actor, NotAsked
@@ -42,7 +44,7 @@ from outlet_client.records.customer_requests import NewRequest, RequestKind, ans
 from privacy.identity import PartyKind
 from privacy.keyring import Keyring
 from privacy.tokens import TokenShare, token
-from tests.shelves import Press, band_entries, make_book, make_directory, shelve
+from tests.shelves import Press, band_codes, make_book, make_directory, shelve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
     from outlet_client.customer_access import CustomerAccess
 
 NOW = dt.datetime.now(dt.UTC)
+AS_OF = (NOW - dt.timedelta(days=1)).date().isoformat()
 SEED, OTHER = "00112233445566778899aabbccddeeff", "f" * 32
 POLICY = read_policy(None)
 PHONES = {name: f"+65812346{i:02d}" for i, name in enumerate("abcdefgh")}
@@ -218,7 +221,7 @@ BANDS = {
     "b": ("eligible", "low"),
     "c": ("priority", "low"),
     "d": ("priority", "review"),
-    "e": ("eligible", "new"),
+    "e": ("eligible", "low"),
     "f": ("new", "new"),
 }
 
@@ -267,19 +270,18 @@ class Boutique:
         rows = [f"{name},{reference},2026-01-{i:02d}\n" for i, name in enumerate(customers, 1)]
         self.write("interests.csv", "customer_id,reference,since\n" + "".join(rows))
 
-    def book(self, days_old: int = 0, spoilt: str = "") -> None:
+    def book(self, days_old: int = 0, at_many: str = "") -> None:
         """Stores a signed book of everybody's bands, and the directory that it is read in.
 
-        The entries of the spoilt stand for no bands.
+        Some may be known at too many outlets.
         """
         made_at = NOW - dt.timedelta(days=days_old, hours=1)
         directory = make_directory(self.tokens.values())
-        entries = band_entries(self.bands.values())
-        entries[[name in spoilt for name in self.bands]] = 0
         book = make_book(
-            entries,
+            band_codes(self.bands.values()),
             directory,
-            as_of="2026-03-01",
+            marked=[slot for slot, name in enumerate(self.bands) if name in at_many],
+            as_of=AS_OF,
             made_at=made_at.timestamp(),
             version=7,
         )
@@ -341,7 +343,7 @@ def test_the_pieces_are_proposed_from_the_local_book_and_newcomers_are_never_ref
         assert lines[name]["no_band"] == why
         assert (lines[name]["eligibility"], lines[name]["flipper_risk"]) == ("new", "new")
         assert lines[name]["decision"] == lines["f"]["decision"] == "manager decides"
-    assert (found["book_version"], found["book_as_of"]) == (7, "2026-03-01")
+    assert (found["book_version"], found["book_as_of"]) == (7, AS_OF)
     assert "may reflect the whole network" in found["note"]
     for tier_reference in ("R1", "R2", "R3"):
         boutique.wait("abcdefghi", tier_reference)
@@ -359,7 +361,7 @@ def test_the_table_says_bands_reasons_and_what_to_say(boutique: Boutique) -> Non
         "Pieces that are proposed to nobody: 1.",
         "Equals by waiting time",
         "drawn for this proposal",
-        "band book version 7, as of 2026-03-01",
+        f"band book version 7, as of {AS_OF}",
         "A band may reflect the whole network",
         "escapement-outlet allocation accept 1 --by NAME",
     ):
@@ -389,19 +391,72 @@ def test_without_a_fresh_book_everybody_is_decided_as_without_a_band(
     assert "band book none" in said
 
 
+def test_before_the_first_book_everybody_who_is_listed_is_decided_as_a_newcomer(
+    tmp_path: Path,
+) -> None:
+    boutique = Boutique(tmp_path)
+    directory = make_directory(boutique.tokens.values())
+    keep_directory(boutique.home, boutique.press.directory(directory))
+    for reference, decision in (("R1", "manager decides"), ("R3", "offer")):
+        boutique.wait("abcdefghi", reference)
+        found = boutique.allocate(reference=reference)
+        lines = {line["customer"]: line for line in found["lines"]}
+        for name in "abcdef":
+            assert (lines[name]["no_band"], lines[name]["decision"]) == ("", decision)
+            assert (lines[name]["eligibility"], lines[name]["flipper_risk"]) == ("new", "new")
+            assert allowed(boutique, name, reference)[0] == decision
+        assert lines["g"]["no_band"] == "consent needed"
+        assert (found["book_version"], found["book_as_of"]) == (None, "")
+        assert found["no_book"] == NO_BOOK_YET
+    said = boutique.run("allocate", "--reference", "R3", "--pieces", "1")[1]
+    assert f"No bands: {NO_BOOK_YET}." in said
+    code, said = boutique.run(*LOOK, "--phone", PHONES["c"], "--json")
+    found = json.loads(said)
+    assert (code, found["status"], found["as_of"], found["note"]) == (0, "known", "", NO_BANDS_YET)
+    assert [band["band"] for band in found["bands"]] == ["new", "new"]
+    assert NO_BANDS_YET in boutique.run(*LOOK, "--phone", PHONES["c"])[1]
+    boutique.book()
+    assert json.loads(boutique.run(*LOOK, "--phone", PHONES["c"], "--json")[1])["note"] == ""
+    assert NO_BANDS_YET not in boutique.run(*LOOK, "--phone", PHONES["c"])[1]
+
+
 def test_a_damaged_book_is_an_error_and_no_proposal(boutique: Boutique) -> None:
     place = boutique.home / "book.bin"
     place.write_bytes(place.read_bytes()[:-1] + b"?")
     assert "not signed" in allocate_refused(boutique, "--reference", "R1", "--pieces", "1")
 
 
-def test_who_has_an_entry_that_stands_for_no_bands_is_decided_as_without(tmp_path: Path) -> None:
+@pytest.mark.parametrize("reference", ["R1", "R2", "R3"])
+def test_who_is_known_at_too_many_outlets_goes_to_a_person_whatever_the_tier(
+    tmp_path: Path, reference: str
+) -> None:
+    """A newcomer is offered what is open; here a person looks first, as at "review"."""
     boutique = Boutique(tmp_path)
-    boutique.book(spoilt="a")
-    lines = {line["customer"]: line for line in boutique.allocate()["lines"]}
-    assert lines["a"]["no_band"] == "the book's entry cannot be read"
-    assert lines["a"]["decision"] == "manager decides"
-    assert lines["c"]["eligibility"] == "priority"
+    boutique.book(at_many="cf")
+    boutique.wait("abcdef", reference)
+    found = boutique.allocate(reference=reference, pieces=6)
+    lines = {line["customer"]: line for line in found["lines"]}
+    for name in "cf":
+        assert lines[name]["no_band"] == MANY_OUTLETS
+        assert (lines[name]["eligibility"], lines[name]["flipper_risk"]) == ("new", "new")
+        assert lines[name]["decision"] == lines["d"]["decision"] == "manager decides"
+        assert allowed(boutique, name, reference)[0] == "manager decides"
+    assert proposed(found) == ("bea" if reference == "R3" else "be")
+    code, said = boutique.run("allocation", "show", "1")
+    assert (code, "no band" in said) == (0, False)
+    assert said.count("looks") == 2
+    assert boutique.run("allocation", "rerun", "1")[0] == 0
+
+
+def test_a_dispute_hides_also_that_a_customer_is_known_at_many_outlets(tmp_path: Path) -> None:
+    boutique = Boutique(tmp_path)
+    boutique.book(at_many="f")
+    boutique.allocate()
+    number = disputed(boutique, "f")
+    [line] = [line for line in boutique.shown()["lines"] if line["customer"] == "f"]
+    assert (line["no_band"], line["rule"]) == ("under review", 0)
+    said = boutique.run("allocation", "accept", "1", "--by", "Mei")[1]
+    assert f"escapement-outlet customer decide {number}" in said
 
 
 def test_two_customers_of_the_client_book_with_one_phone_count_once(boutique: Boutique) -> None:

@@ -12,28 +12,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from features.learning import MOMENTS_DIMENSION
-from features.noisy_points import MOST_EVENTS, RING_BITS, SCALE
 from outlet_client.contribution.answer_store import AnswerStore
 from outlet_client.errors import QuestionRefused
 from outlet_client.settings import OutletSettings
 from privacy.errors import PlanRefused
-from privacy.units import Purpose
-from tests.networks import small_network
-from tests.outlet_client.test_contribute import CODES, asked, stage
+from privacy.seal_plans import SealKind
+from tests.outlet_client.test_contribute import BOTH_CARDS, MOMENTS, OUTLETS, Stage, fresh, seal_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from outlet_client.contribution.contributions import Outlet
-    from privacy.plans import ReleasePlan
     from privacy.two_key_sum import MaskedShare
-    from tests.outlet_client.test_contribute import Stage
-
-__all__ = ["asked", "stage"]
 
 TODAY, HORIZON = dt.date(2026, 3, 1), 180
-CODE = CODES[0]
 OFF = OutletSettings().days_off
 
 
@@ -47,7 +39,6 @@ class Days:
     """An office that signs any day, and an outlet that is ready for any."""
 
     office: Stage
-    plan: ReleasePlan
     outlet: Outlet
 
     def ready_for(self, *days: str, cut_off: str = day(-HORIZON)) -> Outlet:
@@ -56,31 +47,31 @@ class Days:
         return replace(self.outlet, cut_off=cut_off, views=dict.fromkeys((*days, cut_off), view))
 
     def bands(
-        self, as_of: str, release: str = "points", cut_off: str = day(-HORIZON)
+        self, as_of: str, release: str = "bands", cut_off: str = day(-HORIZON)
     ) -> MaskedShare:
-        """Points as of a day, which become bands."""
-        plan = replace(
-            self.plan, release=release, purpose=Purpose.POINTS, as_of=as_of,
-            dimension=CODE.width * self.outlet.slots, scale=SCALE, norm=SCALE, noise_scale=SCALE,
-            ring_bits=RING_BITS, outlet_bound=SCALE * MOST_EVENTS,
-        )  # fmt: skip
-        asked_for = self.office.ask(plan, scorecard=CODE.encode(), cut_off=cut_off)
+        """Parts as of a day, of which bands are sealed."""
+        plan = seal_of(self.outlet, release=release, as_of=as_of)
+        asked_for = self.office.ask(plan, scorecard=BOTH_CARDS, cut_off=cut_off)
         return self.ready_for(as_of, cut_off=cut_off).answer(asked_for)
+
+    def bins(self, cut_off: str, release: str = "bins") -> MaskedShare:
+        """Parts as of a cut-off, of which bins are sealed."""
+        plan = seal_of(self.outlet, SealKind.FINE, release=release, as_of=cut_off)
+        asked_for = self.office.ask(plan, scorecard=BOTH_CARDS, cut_off=cut_off)
+        return self.ready_for(cut_off=cut_off).answer(asked_for)
 
     def moments(self, cut_off: str, release: str = "moments", **changes: object) -> MaskedShare:
         """A sum of customers as of a cut-off."""
         values = {"release": release, "as_of": cut_off, **changes}
-        plan = replace(self.plan, **values)  # type: ignore[arg-type]  # fields by name
+        plan = replace(MOMENTS, **values)  # type: ignore[arg-type]  # fields by name
         return self.ready_for(cut_off=cut_off).answer(self.office.ask(plan, cut_off=cut_off))
 
 
 @pytest.fixture
-def days(stage: tuple[Stage, ReleasePlan]) -> Days:
-    office, plan = stage
+def days() -> Days:
     noon = dt.datetime.combine(TODAY, dt.time(12), dt.UTC).timestamp()
-    floors = OutletSettings(least_noise=1e-9, least_event_noise=1e-9, most_epsilon=1e9)
-    outlet = replace(office.outlet, settings=floors, clock=lambda: noon)
-    return Days(office, replace(plan, dimension=MOMENTS_DIMENSION), outlet)
+    office = Stage(fresh(settings=OutletSettings(), clock=lambda: noon))
+    return Days(office, office.outlet)
 
 
 def bytes_of(share: MaskedShare) -> tuple[object, ...]:
@@ -91,7 +82,7 @@ FAR = ["1990-01-01", day(-OFF - 1), day(OFF + 1), "9999-12-31"]
 
 
 @pytest.mark.parametrize("as_of", FAR)
-def test_points_as_of_long_ago_or_of_days_to_come_are_refused(days: Days, as_of: str) -> None:
+def test_bands_as_of_long_ago_or_of_days_to_come_are_refused(days: Days, as_of: str) -> None:
     with pytest.raises(PlanRefused, match=f"got {as_of}, expected 2026-03-01, 7 days"):
         days.bands(as_of)
     assert days.bands(day(), "another").vector.any()  # nothing of what was refused is remembered
@@ -106,13 +97,18 @@ def test_a_cut_off_is_the_horizon_ago(days: Days, far: int) -> None:
     assert days.moments(day(-HORIZON + OFF * far)).vector.any()
 
 
-def test_points_as_of_the_cut_off_are_held_against_the_cut_offs_day(days: Days) -> None:
-    """Both in the past: a night may name any cut-off."""
-    with pytest.raises(PlanRefused, match="expected 2025-09-02"):
-        days.bands("1990-01-01", cut_off="1990-01-01")
-    with pytest.raises(PlanRefused, match="expected 2025-09-02"):
-        days.bands(day(), cut_off=day())
-    assert days.bands(day(-HORIZON)).vector.any()
+@pytest.mark.parametrize("as_of", ["1990-01-01", day(-HORIZON - OFF - 1), day()])
+def test_fine_bins_are_held_against_the_day_of_the_cut_off(days: Days, as_of: str) -> None:
+    """A night may name any cut-off."""
+    with pytest.raises(PlanRefused, match="expected 2025-09-02, 7 days"):
+        days.bins(as_of)
+    assert days.bins(day(-HORIZON), "another").vector.any()
+
+
+def test_bands_are_never_as_of_the_cut_off(days: Days) -> None:
+    """Only bins are of the day that trains, and nobody but their home reads those."""
+    with pytest.raises(PlanRefused, match="expected 2026-03-01, 7 days"):
+        days.bands(day(-HORIZON))
 
 
 def test_no_outlet_can_be_asked_as_of_1990_while_another_is_carried(days: Days) -> None:
@@ -120,7 +116,8 @@ def test_no_outlet_can_be_asked_as_of_1990_while_another_is_carried(days: Days) 
 
     The sum would be that outlet's alone, once more with each such release.
     """
-    for name, outlet in small_network().outlets.items():
+    for name, known in OUTLETS.items():
+        outlet = fresh(known)
         days.outlet = replace(
             days.outlet, name=name, views=outlet.views, answers=outlet.answers, key=outlet.key
         )
@@ -149,7 +146,8 @@ def test_cut_offs_never_go_back_and_bands_do_not_count_for_them(days: Days) -> N
         days.moments(day(-HORIZON - 1), "before")
     assert days.moments(day(-HORIZON + 1), "after").vector.any()
     with pytest.raises(QuestionRefused, match="days only go on"):
-        days.bands(day(-HORIZON), "as of the cut-off")
+        days.bins(day(-HORIZON), "bins before")
+    assert days.bins(day(-HORIZON + 1)).vector.any()
 
 
 def test_the_last_day_is_remembered_by_whichever_process_answers_next(

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from typing_extensions import override
 
 from features.bands import SCHEMES
+from outlet_client.bands.lookup import A_PERSON_LOOKS, NO_BANDS_YET
 from outlet_client.commands.customer import customer_app
 from outlet_client.ledger.event_reader import read_events
 from outlet_client.ledger.event_store import EventStore
@@ -127,6 +128,17 @@ def test_looking_at_ones_own_file_is_a_look_up_and_is_in_it(counter: Counter) ->
     assert (first["by"], first["purpose"]) == ("mei", "customer")
     assert second["at"] >= first["at"]
     assert counter.shown(BEN)["look_ups"][0]["purpose"] == "customer"
+
+
+def test_a_customer_who_is_known_at_too_many_outlets_is_told_that_a_person_looks(
+    counter: Counter, tmp_path: Path
+) -> None:
+    store_bands(counter.boutique, 3, 3, many_outlets=True)
+    told = {(band["band"], band["allows"]) for band in counter.shown()["band"]["bands"]}
+    assert told == {("new", A_PERSON_LOOKS)}
+    page = tmp_path / "anna.html"
+    counter.run("show", "--html", str(page), "--phone", ANNA, "--by", "mei")
+    assert page.read_text().count(A_PERSON_LOOKS) == 2
 
 
 def test_the_json_the_export_and_the_page_hold_the_same(counter: Counter, tmp_path: Path) -> None:
@@ -252,6 +264,21 @@ def test_without_a_book_or_scorecards_the_rest_is_shown_with_the_reason(
     assert found["band"]["status"] in {"no band", "not in the network"}
     assert found["band"]["why"]
     assert len(found["events"]) == 5
+
+
+def test_before_the_first_book_a_customer_is_told_that_there_are_no_bands_yet(
+    counter: Counter, tmp_path: Path
+) -> None:
+    store_bands(counter.boutique, 3, 1)
+    (counter.home / "book.bin").unlink()
+    band = counter.shown()["band"]
+    assert (band["status"], band["as_of"], band["why"]) == ("known", "", NO_BANDS_YET)
+    assert [one["band"] for one in band["bands"]] == ["new", "new"]
+    page = tmp_path / "anna.html"
+    counter.run("show", "--html", str(page), "--phone", ANNA, "--by", "mei")
+    for text in (words_of(page), counter.run("show", "--phone", ANNA, "--by", "mei")):
+        assert NO_BANDS_YET in text
+        assert "As of ," not in text
 
 
 def test_an_allocation_in_which_the_customer_was_and_a_waitlist_are_shown(

@@ -441,7 +441,7 @@ def test_the_text_of_an_error_that_nobody_wrote_reaches_neither_page_nor_log(
     caplog.set_level(logging.DEBUG)
     opened = desk.site.access
     publishers = opened.look_up._publishers
-    look_up = Talkative(desk.home, opened.people, publishers, "US", 30, desk.clock)
+    look_up = Talkative(desk.home, opened.people, publishers, opened.settings, desk.clock)
     desk.site = replace(desk.site, access=replace(opened, look_up=look_up))
     desk.app = desk_app(desk.site)
     answer = desk.signed_in(MEI).look_up(ANNA)

@@ -18,7 +18,7 @@ import httpx
 import pytest
 from typing_extensions import override
 
-from outlet_client.bands.lookup import Answer, LookUp
+from outlet_client.bands.lookup import A_PERSON_LOOKS, NO_BANDS_YET, Answer, LookUp
 from outlet_client.desk import lookup_pages
 from outlet_client.desk.asgi_app import desk_app
 from outlet_client.errors import ServiceUnreachable
@@ -33,12 +33,14 @@ from tests.outlet_client.desk_site import (
     FAY,
     GUS,
     MEI,
+    NOON,
     OKAFOR,
     PASSWORD,
     RAFAEL,
     URL,
     Browser,
     Desk,
+    Parties,
     desk,
     home,
     kept,
@@ -57,6 +59,31 @@ if TYPE_CHECKING:
 __all__ = ["desk", "home", "outlet"]
 
 BANDS = ("Priority", "Low", "Eligible", "Elevated")
+
+
+def test_of_who_is_known_at_too_many_outlets_no_band_is_shown_and_a_person_looks(
+    home: Path, outlet: Path
+) -> None:
+    Parties.of(outlet.parent).shelve(home, NOON, version=2, at_many="anna")
+    with opened(home) as desk:
+        mei = desk.signed_in(MEI)
+        shown = said(mei.look_up(ANNA, reference="GMT-II"))
+        for words in ("A person looks", A_PERSON_LOOKS, "Manager decides", "as of 2026-03-01"):
+            assert words in shown
+        assert not any(words in shown for words in (*BANDS, "Not enough history"))
+        assert "Eligible" in said(mei.look_up(BEN))
+        assert [entry.outcome for entry in desk.log(LogAct.LOOK_UP)] == ["known", "known"]
+
+
+def test_before_the_first_book_the_page_says_that_there_are_no_bands_yet(home: Path) -> None:
+    (home / "book.bin").unlink()
+    with opened(home) as desk:
+        mei = desk.signed_in(MEI)
+        shown = said(mei.look_up(ANNA, reference="GMT-II"))
+        for words in ("Not enough history", NO_BANDS_YET, "Manager decides"):
+            assert words in shown
+        assert not any(words in shown for words in (*BANDS, "band book", "did not work"))
+        assert [entry.outcome for entry in desk.log(LogAct.LOOK_UP)] == ["known"]
 
 
 def set_quota(home: Path, quota: int) -> None:
@@ -108,7 +135,7 @@ class Slow(LookUp):
 def test_who_asks_often_at_once_gets_no_more_answers(sparing: Desk) -> None:
     opened = sparing.site.access
     publishers = opened.look_up._publishers
-    slow = Slow(sparing.home, opened.people, publishers, "US", 30, sparing.clock)
+    slow = Slow(sparing.home, opened.people, publishers, opened.settings, sparing.clock)
     sparing.app = desk_app(replace(sparing.site, access=replace(opened, look_up=slow)))
     mei = sparing.signed_in(MEI)
     form = {"csrf": mei.token("/account"), "phone": ANNA, "purpose": "sale"}

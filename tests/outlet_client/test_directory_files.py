@@ -24,7 +24,7 @@ from privacy.published_books import PublishedBook
 from tests.outlet_client.fake_network import Library
 from tests.privacy.slots import directory_of as directory_with
 from tests.privacy.slots import rows_of
-from tests.shelves import Press, band_entries, make_book, shelve
+from tests.shelves import Press, band_codes, make_book, shelve
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -312,9 +312,9 @@ def test_the_latest_and_the_books_are_kept_and_no_other(tmp_path: Path) -> None:
 
 def test_what_the_office_countersigned_and_hq_did_not_show_here_is_named(tmp_path: Path) -> None:
     publishers, now = PRESS.publishers, dt.datetime.now(dt.UTC)
-    entries = band_entries([("new", "new")] * FIRST.slots)
-    made = make_book(entries, FIRST, as_of="2026-01-01", made_at=now.timestamp())
-    other = make_book(entries, FIRST, as_of="2026-01-01", made_at=now.timestamp(), version=2)
+    codes = band_codes([("new", "new")] * FIRST.slots)
+    made = make_book(codes, FIRST, as_of="2026-01-01", made_at=now.timestamp())
+    other = make_book(codes, FIRST, as_of="2026-01-01", made_at=now.timestamp(), version=2)
     said = [
         PRESS.countersigned(one, number).encode() for number, one in enumerate((FIRST, SECOND), 1)
     ]

@@ -23,6 +23,7 @@ from outlet_client.people.people_store import People, State
 from outlet_client.people.tables import CLIENTS, ENTRIES, mark_old
 from outlet_client.records.access_log import LogAct, recent_entries
 from outlet_client.records.actor import Actor, LookupPurpose
+from outlet_client.settings import OutletFile
 from privacy.directory import Directory, DirectoryRefused
 from privacy.identity import PartyKind
 from privacy.keyring import Keyring
@@ -30,7 +31,7 @@ from privacy.registrations import Registration
 from privacy.slot_keys import SlotKey
 from privacy.tokens import TokenShare, token
 from tests.outlet_client.fake_registry import Slots
-from tests.shelves import Press, band_entries, make_book, shelve
+from tests.shelves import Press, band_codes, make_book, shelve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -135,13 +136,14 @@ def test_four_of_ten_in_one_night_wait_and_nobodys_consent_ends(outlet: Outlet) 
 def test_who_waits_has_no_band(outlet: Outlet) -> None:
     outlet.lists(10)
     found = outlet.night(0, 3, 5, 9)
-    entries = band_entries([("priority", "low")] * 10)
+    codes = band_codes([("priority", "low")] * 10)
     made_at = outlet.now.timestamp()
     version = found.number
-    book = make_book(entries, found.directory, as_of=day(1), made_at=made_at, version=version)
+    book = make_book(codes, found.directory, as_of=day(1), made_at=made_at, version=version)
     shelve(outlet.home, book, found.directory, outlet.press, outlet.now)
     publishers = outlet.press.publishers
-    look = LookUp(outlet.home, outlet.people, publishers, "SG", 30, lambda: outlet.now)
+    settings = OutletFile(ledger="ledger.csv")
+    look = LookUp(outlet.home, outlet.people, publishers, settings, lambda: outlet.now)
     keys = [outlet.people.local_key(name_of(number)) for number in range(10)]
     with closing(look):
         answers = look.look_up_keys(keys, Actor("mei", LookupPurpose.SALE))
@@ -149,7 +151,7 @@ def test_who_waits_has_no_band(outlet: Outlet) -> None:
     lost = Answer(Status.NOT_IN_NETWORK)
     assert [number for number, answer in found_of.items() if answer == lost] == [0, 3, 5, 9]
     known = {answer for answer in found_of.values() if answer != lost}
-    assert [answer.status for answer in known if isinstance(answer, Answer)] == [Status.KNOWN]
+    assert [answer.status for answer in known] == [Status.KNOWN]
 
 
 @pytest.mark.parametrize(

@@ -13,13 +13,22 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
 import grpc
+import numpy as np
 import pytest
 from sqlalchemy.exc import SQLAlchemyError
 from typer.testing import CliRunner
 
 from features.bands import SCHEMES
 from outlet_client.bands.book_store import fetch_book, store_book
-from outlet_client.bands.lookup import Answer, Band, LookUp, Status
+from outlet_client.bands.lookup import (
+    A_PERSON_LOOKS,
+    MANY_OUTLETS,
+    NO_BANDS_YET,
+    Answer,
+    Band,
+    LookUp,
+    Status,
+)
 from outlet_client.desk.socket_service import DeskService, start_desk
 from outlet_client.errors import BookMissing, NoIdentifier
 from outlet_client.log_tables.rights_store import RIGHTS_FILE, RightsGone, rights_of
@@ -41,7 +50,7 @@ from outlet_client.records.access_log import (
 from outlet_client.records.actor import MOST_CHARACTERS, Actor, LookupPurpose, NotAsked, system_user
 from outlet_client.records.customer_requests import NewRequest, RequestKind, answer, receive
 from outlet_client.settings import OutletFile
-from privacy.books import Book, BookKind, BookRefused
+from privacy.books import Book, BookRefused
 from privacy.directory import DirectoryRefused
 from privacy.envelopes import SealKey, SigningKey
 from privacy.errors import PrivacyError
@@ -50,13 +59,14 @@ from privacy.keyring import Keyring
 from privacy.publications import Publication, PublicationKind, PublicationRefused, countersign
 from privacy.published_books import PublishedBook, sign_book
 from privacy.registrations import Registration
+from privacy.seal_plans import SealKind
 from privacy.slot_keys import SlotKey
 from privacy.tokens import TokenRefused, TokenShare, token
 from server.wire import outlets_pb2, outlets_pb2_grpc
 from server.wire.refusals import read_refusal
 from tests.outlet_client.fake_network import PHONES, network
 from tests.outlet_client.fake_registry import Slots
-from tests.shelves import NETWORK, Press, band_entries, make_book
+from tests.shelves import NETWORK, Press, band_codes, make_book
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,7 +97,8 @@ class Shop:
 
     def another(self) -> LookUp:
         publishers = self.network.press.publishers
-        return LookUp(self.home, self.people, publishers, "SG", 30, lambda: self.now)
+        settings = OutletFile(ledger="ledger.csv", region="SG")
+        return LookUp(self.home, self.people, publishers, settings, lambda: self.now)
 
     def hand_in(self, batch: int) -> None:
         sealed = self.people.submission(batch, 4, self.network.sealing_key, self.network.pinned)
@@ -108,18 +119,30 @@ class Shop:
         with rights_of(self.home) as connection:
             return receive(connection, RequestKind.DISPUTE, self.key(phone), taking)
 
-    def book(self, version: int = 1, priority: str = "priority", **changes: object) -> Book:
+    def book(
+        self, version: int = 1, priority: str = "priority", marked: tuple[int, ...] = (),
+        as_of: str = "2026-03-01", sealed: int | None = None, **changes: object,
+    ) -> Book:  # fmt: skip
         """Ben is eligible, Anna has priority, whoever comes after them is building."""
-        slots = self.directory.directory.slots
-        bands = [("eligible", "new"), (priority, "low"), *[("building", "new")] * (slots - 2)]
+        others = self.directory.directory.slots - 2
+        bands = [("eligible", "low"), (priority, "low"), *[("building", "elevated")] * others]
         made = make_book(
-            band_entries(bands),
+            band_codes(bands)[:sealed],
             self.directory.directory,
-            as_of="2026-03-01",
+            as_of=as_of,
             made_at=NOW.timestamp() - 3600,
             version=version,
+            marked=marked,
         )
         return replace(made, **changes)  # type: ignore[arg-type]
+
+    def fine_book(self, version: int) -> Book:
+        slots = self.directory.directory.slots
+        return make_book(
+            np.zeros((slots, 2), np.uint8), self.directory.directory, as_of="2026-03-01",
+            made_at=NOW.timestamp() - 3600, kind=SealKind.FINE, version=version,
+            nonces=[bytes(32)] * slots,
+        )  # fmt: skip
 
     def published(self, book: Book, press: Press | None = None) -> bytes:
         """As HQ publishes it; by somebody else's keys where they are given."""
@@ -162,8 +185,90 @@ def test_a_known_customer_has_bands_and_what_they_allow(shop: Shop) -> None:
 
 
 def test_an_answer_has_no_place_for_points_outlets_history_or_counts() -> None:
-    assert [field.name for field in fields(Answer)] == ["status", "as_of", "bands"]
+    assert [field.name for field in fields(Answer)] == ["status", "as_of", "bands", "many_outlets"]
     assert [field.name for field in fields(Band)] == ["score", "band", "allows"]
+
+
+ANNAS_SLOT = 1
+NEW = [(scheme.name, "new", scheme.sentence("new")) for scheme in SCHEMES.values()]
+
+
+def told(answer: Answer) -> list[tuple[str, str, str]]:
+    return [(band.score, band.band, band.allows) for band in answer.bands]
+
+
+def test_a_slot_that_is_newer_than_the_seal_reads_new(shop: Shop) -> None:
+    assert shop.store(shop.published(shop.book(2, sealed=ANNAS_SLOT)))
+    answer = shop.look.look_up(ANNA, None, ASKED)
+    assert (answer.status, answer.as_of, told(answer)) == (Status.KNOWN, "2026-03-01", NEW)
+    assert not answer.many_outlets
+    assert shop.first_time(BEN).bands[0].band == "eligible"
+
+
+def test_of_whom_little_is_known_both_bands_read_new_whatever_the_codes(shop: Shop) -> None:
+    codes = np.full((shop.directory.directory.slots, 3), 2, np.uint8)
+    for evidence, expected in ((0, "new"), (1, "new"), (2, "priority"), (3, "priority")):
+        codes[:, 2] = evidence
+        book = make_book(
+            codes, shop.directory.directory, as_of="2026-03-01", made_at=NOW.timestamp(),
+            version=2 + evidence,
+        )  # fmt: skip
+        assert shop.store(shop.published(book))
+        answer = shop.look.look_up(ANNA, None, ASKED)
+        assert answer.bands[0].band == expected
+        assert (told(answer) == NEW) == (expected == "new")
+
+
+def test_who_is_known_at_too_many_outlets_has_no_band_and_a_person_looks(shop: Shop) -> None:
+    assert shop.store(shop.published(shop.book(2, marked=(ANNAS_SLOT,))))
+    answer = shop.look.look_up(ANNA, None, ASKED)
+    assert (answer.status, answer.no_band) == (Status.KNOWN, MANY_OUTLETS)
+    assert answer.many_outlets
+    assert told(answer) == [(scheme.name, "new", A_PERSON_LOOKS) for scheme in SCHEMES.values()]
+    assert "a person looks" in A_PERSON_LOOKS
+    other = shop.first_time(BEN)
+    assert (other.many_outlets, other.no_band, other.bands[0].band) == (False, "", "eligible")
+
+
+def test_whatever_a_book_holds_of_a_customer_reads_as_bands_and_raises_nothing(
+    shop: Shop,
+) -> None:
+    names = [scheme.bands for scheme in SCHEMES.values()]
+    found = set()
+    for byte in range(256):
+        book = shop.book(2 + byte)
+        body = bytearray(book.body)
+        body[ANNAS_SLOT] = byte
+        assert shop.store(shop.published(replace(book, body=bytes(body))))
+        answer = shop.look.look_up(ANNA, None, ASKED)
+        bands = tuple(band.band for band in answer.bands)
+        assert all(band in known for band, known in zip(bands, names, strict=True))
+        found.add((bands, answer.many_outlets))
+    assert {"review", "new", "priority"} <= {band for bands, _ in found for band in bands}
+    assert {many for _, many in found} == {True, False}
+    assert shop.log(ANNA) == [("mei", "sale", "known")] * 256
+
+
+def test_on_a_night_between_seals_bands_and_their_day_stay_and_who_withdrew_reads_nothing(
+    shop: Shop, network: FakeNetwork
+) -> None:
+    sealed = shop.book(2)
+    assert shop.store(shop.published(sealed))
+    before = shop.look.look_up(ANNA, None, ASKED)
+    network.elsewhere(f"tel:{NEWCOMER}")
+    network.withdrawn_elsewhere(f"tel:{BEN}")
+    shop.directory = network.publish(2)
+    now = shop.directory.directory
+    shop.now += dt.timedelta(days=3)
+    tonight = replace(
+        sealed, version=3, made_at=int(shop.now.timestamp()), slots=now.slots,
+        directory=now.digest, body=b"\xff" + sealed.body[1:] + b"\xff" * (now.slots - sealed.slots),
+    )  # fmt: skip
+    assert shop.store(shop.published(tonight))
+    assert shop.look.look_up(ANNA, None, ASKED) == before
+    assert before.as_of == "2026-03-01"
+    assert told(shop.first_time(NEWCOMER)) == NEW
+    assert shop.first_time(BEN) == Answer(Status.NOT_IN_NETWORK)
 
 
 def test_who_never_consented_here_is_not_looked_up(shop: Shop, network: FakeNetwork) -> None:
@@ -247,8 +352,9 @@ def refused_books(shop: Shop) -> Iterator[tuple[bytes, str]]:
     yield shop.published(shop.book(1, as_of="2026-02-02")), "number 1, expected one above 1"
     yield shop.published(shop.book(2, made_at=stale)), "stale"
     yield shop.published(shop.book(2, directory="ab" * 32)), "directory"
-    yield shop.published(shop.book(2, kind=BookKind.FINE)), "fine"
-    yield shop.published(shop.book(2, slots=1, body=b"x")), "1 slots"
+    yield shop.published(shop.fine_book(2)), "fine"
+    less = shop.book(2, sealed=1)
+    yield shop.published(replace(less, slots=1, body=less.body[:1])), "1 slots"
     yield b"", "cut off"
     yield b"\0" * 80, "signature of 12 bytes"
 
@@ -343,15 +449,84 @@ def test_directories_of_nights_without_a_new_book_do_not_pile_up(
     assert shop.another().look_up(ANNA, None, ASKED).status is Status.KNOWN
 
 
-def test_a_book_that_grew_too_old_or_is_not_there_is_said_to_be(shop: Shop) -> None:
+def test_a_book_that_grew_too_old_is_not_shown(shop: Shop) -> None:
     shop.look.look_up(ANNA, None, ASKED)
     shop.now += dt.timedelta(days=31)
     with pytest.raises(BookMissing, match="made 2026-03-02, expected one not older than 30 days"):
         shop.look.look_up(ANNA, None, ASKED)
     assert shop.look.look_up(UNKNOWN, None, ASKED).status is Status.CONSENT_NEEDED
-    (shop.home / "book.bin").unlink()
-    with pytest.raises(BookMissing, match="none yet"):
-        shop.look.look_up(ANNA, None, ASKED)
+
+
+def test_codes_of_an_old_seal_are_not_shown_though_they_are_published_every_night(
+    shop: Shop,
+) -> None:
+    """30 days, and the 7 by which the day of a seal may lie off."""
+    sealed = shop.book(2)
+    for days, is_shown in ((36, True), (37, False), (38, False)):  # of 2026-03-01
+        shop.now = NOW + dt.timedelta(days=days)
+        tonight = replace(sealed, version=days, made_at=int(shop.now.timestamp()))
+        assert shop.store(shop.published(tonight))
+        if is_shown:
+            assert shop.look.look_up(ANNA, None, ASKED).as_of == "2026-03-01"
+            continue
+        with pytest.raises(BookMissing, match=r"sealed as of 2026-03-01, .* than 37 days ago"):
+            shop.look.look_up(ANNA, None, ASKED)
+    made_at = int(shop.now.timestamp())
+    assert shop.store(shop.published(shop.book(99, as_of="2026-03-03", made_at=made_at)))
+    assert shop.look.look_up(ANNA, None, ASKED).as_of == "2026-03-03"
+
+
+@pytest.fixture
+def new_shop(network: FakeNetwork, tmp_path: Path) -> Shop:
+    """A shop that follows a directory, in a network that has sealed no bands yet."""
+    made = Shop(network, tmp_path)
+    keep_directory(made.home, made.directory)
+    return made
+
+
+def test_before_the_first_book_everybody_who_is_listed_reads_new(
+    new_shop: Shop, network: FakeNetwork
+) -> None:
+    answer = new_shop.look.look_up(ANNA, None, ASKED)
+    assert (answer.status, answer.as_of, told(answer)) == (Status.KNOWN, "", NEW)
+    assert (answer.no_band, answer.many_outlets, answer.note) == ("", False, NO_BANDS_YET)
+    assert new_shop.look.look_up(BEN, None, ASKED) == Answer(Status.CONSENT_NEEDED)
+    assert new_shop.first_time(BEN) == answer
+    assert new_shop.first_time(NEWCOMER) == Answer(Status.NOT_IN_NETWORK)
+    network.elsewhere(f"tel:{NEWCOMER}")
+    network.withdrawn_elsewhere(f"tel:{BEN}")
+    new_shop.directory = network.publish(2)
+    keep_directory(new_shop.home, new_shop.directory)
+    assert new_shop.look.look_up(NEWCOMER, None, ASKED) == answer
+    assert new_shop.look.look_up(BEN, None, ASKED) == Answer(Status.NOT_IN_NETWORK)
+    assert [outcome for *_, outcome in new_shop.log(ANNA)] == ["known"]
+
+
+def test_the_first_book_is_read_as_soon_as_it_is_here(new_shop: Shop) -> None:
+    assert new_shop.look.look_up(ANNA, None, ASKED).bands[0].band == "new"
+    assert new_shop.store(new_shop.published(new_shop.book()))
+    answer = new_shop.look.look_up(ANNA, None, ASKED)
+    assert (answer.bands[0].band, answer.as_of, answer.note) == ("priority", "2026-03-01", "")
+
+
+def test_without_a_directory_that_can_be_read_nobody_is_new_but_there_is_no_book(
+    new_shop: Shop,
+) -> None:
+    [place] = new_shop.home.glob("directory-*.bin")
+    place.write_bytes(place.read_bytes()[:-1])
+    with pytest.raises(BookMissing, match="none yet, and no directory"):
+        new_shop.look.look_up(ANNA, None, ASKED)
+    place.unlink()
+    with pytest.raises(BookMissing, match="none yet, and no directory"):
+        new_shop.look.look_up(ANNA, None, ASKED)
+    assert new_shop.look.look_up(BEN, None, ASKED).status is Status.CONSENT_NEEDED
+
+
+def test_a_book_that_cannot_be_read_is_never_taken_for_none(new_shop: Shop) -> None:
+    for data in (b"", b"x", new_shop.published(new_shop.book())[:-1]):
+        (new_shop.home / "book.bin").write_bytes(data)
+        with pytest.raises(PrivacyError):
+            new_shop.look.look_up(ANNA, None, ASKED)
 
 
 def test_a_lost_or_exchanged_directory_is_noticed(shop: Shop) -> None:
@@ -400,6 +575,11 @@ def test_the_desk_answers_on_a_socket_for_its_owner_only(shop: Shop) -> None:
         assert desk.Lookup(asked).status == "consent needed"
         consent = outlets_pb2.LookupRequest(phone=BEN, consent_notice="n", **who)
         assert desk.Lookup(consent).bands[0].band == "eligible"
+        shop.store(shop.published(shop.book(2, marked=(ANNAS_SLOT,))))
+        assert not known.many_outlets
+        marked = desk.Lookup(outlets_pb2.LookupRequest(phone=ANNA, **who))
+        assert marked.many_outlets
+        assert {(band.band, band.allows) for band in marked.bands} == {("new", A_PERSON_LOOKS)}
         with pytest.raises(grpc.RpcError) as caught:
             desk.Lookup(outlets_pb2.LookupRequest(email="nobody", **who))
         refusal = read_refusal(caught.value)
@@ -412,7 +592,7 @@ def test_the_desk_answers_on_a_socket_for_its_owner_only(shop: Shop) -> None:
             assert refusal is not None
             assert refusal.type == "NotAsked"
     server.stop(None).wait()
-    assert shop.log(ANNA) == [("mei", "sale", "known")]
+    assert shop.log(ANNA) == [("mei", "sale", "known")] * 2
     assert shop.log(BEN) == [("mei", "service", "consent needed"), ("mei", "sale", "known")]
     consents = shop.people.consents().filter(key=shop.key(BEN))
     assert consents["recorded_by"].to_list() == ["mei"]
@@ -424,7 +604,7 @@ def test_the_desk_answers_on_a_socket_for_its_owner_only(shop: Shop) -> None:
 def test_every_look_up_is_in_the_log_whatever_came_of_it(shop: Shop) -> None:
     shop.look.look_up(ANNA, None, ASKED)
     shop.look.look_up(BEN, None, Actor("noor", LookupPurpose.SERVICE))
-    (shop.home / "book.bin").unlink()
+    shop.now += dt.timedelta(days=31)
     with pytest.raises(BookMissing):
         shop.look.look_up(ANNA, None, Actor("noor", LookupPurpose.CUSTOMER))
     assert shop.log(ANNA) == [("mei", "sale", "known"), ("noor", "customer", "BookMissing")]
@@ -617,6 +797,8 @@ def test_the_commands_say_what_happened_and_what_follows(folder: Folder, tmp_pat
         "status": "consent needed",
         "as_of": "",
         "bands": [],
+        "many_outlets": False,
+        "note": "",
         "allocation": None,
     }
     assert folder.run(*LOOK, "--phone", "12")[0] == 1

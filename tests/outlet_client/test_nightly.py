@@ -34,7 +34,6 @@ from features.learning import (
     counts_dimension,
     gradient_dimension,
 )
-from features.noisy_points import PointsCode
 from features.outcomes import Outcome
 from features.scorecard import Scorecard, encode_scorecards
 from features.snapshot import CutOff, Snapshot
@@ -61,21 +60,22 @@ from outlet_client.records.access_log import LogAct, record_act_in
 from outlet_client.records.log_audit import LogContradicted
 from outlet_client.services import Services
 from outlet_client.settings import OutletFile, OutletSettings
-from privacy.books import BookKind
 from privacy.directory import Directory, DirectoryRefused
 from privacy.envelopes import SigningKey, digest
 from privacy.errors import PrivacyError
 from privacy.identity import Card, Identity, PartyKind
 from privacy.keyring import Keyring
 from privacy.log_heads import HeadRefused
-from privacy.plans import NightPlan, PlannedReleases, ReleasePlan, sign
+from privacy.plans import ReleasePlan
 from privacy.publications import PublicationRefused
+from privacy.purposes import Purpose
 from privacy.registrations import fresh_secret, nonce_of
+from privacy.seal_plans import SealKind, SealPlan
 from privacy.tokens import TokenRefused, TokenShare
-from privacy.units import Purpose
 from server.office.notary import Notary
 from tests.outlet_client.fake_network import Holder, serve_network, stop_servers
-from tests.shelves import make_book
+from tests.outlet_client.questions import UNLOCK, question, seal_of
+from tests.shelves import band_codes, make_book
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -267,24 +267,50 @@ def test_only_customers_with_consent_and_a_slot_are_in_features(one: OneOutlet) 
     counted = {one.slot(person) for person in ("anna", "ben", "away")}
     assert len(counted) == 3
     assert names_in(outlet, CUT_OFF) == names_in(outlet, AS_OF) == counted
-    assert len(outlet.views[CUT_OFF].slots) == 5
-    assert len(outlet.views[AS_OF].slots) == 6  # a basket between the two days
+    assert outlet.views[CUT_OFF].sums.counts.sum() == 5
+    assert outlet.views[AS_OF].sums.counts.sum() == 6  # a basket between the two days
     assert one.slot("gone") >= 0  # listed, but its consent was withdrawn
     assert one.slot("late") == -1
-    assert (outlet.slots, outlet.directory) == (one.directory.slots, one.directory.digest)
+    assert outlet.keys.tolist() == one.directory.keys.tolist()
+    assert outlet.directory == one.directory.digest
 
 
-def test_a_customer_whose_home_is_elsewhere_has_points_here_and_no_row(one: OneOutlet) -> None:
+def test_a_customer_whose_home_is_elsewhere_has_parts_here_and_no_row(one: OneOutlet) -> None:
     outlet = one.prepare(one.tonight())
     assert one.slot("away") in names_in(outlet, CUT_OFF)
     assert outlet.home.slots.tolist() == sorted([one.slot("anna"), one.slot("ben")])
+    for view in outlet.views.values():
+        assert view.slots[view.at_home].tolist() == outlet.home.slots.tolist()
     assert len(outlet.home.keys) == len(outlet.home.sums) == 2
+
+
+def test_who_came_since_the_cut_off_is_at_home_here_and_trains_nothing(one: OneOutlet) -> None:
+    one.write_ledger(("anna", "2026-02-10", 80.0, "b2"), ("away", "2026-02-11", 9.0, "b3"))
+    outlet = one.prepare(one.tonight())
+    view = outlet.views[AS_OF]
+    assert len(outlet.home.slots) == len(outlet.views[CUT_OFF].slots) == 0
+    assert dict(zip(view.slots.tolist(), view.at_home.tolist(), strict=True)) == {
+        one.slot("anna"): True, one.slot("away"): False
+    }  # fmt: skip
+
+
+def test_parts_are_rounded_by_a_secret_of_this_folder_every_night(
+    one: OneOutlet, tmp_path: Path
+) -> None:
+    keys = [bytes(32), bytes(range(32))]
+    found = one.prepare(one.tonight()).dither.of_slots(keys, [LOYAL, LAPSED])
+    again = one.anew().prepare(one.tonight()).dither.of_slots(keys, [LOYAL, LAPSED])
+    assert again.tolist() == found.tolist()
+    other = Identity.generate(PartyKind.OUTLET, "O2", "", dt.datetime.now(dt.UTC))
+    with closing(People.open(tmp_path, other)) as elsewhere:
+        assert not (elsewhere.dither.of_slots(keys, [LOYAL, LAPSED]) == found).any()
 
 
 def test_two_customer_ids_of_one_person_are_one_customer(one: OneOutlet) -> None:
     outlet = one.prepare(one.tonight())
     ben = outlet.home.slots.tolist().index(one.slot("ben"))
-    assert (outlet.views[CUT_OFF].slots == one.slot("ben")).sum() == 3
+    view = outlet.views[CUT_OFF]
+    assert view.sums.counts[view.slots == one.slot("ben")].tolist() == [3]
     settings = OutletFile.read(one.home / "escapement.toml")
     read = read_events(one.home, settings, dt.datetime.now(dt.UTC)).attached.events
     events = read.filter(pl.col("customer").is_in(["ben", "ben-again"]))
@@ -312,20 +338,20 @@ def test_outcomes_are_judged_over_all_ids_of_a_person(one: OneOutlet) -> None:
     assert (outlet.home.y[LOYAL][ben], outlet.home.y[LAPSED][ben]) == (1, 0)
 
 
-def test_features_see_the_cut_off_and_points_the_day_that_was_asked_for(one: OneOutlet) -> None:
+def test_features_see_the_cut_off_and_bands_the_day_that_was_asked_for(one: OneOutlet) -> None:
     first = one.prepare(one.tonight())
     one.write_ledger(*[event for event in EVENTS if event[1] <= AS_OF], *UNSPOKEN)
     later = one.prepare(one.tonight())
     for day in (CUT_OFF, AS_OF):
-        assert points_bytes(first, day) == points_bytes(later, day)
+        assert seen(first, day) == seen(later, day)
     one.write_ledger(*[event for event in EVENTS if event[1] <= CUT_OFF], *UNSPOKEN)
     earlier = one.prepare(one.tonight())
     assert all_numbers(earlier.home.sums) == all_numbers(first.home.sums)
-    assert points_bytes(first, CUT_OFF) == points_bytes(earlier, CUT_OFF)
-    assert points_bytes(first, AS_OF) != points_bytes(earlier, AS_OF)
+    assert seen(first, CUT_OFF) == seen(earlier, CUT_OFF)
+    assert seen(first, AS_OF) != seen(earlier, AS_OF)
 
 
-def test_who_is_not_in_given_outcomes_trains_nothing_and_keeps_points(one: OneOutlet) -> None:
+def test_who_is_not_in_given_outcomes_trains_nothing_and_keeps_parts(one: OneOutlet) -> None:
     given = pl.DataFrame({"customer_id": ["ben-again", "away"], LOYAL: [1, 1], LAPSED: [0, 0]})
     given.write_csv(one.home / "outcomes.csv")
     write_settings(one.home, outcomes="outcomes.csv")
@@ -346,7 +372,7 @@ def test_an_outlet_without_any_listed_customer_answers_with_zeros(one: OneOutlet
 def test_an_empty_directory_is_a_directory(one: OneOutlet) -> None:
     with closing(People("sqlite://", one.people._secret)) as nobody:
         outlet = one.anew(nobody).prepare(one.tonight(Directory.empty().digest))
-    assert (outlet.slots, len(outlet.home.sums)) == (0, 0)
+    assert (len(outlet.keys), len(outlet.home.sums)) == (0, 0)
 
 
 # --- what leaves ----------------------------------------------------------------------------------
@@ -359,7 +385,7 @@ def plan_of(
     units = int(norm * scale)
     plan = ReleasePlan(
         "r", "", "", purpose, dimension, 64, scale, units, 2**50, units * 8, 3,
-        digest(ONE_CARD), one.directory.digest, CUT_OFF, "", "00" * 32, 2**40,
+        "", one.directory.digest, CUT_OFF, "", UNLOCK.public.hex(), 2**40,
     )  # fmt: skip
     return replace(plan, **changes)  # type: ignore[arg-type]
 
@@ -369,23 +395,21 @@ CARDS = tuple(
     Scorecard.of(outcome, np.linspace(-0.5, 1.0, DIMENSION), USUAL) for outcome in (LOYAL, LAPSED)
 )
 ONE_CARD, BOTH_CARDS = encode_scorecards(CARDS[:1]), encode_scorecards(CARDS)
-CODE = PointsCode.of(CARDS[:1], np.eye(DIMENSION))
 
 
 def all_numbers(sums: CustomerSums) -> list[list[object]]:
     return [part.tolist() for part in (sums.points, sums.rates, sums.counts)]
 
 
-def points_bytes(outlet: Outlet, day: str) -> bytes:
+def seen(outlet: Outlet, day: str) -> list[list[object]]:
     view = outlet.views[day]
-    order = np.lexsort(CODE.rows(view.events).T)
-    return CODE.rows(view.events)[order].tobytes() + view.slots[order].tobytes()
+    return [*all_numbers(view.sums), view.slots.tolist(), view.at_home.tolist()]
 
 
 def fine_book(one: OneOutlet, entries: np.ndarray) -> bytes:
     """As HQ makes it: of the keys and of the nonces that came with registrations."""
     nonces = list(one.network.slots.homes.values())
-    kind = BookKind.FINE
+    kind = SealKind.FINE
     return make_book(entries, one.directory, as_of=CUT_OFF, kind=kind, nonces=nonces).encode()
 
 
@@ -409,14 +433,16 @@ def contributions(one: OneOutlet, outlet: Outlet) -> dict[str, np.ndarray]:
             fine_book(one, entries_of(one)),
         ),
     }
-    questions = {name: (plan, BOTH_CARDS, data) for name, (plan, data) in asked.items()}
-    for day in (CUT_OFF, AS_OF):
-        plan = plan_of(one, Purpose.POINTS, CODE.width * outlet.slots, 1.0, as_of=day)
-        questions[f"points {day}"] = plan, CODE.encode(), b""
-    return {
-        name: outlet._contribution(plan, {"scorecard": cards, "attachment": attachment}).sums(plan)
-        for name, (plan, cards, attachment) in questions.items()
+    sums = {
+        name: outlet._contribution(plan, {"scorecard": BOTH_CARDS, "attachment": attachment}).sums(
+            plan
+        )
+        for name, (plan, attachment) in asked.items()
     }
+    for day in (CUT_OFF, AS_OF):
+        plan = seal_of(len(outlet.keys), day)
+        sums[f"parts {day}"] = outlet._parts(plan, {"scorecard": BOTH_CARDS}).sums(plan)
+    return sums
 
 
 def test_customers_without_consent_or_withdrawn_change_no_byte_of_any_contribution(
@@ -457,20 +483,9 @@ def test_calibration_reads_the_entries_of_home_customers_from_hqs_own_book(one: 
 # --- directories ----------------------------------------------------------------------------------
 
 
-def ask(one: OneOutlet, plan: ReleasePlan) -> dict[str, bytes]:
+def ask(one: OneOutlet, plan: ReleasePlan | SealPlan) -> dict[str, bytes]:
     """A question that the pinned office signed."""
-    lines = (PlannedReleases(plan.purpose, 9, None),)
-    night = sign(NightPlan("n", CUT_OFF, lines, 1, "h", 2**40), one.office.signing)
-    key = "cdb48e7a7d55684601f9cb8431ee2508e8d1f0e1a80e27be17151d17ba48b137"
-    signed = sign(replace(plan, night=night.digest, key=key), one.office.signing)
-    return {
-        "night": night.payload,
-        "night_signature": night.signature,
-        "plan": signed.payload,
-        "plan_signature": signed.signature,
-        "scorecard": ONE_CARD,
-        "attachment": b"",
-    }
+    return question(plan, one.office.signing, cut_off=CUT_OFF, scorecard=ONE_CARD)
 
 
 def test_an_outlet_is_ready_for_one_directory_and_refuses_plans_of_another(one: OneOutlet) -> None:
@@ -546,12 +561,13 @@ def test_a_directory_that_the_office_did_not_countersign_ends_no_consent(one: On
             assert kept(one) == before
 
 
-def test_where_no_home_tag_is_ours_nobody_is_at_home_and_points_go_on(one: OneOutlet) -> None:
+def test_where_no_home_tag_is_ours_nobody_is_at_home_and_parts_go_on(one: OneOutlet) -> None:
     slots = one.network.slots
     slots.rows = [row and row._replace(nonce=nonce_of(fresh_secret())) for row in slots.rows]
     one.published = one.network.publish(2)
     outlet = one.prepare(one.tonight())
     assert len(outlet.home.sums) == 0
+    assert not outlet.views[CUT_OFF].at_home.any()
     assert names_in(outlet, CUT_OFF) == {one.slot(person) for person in ("anna", "ben", "away")}
 
 
@@ -563,7 +579,7 @@ def test_tonights_directory_goes_on_from_last_nights_and_both_give_the_same(
     one.network.elsewhere("tel:+6598000777")
     second = one.network.publish(2)
     outlet = one.prepare(one.tonight(second))
-    assert outlet.slots == first.slots + 1
+    assert len(outlet.keys) == len(first.keys) + 1
     assert names_in(outlet, CUT_OFF) == {one.slot(person) for person in ("anna", "ben")}
     assert one.people.counts()[State.BURIED] == 1
     with pytest.raises(PublicationRefused, match="number 2, number 3 is here already"):
@@ -806,7 +822,7 @@ def test_the_ledger_is_read_once_a_night_and_progress_hears_of_its_rows(one: One
     night.shown = Counted()
     night.take_in()
     one.write_ledger(*EVENTS[:1])
-    assert len(night.prepare(one.tonight()).views[CUT_OFF].slots) == 5
+    assert night.prepare(one.tonight()).views[CUT_OFF].sums.counts.sum() == 5
     assert night.shown.count == len(EVENTS) + len(UNSPOKEN)
 
 
@@ -822,16 +838,16 @@ class Counted(NightProgress):
 
 def test_events_older_than_the_policy_leave_that_nights_features(one: OneOutlet) -> None:
     hurried(one)
-    assert len(one.prepare(one.tonight()).views[CUT_OFF].slots) == 5
+    assert one.prepare(one.tonight()).views[CUT_OFF].sums.counts.sum() == 5
     today = dt.datetime.now(dt.UTC).date()
     hurried(one, keep_days=(today - dt.date(2026, 1, 1)).days)
-    assert len(one.prepare(one.tonight()).views[CUT_OFF].slots) == 3
+    assert one.prepare(one.tonight()).views[CUT_OFF].sums.counts.sum() == 3
 
 
 def test_the_book_comes_also_where_no_night_was_joined(one: OneOutlet) -> None:
     hurried(one)
-    entries = np.zeros((one.directory.slots, 1), dtype=np.uint8)
-    book = make_book(entries, one.directory, as_of=AS_OF, made_at=time.time())
+    codes = band_codes([("building", "low")] * one.directory.slots)
+    book = make_book(codes, one.directory, as_of=AS_OF, made_at=time.time())
     one.network.library.latest = one.network.press.book(book, one.published.number)
     assert isinstance(run(one.anew()), HqUnreachable)
     health = read_health(one.home)

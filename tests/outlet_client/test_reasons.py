@@ -13,16 +13,15 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from features.bands import pack
+from features.bands import SCHEMES
 from features.events import CATALOGUE, DIMENSION, CustomerSums, event_features
-from features.noisy_points import MOST_EVENTS, RING_BITS, SCALE, PointsCode
 from features.outcomes import Outcome
 from features.points import PART_BOUND, outlet_parts
-from features.scorecard import Scorecard
+from features.scorecard import Scorecard, encode_scorecards
 from features.snapshot import CutOff, Snapshot
 from outlet_client.bands.lookup import WHOSE_BAND
 from outlet_client.contribution.answer_store import AnswerStore
-from outlet_client.contribution.contributions import HomeCustomers, Outlet, SlotEvents
+from outlet_client.contribution.contributions import HomeCustomers, Outlet, SlotSums
 from outlet_client.contribution.scorecard_store import (
     KeptScorecards,
     ScorecardMissing,
@@ -37,18 +36,20 @@ from outlet_client.people.people_store import People
 from outlet_client.reasons import NOTE
 from outlet_client.records.access_log import entries
 from outlet_client.settings import OutletFile, OutletSettings
-from privacy.envelopes import SealKey, SigningKey, digest
+from privacy.envelopes import SigningKey
 from privacy.errors import PrivacyError
-from privacy.fixed_point import clipping_units
 from privacy.identity import PartyKind
 from privacy.keyring import Keyring
-from privacy.plans import NightPlan, PlannedReleases, ReleasePlan, sign
+from privacy.seal_plans import SealKind
+from privacy.slot_keys import SlotKey
 from privacy.tokens import TokenShare, token
-from privacy.units import Purpose
-from tests.shelves import Press, make_book, make_directory, shelve
+from tests.outlet_client.questions import DIRECTORY, question, seal_of
+from tests.shelves import Press, band_codes, make_book, make_directory, shelve
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from privacy.tokens import Token
 
 NOW = dt.datetime.now(dt.UTC)
 ANNA, BEN, STRANGER = "+6581234500", "+6581234501", "+6581234502"
@@ -107,6 +108,12 @@ class Boutique:
     def key(self, phone: str) -> str:
         return self.people.local_key(f"tel:{phone}")
 
+    def know(self, phone: str, made: Token) -> None:
+        """Learns a customer's token, whatever was known before."""
+        with self.people.transaction() as connection:
+            connection.exec_driver_sql("UPDATE people SET state = 'known', token = NULL")
+        assert self.people.keep_tokens({self.key(phone): made}) == 1
+
     @property
     def answers(self) -> AnswerStore:
         return AnswerStore(f"sqlite:///{self.home / 'outlet.db'}")
@@ -143,7 +150,7 @@ def test_an_operator_reads_the_events_here_largest_first_and_what_is_left(
     code, said = boutique.run("--phone", ANNA)
     lines = said.splitlines()
     assert code == 0
-    assert lines[0] == "Events here as of 2026-01-10; scorecards of the points as of 2026-01-09"
+    assert lines[0] == "Events here as of 2026-01-10; scorecards of the bands as of 2026-01-09"
     told = boutique.told()["parts"]
     assert lines[1] == f"eligibility: as a home this outlet gives {told['eligibility']:+d}"
     assert lines[7] == f"flipper_risk: as a home this outlet gives {told['flipper_risk']:+d}"
@@ -177,13 +184,34 @@ def test_all_that_is_told_adds_up_to_what_the_outlet_sends_of_one_person_with_tw
 ) -> None:
     """The piece that entry a2 bought and a1 brought in for service is one event."""
     [[*parts, evidence]] = outlet_parts(CARDS, sums_here(boutique), np.array([True])).tolist()
-    told = boutique.told()
+    told = boutique.told()  # nobody knows the token yet: rounded to the nearest
     assert list(told["parts"].values()) == parts
     assert told["evidence"] == evidence == 4
     for part, lines in zip(parts, told["scores"].values(), strict=True):
         assert len(lines) == 5
         assert sum(line["points"] for line in lines) == part
         assert all(type(line["points"]) is int for line in lines)
+
+
+def test_points_are_rounded_as_the_part_that_is_sealed_once_the_token_is_known(
+    boutique: Boutique,
+) -> None:
+    """By the outlet's dither of that very slot; of 40 tokens some round otherwise than nearest."""
+    sums, at_home, found = sums_here(boutique), np.array([True]), set()
+    nearest = list(boutique.told()["parts"].values())
+    for number in range(40):
+        made = token(f"tel:{number}", SHARE)
+        boutique.know(ANNA, made)
+        key = SlotKey.of(made.raw).public
+        dither = boutique.people.dither.of_slots([key], [card.outcome for card in CARDS])
+        [[*parts, _]] = outlet_parts(CARDS, sums, at_home, dither).tolist()
+        told = boutique.told()
+        assert list(told["parts"].values()) == parts
+        for part, lines in zip(parts, told["scores"].values(), strict=True):
+            assert sum(line["points"] for line in lines) == part
+        found.add(tuple(parts))
+    assert len(found) > 1
+    assert np.abs(np.array(sorted(found)) - nearest).max() <= 1
 
 
 def test_what_is_not_listed_is_counted_and_still_adds_up(boutique: Boutique) -> None:
@@ -264,18 +292,21 @@ def test_new_scorecards_replace_the_old_ones(boutique: Boutique) -> None:
     assert list(told["scores"]) == ["flipper_risk"]
 
 
-def store_bands(boutique: Boutique, eligibility: int, risk: int) -> None:
+def store_bands(
+    boutique: Boutique, eligibility: int, risk: int, *, many_outlets: bool = False
+) -> None:
     """Anna gets into the network's directory, with these bands."""
     made = token(f"tel:{ANNA}", SHARE)
     boutique.people.keep_tokens({boutique.key(ANNA): made})
     directory = make_directory([made])
-    bands = {"eligibility": eligibility, "flipper_risk": risk}
+    loyal, flipped = (scheme.bands for scheme in SCHEMES.values())
     book = make_book(
-        pack({name: np.array([band], np.uint8) for name, band in bands.items()}),
+        band_codes([(loyal[eligibility], flipped[risk])]),
         directory,
-        as_of="2026-01-09",
+        as_of=(NOW - dt.timedelta(days=1)).date().isoformat(),
         made_at=NOW.timestamp() - 60,
         version=10 * eligibility + risk,
+        marked=[0] if many_outlets else [],
     )
     press = Press(boutique.hq.signing, boutique.office.signing)
     assert shelve(boutique.home, book, directory, press, NOW)
@@ -285,6 +316,7 @@ def test_nothing_that_happened_elsewhere_changes_a_letter(
     boutique: Boutique, tmp_path: Path
 ) -> None:
     """What another outlet sold and saw resold shows in bands; reasons do not read them."""
+    boutique.know(ANNA, token(f"tel:{ANNA}", SHARE))
     before = boutique.run("--phone", ANNA)
     elsewhere = Boutique(tmp_path / "elsewhere")
     for name in ("ledger.csv", "sightings.csv"):
@@ -314,9 +346,8 @@ def test_what_is_told_is_that_a_band_may_reflect_the_network_and_nothing_more_of
 # --- where the scorecards come from ---------------------------------------------------------------
 
 
-SLOTS = 2
 ANSWERED, CUT_OFF = dt.datetime(2026, 1, 10, 3, tzinfo=dt.UTC), "2025-07-14"
-CODE = PointsCode.of(CARDS, np.eye(DIMENSION))
+SEALED = "2026-01-09"
 
 
 def events_of(boutique: Boutique) -> pl.DataFrame:
@@ -326,69 +357,71 @@ def events_of(boutique: Boutique) -> pl.DataFrame:
 
 def outlet_of(boutique: Boutique, **floors: Any) -> Outlet:
     events = events_of(boutique)
-    day = CutOff(dt.date(2026, 1, 9))
+    day = CutOff.parse(SEALED)
     features = event_features(Snapshot.take(events, day, day.date))
-    nobody = pl.Series([], dtype=pl.String)
+    nobody, nowhere = pl.Series([], dtype=pl.String), np.zeros(0, np.int64)
+    y = {card.outcome: np.zeros(0) for card in CARDS}
+    keys = make_directory(token(f"tel:{number}", SHARE) for number in range(2)).keys
     return Outlet(
         "outlet", OutletSettings(**floors), boutique.identity.signing,
         boutique.office.signing.public, boutique.answers, ANSWERED.timestamp, CUT_OFF,
-        HomeCustomers.of(features, nobody, {}, np.zeros(0, np.int64), ()),
-        {str(day): SlotEvents(features, np.zeros(len(features.points), np.int64))},
-        SLOTS, "d", 180,
+        HomeCustomers.of(features, nobody, y, nowhere, ()),
+        dict.fromkeys(
+            (SEALED, CUT_OFF),
+            SlotSums.of(features, np.zeros(len(features.points), np.int64), nowhere),
+        ),
+        keys, DIRECTORY, 180, boutique.people.dither,
     )  # fmt: skip
 
 
-def points_question(
-    signing: SigningKey, code: PointsCode, release: str = "points"
+def seal_question(
+    signing: SigningKey,
+    cards: tuple[Scorecard, ...] = CARDS,
+    release: str = "bands",
+    kind: SealKind = SealKind.BAND,
 ) -> dict[str, bytes]:
-    """A points plan as an office signs it, with its night."""
-    norm, as_of = clipping_units(1.0, SCALE), "2026-01-09"
-    lines = (PlannedReleases(Purpose.POINTS, 2, None),)
-    night = sign(NightPlan("n", CUT_OFF, lines, 1, "h", 2**40), signing)
-    plan = ReleasePlan(
-        release=release, night=night.digest, parent="", purpose=Purpose.POINTS,
-        dimension=code.width * SLOTS, ring_bits=RING_BITS, scale=SCALE, norm=norm,
-        outlet_bound=norm * MOST_EVENTS, noise_scale=norm, quorum=3,
-        scorecard=digest(code.encode()), directory="d", as_of=as_of, attachment="",
-        key=SealKey.generate().public.hex(), expires=2**40,
-    )  # fmt: skip
-    signed = sign(plan, signing)
-    return {
-        "night": night.payload,
-        "night_signature": night.signature,
-        "plan": signed.payload,
-        "plan_signature": signed.signature,
-        "scorecard": code.encode(),
-        "attachment": b"",
-    }
+    """A seal's plan as an office signs it, with its night."""
+    as_of = SEALED if kind is SealKind.BAND else CUT_OFF
+    plan = seal_of(2, as_of, kind, len(cards), release=release)
+    return question(plan, signing, cut_off=CUT_OFF, scorecard=encode_scorecards(cards))
 
 
 def test_an_outlet_keeps_the_scorecards_that_it_last_answered_points_for(tmp_path: Path) -> None:
     boutique = Boutique(tmp_path)
-    outlet = outlet_of(boutique)
-    question = points_question(boutique.office.signing, CODE)
-    share = outlet.answer(question)
+    outlet, signing = outlet_of(boutique), boutique.office.signing
+    asked = seal_question(signing)
+    share = outlet.answer(asked)
     assert read_scorecards(boutique.home) == KeptScorecards("2026-01-09", CARDS)
     assert boutique.told()["scorecard_as_of"] == "2026-01-09"
-    later = PointsCode.of(CARDS[:1], np.eye(DIMENSION))
-    outlet.answer(points_question(boutique.office.signing, later, "later"))
+    outlet.answer(seal_question(signing, CARDS[:1], "later"))
     assert read_scorecards(boutique.home).cards == CARDS[:1]
-    again = outlet.answer(question)  # a retry is the same answer, and brings nothing back
+    again = outlet.answer(asked)  # a retry is the same answer, and brings nothing back
     assert again.vector.tobytes() == share.vector.tobytes()
+    assert read_scorecards(boutique.home).cards == CARDS[:1]
+
+
+def test_scorecards_that_only_bins_were_sealed_with_explain_no_band(tmp_path: Path) -> None:
+    """A night may find them worse than those that stand."""
+    boutique = Boutique(tmp_path)
+    outlet, signing = outlet_of(boutique), boutique.office.signing
+    outlet.answer(seal_question(signing, release="bins", kind=SealKind.FINE))
+    with pytest.raises(ScorecardMissing, match="when the network's bands are sealed"):
+        read_scorecards(boutique.home)
+    outlet.answer(seal_question(signing, CARDS[:1]))
+    outlet.answer(seal_question(signing, release="more bins", kind=SealKind.FINE))
     assert read_scorecards(boutique.home).cards == CARDS[:1]
 
 
 def test_no_scorecard_is_kept_of_a_plan_that_is_refused(tmp_path: Path) -> None:
     boutique = Boutique(tmp_path)
     outlet, signing = outlet_of(boutique), boutique.office.signing
-    forged = points_question(SigningKey.generate(), CODE)
-    other = PointsCode.of(CARDS[:1], np.eye(DIMENSION)).encode()
-    exchanged = {**points_question(signing, CODE), "scorecard": other}
-    for question in (forged, exchanged):
+    forged = seal_question(SigningKey.generate())
+    exchanged = {**seal_question(signing), "scorecard": encode_scorecards(CARDS[:1])}
+    for refused in (forged, exchanged):
         with pytest.raises((OutletError, PrivacyError)):
-            outlet.answer(question)
-    with pytest.raises(OutletError, match="this outlet's least is 2"):
-        outlet_of(boutique, least_event_noise=2.0).answer(points_question(signing, CODE))
+            outlet.answer(refused)
+    with pytest.raises(OutletError, match="this outlet's least is 4"):
+        outlet_of(boutique, least_quorum=4).answer(seal_question(signing))
     with pytest.raises(ScorecardMissing):
         read_scorecards(boutique.home)
 

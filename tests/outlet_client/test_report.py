@@ -58,14 +58,15 @@ from outlet_client.report.released_sums import read_released
 from outlet_client.report.report_page import KEPT, NightFacts, render, write_report
 from outlet_client.services import HQ, OFFICE
 from outlet_client.settings import OutletSettings
+from privacy.envelopes import SigningKey
 from privacy.loss import Rho, epsilon_of
-from privacy.plans import ReleasePlan
-from privacy.units import Purpose
+from privacy.purposes import Purpose
+from privacy.two_key_sum import Contribution, Parts, mask_share
 from sandbox.baselines import auc
 from sandbox.market import Market, simulated_market
 from sandbox.network import home_key
-from tests.builders import Bench
 from tests.networks import CUT_OFF, LAST
+from tests.outlet_client.questions import plan_of, seal_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -117,7 +118,7 @@ class Outlet:
     """An outlet's folder with what a night leaves in it."""
 
     home: Path
-    bench: Bench = field(default_factory=lambda: Bench(count=1))
+    key: SigningKey = field(default_factory=SigningKey.generate)
 
     def __post_init__(self) -> None:
         self.home.mkdir(exist_ok=True)
@@ -131,14 +132,17 @@ class Outlet:
             keep_scorecards(answers, KeptScorecards("2026-11-20", cards))
 
     def answer(self, name: str, purpose: Purpose, at: float = BEGAN + 60, size: int = 4) -> int:
-        """Answers a plan of the office's; returns the bytes of vector and seed."""
-        bench = replace(self.bench, purpose=purpose)
-        night = bench.night(f"night-{name}")
-        signed = bench.office.sign_release(bench.draft(night, name, dimension=size))
-        plan = ReleasePlan.decode(signed.payload)
-        share = bench.share(signed, "a")
+        """Answers a sum, or a seal of so many slots; returns the bytes of vector and seed."""
+        ours = "d2" * 32, "a", self.key
         with closing(self.answers()) as store, store.transaction() as answers:
-            answers.add(plan, signed.digest, share, int(at))
+            if purpose is Purpose.POINTS:
+                seal = seal_of(size, str(LAST), release=name)
+                share = mask_share(Parts(np.zeros((0, 3), int), np.zeros(0, int)), seal, *ours)
+                answers.add(seal, ours[0], share, int(at))
+            else:
+                plan = plan_of(purpose, size, 1.0, str(CUT_OFF), release=name)
+                share = mask_share(Contribution(np.full((2, size), 0.25)), plan, *ours)
+                answers.add(plan, ours[0], share, int(at))
         return share.vector.nbytes + len(share.envelope.sealed_seed)
 
     def facts(self, **changes: object) -> NightFacts:
@@ -506,12 +510,14 @@ def test_what_left_tonight_is_what_was_answered_since_the_night_began(outlet: Ou
     assert (found.count, found.size) == (3, trained + points)
     one = found.sums[0].rho / 2
     assert found.tonight == 2 * one > 0
-    assert found.spent == 3 * one  # not the points', and not what is older than a year
+    assert found.spent == 3 * one  # nothing of what was sealed, and not what is older than a year
     assert found.epsilon == epsilon_of(Rho(found.spent), 1e-6)
     said = outlet.said()
     assert f"epsilon {found.epsilon:.2f} of at most 6" in said
     assert f"{report_text.SENTENCES[Purpose.TRAINING][1]} 2 {report_text.size(trained)}" in said
-    assert f"{float(found.sums[1].rho):.2g} of one event" in said
+    assert not found.sums[1].rho
+    assert points == 1_000 * 3 * 2 + 80
+    assert f"{report_text.SENTENCES[Purpose.POINTS][1]} 1 6.1 kB sealed: nothing is opened" in said
     assert "What left: 3 masked sums" in said
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 import subprocess
 import sys
 import time
@@ -24,19 +25,21 @@ from outlet_client.people.people_store import People, State
 from outlet_client.settings import OutletFile
 from privacy.identity import Card, PartyKind
 from privacy.keyring import Keyring
+from tests.shelves import Press, band_codes, make_book, make_directory, shelve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 AT = dt.datetime(2026, 3, 1, 9, tzinfo=dt.UTC)
-SETTINGS = OutletFile(ledger="ledger.csv", book_days=30)
+SETTINGS = OutletFile(ledger="ledger.csv")
 GOOD = NightRow(
     3, AT - dt.timedelta(hours=7), ended=AT - dt.timedelta(hours=6), outcome=NightOutcome.COMPLETE,
     step=NightStep.RETENTION, answered=8,
 )  # fmt: skip
 FINE = Standing(
     outlet="O1", nights=(GOOD,), error=None, begun=True, book_as_of="2026-02-27", book_days=1,
+    book_problem="",
     people={State.LISTED: 5}, rows=100, quarantined=0, requests=2, overdue=0, ambiguous=0,
     log_countersigned="2026-03-01T02:10:00+00:00", log_findings=0, in_no_directory=0, lost=0,
 )  # fmt: skip
@@ -57,7 +60,7 @@ def home(tmp_path: Path) -> Path:
 
 
 def test_an_outlet_where_all_is_well_has_nothing_to_do() -> None:
-    assert next_steps(FINE, SETTINGS, AT) == ["nothing"]
+    assert next_steps(FINE, AT) == ["nothing"]
 
 
 @pytest.mark.parametrize(
@@ -66,7 +69,7 @@ def test_an_outlet_where_all_is_well_has_nothing_to_do() -> None:
         ({"nights": ()}, "no night yet: `escapement-outlet nightly`"),
         ({"overdue": 2}, "2 of your customers' requests are overdue"),
         ({"people": {State.KNOWN: 0}}, "escapement-outlet consent import"),
-        ({"book_days": 31}, "31 days old and not shown any more"),
+        ({"book_problem": "band book: made long ago"}, "no bands are shown: band book: made lo"),
         ({"quarantined": 7}, "7 rows of the ledger are in quarantine"),
         ({"log_findings": 1}, "1 finding about the log: `escapement-outlet log verify`"),
         ({"log_countersigned": "2026-02-20T02:10:00+00:00"}, "not countersigned for 9 days"),
@@ -80,7 +83,7 @@ def test_an_outlet_where_all_is_well_has_nothing_to_do() -> None:
     ],
 )
 def test_what_is_amiss_is_what_to_do_next(changes: dict[str, object], words: str) -> None:
-    [said] = next_steps(replace(FINE, **changes), SETTINGS, AT)  # type: ignore[arg-type]  # fields by name
+    [said] = next_steps(replace(FINE, **changes), AT)  # type: ignore[arg-type]  # fields by name
     assert words in said
 
 
@@ -94,7 +97,7 @@ def test_what_is_amiss_is_what_to_do_next(changes: dict[str, object], words: str
 )
 def test_after_a_failed_night_the_next_step_fits_the_error(error: str, words: str) -> None:
     failed = replace(GOOD, outcome=NightOutcome.FAILED, error=error)
-    [said] = next_steps(replace(FINE, nights=(failed,), error="why"), SETTINGS, AT)
+    [said] = next_steps(replace(FINE, nights=(failed,), error="why"), AT)
     assert said.startswith("the last night failed: why; ")
     assert words in said
 
@@ -103,8 +106,8 @@ def test_a_night_that_never_came_is_noticed_also_where_the_last_was_killed() -> 
     late = AT + LATE
     killed = replace(GOOD, ended=None, outcome=None)
     for night in (GOOD, killed):
-        assert "is the timer on" in next_steps(replace(FINE, nights=(night,)), SETTINGS, late)[0]
-    assert next_steps(replace(FINE, nights=(killed,)), SETTINGS, AT) == ["nothing"]
+        assert "is the timer on" in next_steps(replace(FINE, nights=(night,)), late)[0]
+    assert next_steps(replace(FINE, nights=(killed,)), AT) == ["nothing"]
 
 
 def test_a_new_outlet_is_told_where_to_begin(
@@ -113,8 +116,34 @@ def test_a_new_outlet_is_told_where_to_begin(
     status(home, as_json=False)
     said = capsys.readouterr().out
     assert "Nights:\n  none yet" in said
-    assert "Band book: none that can be used" in said
+    assert "Band book: none yet; everybody who is listed reads as a newcomer" in said
+    assert "no bands are shown" not in said
     assert "Next:\n  no night yet" in said
+
+
+def test_a_book_that_is_not_shown_is_said_to_be_with_the_reason(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rings = {kind: Keyring(home.parent / kind.value, kind) for kind in PartyKind}
+    press = Press(*(rings[kind].identity().signing for kind in (PartyKind.HQ, PartyKind.OFFICE)))
+    directory, now = make_directory([]), dt.datetime.now(dt.UTC)
+    ages = {1: "", 35: "sealed as of .*, expected a day not more than 37 days ago", 60: "made 2"}
+    for version, (days, why) in enumerate(ages.items(), 1):
+        made = now - dt.timedelta(days=days if days == 60 else 0)
+        as_of = now.date() - dt.timedelta(days=days + 3)
+        book = make_book(
+            band_codes([]), directory, as_of=str(as_of), made_at=made.timestamp(), version=version
+        )
+        assert shelve(home, book, directory, press, made)
+        status(home, as_json=False)
+        said = capsys.readouterr().out
+        assert f"Band book: as of {as_of}, made" in said
+        assert bool(re.search(f"no bands are shown: band book: {why}", said)) == bool(why)
+    (home / "book.bin").write_bytes(b"no book")
+    status(home, as_json=False)
+    said = capsys.readouterr().out
+    assert "Band book: none that can be used" in said
+    assert "no bands are shown: " in said
 
 
 def test_nights_are_shown_with_how_they_ended(
@@ -142,8 +171,8 @@ def test_nights_are_shown_with_how_they_ended(
 def test_a_night_that_could_not_begin_is_told_with_the_error(home: Path) -> None:
     write_health(home, Health(Condition.OK))
     mark_not_begun(home, NotConfigured("office's card: none"))
-    found = standing(home, AT)
-    assert next_steps(found, SETTINGS, AT)[0] == "no night could begin: office's card: none"
+    found = standing(home, SETTINGS, AT)
+    assert next_steps(found, AT)[0] == "no night could begin: office's card: none"
 
 
 def test_a_start_that_failed_at_once_is_not_given_the_advice_of_the_night_before(
@@ -151,9 +180,9 @@ def test_a_start_that_failed_at_once_is_not_given_the_advice_of_the_night_before
 ) -> None:
     with open_journal(home, dt.timedelta(hours=4)) as account:
         account.end(ClockOff(10_800))
-    assert next_steps(standing(home, AT), SETTINGS, AT)[0].endswith("time, best by NTP")
+    assert next_steps(standing(home, SETTINGS, AT), AT)[0].endswith("time, best by NTP")
     mark_not_begun(home, NotConfigured("office's card: none"))
-    assert next_steps(standing(home, AT), SETTINGS, AT)[0] == (
+    assert next_steps(standing(home, SETTINGS, AT), AT)[0] == (
         "no night could begin: office's card: none"
     )
 

@@ -8,7 +8,6 @@ import secrets
 import sqlite3
 import tarfile
 from contextlib import closing
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,22 +18,24 @@ from typer.testing import CliRunner
 
 from outlet_client.commands import upgrade as upgrade_command
 from outlet_client.contribution.answer_store import AnswerStore
+from outlet_client.errors import NotConfigured
 from outlet_client.log_tables.hash_chain import Link, next_link
 from outlet_client.main import app
 from outlet_client.night.night_steps import Nightly
 from outlet_client.people import network_change
 from outlet_client.people.people_store import People, State
 from outlet_client.records.log_audit import audit_log
-from privacy.envelopes import SealKey, SigningKey
+from outlet_client.settings import OutletFile, OutletSettings
+from privacy.envelopes import SigningKey
 from privacy.identity import Card, PartyKind
 from privacy.keyring import Keyring
 from privacy.loss import Rho
-from privacy.two_key_sum import Contribution, mask_share
-from privacy.units import Purpose, Unit
+from privacy.purposes import Purpose
+from privacy.two_key_sum import Contribution, Parts, mask_share
 from server.holder.shares import renew
 from tests.outlet_client.desk_site import kept
 from tests.outlet_client.fake_network import Holder, serve_network, stop_servers
-from tests.outlet_client.test_contribute import plan_of
+from tests.outlet_client.questions import plan_of, seal_of
 from tests.outlet_client.test_token_box import spellings
 
 if TYPE_CHECKING:
@@ -299,16 +300,18 @@ def test_no_byte_of_an_old_token_secret_or_message_is_in_the_store(old: OldOutle
 
 def test_what_was_spent_before_is_counted_and_what_was_answered_is_known(old: OldOutlet) -> None:
     rows = kept(old.home)["outlet.db: answers"]
-    expected = Rho.total(
-        Fraction(str(row[3])) for row in rows if Purpose(str(row[2])).unit is Unit.CUSTOMER
-    )
-    assert expected > 0
+    costs = {purpose: Fraction(0) for _, _, purpose, *_ in rows}
+    for _, _, purpose, cost, *_ in rows:
+        costs[purpose] += Fraction(str(cost))
+    of_events = costs.pop("points")  # with noise for events, which is nobody's promise any more
+    expected = Rho(sum(costs.values()))
+    assert expected > 0 < of_events
     old.upgrade()
     after = kept(old.home)["outlet.db: answers"]
     assert [row[: len(before)] for row, before in zip(after, rows, strict=True)] == rows
     store = AnswerStore(f"sqlite:///{old.home / 'outlet.db'}")
     with closing(store), store.transaction() as answers:
-        assert answers.spent(Unit.CUSTOMER, int(NIGHT.timestamp())) == expected
+        assert answers.spent(int(NIGHT.timestamp())) == expected
         assert answers.connection.exec_driver_sql("SELECT DISTINCT salt FROM answers").all() == [
             (b"",)
         ]
@@ -316,23 +319,59 @@ def test_what_was_spent_before_is_counted_and_what_was_answered_is_known(old: Ol
 
 def test_answers_of_the_new_network_are_kept_beside_the_old_ones(old: OldOutlet) -> None:
     old.upgrade()
-    plan, key = plan_of(Purpose.MOMENTS, 4, 1.0), SealKey.generate().public.hex()
-    plan, digest = replace(plan, key=key, noise_scale=plan.norm * 8), "d1" * 32
-    share = mask_share(Contribution(np.ones((2, 4))), plan, digest, "O1", SigningKey.generate())
+    plan, seal = plan_of(Purpose.MOMENTS, 4, 1.0, "2026-06-01"), seal_of(3, "2026-12-02")
+    digest, other, key = "d1" * 32, "d2" * 32, SigningKey.generate()
+    share = mask_share(Contribution(np.ones((2, 4))), plan, digest, "O1", key)
+    sealed = mask_share(Parts(np.ones((2, 3), np.int64), np.arange(2)), seal, other, "O1", key)
     at = int(NIGHT.timestamp())
     store = AnswerStore(f"sqlite:///{old.home / 'outlet.db'}")
     with closing(store):
         with store.transaction() as answers:
-            before = answers.spent(Unit.CUSTOMER, at)
+            before = answers.spent(at)
             answers.add(plan, digest, share, at)
+            answers.add(seal, other, sealed, at)
         with store.transaction() as answers:
-            kept_share = answers.answer(plan, digest)
+            again = answers.answer(plan, digest), answers.answer(seal, other)
             cost = plan.rho()
             assert cost is not None
-            assert answers.spent(Unit.CUSTOMER, at) == Rho(before + cost)
-    assert kept_share is not None
-    assert (kept_share.salt, kept_share.envelope) == (share.salt, share.envelope)
-    assert kept_share.vector.tobytes() == share.vector.tobytes()
+            assert answers.spent(at) == Rho(before + cost)
+    for made, found in zip((share, sealed), again, strict=True):
+        assert found is not None
+        assert (found.salt, found.envelope) == (made.salt, made.envelope)
+        assert (found.vector.dtype, found.vector.tolist()) == (
+            made.vector.dtype,
+            made.vector.tolist(),
+        )
+
+
+FLOORS = """\
+ledger = "ledger.csv"
+
+[floors]  # ours: not least_event_noise
+least_quorum = 4
+least_event_noise = 0.123
+"""
+
+
+def test_a_floor_that_is_gone_is_refused_with_the_line_to_delete(old: OldOutlet) -> None:
+    place = old.home / "escapement.toml"
+    place.write_text(FLOORS)
+    old.upgrade()  # reads no settings
+    code, said = old.run("nightly")
+    assert (code, "line 5: least_event_noise is gone" in said) == (6, True), said
+    assert "delete that line" in said
+    assert "0.123" not in said
+    place.write_text("\n".join(line for line in FLOORS.split("\n") if "0.123" not in line))
+    assert OutletFile.read(place).floors == OutletSettings(least_quorum=4)
+
+
+def test_points_cannot_be_without_noise_since_they_have_none(old: OldOutlet) -> None:
+    place = old.home / "escapement.toml"
+    place.write_text('ledger = "l.csv"\n[floors]\nnoiseless = ["training", "points"]\n')
+    with pytest.raises(NotConfigured, match="points are sealed and have no noise; take them out"):
+        OutletFile.read(place)
+    place.write_text('ledger = "l.csv"\n[floors]\nnoiseless = ["training"]\n')
+    assert OutletFile.read(place).floors.noiseless == {Purpose.TRAINING}
 
 
 def test_the_backup_holds_the_folder_as_it_was_before(old: OldOutlet, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from outlet_client.main import app
 from outlet_client.settings import OutletFile
 from privacy.identity import PartyKind
 from privacy.keyring import Keyring
+from tests.shelves import Press, band_codes, make_book, make_directory, shelve
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,6 +71,28 @@ def test_an_hq_that_does_not_listen_by_day_is_no_fault_and_one_without_services_
     assert "? HQ (listens during a night only): 127.0.0.1:9: ConnectionRefusedError" in said
     assert "? clock: 127.0.0.1:9: ConnectError" in said
     assert "✗ HQ's services:" in said
+
+
+def test_doctor_says_which_book_is_shown_and_why_none_is(home: Path) -> None:
+    assert "✓ band book: none yet; it comes with the network's first bands" in run(
+        "doctor", "--home", home
+    )
+    rings = {kind: Keyring(home.parent / kind.value, kind) for kind in PartyKind}
+    press = Press(*(rings[kind].identity().signing for kind in (PartyKind.HQ, PartyKind.OFFICE)))
+    directory, now = make_directory([]), dt.datetime.now(dt.UTC)
+    for version, (days, mark, words) in enumerate(
+        [(36, "✓", "as of"), (38, "✗", "sealed as of")],
+        1,  # where midnight comes between
+    ):
+        book = make_book(
+            band_codes([]), directory, as_of=str(now.date() - dt.timedelta(days=days)),
+            made_at=now.timestamp(), version=version,
+        )  # fmt: skip
+        assert shelve(home, book, directory, press, now)
+        said = run("doctor", "--home", home)
+        assert re.search(f"{mark} band book: (band book: )?{words} {book.as_of}", said), said
+    (home / "book.bin").write_bytes(b"no book")
+    assert "✗ band book: " in run("doctor", "--home", home)
 
 
 def test_doctor_says_which_file_is_wrong_in_its_own_words(home: Path) -> None:

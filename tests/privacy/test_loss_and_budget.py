@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from fractions import Fraction
 
@@ -15,15 +16,21 @@ from opendp.domains import atom_domain, vector_domain
 from opendp.measurements import make_gaussian
 from opendp.metrics import l2_distance
 
-from privacy.budget import GENESIS, YEAR_SECONDS, Ledger, LedgerAct, LedgerBroken, Policy
+from privacy.budget import (
+    GENESIS,
+    YEAR_SECONDS,
+    Ledger,
+    LedgerAct,
+    LedgerBroken,
+    LedgerEntry,
+    Policy,
+)
 from privacy.errors import BudgetExceeded, InvalidParameter
 from privacy.loss import EpsilonDelta, Rho, epsilon_of, pld_epsilon
 from privacy.noise import DiscreteGaussian, scale_for
-from privacy.units import Purpose, Unit
+from privacy.purposes import Purpose
 
-POLICY = Policy(
-    EpsilonDelta(1.0, 1e-6), EpsilonDelta(10.0, 1e-6), {Purpose.MOMENTS: Fraction(1, 2)}
-)
+POLICY = Policy(EpsilonDelta(1.0, 1e-6), {Purpose.MOMENTS: Fraction(1, 2)})
 LIMIT = POLICY.limit(Purpose.MOMENTS)
 
 
@@ -73,7 +80,32 @@ def test_a_loss_is_finite_and_not_negative(value: float) -> None:
 def test_shares_over_one_are_refused() -> None:
     shares = {Purpose.MOMENTS: Fraction(2, 3), Purpose.TRAINING: Fraction(1, 2)}
     with pytest.raises(InvalidParameter, match="at most 1"):
-        Policy(EpsilonDelta(1, 1e-6), EpsilonDelta(1, 1e-6), shares)
+        Policy(EpsilonDelta(1, 1e-6), shares)
+
+
+def test_a_share_of_points_or_a_negative_one_is_refused() -> None:
+    """Points are sealed: no share of the year stands for what nobody opens."""
+    with pytest.raises(InvalidParameter, match="points are sealed and cost nothing"):
+        Policy(EpsilonDelta(1, 1e-6), {Purpose.POINTS: Fraction(1, 10)})
+    with pytest.raises(InvalidParameter, match="none negative"):
+        Policy(EpsilonDelta(1, 1e-6), {Purpose.MOMENTS: Fraction(-1, 10)})
+    policy = Policy(EpsilonDelta(1, 1e-6), {Purpose.POINTS: Fraction(0)})
+    assert policy.limit(Purpose.POINTS) == policy.limit(Purpose.MOMENTS) == 0
+
+
+def test_the_years_promise_is_one_of_all_purposes_together() -> None:
+    """Shares of the whole make up the customer's epsilon, to the last part."""
+    thirds = [Purpose.MOMENTS, Purpose.TRAINING, Purpose.CALIBRATION]
+    policy = Policy(EpsilonDelta(4.0, 1e-6), dict.fromkeys(thirds, Fraction(1, 3)))
+    whole = {purpose: policy.limit(purpose) for purpose in thirds}
+    ledger = Ledger(policy).reserve("n1", whole, 0)
+    for number, (purpose, cost) in enumerate(whole.items()):
+        ledger = ledger.charge("n1", f"r{number}", purpose, cost, 0)
+    assert ledger.spent_in_year(0) == policy.customer.rho()
+    epsilon = ledger.epsilon(0)
+    assert epsilon is not None
+    assert 3.999 < epsilon <= 4.0
+    assert ledger.spent_in_year(YEAR_SECONDS) == 0
 
 
 def test_a_night_reserves_charges_and_closes() -> None:
@@ -124,23 +156,75 @@ def test_a_clock_that_goes_back_takes_no_charge_out_of_the_year() -> None:
 def test_a_release_without_noise_makes_the_statement_unbounded() -> None:
     ledger = Ledger(POLICY).reserve("n1", {Purpose.MOMENTS: Rho(0)}, 0)
     ledger = ledger.charge("n1", "r1", Purpose.MOMENTS, None, 0)
-    assert ledger.epsilon(Unit.CUSTOMER, 0) is None
-    assert ledger.epsilon(Unit.EVENT, 0) == 0
+    assert ledger.epsilon(0) is None
+    assert Ledger(POLICY).epsilon(0) == 0
 
 
-def test_charges_are_counted_for_a_purpose_within_a_rolling_year() -> None:
-    ledger = Ledger(POLICY).reserve("n1", {Purpose.MOMENTS: LIMIT, Purpose.POINTS: Rho(0)}, 0)
-    assert ledger.charges(Purpose.MOMENTS, 0) == 0  # a reservation is no charge
+def of_0_1(*charges: tuple[Purpose, Rho | None]) -> list[LedgerEntry]:
+    """Entries of a night of release 0.1, in which points had a share and a cost of their own."""
+    entries, previous = [], GENESIS
+    acts = [(LedgerAct.RESERVE, "", purpose, cost) for purpose, cost in charges]
+    acts += [(LedgerAct.CHARGE, f"r{n}", *charge) for n, charge in enumerate(charges)]
+    for place, (act, release, purpose, cost) in enumerate(acts):
+        entry = LedgerEntry(
+            place, 10, act, "n1", release, purpose, cost or Rho(0),
+            act is LedgerAct.CHARGE and cost is None, previous, "",
+        )  # fmt: skip
+        entries.append(replace(entry, digest=entry.compute_digest()))
+        previous = entries[-1].digest
+    return entries
+
+
+def test_points_of_an_old_ledger_are_read_and_count_for_nothing() -> None:
+    """It is hash-chained: what stands in it stays, epsilon 231 a year of an event or not."""
+    half = Rho(LIMIT / 2)
+    old = of_0_1((Purpose.MOMENTS, half), (Purpose.POINTS, Rho(200)))
+    ledger = Ledger.of(POLICY, old)
+    assert list(ledger.entries) == old
+    assert ledger.head == old[-1].digest
+    assert ledger.spent_in_year(10) == half
+    assert ledger.epsilon(10) == epsilon_of(half, 1e-6)
+    assert ledger.remaining(Purpose.MOMENTS, 10) == LIMIT - half
+    assert ledger.remaining(Purpose.POINTS, 10) == 0
+    after = ledger.close("n1", 11).reserve("n2", {Purpose.MOMENTS: half}, 12)
+    assert Ledger.of(POLICY, after.entries) == after
+    assert after.spent(Purpose.POINTS, 12) == 200
+
+
+def test_noiseless_points_of_an_old_ledger_leave_the_promise_a_number() -> None:
+    entries = of_0_1((Purpose.MOMENTS, LIMIT), (Purpose.POINTS, None))
+    assert Ledger.of(POLICY, entries).epsilon(10) == epsilon_of(LIMIT, 1e-6)
+    entries = of_0_1((Purpose.MOMENTS, None), (Purpose.POINTS, Rho(1)))
+    assert Ledger.of(POLICY, entries).epsilon(10) is None
+
+
+def test_an_entry_of_an_old_ledger_has_the_digest_that_it_had() -> None:
+    """Release 0.1 wrote these; a new field of an entry would break every chain."""
+    entries = of_0_1((Purpose.POINTS, Rho(1, 3)))
+    body = '[0,10,"reserve","n1","","points","1/3",false,"' + GENESIS + '"]'
+    assert entries[0].digest == hashlib.sha256(body.encode()).hexdigest()
+
+
+def test_points_can_be_neither_reserved_nor_charged_at_a_cost() -> None:
+    with pytest.raises(BudgetExceeded) as caught:
+        Ledger(POLICY).reserve("n1", {Purpose.POINTS: Rho(1, 10**9)}, 0)
+    assert caught.value.purpose == "points"
+    assert caught.value.remaining == 0
+    ledger = Ledger(POLICY).reserve("n1", {Purpose.MOMENTS: LIMIT}, 0)
+    for cost in (None, Rho(0), Rho(1)):
+        with pytest.raises(BudgetExceeded):
+            ledger.charge("n1", "r1", Purpose.POINTS, cost, 0)
+
+
+@pytest.mark.parametrize("at", [9, 10, 11])
+def test_spent_is_of_a_rolling_year_purpose_by_purpose(at: int) -> None:
+    costs = {Purpose.MOMENTS: LIMIT}
+    ledger = Ledger(POLICY).reserve("n1", costs, 0)
+    assert ledger.spent_in_year(0) == 0  # a reservation is no charge
     ledger = ledger.charge("n1", "r1", Purpose.MOMENTS, Rho(LIMIT / 2), 10)
-    ledger = ledger.charge("n1", "r2", Purpose.MOMENTS, Rho(0), 20)
-    ledger = ledger.charge("n1", "r3", Purpose.POINTS, None, 20)  # noiseless ones count too
-    assert ledger.charges(Purpose.MOMENTS, 20) == 2
-    assert ledger.charges(Purpose.POINTS, 20) == 1
-    assert ledger.charges(Purpose.TRAINING, 20) == 0
-    assert ledger.charges(Purpose.MOMENTS, 9 + YEAR_SECONDS) == 2
-    assert ledger.charges(Purpose.MOMENTS, 10 + YEAR_SECONDS) == 1
-    assert ledger.charges(Purpose.MOMENTS, 20 + YEAR_SECONDS) == 0
-    assert ledger.charges(Purpose.MOMENTS, -YEAR_SECONDS) == 2  # a clock that went back
+    spent = ledger.spent_in_year(at + YEAR_SECONDS)
+    assert spent == (LIMIT / 2 if at < 10 else 0)
+    assert ledger.spent(Purpose.TRAINING, at) == 0
 
 
 def test_a_ledger_that_was_cut_reordered_or_rewritten_is_noticed() -> None:
@@ -182,11 +266,11 @@ def test_two_ledgers_that_go_on_from_one_know_nothing_of_each_other() -> None:
     assert [e.release for e in one.entries] == ["", "r1"]
     assert [e.release for e in other.entries] == ["", "r2", ""]
     assert (one.spent(Purpose.MOMENTS, 3), other.spent(Purpose.MOMENTS, 3)) == (third, LIMIT)
-    assert one.charge("n1", "r2", Purpose.MOMENTS, third, 2).charges(Purpose.MOMENTS, 3) == 2
+    assert one.charge("n1", "r2", Purpose.MOMENTS, third, 2).spent_in_year(3) == 2 * third
     assert ledger.entries == one.entries[:1]
     assert ledger.charge("n1", "r1", Purpose.MOMENTS, third, 1) == one
     assert (ledger.open_nights(), other.open_nights()) == (("n1",), ())
-    assert ledger.charges(Purpose.MOMENTS, 3) == 0
+    assert ledger.spent_in_year(3) == 0
 
 
 Acts = list[tuple[str, int, int, int]]
@@ -222,7 +306,7 @@ def test_what_a_ledger_keeps_is_what_its_entries_add_up_to(acts: Acts) -> None:
     closed = {e.night for e in entries if e.act is LedgerAct.CLOSE}
     reserved = {e.night: e.rho for e in entries if e.act is LedgerAct.RESERVE}
     assert ledger.spent(Purpose.MOMENTS, at) == sum(e.rho for e in year)
-    assert ledger.charges(Purpose.MOMENTS, at) == len(year)
+    assert ledger.spent_in_year(at) == sum(e.rho for e in year)
     assert ledger.open_nights() == tuple(night for night in reserved if night not in closed)
     for night in ledger.open_nights():
         mine = (e.rho for e in entries if e.act is LedgerAct.CHARGE and e.night == night)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from scipy import stats
 
-from features.bands import EVIDENCE_CAP, LEAST_EVIDENCE
+from features.bands import EVIDENCE_CAP, LEAST_EVIDENCE, SCHEMES, named
 from features.calibration import (
     CALIBRATION_BINS,
     CELLS_A_SCORE,
@@ -16,19 +21,33 @@ from features.calibration import (
     calibration_dimension,
     calibration_norm,
     fine_bins,
+    middle,
 )
 from features.events import DIMENSION, POINTS, RATE_BOUNDS, RATES, CustomerSums
-from features.points import base_points, outlet_parts
+from features.points import PART_BOUND, base_points, outlet_parts
 from features.scorecard import Scorecard
 from privacy.loss import Rho
+from privacy.seal_plans import LARGEST_CUT, LEAST_GAP, SealDraft, SealKind, most_outlets
+from privacy.slot_keys import OneTimeKey
 from sandbox.clear_sum import ClearSum
-from tests.networks import CUT_OFF, SECOND, TARGET, small_network, small_world
+from tests.networks import (
+    CUT_OFF,
+    SECOND,
+    TARGET,
+    banded_settings,
+    small_network,
+    small_world,
+)
+
+if TYPE_CHECKING:
+    from sandbox.network import Network
 
 USUAL = 0.2 * RATE_BOUNDS
 CARDS = (
     Scorecard.of(TARGET, np.linspace(-1.0, 1.0, DIMENSION), USUAL),
     Scorecard.of(SECOND, np.linspace(0.5, -1.0, DIMENSION), USUAL),
 )
+OUTCOMES = [card.outcome for card in CARDS]
 WORLD = small_world()
 FALSE_ALARM = 1e-6
 
@@ -48,24 +67,64 @@ def counting(base: float) -> Scorecard:
     return Scorecard.of(TARGET, np.r_[base / 10, np.zeros(DIMENSION - 2), 1.0])
 
 
-def test_it_is_what_a_network_that_releases_points_without_noise_adds_up() -> None:
-    """By the outlets that answer a night: their views, slots and home customers."""
-    network = small_network(outcomes=(TARGET, SECOND))
-    slots = len(network.directory)
-    total = np.zeros((slots, len(CARDS) + 1), dtype=np.int64)
-    for outlet in network.outlets.values():
+def test_it_is_what_the_outlets_of_a_network_send_added_up() -> None:
+    """By the outlets that answer a night: their views, slots, homes, and own dithers."""
+    network = small_network(outcomes=OUTCOMES)
+    total = np.zeros((len(WORLD.customers), len(CARDS) + 1), dtype=np.int64)
+    dithers = dithers_of(network)
+    for name, outlet in network.outlets.items():
         view = outlet.views[str(CUT_OFF)]
-        sums = CustomerSums.at(view.events, view.slots, slots)
-        at_home = np.isin(np.arange(slots), outlet.home.slots)
-        parts = outlet_parts(CARDS, sums, at_home)
+        parts = outlet_parts(CARDS, view.sums, view.at_home, dithers[name][view.slots])
         assert parts.any()
-        total += parts
-    found = clear()
+        total[view.slots] += parts
+    found = ClearSum.of_world(CARDS, WORLD, dithers)
+    assert found.parts.tolist() == total.tolist()
     for place, card in enumerate(CARDS):
         expected = base_points(card) + total[:, place]
         assert found.scores[place].tolist() == expected.tolist()
         assert np.std(expected) > 1
     assert found.evidence.tolist() == total[:, -1].tolist()
+
+
+def dithers_of(network: Network) -> dict[str, np.ndarray]:
+    """How each outlet of a network rounds the parts of everybody."""
+    return {
+        name: outlet.dither.of_slots([key.tobytes() for key in outlet.keys], OUTCOMES)
+        for name, outlet in network.outlets.items()
+    }
+
+
+def test_a_sealed_night_gives_the_bands_of_its_clear_sum_to_the_last_customer() -> None:
+    """No noise, so that it is the same every time: some bands owe themselves to dithers alone."""
+    world = small_world(outlets=4, customers=1500)
+    network = small_network(world=world, settings=banded_settings(None), outcomes=OUTCOMES)
+    night = network.night("n1", str(CUT_OFF), *OUTCOMES, bands=True)
+    assert night.ended == "complete"
+    cards = [night.scorecards[outcome] for outcome in OUTCOMES]
+    sealed = ClearSum.of_world(cards, world, dithers_of(network))
+    nearest = ClearSum.of_world(cards, world)
+    read = network.bands(network.book())
+    others = 0
+    for place, (outcome, scheme) in enumerate(SCHEMES.items()):
+        cuts = night.calibrations[outcome].cuts
+        found = [scheme.bands.index(bands[scheme.name]) for bands in read]
+        assert found == sealed.bands(place, cuts).tolist()
+        assert len(set(found)) > 2
+        others += int((nearest.bands(place, cuts) != found).sum())
+    assert others > 0
+    network.close()
+
+
+def test_dithers_move_a_sum_by_a_point_an_outlet_at_most_and_evidence_never() -> None:
+    random, nearest = np.random.default_rng(1), clear()
+    shape = (len(WORLD.customers), len(CARDS))
+    dithers = {name: random.random(shape) for name in WORLD.events}
+    found = ClearSum.of_world(CARDS, WORLD, dithers)
+    assert (found.parts[:, :2] != nearest.parts[:, :2]).any(axis=0).all()
+    assert np.abs(found.parts - nearest.parts).max() <= len(dithers)
+    assert found.evidence.tolist() == nearest.evidence.tolist()
+    again = ClearSum.of_events(CARDS, WORLD.events, WORLD.customers, WORLD.homes, dithers)
+    assert again.parts.tolist() == found.parts.tolist()
 
 
 def test_a_customer_of_two_outlets_by_hand() -> None:
@@ -117,13 +176,66 @@ def test_a_customers_main_outlet_is_the_first_of_those_with_most_events() -> Non
     assert ClearSum.of([counting(0.0)], sums, nobody).main().tolist() == [1, 0, 0, 1, 0]
 
 
+# --- sealed codes ---------------------------------------------------------------------------------
+
+POINT = OneTimeKey.generate().public.hex()
+SLOTS = 40
+
+
+def draft(kind: SealKind, cuts: tuple[tuple[int, ...], ...]) -> SealDraft:
+    drawn = SealDraft(
+        "r", "n", "", kind, SLOTS, len(cuts), cuts, 3, "s", "d", "2026-01-31", POINT, POINT
+    )  # fmt: skip
+    drawn.check()
+    return drawn
+
+
+@st.composite
+def any_sums(draw: st.DrawFn) -> ClearSum:
+    """What up to as many outlets as never wrap may add up to, most of it near the cuts."""
+    outlets = draw(st.integers(1, most_outlets(SLOTS)))
+    most = PART_BOUND * outlets
+    sums = st.integers(-most, most) | st.integers(-min(most, 60), min(most, 60))
+    told = st.integers(0, EVIDENCE_CAP * outlets) | st.integers(0, 7)
+    columns = [draw(hnp.arrays(np.int64, SLOTS, elements=one)) for one in (sums, sums, told)]
+    return ClearSum(CARDS, {}, np.stack(columns, axis=1))
+
+
+even = st.integers(-LARGEST_CUT // 2, LARGEST_CUT // 2 - LEAST_GAP) | st.integers(-30, 30)
+cuts_of_one = st.tuples(even, st.integers(LEAST_GAP // 2, 40)).map(
+    lambda drawn: (2 * drawn[0], min(2 * drawn[0] + 2 * drawn[1], LARGEST_CUT))
+)
+
+
+@given(any_sums(), cuts_of_one, cuts_of_one)
+def test_bands_are_those_that_staff_read_of_what_is_sealed(
+    clear: ClearSum, loyal: tuple[int, int], flipped: tuple[int, int]
+) -> None:
+    """By the tables of the seal itself: the codes of sums and evidence, read as names."""
+    *scores, evidence = draft(SealKind.BAND, (loyal, flipped)).tables()
+    codes = [table.codes(sums) for table, sums in zip(scores, clear.parts.T, strict=False)]
+    known = evidence.codes(clear.evidence)
+    places = [clear.bands(place, cuts) for place, cuts in enumerate((loyal, flipped))]
+    for slot in range(SLOTS):
+        read = named([int(code[slot]) for code in codes], int(known[slot]))
+        for scheme, place in zip(SCHEMES.values(), places, strict=True):
+            assert read[scheme.name] == scheme.bands[place[slot]]
+
+
+@given(any_sums(), st.integers(-250, 250).map(lambda step: 4 * step))
+def test_bins_that_are_counted_are_those_that_a_home_reads(clear: ClearSum, middle: int) -> None:
+    [table] = draft(SealKind.FINE, ((middle,),)).tables()
+    for sums in clear.parts.T[:2]:
+        assert table.codes(sums).tolist() == fine_bins(sums, middle).tolist()
+
+
 def test_bands_begin_at_their_cuts_and_nobody_of_little_evidence_has_one() -> None:
     number = LEAST_EVIDENCE + 3
     sums = {"o1": sums_of([float(count) for count in range(number)])}
-    found = ClearSum.of([counting(0.0)], sums, {"o1": np.ones(number, dtype=bool)})
-    [scores] = found.scores
-    assert (np.diff(scores) > 0).all()
-    cuts = [scores[LEAST_EVIDENCE - 1], scores[LEAST_EVIDENCE + 1]]
+    found = ClearSum.of([counting(-30.0)], sums, {"o1": np.ones(number, dtype=bool)})
+    told = found.parts[:, 0].tolist()
+    assert sorted(set(told)) == told
+    cuts = [told[LEAST_EVIDENCE - 1], told[LEAST_EVIDENCE + 1]]
     assert found.bands(0, cuts).tolist() == [0] * LEAST_EVIDENCE + [2, 3, 3]
     assert found.bands(0, [cuts[1]]).tolist() == [0] * LEAST_EVIDENCE + [1, 2, 2]
 
@@ -148,14 +260,14 @@ def test_without_noise_calibration_is_of_counts_made_by_hand() -> None:
     second = second_moments()
     expected = []
     for place, card in enumerate(CARDS):
-        centre = card.centre(second)
+        at = middle(card, second)
         cells = np.zeros((2, CALIBRATION_BINS))
-        bins = fine_bins(found.scores[place], centre)
+        bins = fine_bins(found.parts[:, place], at)
         for customer in np.flatnonzero(among):
             cells[int(y[place][customer]), bins[customer]] += 1
         assert cells.sum() == among.sum() < len(among)
         assert (cells > 0).sum() > 4
-        expected.append(Calibration.of(Counts(cells.ravel(), 0.0, centre)))
+        expected.append(Calibration.of(Counts(cells.ravel(), 0.0, base_points(card) + at)))
     assert found.calibrations(y, among, second, None) == expected
     assert found.calibrations(y, np.ones_like(among), second, None) != expected
     assert expected[0] != expected[1]

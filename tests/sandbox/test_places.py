@@ -17,7 +17,7 @@ COUNTS = [[3, 1, 0], [1, 2, 0], [2, 0, 0], [0, 1, 1], [0, 0, 0], [1, 1, 4]]
 VIEWS = [[1, 2, 9], [4, 1, 9], [2, 9, 9], [9, 5, 1], [9, 9, 9], [3, 0, 0.5]]
 """Of six customers at three outlets; 9 where the outlet never met them, and has no view."""
 
-SCORES = np.array([5.0, 1.0, 2.0, 6.0, 9.0, 0.0])
+SCORES = np.array([5, 1, 2, 6, 9, 0])
 Y = np.array([1.0, 0.0, 1.0, 0.0, 1.0, 0.0])
 EVERYBODY = np.ones(6, dtype=bool)
 
@@ -29,8 +29,7 @@ def example(counts: list[list[int]] = COUNTS) -> ClearSum:
         points = np.zeros((6, POINTS))
         points[:, 0] = views[:, place]
         sums[name] = CustomerSums(points, np.zeros((6, RATES)), known[:, place])
-    nobody = {name: np.zeros(6, dtype=bool) for name in sums}
-    return ClearSum((CARD,), sums, nobody, (SCORES,), np.zeros(6, dtype=np.int64))
+    return ClearSum((CARD,), sums, np.stack([SCORES, np.zeros(6, dtype=np.int64)], axis=1))
 
 
 def test_at_the_main_outlet_a_customer_counts_once_and_elsewhere_once_an_outlet() -> None:

@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
+from features.bands import SCHEMES
 from features.errors import FeatureError, LedgerError
 from features.outcomes import Outcome, Thresholds, observe
 from features.snapshot import CutOff, Snapshot
@@ -386,6 +387,26 @@ def test_a_night_writes_its_report_and_state_and_no_customer_in_hqs_or_the_offic
     assert not re.search(rb"c000\d{3}", re.sub(rb"[0-9a-f]{32,}", b"", written))
     assert b"customers.example" not in written
     assert CUT_OFF.date.isoformat() == report["cutoff"]
+
+
+@pytest.mark.slow
+@one_worker
+def test_bands_as_staff_read_them_are_those_of_the_clear_sum(sandbox_night: SandboxNight) -> None:
+    """To the last customer, with their own keys and the outlets' own dithers."""
+    report = json.loads((sandbox_night.run / "report.json").read_text())
+    opened = sandbox_night.found.opened
+    assert opened is not None
+    for scheme in SCHEMES.values():
+        read, clear = opened.read[scheme.name], opened.clear[scheme.name]
+        assert read.tolist() == clear.tolist()
+        assert len(read) == report["customers"] > 400
+        assert 100 < (read > 0).sum() < len(read)
+    assert len(set(opened.read["eligibility"].tolist())) > 2  # not newcomers and one band
+    assert (report["bands_differing"], opened.many_outlets) == (0, 0)
+    assert "all of them the clear sum's" in sandbox_night.printed
+    rows = [line.split() for line in sandbox_night.printed.splitlines() if " points " in line]
+    assert [row[1] for row in rows] == ["points", "points"]
+    assert all("sealed" in row for row in rows)  # no loss, and nothing less for the year
 
 
 @pytest.mark.slow

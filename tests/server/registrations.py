@@ -13,12 +13,15 @@ from privacy.tokens import TokenShare, total_key
 from server.hq.directory_announcement import announce
 from server.hq.registry import BatchCounts, Registry
 from server.office.publications import Publications
+from server.office.seal_store import CompleteSeal
 from tests.builders import Clock
 from tests.privacy.slots import slot_key
 
 if TYPE_CHECKING:
+    from privacy.books import Seal
     from privacy.directory import Directory, DirectoryChanges, DirectoryPosition
     from privacy.publications import Countersigned
+    from privacy.published_books import BookSummary
     from privacy.registrations import Evidence
     from server.holder.directory_copy import DirectoryCopy
 
@@ -118,6 +121,7 @@ class OfficeOf:
         sizes: Of batches that the relay closed; of others it does not know them.
         hours: After which a directory that did not change gets another number; in so few another
             one is never too soon.
+        sealed: By its plan's digest, when each seal was complete that books may be made of.
     """
 
     batches: Mapping[int, list[bytes]] = field(default_factory=dict)
@@ -127,11 +131,12 @@ class OfficeOf:
     url: str = "sqlite://"
     clock: Clock = field(default_factory=Clock)
     key: SigningKey = field(default_factory=SigningKey.generate)
+    sealed: dict[str, CompleteSeal] = field(default_factory=dict)
     asked: list[int] = field(default_factory=list)
     shown: list[tuple[DirectoryChanges, dict[int, Evidence]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.publications = Publications(self.url, self.key, self.hours)
+        self.publications = Publications(self.url, self.key, self.hours, self.sealed.get)
 
     def collect_batch(self, after: int) -> tuple[int, list[bytes]]:
         self.asked.append(after)
@@ -165,8 +170,12 @@ class OfficeOf:
             at=self.clock(),
         )
 
-    def countersign_book(self, directory: str, digest: str) -> Countersigned:
-        return self.publications.countersign_book(directory, digest, at=self.clock())
+    def complete(self, seal: Seal) -> None:
+        """Lets books be made of a seal, the newest."""
+        self.sealed[seal.plan] = CompleteSeal(seal, len(self.sealed) + 1)
+
+    def countersign_book(self, directory: str, summary: BookSummary) -> Countersigned:
+        return self.publications.countersign_book(directory, summary, at=self.clock())
 
     def announce(self, registry: Registry) -> Directory:
         """Publishes a registry's directory as a night does."""

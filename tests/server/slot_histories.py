@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003  (a dataclass reads annotations)
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from privacy.books import BookHeader, Seal
 from privacy.directory import SLOT_BYTES, Directory, DirectoryChanges
-from privacy.envelopes import SigningKey
+from privacy.envelopes import SigningKey, digest
 from privacy.publications import Publication, PublicationKind, open_publication
+from privacy.published_books import BookSummary
 from privacy.registrations import Evidence, Registration, fresh_secret
+from privacy.seal_plans import SealKind
 from privacy.tokens import TokenShare
 from server.office.publications import Publications
+from server.office.seal_store import CompleteSeal
 from tests.builders import Clock
 from tests.privacy.slots import slot_key, tag_for
 
@@ -22,6 +26,16 @@ if TYPE_CHECKING:
 
 NETWORK = TokenShare.generate().public
 BLANK = bytes(SLOT_BYTES)
+SEAL = Seal(
+    SealKind.BAND, 2, 0, "2026-03-01", "1" * 64, "2" * 64, (), slot_key(0).public.hex(),
+    slot_key(1).public.hex(),
+)  # fmt: skip
+"""A seal of nobody: every directory has all the slots that it sealed."""
+
+
+def seal_named(name: str, **changes: object) -> Seal:
+    """Another one like it, whose plan has a name."""
+    return replace(SEAL, plan=digest(name.encode()), **changes)  # type: ignore[arg-type]
 
 
 @dataclass
@@ -97,6 +111,7 @@ class PublishingOffice:
         hours: After which there may be another number.
         open_batch: The relay's.
         sizes: The relay's too, of every batch that it closed.
+        sealed: By its plan's digest, each complete seal that books may be made of.
     """
 
     url: str = "sqlite://"
@@ -105,14 +120,17 @@ class PublishingOffice:
     sizes: Mapping[int, int] = field(default_factory=lambda: dict.fromkeys(range(1, 1000), 16))
     clock: Clock = field(default_factory=Clock)
     key: SigningKey = field(default_factory=SigningKey.generate)
+    sealed: dict[str, CompleteSeal] = field(
+        default_factory=lambda: {SEAL.plan: CompleteSeal(SEAL, 1)}
+    )
 
     def __post_init__(self) -> None:
-        self.store = Publications(self.url, self.key, self.hours)
+        self.store = Publications(self.url, self.key, self.hours, self.sealed.get)
 
     def reopen(self) -> None:
         """As after a kill."""
         self.store.close()
-        self.store = Publications(self.url, self.key, self.hours)
+        self.store = Publications(self.url, self.key, self.hours, self.sealed.get)
 
     def show(self, hq: HonestHq) -> Publication:
         """HQ shows its directory as a night does, and hears the answer."""
@@ -137,8 +155,17 @@ class PublishingOffice:
             at=self.clock(),
         )
 
-    def book(self, directory: str, digest: str) -> Countersigned:
-        return self.store.countersign_book(directory, digest, at=self.clock())
+    def summary(self, body: bytes = b"entries", **changes: object) -> BookSummary:
+        """What HQ shows of a book of the last directory, or of one that is otherwise."""
+        last = self.store.last_directory()
+        fields: dict[str, object] = {"slots": last.slots, "directory": last.digest, **changes}
+        header = BookHeader(**{"seal": SEAL, "version": 1, "made_at": 1, **fields})  # type: ignore[arg-type]
+        return BookSummary(bytes(64), header.encode_header(), digest(body))
+
+    def book(self, directory: str, /, body: bytes = b"entries", **changes: object) -> Countersigned:
+        """HQ shows a book, and hears the answer."""
+        summary = self.summary(body, **changes)
+        return self.store.countersign_book(directory, summary, at=self.clock())
 
     def said(
         self, signed: Countersigned | None, kind: PublicationKind = PublicationKind.DIRECTORY

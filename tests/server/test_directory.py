@@ -230,8 +230,8 @@ def test_the_latest_three_directories_are_kept_whole_and_an_unchanged_one_is_kep
 def test_the_directory_of_the_book_that_stands_is_kept_too(hq: Hq, office: OfficeOf) -> None:
     first = office.announce(hq.registry)
     version = hq.registry.next_version()
-    entries = np.zeros((first.slots, 1), dtype=np.uint8)
-    book = make_book(entries, first, as_of="2026-01-01", version=version)
+    codes = np.zeros((first.slots, 3), dtype=np.uint8)
+    book = make_book(codes, first, as_of="2026-01-01", version=version)
     hq.registry.add_book(version, Press(office=office.key).book(book))
     for number in range(5):
         hq.apply(Register(number, number))

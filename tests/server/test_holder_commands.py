@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from privacy.identity import PartyKind
 from privacy.keyring import Keyring
+from server.holder.errors import HolderNotConfigured
 from server.hq.main import app as hq_app
 from server.hq.settings import HqFile
 from server.office.main import app as office_app
@@ -81,3 +82,29 @@ def test_what_is_refused_is_one_line_and_an_exit_code(
     assert "error: database: file is not a database" in run(app, home, "tokens", "status", code=1)
     (home / "token-share.json").unlink()
     assert run(app, home, "tokens", "status", code=1).startswith("error: ")
+
+
+@pytest.mark.parametrize(
+    ("section", "line"),
+    [
+        ("promise", "event_noise = 0.5"),
+        ("promise", "scorecards_a_year=14"),
+        ("promise", "  points_a_year = 72  # so many"),
+        ("promise.shares", "points = 1.0"),
+        ("promise.shares", "demand = 0.04"),
+    ],
+)
+def test_an_office_with_a_setting_of_release_0_1_says_which_line_has_to_go(
+    tmp_path: Path, section: str, line: str
+) -> None:
+    file, key = tmp_path / "office.toml", line.split("=")[0].strip()
+    kept = ["# points and demand are no shares any more", f"[{section}]", f"# {line}"]
+    file.write_text("\n".join([*kept, line]))
+    with pytest.raises(HolderNotConfigured) as caught:
+        OfficeFile.read(file)
+    expected = f"{file}, line 4: `{key}` of {section} means nothing any more; delete the line"
+    assert str(caught.value) == expected
+    said = run(office_app, tmp_path, "tokens", "status", code=2)
+    assert "means nothing any more" in " ".join(said.split())
+    file.write_text("\n".join(kept))
+    assert OfficeFile.read(file).promise.epsilon == OfficeFile().promise.epsilon

@@ -14,11 +14,11 @@ import sqlalchemy as sa
 
 from privacy.budget import Ledger, LedgerBroken, LedgerEntry
 from privacy.loss import Rho
-from privacy.units import Purpose
+from privacy.purposes import Purpose
 from server.office.ledger_store import OfficeStore, copy_without_keys
 from server.office.settings import OfficeSettings
 from tests.builders import Bench
-from tests.server.test_points import Points, last
+from tests.server.seal_benches import SealBench
 
 ROOT = Path(__file__).parents[2]
 
@@ -186,26 +186,29 @@ def test_nights_at_once_in_threads_of_two_processes_make_one_chain(bench: Bench)
 
 
 def test_no_statement_of_a_night_reads_a_whole_table(bench: Bench, tmp_path: Path) -> None:
-    points = Points(url=f"sqlite:///{tmp_path / 'points.db'}")
+    seals = SealBench(f"sqlite:///{tmp_path / 'seals.db'}")
     plans: dict[str, list[str]] = {}
 
     def explain(_: object, cursor: sqlite3.Cursor, statement: str, *given: Any) -> None:
-        rows = cursor.connection.execute(f"EXPLAIN QUERY PLAN {statement}", given[0])
+        parameters, _context, many = given
+        first = parameters[0] if many else parameters
+        rows = cursor.connection.execute(f"EXPLAIN QUERY PLAN {statement}", first)
         plans[statement] = [row[3] for row in rows]
 
-    for store in (bench.store, points.bench.store):
+    for store in (bench.store, seals.bench.store):
         sa.event.listen(store._engine, "before_cursor_execute", explain)
     for night in ("night-2", "night-3"):
         release(bench, night)
-    signed = points.sign()
-    shares = {name: points.share(signed, name) for name in "abcd"}
-    points.office.unlock(signed.digest, [share.envelope for share in shares.values()])
-    points.release("abc", [last(signed, shares["d"])])
+    first = seals.whole("s1", "abcd")
+    second = seals.seal("s2")
+    second.sign()
+    second.store("abc", (first, "d"))
+    second.take_all()
+    second.close()
+    assert seals.bench.store.complete_seal(second.signed.digest) is not None
     assert {s.split()[0] for s in plans} >= {"SELECT", "INSERT", "UPDATE", "DELETE"}
-    tables, waiting = (
-        "ledger|nights|releases|kept_seeds|points_sets|latest_days",
-        "releases_with_a_key",
-    )
+    tables = "ledger|nights|releases|seals|seal_chunks|kept_seeds|latest_days"
+    waiting = "(releases_with_a_key|seals_with_secrets)"
     whole = re.compile(rf"SCAN ({tables})(?! USING (COVERING )?INDEX {waiting})")
     assert [s for s, steps in plans.items() if any(map(whole.match, steps))] == []
     with closing(sqlite3.connect(bench.url.removeprefix("sqlite:///"))) as connection:
@@ -222,10 +225,20 @@ def test_a_store_of_release_0_1_is_opened_and_goes_on(tmp_path: Path) -> None:
     assert bench.store.ledger().length == entries > 40
     release(bench, "night-1")
     assert bench.store.ledger().length == entries + 3
+    at = int(bench.clock.at)
+    assert (
+        bench.store.ledger().spent(Purpose.POINTS, at) > 0
+    )  # they are read, and count for nothing
+    customers = [p for p in Purpose if p is not Purpose.POINTS]
+    assert bench.store.ledger().spent_in_year(at) == sum(
+        bench.store.ledger().spent(purpose, at) for purpose in customers
+    )
+    seals = SealBench(bench.url)
+    seals.whole(night=seals.night("night-2"))
     with closing(sqlite3.connect(place)) as connection:
         names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
     assert {"ledger_at_end", "releases_of_a_night", "releases_with_a_key"} <= names
-    assert not {"ledger_in_order", "points_seeds"} & names
+    assert not {"ledger_in_order", "points_seeds", "points_sets"} & names
 
 
 def test_a_copy_holds_no_one_time_key_of_an_open_release(bench: Bench, tmp_path: Path) -> None:

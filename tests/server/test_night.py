@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
@@ -13,9 +15,9 @@ from flwr.clientapp import ClientApp
 from pydantic import ValidationError
 from scipy import stats
 
-from features.bands import SCHEMES, BandPolicy, BandRefused, unpack
-from features.calibration import calibration_dimension, calibration_rows, fine_bins
-from features.events import DIMENSION, RATES, CustomerSums, event_features
+from features.bands import SCHEMES, BandPolicy
+from features.calibration import calibration_dimension, calibration_rows, fine_bins, middle
+from features.events import DIMENSION, RATES
 from features.learning import (
     Whitening,
     gradient_rows,
@@ -23,25 +25,22 @@ from features.learning import (
     read_usual,
     usual_rows,
 )
-from features.noisy_points import COUNT_SHARE, SCALE
 from features.outcomes import Outcome
-from features.points import base_points, count_points, event_points
 from features.scorecard import Scorecard, encode_scorecards
 from outlet_client.contribution.contributions import Outlet
-from privacy.books import Book, BookKind
 from privacy.budget import LedgerAct
 from privacy.envelopes import SigningKey, digest
 from privacy.errors import AnswerRefused
 from privacy.loss import EpsilonDelta, Rho
 from privacy.plans import NightPlan, ReleasePlan
-from privacy.publications import Publishers
-from privacy.published_books import PublishedBook, open_book
+from privacy.purposes import Purpose
+from privacy.seal_plans import SealKind, most_counted
 from privacy.two_key_sum import Aggregate, MaskedShare, _statement
-from privacy.units import Purpose, Unit
-from sandbox.network import Settings, home_key
+from sandbox.clear_sum import ClearSum
+from sandbox.network import LocalOffice, MemoryLibrary, Settings, home_key
 from server.hq.combine import Combiner
 from server.hq.flower_link import FlowerLink, Replies
-from server.hq.night import CUSTOMER_SCALE, points_code
+from server.hq.night import CUSTOMER_SCALE
 from server.hq.settings import HqSettings
 from server.hq.store import HqStore
 from tests.builders import Clock
@@ -58,6 +57,7 @@ if TYPE_CHECKING:
     from sandbox.network import Network
     from server.hq.model_store import StandingModel
     from server.hq.report import NightReport
+    from server.hq.seal_store import StoredSeal
 
 
 def run(network: Network, name: str = "n1") -> NightReport:
@@ -96,7 +96,7 @@ def test_a_training_costs_its_epsilon_and_no_more() -> None:
     run(network)
     ledger = network.ledger()
     assert ledger.open_nights() == ()
-    spent = ledger.epsilon(Unit.CUSTOMER, int(network.office.clock()))
+    spent = ledger.epsilon(int(network.office.clock()))
     assert spent is not None
     assert 0.999 <= spent <= 1.0
 
@@ -250,9 +250,9 @@ def test_a_kill_while_the_office_is_asked_repeats_the_same_request(
     unlock = type(network.office).unlock
     asked = []
 
-    def once_lost(self: object, digest: str, envelopes: object, carried: object) -> object:
-        answer = unlock(self, digest, envelopes, carried)  # type: ignore[arg-type]
-        asked.append((digest, envelopes, carried, answer))
+    def once_lost(self: object, digest: str, envelopes: object) -> object:
+        answer = unlock(self, digest, envelopes)  # type: ignore[arg-type]
+        asked.append((digest, envelopes, answer))
         if len(asked) == 1:
             raise Killed
         return answer
@@ -381,13 +381,12 @@ def test_a_reply_without_a_record_is_a_failure_and_not_a_crash() -> None:
 
 def banded(
     epsilon: float | None = None,
-    noise: float = 0.0,
     clock: Clock | None = None,
     office: dict[str, object] | None = None,
     **hq: object,
 ) -> Network:
     """A network whose nights end with a book of two scores."""
-    made = banded_settings(epsilon, 2, noise)
+    made = banded_settings(epsilon, 2)
     settings = replace(
         made,
         office=made.office.model_copy(update=office or {}),
@@ -409,141 +408,97 @@ def with_hq(network: Network, **changes: object) -> Network:
 
 
 def models(network: Network) -> list[StandingModel]:
-    found = [network.hq_store.model(outcome) for outcome in (TARGET, SECOND)]
-    assert all(found)
-    return [model for model in found if model is not None]
+    found = network.hq_store.models((TARGET, SECOND))
+    assert found
+    return found
+
+
+def standing(network: Network) -> StoredSeal:
+    found = network.hq_store.standing_seal()
+    assert found is not None
+    return found
 
 
 def stands(network: Network) -> list[object]:
     """All that stands after a night, and what it was charged."""
-    said: list[object] = [
-        (m.outcome, m.night, m.scorecard, m.cuts, m.banded_as_of, m.banded_by,
-         None if m.bands is None else m.bands.tolist())
-        for m in models(network)
-    ]  # fmt: skip
+    said: list[object] = [(m.outcome, m.night, m.scorecard, m.cuts) for m in models(network)]
     entries = network.ledger().entries
     said.append([(e.release, e.purpose, e.rho) for e in entries if e.act is LedgerAct.CHARGE])
     judged = [network.hq_store.calibration(outcome) for outcome in (TARGET, SECOND)]
     said.extend((c.night, c.release, c.judgement) for c in judged if c is not None)
-    estimate = network.hq_store.estimate_before("another night")
-    said.append(None if estimate is None else estimate.tolist())
+    seal = standing(network)
+    said.append((seal.release, seal.outlets, seal.draft.cuts, seal.draft.as_of))
     return said
 
 
-def book_of(network: Network, place: int = -1) -> Book:
-    """A book of the shelf, its signature checked."""
-    return open_book(
-        PublishedBook.decode(network.shelf.books[place]),
-        Publishers(network.hq_key.public, network.office.key.public),
-        newer_than=None,
-        directory=network.directory_digest,
-        not_before=int(network.office.clock()),
-        kind=BookKind.BAND,
-    )
-
-
-def read(network: Network, book: Book) -> list[dict[str, str]]:
+def read(network: Network, place: int = -1) -> list[dict[str, str]]:
     """Every customer's bands, read as an outlet reads them that can compute the token."""
-    keys = [home_key(customer).slot_key for customer in network.directory]
-    return [unpack(book.read(slot, key)) for slot, key in enumerate(keys)]
+    return network.bands(network.book(place))
 
 
-def as_read(network: Network) -> list[dict[str, str]]:
-    """The same from what HQ has stored."""
-    names = ("eligibility", "flipper_risk")
-    schemes = [SCHEMES[Outcome.named(model.outcome)] for model in models(network)]
-    columns = [m.bands for m in models(network) if m.bands is not None]
-    return [
-        {name: scheme.bands[band] for name, scheme, band in zip(names, schemes, row, strict=True)}
-        for row in zip(*(column.tolist() for column in columns), strict=True)
-    ]
+def clear_sum(network: Network) -> ClearSum:
+    """What all parts add up to, under the scorecards that stand and the outlets' own dithers."""
+    cards = [Scorecard.decode(model.scorecard) for model in models(network)]
+    keys = [home_key(customer).slot_key.public for customer in network.customers]
+    dithers = {
+        name: outlet.dither.of_slots(keys, [TARGET, SECOND])
+        for name, outlet in network.outlets.items()
+    }
+    return ClearSum.of_world(cards, small_world(), dithers)
+
+
+def clear_bands(network: Network) -> list[dict[str, str]]:
+    """Every customer's bands as the clear sum has them."""
+    clear, found = clear_sum(network), []
+    for place, model in enumerate(models(network)):
+        assert model.cuts is not None
+        scheme = SCHEMES[Outcome.named(model.outcome)]
+        places = clear.bands(place, model.cuts).tolist()
+        found.append([(scheme.name, scheme.bands[band]) for band in places])
+    return [dict(row) for row in zip(*found, strict=True)]
 
 
 WHOLE = [
     Purpose.USUAL, Purpose.MOMENTS, Purpose.TRAINING, Purpose.TRAINING, Purpose.EVALUATION,
     Purpose.POINTS, Purpose.CALIBRATION, Purpose.POINTS,
 ]  # fmt: skip
-AS_OF_CUT = "n1/006-points"
 
 
-def assert_cuts_name_as_many_as_the_counts_said(network: Network, report: NightReport) -> None:
-    """A book's bands begin where as many slots are above as calibration's cuts have above."""
-    code, plan = points_code(models(network)), plan_of(network, AS_OF_CUT)
-    values, noise_sd = values_of(network, AS_OF_CUT), 2**0.5 * plan.noise_scale / plan.scale
-    alone = code.scores(values.reshape(-1, code.width))
-    estimated = code.scores(code.estimate(values, noise_sd))
-    for model, *scores in zip(models(network), alone, estimated, strict=True):
-        stands, judged = model.cuts, report.calibrations[model.outcome].cuts
-        assert stands is not None
-        above = [
-            [(score >= cut).sum() for cut in cuts]
-            for score, cuts in zip(scores, (judged, stands), strict=True)
-        ]
-        assert above[0] == above[1]
-        if not noise_sd:  # else they are anywhere
-            assert 0 < above[0][-1] < above[0][0] < len(network.directory)
-
-
-@pytest.mark.parametrize(("epsilon", "noise"), [(None, 0.0), (2.0, 0.5)])
-def test_a_night_of_two_outcomes_ends_with_a_calibrated_book(
-    epsilon: float | None, noise: float
+@pytest.mark.parametrize("epsilon", [None, 2.0])
+def test_a_night_of_two_outcomes_ends_with_a_book_of_the_clear_sums_bands(
+    epsilon: float | None,
 ) -> None:
-    network = banded(epsilon, noise)
+    network = banded(epsilon)
     report = night(network)
-    assert (report.ended, report.skipped, report.book) == ("complete", [], 1)
+    assert (report.ended, report.skipped) == ("complete", [])
     assert [step.purpose for step in report.steps] == WHOLE
     names = [f"n1/{place:03d}-{purpose}" for place, purpose in enumerate(WHOLE, start=1)]
     assert [step.release for step in report.steps] == names
     assert all(step.outlets == 4 and not step.failures for step in report.steps)
     assert list(report.scorecards) == list(report.evaluations) == [TARGET, SECOND]
     assert list(report.calibrations) == [TARGET, SECOND]
-    assert_cuts_name_as_many_as_the_counts_said(network, report)
-    book = book_of(network)
-    assert (book.release, book.as_of, book.slots) == (
-        names[-1],
-        str(CUT_OFF),
-        len(network.directory),
-    )
-    assert read(network, book) == as_read(network)
-    assert all(model.banded_by == names[-1] for model in models(network))
-
-
-def test_the_points_of_all_outlets_are_the_scores_of_all_records_but_for_events_over_the_cap() -> (
-    None
-):
-    network = banded()
-    assert night(network).ended == "complete"
-    code = points_code(models(network))
-    expected = np.zeros((len(network.directory), code.width))
-    whole = np.ones(len(network.directory), dtype=bool)
-    for outlet in network.outlets.values():
-        view = outlet.views[str(CUT_OFF)]
-        listed = view.slots >= 0
-        rows, slots = code.rows(view.events)[listed], view.slots[listed]
-        np.add.at(expected, slots, rows)
-        shortened = np.linalg.norm(rows[:, :-1], axis=1) > (1 - COUNT_SHARE**2) ** 0.5 - 1e-9
-        whole[slots[shortened]] = False
-    sums = values_of(network, AS_OF_CUT).reshape(expected.shape)
-    pooled = CustomerSums.of(event_features(small_world().snapshot), network.directory)
-    assert (np.abs(sums - expected) <= pooled.counts[:, None] / SCALE + 1e-9).all()
-    np.testing.assert_allclose(code.counts(expected), pooled.counts)
-    assert 100 < whole.sum() < len(whole)
-    at_home = np.ones(len(pooled), dtype=bool)
-    for card, scores in zip(code.cards, code.scores(expected), strict=True):
-        exact = event_points(card, pooled) + count_points(card, pooled.counts, at_home)
-        np.testing.assert_allclose(scores[whole], base_points(card) + exact[whole], atol=1e-9)
+    book = network.book()
+    assert (book.version, book.slots, book.seal.sealed) == (report.book, 335, 335)
+    assert (book.as_of, standing(network).release) == (str(CUT_OFF), names[-1])
+    for model in models(network):
+        assert model.cuts == report.calibrations[model.outcome].cuts
+    assert read(network) == clear_bands(network)
+    least = 3 if epsilon is None else 1  # noise may move a cut beyond everybody
+    assert len({tuple(found.values()) for found in read(network)}) > least
+    fine = network.hq_store.seal(names[5])
+    assert fine is not None
+    assert (fine.entries, fine.book) == (None, None)  # it was counted
+    assert fine.book_digest == plan_of(network, names[6]).attachment
 
 
 def test_without_noise_calibration_counts_every_home_customer_by_its_own_scores() -> None:
     network = banded()
     night(network)
-    found = models(network)
-    code = points_code(found)
-    scores = code.scores(values_of(network, AS_OF_CUT).reshape(-1, code.width))
+    clear = clear_sum(network)
     bins = np.stack(
         [
-            fine_bins(score, card.centre(model.second))
-            for score, card, model in zip(scores, code.cards, found, strict=True)
+            fine_bins(clear.parts[:, place], middle(card, model.second))
+            for place, (card, model) in enumerate(zip(clear.cards, models(network), strict=True))
         ],
         axis=1,
     )
@@ -554,7 +509,7 @@ def test_without_noise_calibration_counts_every_home_customer_by_its_own_scores(
         y = np.stack([home.y[TARGET], home.y[SECOND]], axis=1)
         exact += calibration_rows(bins[home.slots], y).sum(axis=0)
     np.testing.assert_allclose(values_of(network, "n1/007-calibration"), exact, atol=1e-3)
-    assert exact.sum() == 2 * len(network.directory)
+    assert exact.sum() == 2 * network.directory.slots
 
 
 def test_both_outcomes_share_every_release() -> None:
@@ -569,8 +524,12 @@ def test_both_outcomes_share_every_release() -> None:
     trained = [Scorecard.decode(model.scorecard) for model in models(network)]
     for release in ("n1/005-evaluation", "n1/007-calibration"):
         assert plan_of(network, release).scorecard == digest(encode_scorecards(trained))
+    for release in ("n1/006-points", "n1/008-points"):
+        seal = network.hq_store.seal(release)
+        assert seal is not None
+        assert (seal.draft.scorecard, seal.draft.scores) == (digest(encode_scorecards(trained)), 2)
     made = [len(charged(network, purpose)) for purpose in dict.fromkeys(WHOLE)]
-    assert made == [1, 1, 2, 1, 2, 1]
+    assert made == [1, 1, 2, 1, 0, 1]  # seals cost nothing
 
 
 @pytest.mark.parametrize("outcomes", [(TARGET,), (TARGET, SECOND)])
@@ -598,11 +557,12 @@ def test_a_training_night_makes_twelve_releases_and_costs_a_customer_its_part_of
         assert spent <= line.count * line.rho
         assert settings.office.shares[purpose] == share
     promised = Rho(year * sum(shares.values()) / trainings)
-    spent = ledger.spent_in_unit(Unit.CUSTOMER, at)
+    spent = ledger.spent_in_year(at)
     assert 0.999 * float(promised) < float(spent)
     assert spent <= promised
     assert trainings * spent <= year
     assert set(planned) == {*shares, Purpose.POINTS}
+    assert (planned[Purpose.POINTS].count, planned[Purpose.POINTS].rho) == (2, None)
 
 
 def charged(network: Network, purpose: Purpose) -> list[str]:
@@ -610,234 +570,281 @@ def charged(network: Network, purpose: Purpose) -> list[str]:
     return [e.release for e in entries if e.act is LedgerAct.CHARGE and e.purpose is purpose]
 
 
-def test_a_book_reads_as_bands_with_no_other_key() -> None:
-    network = banded()
-    night(network)
-    book = book_of(network)
-    keys = [home_key(customer).slot_key for customer in network.directory]
-    wrong = 0
-    for slot in range(book.slots):
-        try:
-            unpack(book.read(slot, keys[slot - 1]))
-        except BandRefused:
-            wrong += 1
-    assert wrong > 0.8 * book.slots  # 15 in 16 of uniform bytes are refused
-
-
-def test_the_next_night_makes_neither_scorecard_nor_bands_and_says_why_but_a_new_book() -> None:
-    network = banded(2.0, 0.5)
+def test_the_next_night_makes_neither_scorecard_nor_seal_and_says_why_but_a_new_book() -> None:
+    network = banded(2.0)
     night(network)
     before, entries = stands(network), len(network.ledger().entries)
     report = night(network, "n2")
     assert report.ended == "complete"
     assert report.skipped == [
         f"training: the last was less than {network.settings.hq.train_days:g} days ago",
-        f"bands: the last were made less than {network.settings.hq.band_days:g} days ago",
+        f"bands: the last were sealed less than {network.settings.hq.band_days:g} days ago",
     ]
-    assert (report.steps, report.book) == ([], 2)
+    assert report.steps == []
     assert stands(network) == before
     assert len(network.ledger().entries) == entries
-    first, second = book_of(network, 0), book_of(network, 1)
-    assert (first.version, second.version) == (1, 2)
-    assert (second.release, second.as_of) == (first.release, first.as_of)
-    same = sum(a == b for a, b in zip(first.body, second.body, strict=True))
-    assert same < 0.05 * first.slots  # 1 in 256 by chance
-    assert read(network, first) == read(network, second)
+    first, second = network.book(0), network.book(1)
+    assert report.book == second.version > first.version
+    assert (second.seal, second.as_of) == (first.seal, first.as_of)
+    assert second.body == first.body  # the same entries, byte for byte: nobody left or came
+    assert read(network, 0) == read(network, 1)
 
 
-def test_a_band_moves_only_when_a_score_passes_a_cut_by_more_than_the_margin() -> None:
-    network = banded(band_days=0.0)
-    policy = BandPolicy(
-        eligible=0.3, priority=0.4, elevated=0.35, review=0.5, least_events=1.5
-    )  # where many scores are
-    night(network, policy=policy)
-    code = points_code(models(network))
-    estimate = values_of(network, "n1/008-points").reshape(-1, code.width)
-    known = code.counts(estimate) >= 2
-    margin = BandPolicy().margin
-    near, far = {}, {}
-    for model, score in zip(models(network), code.scores(estimate), strict=True):
-        assert model.cuts is not None
-        assert model.bands is not None
-        cut, index = model.cuts[0], 1  # the band just below that cut
-        tampered = model.bands.copy()
-        close = known & (np.abs(score - cut) < 0.9 * margin)
-        wide = known & (np.abs(score - cut) > 1.1 * margin) & np.isin(tampered, [index, index + 1])
-        flipped = 2 * index + 1 - tampered
-        at_cut = np.isin(tampered, [index, index + 1])
-        near[model.outcome], far[model.outcome] = close & at_cut, wide
-        tampered[at_cut] = flipped[at_cut]
-        network.hq_store.save_model(replace(model, bands=tampered))
-    tampered_models = {m.outcome: m for m in models(network)}
-    second = night(network, "n2", policy=policy)
-    assert [step.purpose for step in second.steps] == [Purpose.POINTS]
+def test_before_the_first_seal_there_is_no_book() -> None:
+    network = banded()
+    network.grid._drop = lambda node, _message: node in (1001, 1002)
+    report = night(network)
+    assert report.ended.startswith("QuorumNotMet")
+    assert (report.book, report.skipped, network.shelf.books) == (None, [], [])
+
+
+@pytest.mark.parametrize(("days", "releases"), [(6, []), (7, ["n2/001-points"])])
+def test_bands_are_sealed_a_week_after_the_last_seal(days: int, releases: list[str]) -> None:
+    clock = Clock()
+    network = banded(clock=clock)
+    reports = []
+    for name, day in (("n1", "2026-01-20"), ("n2", f"2026-01-{20 + days}")):
+        asked = name, str(CUT_OFF), TARGET, SECOND
+        reports.append(network.night(*asked, bands=True, as_of=day))
+        clock.at += days * 86_400
+    assert [report.ended for report in reports] == ["complete"] * 2
+    assert [step.release for step in reports[1].steps] == releases
+    assert network.book().as_of == f"2026-01-{20 + (days if releases else 0)}"
+    assert read(network) == clear_bands(network)
+
+
+def test_an_outlet_that_is_away_for_a_night_still_counts_in_its_book() -> None:
+    network = with_hq(banded(), band_days=0.0)
+    assert night(network).ended == "complete"
+    network.grid._drop = lambda node, message: (
+        node == 1001 and message.metadata.message_type == "query.release"
+    )
+    report = night(network, "n2")
+    assert report.ended == "complete"
+    assert [(step.release, step.outlets) for step in report.steps] == [("n2/001-points", 4)]
+    assert report.steps[0].failures == {"no answer": 1}
+    assert read(network) == clear_bands(network)
+
+
+def test_an_outlet_that_comes_after_the_first_seal_is_in_the_next() -> None:
+    network = with_hq(banded(), band_days=0.0)
+    network.grid._drop = lambda node, _message: node == 1001
+    assert night(network).steps[-1].outlets == 3
+    network.grid._drop = lambda _node, _message: False
+    assert night(network, "n2").steps[-1].outlets == 4
+    assert read(network) == clear_bands(network)
+
+
+def test_scorecards_without_a_calibration_are_calibrated_before_anything_is_sealed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As after a night whose seal for calibration failed."""
+    network = banded()
+
+    def failing(*_: object) -> object:
+        raise AnswerRefused("office: not today")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LocalOffice, "store_set", failing)
+        report = night(network)
+    assert report.ended == "AnswerRefused: office: not today"
+    assert [step.purpose for step in report.steps] == WHOLE[:5]
+    assert {model.cuts for model in models(network)} == {None}
+    assert network.shelf.books == []
+    report = night(network, "n2")
+    assert report.ended == "complete"
+    assert [step.release for step in report.steps] == [
+        "n2/001-points", "n2/002-calibration", "n2/003-points"
+    ]  # fmt: skip
+    assert read(network) == clear_bands(network)
+
+
+def test_new_scorecards_wait_for_their_calibration_and_until_then_the_last_book_stays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    network = banded(office={"cut_days": 0})
+    night(network)
+    first = network.book()
+    often = with_hq(network, train_days=0.0)
+
+    def failing(*_: object) -> object:
+        raise AnswerRefused("office: not today")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LocalOffice, "store_set", failing)
+        report = night(often, "n2")
+    assert report.ended == "AnswerRefused: office: not today"
+    assert {model.night for model in models(network)} == {"n2"}
+    second = network.book()
+    assert (report.book, second.seal) == (second.version, first.seal)
+    assert read(network) == read(network, 0)
+
+
+def test_a_ledger_that_holds_no_calibration_seals_nothing_and_the_report_says_so() -> None:
+    network = banded(2.0)
+    night(network)
     for model in models(network):
-        stood = tampered_models[model.outcome].bands
-        assert stood is not None
-        assert model.bands is not None
-        kept, moved = near[model.outcome], far[model.outcome]
-        assert kept.sum() > 5
-        assert moved.sum() > 5
-        np.testing.assert_array_equal(model.bands[kept], stood[kept])
-        assert (model.bands[moved] != stood[moved]).all()
+        network.hq_store.save_model(replace(model, cuts=None))
+    report = night(with_hq(network, band_days=0.0), "n2")
+    assert report.ended == "complete"
+    assert report.skipped[1].startswith("budget for calibration: requested rho")
+    assert report.skipped[2] == "bands: no scorecard is calibrated; the last book stays"
+    assert report.steps == []
+    assert network.book().seal == network.book(0).seal
+
+
+def test_other_cuts_are_sealed_at_once_and_refused_by_the_office_too_soon_or_uncalibrated() -> None:
+    network = banded()
+    night(network)
+    before = read(network)
+    for model in models(network):
+        network.hq_store.save_model(replace(model, cuts=(-40, 40)))
+    report = night(network, "n2")
+    assert "cuts 0.0 days after the last change" in report.ended
+    assert report.book == network.book().version
+    assert read(network) == before
+
+
+def test_a_seal_that_failed_is_told_by_the_night_and_the_last_book_stays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Clock()
+    network = banded(clock=clock, band_days=0.0)
+    night(network)
+    with monkeypatch.context() as patched:
+        patched.setattr(LocalOffice, "seal_chunk", lambda *_: iter([b"no tables"]))
+        report = night(network, "n2")
+    assert report.ended.startswith("TransferFailed: release n2/001-points: got 9 bytes of tables")
+    assert report.steps == []
+    assert (report.book, network.book().seal) == (network.book().version, network.book(0).seal)
+    assert "2 band seals within 7 days" in night(network, "n3").ended  # also one that failed
+    clock.at += 7 * 86_400
+    assert night(network, "n4").ended == "complete"
+    assert network.book().seal != network.book(0).seal
+
+
+def test_slots_of_too_many_outlets_are_marked_for_a_person(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = banded()
+    most = most_counted(335)
+    many = np.where(np.arange(335) % 5 == 0, most + 1, most)
+    slots = replace(network.known_slots(), registrations=many)
+    monkeypatch.setattr(type(network), "known_slots", lambda _self: slots)
+    assert night(network).ended == "complete"
+    entries = network.entries(network.book())
+    assert [entry is not None and entry.many_outlets for entry in entries] == (many > most).tolist()
+    counted = values_of(network, "n1/007-calibration").sum()
+    known = 2 * (many <= most).sum()  # the bins of the others count as nothing
+    assert counted == pytest.approx(known, abs=0.1)
 
 
 KILLS = [
-    *[("add_night", 1), ("add_plan", 1), ("add_plan", 6), ("add_plan", 8), ("add_sum", 1)],
-    *[("add_sum", 6), ("add_sum", 8), ("add_values", 1), ("add_values", 2), ("add_values", 6)],
-    *[("add_values", 7), ("add_values", 8), ("save_scorecard", 1), ("save_scorecard", 4)],
-    ("save_estimate", 1),
-    *[("save_model", occurrence) for occurrence in range(1, 7)],
-    *[("keep_points", 1), ("keep_points", 2), ("points_released", 1), ("points_released", 2)],
-    *[("save_fine_book", 1), ("save_calibration", 1), ("save_calibration", 2)],
+    *[("add_night", 1), ("add_plan", 1), ("add_plan", 6), ("add_sum", 1), ("add_sum", 6)],
+    *[("add_values", 1), ("add_values", 2), ("add_values", 6)],
+    *[("save_scorecard", 1), ("save_scorecard", 4)],
+    *[("save_model", occurrence) for occurrence in range(1, 5)],
+    *[("add_entries", 1), ("add_fine_book", 1), ("forget_fine_book", 1)],
+    *[("save_calibration", 1), ("save_calibration", 2), ("add_entries", 2)],
+    *[("draft", 1), ("countersign_book", 1), ("add_book", 1)],
 ]
+"""Steps of a whole night: of HQ's store, its shelf, and the office's last one."""
 
 
 @cache
 def undisturbed() -> list[object]:
     network = banded()
     assert night(network).ended == "complete"
-    return [*stands(network), read(network, book_of(network))]
+    return [*stands(network), read(network)]
 
 
 def killed_at(
-    monkeypatch: pytest.MonkeyPatch,
-    network: Network,
-    name: str,
-    step: str,
-    occurrence: int,
-    when: str,
+    monkeypatch: pytest.MonkeyPatch, network: Network, name: str, step: str, occurrence: int
 ) -> None:
-    """Runs a banded night that dies before or after a step of HQ's store."""
-    original = getattr(HqStore, step)
-    seen = 0
+    """Runs a banded night that dies after a step."""
+    owner = next(one for one in (HqStore, MemoryLibrary, LocalOffice) if hasattr(one, step))
+    original, seen = getattr(owner, step), 0
 
-    def dying(self: HqStore, *args: object) -> None:
+    def dying(self: object, *args: object) -> None:
         nonlocal seen
         seen += 1
-        if seen == occurrence and when == "before":
-            raise Killed
         original(self, *args)
         if seen == occurrence:
             raise Killed
 
     with monkeypatch.context() as patched:
-        patched.setattr(HqStore, step, dying)
+        patched.setattr(owner, step, dying)
         with pytest.raises(Killed):
             night(network, name)
 
 
 @pytest.mark.parametrize(("step", "occurrence"), KILLS)
-@pytest.mark.parametrize("when", ["before", "after"])
 def test_a_killed_night_resumes_to_the_cuts_bands_and_charges_it_would_have_had(
-    monkeypatch: pytest.MonkeyPatch, step: str, occurrence: int, when: str
+    monkeypatch: pytest.MonkeyPatch, step: str, occurrence: int
 ) -> None:
     network = banded()
-    killed_at(monkeypatch, network, "n1", step, occurrence, when)
+    killed_at(monkeypatch, network, "n1", step, occurrence)
+    drafted = network.shelf.drafted(network.directory.digest)
     assert night(network).ended == "complete"
-    assert [*stands(network), read(network, book_of(network))] == undisturbed()
+    assert [*stands(network), read(network)] == undisturbed()
+    if drafted is not None:  # the very book that was drafted
+        assert network.shelf.drafted(network.directory.digest) == drafted
+        assert network.shelf.books[-1].endswith(drafted)
+    assert len(network.shelf.books) == 1
 
 
 @pytest.mark.parametrize(
     ("step", "occurrence"),
-    [("add_night", 1), ("add_sum", 6), ("points_released", 2), ("save_fine_book", 1),
-     ("save_estimate", 1), ("save_model", 3), ("save_model", 5), ("save_model", 6)],
-)  # fmt: skip
-@pytest.mark.parametrize("when", ["before", "after"])
+    [("add_night", 1), ("add_sum", 6), ("add_fine_book", 1), ("save_model", 3), ("save_model", 4)],
+)
 def test_with_noise_too_a_resumed_night_stands_as_it_is_however_often_it_is_run(
-    monkeypatch: pytest.MonkeyPatch, step: str, occurrence: int, when: str
+    monkeypatch: pytest.MonkeyPatch, step: str, occurrence: int
 ) -> None:
-    network = banded(2.0, 0.5)
-    killed_at(monkeypatch, network, "n1", step, occurrence, when)
+    network = banded(2.0)
+    killed_at(monkeypatch, network, "n1", step, occurrence)
     assert night(network).ended == "complete"
-    before = stands(network)
+    before, books = stands(network), list(network.shelf.books)
     releases = [e.release for e in network.ledger().entries if e.act is LedgerAct.CHARGE]
-    assert len(releases) == len(set(releases)) == len(WHOLE)
+    assert len(releases) == len(set(releases)) == len(WHOLE) - 2
     assert night(network).ended == "complete"
     assert stands(network) == before
-
-
-@pytest.mark.parametrize("occurrence", [1, 2])
-@pytest.mark.parametrize("when", ["before", "after"])
-def test_hysteresis_is_not_counted_twice_by_a_night_killed_while_it_makes_bands(
-    monkeypatch: pytest.MonkeyPatch, occurrence: int, when: str
-) -> None:
-    ended = []
-    for kill in (False, True):
-        network = banded(band_days=0.0)
-        night(network)
-        for model in models(network):  # everybody stood elsewhere before
-            assert model.bands is not None
-            network.hq_store.save_model(replace(model, bands=(model.bands + 1) % 4))
-        if kill:
-            killed_at(monkeypatch, network, "n2", "save_model", occurrence, when)
-        night(network, "n2")
-        ended.append(stands(network))
-    assert ended[0] == ended[1]
+    assert network.shelf.books == books
 
 
 def test_a_resumed_night_says_what_it_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     network = banded(band_days=0.0)
     night(network)
-    killed_at(monkeypatch, network, "n2", "save_estimate", 1, "after")
+    killed_at(monkeypatch, network, "n2", "add_seal_sum", 1)
     report = night(network, "n2")
     assert report.ended == "complete"
     assert len(report.skipped) == 1
     assert report.skipped[0].startswith("training: the last was less than")
 
 
-def test_a_ledger_that_holds_no_training_still_makes_bands_and_the_report_says_so() -> None:
-    network = banded(2.0, 0.5)
+def test_a_ledger_that_holds_no_training_still_seals_bands_and_the_report_says_so() -> None:
+    network = banded(2.0)
     night(network)
     before = {m.outcome: m for m in models(network)}
     report = night(with_hq(network, train_days=0.0, band_days=0.0), "n2")
     assert report.ended == "complete"
     assert len(report.skipped) == 1
     assert report.skipped[0].startswith("budget for usual: requested rho")
-    assert [step.purpose for step in report.steps] == [Purpose.POINTS]
-    assert (report.scorecards, report.book) == ({}, 2)
+    assert [step.release for step in report.steps] == ["n2/001-points"]
+    assert (report.scorecards, report.book) == ({}, network.book().version)
     for model in models(network):
         assert model.scorecard == before[model.outcome].scorecard
         assert model.cuts == before[model.outcome].cuts
-        assert model.banded_by == "n2/001-points"
-    assert read(network, book_of(network)) == as_read(network)
+    assert standing(network).release == "n2/001-points"
+    assert read(network) == clear_bands(network)
     assert charged(network, Purpose.TRAINING) == [f"n1/{n:03d}-training" for n in (3, 4)]
 
 
-def test_a_ledger_that_holds_no_points_trains_nothing_that_nobody_could_calibrate() -> None:
-    network = banded(2.0, 0.5, office={"points_a_year": 2}, trainings_a_year=2)
-    assert night(network).ended == "complete"
-    before = {m.outcome: m for m in models(network)}
-    report = night(with_hq(network, train_days=0.0, band_days=0.0), "n2")
-    assert report.ended == "complete"
-    assert len(report.skipped) == 1
-    assert report.skipped[0].startswith("budget for points: requested rho")
-    assert (report.steps, report.scorecards, report.calibrations, report.book) == ([], {}, {}, 2)
-    assert [(m.night, m.scorecard, m.cuts, m.banded_by) for m in models(network)] == [
-        (m.night, m.scorecard, m.cuts, m.banded_by) for m in before.values()
-    ]
-    assert charged(network, Purpose.POINTS) == ["n1/006-points", "n1/008-points"]
-    assert len(charged(network, Purpose.CALIBRATION)) == 1
-    assert network.ledger().open_nights() == ()
-
-
-def test_a_training_that_the_ledger_refuses_does_not_make_bands_more_often() -> None:
-    network = banded(2.0, 0.5)
+def test_a_training_that_the_ledger_refuses_does_not_seal_bands_more_often() -> None:
+    network = banded(2.0)
     night(network)
     report = night(with_hq(network, train_days=0.0), "n2")
     assert report.ended == "complete"
     assert report.steps == []
-    assert charged(network, Purpose.POINTS) == ["n1/006-points", "n1/008-points"]
-    assert report.book == 2
-
-
-def test_a_night_that_the_ledger_refuses_altogether_still_publishes_a_book() -> None:
-    network = banded(2.0, 0.5, office={"points_a_year": 2})
-    night(network)
-    report = night(with_hq(network, train_days=0.0, band_days=0.0), "n2")
-    assert report.steps == []
-    assert len(report.skipped) >= 2
-    assert report.book == 2  # a customer who withdrew since is gone from it
+    assert report.book == network.book().version
+    assert standing(network).release == "n1/008-points"
 
 
 def test_a_night_of_too_few_outlets_still_publishes_a_book() -> None:
@@ -846,18 +853,46 @@ def test_a_night_of_too_few_outlets_still_publishes_a_book() -> None:
     network.grid._drop = lambda node, _message: node in (1001, 1002)
     report = night(network, "n2")
     assert report.steps == []
-    assert report.book == 2  # a customer who withdrew since is gone from it
+    assert report.book == network.book().version  # a customer who withdrew since is gone from it
+
+
+def test_what_is_reported_and_logged_of_seals_is_who_was_in_them(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    network = banded(2.0)
+    report = night(network)
+    seals = [step for step in report.as_json()["steps"] if step["purpose"] == "points"]  # type: ignore[attr-defined]
+    assert [sorted(step) for step in seals] == [
+        ["clipped_share", "failures", "outlets", "purpose", "release", "rho", "seconds",
+         "signal_to_noise"]
+    ] * 2  # fmt: skip
+    for step in seals:
+        assert (step["clipped_share"], step["rho"], step["signal_to_noise"]) == (None, None, None)
+        assert (step["outlets"], step["failures"]) == (4, {})
+    said = [one.getMessage() for one in caplog.records if one.name.startswith("server")]
+    chunks = [f"n1/{place}-points: chunk 1 of 1" for place in ("006", "008")]
+    assert [one for one in said if "points" in one] == chunks
+    text = json.dumps(report.as_json()) + "\n".join(said)
+    clear = clear_sum(network)
+    for column in clear.parts.T.tolist():
+        for place in range(0, len(column), 8):
+            assert str(column[place : place + 4])[1:-1] not in text
+    assert not any(customer in text for customer in network.customers)
 
 
 @pytest.mark.statistical
 def test_what_hq_records_is_uniform(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Chi-squared over bytes of every masked vector HQ receives, and of their sums.
+    """Chi-squared over bytes of every masked vector HQ receives, of their sums, and of codes.
 
-    About 40,000 bytes in 256 cells; false alarms 1 in 10^6 each for vectors and sums.
+    About 40,000 bytes of vectors, 6,000 of sums in 256 cells, 1,000 codes in 4 and 670 in 16;
+    false alarms 1 in 10^6 each.
     """
     vectors: list[bytes] = []
     sums: list[bytes] = []
-    collect, add_sum = Combiner._collect, HqStore.add_sum
+    codes: dict[SealKind, list[np.ndarray]] = {kind: [] for kind in SealKind}
+    collect, add_sum = Combiner.collect, HqStore.add_sum
+    add_seal_sum, add_codes = HqStore.add_seal_sum, HqStore.add_codes
 
     def record(self: Combiner, *args: object) -> object:
         shares = collect(self, *args)  # type: ignore[arg-type]
@@ -868,9 +903,29 @@ def test_what_hq_records_is_uniform(monkeypatch: pytest.MonkeyPatch) -> None:
         sums.append(aggregate.masked_sum.tobytes())  # type: ignore[attr-defined]
         add_sum(self, release, aggregate, noise)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Combiner, "_collect", record)
+    def record_seal(self: HqStore, release: str, aggregate: Aggregate) -> None:
+        sums.append(aggregate.masked_sum.tobytes())
+        add_seal_sum(self, release, aggregate)
+
+    def record_codes(
+        self: HqStore, release: str, chunk: int, picked: np.ndarray, *, last: bool
+    ) -> None:
+        seal = self.seal(release)
+        assert seal is not None
+        codes[seal.draft.kind].append(picked)
+        add_codes(self, release, chunk, picked, last=last)
+
+    monkeypatch.setattr(Combiner, "collect", record)
     monkeypatch.setattr(HqStore, "add_sum", record_sum)
-    night(banded())
+    monkeypatch.setattr(HqStore, "add_seal_sum", record_seal)
+    monkeypatch.setattr(HqStore, "add_codes", record_codes)
+    network = banded()
+    night(network)
+    for kind, bits in ((SealKind.BAND, 2), (SealKind.FINE, 4)):
+        picked = np.concatenate(codes[kind]).ravel()
+        assert stats.chisquare(np.bincount(picked, minlength=1 << bits)).pvalue > 1e-6
+    bare = np.array([e.codes for e in network.entries(network.book()) if e is not None]).ravel()
+    assert stats.chisquare(np.bincount(bare, minlength=4)).pvalue < 1e-6  # it would notice
     for recorded in (b"".join(vectors), b"".join(sums)):
         counts = np.bincount(np.frombuffer(recorded, dtype=np.uint8), minlength=256)
         assert stats.chisquare(counts).pvalue > 1e-6

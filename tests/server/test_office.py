@@ -15,8 +15,8 @@ from privacy.envelopes import SigningKey, seal
 from privacy.errors import AnswerRefused, BudgetExceeded, InvalidParameter, PlanRefused
 from privacy.loss import Rho
 from privacy.plans import NightPlan, PlannedReleases, ReleasePlan, Signed
+from privacy.purposes import Purpose
 from privacy.two_key_sum import _seed_info, _statement
-from privacy.units import Purpose
 from server.office.ledger_store import OfficeStore
 from server.office.settings import OfficeSettings
 from server.office.unlock import Office
@@ -276,15 +276,6 @@ def test_a_release_carries_noise_unless_its_night_and_the_policy_have_none() -> 
         stricter.sign_release(sandbox.draft(silent, noise_scale=0))
     signed = sandbox.office.sign_release(sandbox.draft(silent, noise_scale=0))
     assert ReleasePlan.decode(signed.payload).rho() is None
-
-
-def test_a_years_number_of_points_is_no_limit_to_customer_sums() -> None:
-    bench = Bench(settings=OfficeSettings(points_a_year=1), count=2)
-    night, parent = bench.night(), ""
-    for release in ("r1", "r2"):
-        signed = bench.office.sign_release(bench.draft(night, release, parent=parent))
-        assert bench.office.unlock(signed.digest, [s.envelope for s in answers(bench, signed)])
-        parent = release
 
 
 def test_an_expired_release_loses_its_key_and_its_night_is_closed(bench: Bench) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+import sqlite3
 import time
 from contextlib import ExitStack, closing
 from dataclasses import replace
@@ -14,6 +15,7 @@ import grpc
 import pytest
 from typer.testing import CliRunner
 
+from privacy.books import BookHeader
 from privacy.directory import SLOT_BYTES, Directory, DirectoryChanges, DirectoryPosition
 from privacy.envelopes import digest
 from privacy.identity import Card, PartyKind
@@ -29,12 +31,13 @@ from server.office.main import app
 from server.office.publications import Publications
 from server.office.relay import Relay
 from server.office.settings import OfficeSettings
+from server.office.vault import KEY_FILE
 from server.wire import office_pb2, office_pb2_grpc, outlets_pb2, outlets_pb2_grpc
 from server.wire.refusals import read_refusal
-from tests.builders import SCALE
+from tests.builders import Bench
+from tests.server.seal_benches import SealBench
 from tests.server.slot_histories import NETWORK, HonestHq
 from tests.server.test_holder import Parties, introduce, refused
-from tests.server.test_office_days import answered, kept, points_bench, sign_points
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -94,9 +97,17 @@ def raw_evidence(slot: int, shown: Evidence) -> office_pb2.SlotEvidence:
 
 
 class Hq:
-    """An honest HQ that shows its directories to a running office."""
+    """An honest HQ that shows its directories to a running office, and books of a seal of before.
+
+    Attributes:
+        seal: What the office has to say of it, of one slot.
+    """
 
     def __init__(self, parties: Parties) -> None:
+        seals = SealBench(f"sqlite:///{parties.office.folder / 'office.db'}", customers=(0,))
+        seals.bench.clock.at = time.time()  # the running office's days do not go back
+        self.seal = seals.whole().seal()
+        seals.bench.store.close()
         address = parties.run(PartyKind.OFFICE)
         self.model = HonestHq()
         self.key = parties.office.identity().card.verify_key
@@ -137,8 +148,16 @@ class Hq:
         self.model.said = Countersigned(made.payload, made.signature)
         return self.model.said
 
-    def book(self, directory: str, name: str) -> Countersigned:
-        request = office_pb2.CountersignBookRequest(directory=directory, digest=name)
+    def book(self, body: bytes) -> Countersigned:
+        """Of the last directory that HQ made."""
+        listed = self.model.directory
+        header = BookHeader(self.seal, 1, 1, listed.slots, listed.digest)
+        request = office_pb2.CountersignBookRequest(
+            directory=listed.digest,
+            signature=bytes(64),
+            header=header.encode_header(),
+            body=digest(body),
+        )
         made = self.office.CountersignBook(request, timeout=20)
         return Countersigned(made.payload, made.signature)
 
@@ -170,7 +189,7 @@ def test_a_night_of_directory_and_book_over_the_wire(
         found = open_publication(said, hq.key, DIRECTORY)
         assert (found.number, found.digest) == (number, directory.digest)
         assert hq.last() == DirectoryPosition(directory.batch, directory.slots, directory.digest)
-        made = hq.book(directory.digest, digest(b"book %d" % number))
+        made = hq.book(b"book %d" % number)
         assert open_publication(made, hq.key, BOOK).number == number
         assert hq.heard() == (said.encode(), made.encode())
     for row in hq.model.directory.keys:
@@ -192,10 +211,13 @@ def test_refusals_of_directories_and_books_travel_by_their_type(parties: Parties
     with pytest.raises(grpc.RpcError) as caught:
         hq.ask(changes, evidence, replace(said, payload=b"{}"))
     assert kind_of_refusal(caught.value) == "PublicationRefused"
-    hq.book(hq.model.directory.digest, digest(b"a book"))
-    status, why = refused(lambda: hq.book(hq.model.directory.digest, digest(b"another")))
+    hq.book(b"a book")
+    status, why = refused(lambda: hq.book(b"another"))
     assert status is grpc.StatusCode.FAILED_PRECONDITION
     assert "countersigned for directory number 1" in why
+    with pytest.raises(grpc.RpcError) as caught:
+        hq.office.CountersignBook(office_pb2.CountersignBookRequest(header=b"{}"), timeout=20)
+    assert kind_of_refusal(caught.value) == "BookRefused"
 
 
 def test_a_second_directory_of_one_night_is_too_soon_and_as_large_as_its_batches_at_most(
@@ -255,9 +277,10 @@ def test_only_hq_asks_for_countersignatures(parties: Parties) -> None:
 
 def test_a_paused_office_countersigns_no_directory_and_no_book(parties: Parties) -> None:
     hq = Hq(parties)
+    hq.model.apply(come=(0,))
     asked = hq.changes()
     parties.paused = True
-    for call in (hq.last, lambda: hq.ask(*asked), lambda: hq.book("", "")):
+    for call in (hq.last, lambda: hq.ask(*asked), lambda: hq.book(b"")):
         status, why = refused(call)
         assert (status, "is paused" in why) == (grpc.StatusCode.UNAVAILABLE, True)
 
@@ -268,17 +291,13 @@ def test_a_first_release_is_of_the_directory_that_the_running_office_countersign
     """The field of the office that signs is filled from what is countersigned."""
     hq = Hq(parties)
     hq.show()
-    bench = points_bench()
-    lines = [office_pb2.PlannedReleases(purpose="points", count=1, rho="2/1")]
+    bench = Bench()
     bench.clock.at = time.time()
+    lines = [office_pb2.PlannedReleases(purpose="moments", count=1, rho="1/1000")]
     request = office_pb2.SignNightRequest(night="n", cut_off=bench.cut_off, releases=lines)
     night = hq.office.SignNight(request, timeout=20)
     for name, signed in (("e" * 64, False), (hq.model.directory.digest, True)):
-        draft = bench.draft(
-            Signed(night.payload, night.signature),
-            directory=name,
-            noise_scale=SCALE // 2,  # half of an event's longest row
-        )
+        draft = bench.draft(Signed(night.payload, night.signature), directory=name)
         release = office_pb2.SignReleaseRequest(draft=draft.encode())
         if signed:
             assert hq.office.SignRelease(release, timeout=20).payload
@@ -392,11 +411,15 @@ def test_a_backup_goes_on_from_the_directory_that_was_countersigned(
 
 @pytest.fixture
 def standing(parties: Parties) -> Path:
-    """An office's folder with a ledger, kept seeds, registrations and a directory."""
+    """An office's folder with a ledger, kept seeds, an open seal, registrations and a directory."""
     home = parties.office.folder
-    bench = points_bench(f"sqlite:///{home / 'office.db'}")
-    answered(bench, sign_points(bench, bench.night()))
-    bench.store.close()
+    seals = SealBench(f"sqlite:///{home / 'office.db'}")
+    seals.whole()
+    seals.bench.night("sums")
+    opened = seals.seal("s2", seals.night("night-2"))
+    opened.sign()
+    opened.store()
+    seals.bench.store.close()
     close_batches(parties, 2)
     with closing(publications(home, parties)) as store:
         empty = HonestHq().changes(Directory.empty().digest)
@@ -412,7 +435,8 @@ def test_a_renewal_makes_a_fresh_share_and_keeps_the_ledger(
     policy = OfficeSettings().policy()
     with closing(OfficeStore(f"sqlite:///{standing / 'office.db'}", policy)) as store:
         ledger = store.ledger()
-    assert len(kept(standing / "office.db")) == 3
+    assert secrets_in(standing) == (3, 1)
+    key = (standing / KEY_FILE).read_bytes()
     said = run("tokens", "renew", "--yes", "--home", standing)
     assert ring.token_share().to_bytes() != old.to_bytes()
     assert ring.token_share().epoch == 0
@@ -424,10 +448,31 @@ def test_a_renewal_makes_a_fresh_share_and_keeps_the_ledger(
     assert str(ring.public_file) in said
     assert not list(standing.glob("relay.db*"))
     assert not list(standing.glob("publications.db*"))
-    assert kept(standing / "office.db") == []
+    assert secrets_in(standing) == (0, 0)
+    assert (standing / KEY_FILE).read_bytes() != key
     with closing(OfficeStore(f"sqlite:///{standing / 'office.db'}", policy)) as store:
         assert store.ledger() == ledger
-        assert ledger.length > 1
+        assert ledger.length == 1
+
+
+def secrets_in(home: Path) -> tuple[int, int]:
+    """How many kept seeds, and how many open seals' secrets there are."""
+    with closing(sqlite3.connect(home / "office.db")) as connection:
+        (kept,) = connection.execute("SELECT COUNT(*) FROM kept_seeds").fetchone()
+        (opened,) = connection.execute("SELECT COUNT(secrets) FROM seals").fetchone()
+        return kept, opened
+
+
+def test_a_backup_of_a_folder_has_neither_the_vaults_key_nor_what_it_wraps(
+    parties: Parties, standing: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    run("backup", copy, "--home", standing)
+    assert (standing / KEY_FILE).exists()
+    assert not list(copy.rglob(KEY_FILE))
+    assert secrets_in(copy) == (0, 0)
+    key = (standing / KEY_FILE).read_bytes()
+    assert not any(key in file.read_bytes() for file in copy.rglob("*") if file.is_file())
 
 
 def test_a_renewed_office_countersigns_the_first_directory_of_another_network(
@@ -449,6 +494,13 @@ def test_a_renewed_office_countersigns_the_first_directory_of_another_network(
         assert store.last_directory().slots == 0
     key = parties.office.identity().card.verify_key
     assert open_publication(made, key, DIRECTORY).number == 1
+
+
+def test_the_ledger_prints_one_promise_and_no_points(standing: Path) -> None:
+    said = run("ledger", "--home", standing)
+    assert "epsilon 0.000 of 4 at delta 1e-06" in said.splitlines()
+    assert all(purpose in said for purpose in OfficeSettings().shares)
+    assert "points" not in said
 
 
 def test_an_office_is_not_renewed_without_a_word(parties: Parties, standing: Path) -> None:

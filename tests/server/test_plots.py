@@ -20,8 +20,8 @@ from features.calibration import (
 from features.outcomes import Outcome
 from features.scorecard import POINTS_PER_LOGIT
 from privacy.plans import Signed
+from privacy.purposes import Purpose
 from privacy.two_key_sum import Aggregate, CustomerRelease
-from privacy.units import Purpose
 from server.hq.banding import Judgement
 from server.hq.main import app
 from server.hq.model_store import Calibrated
@@ -36,23 +36,24 @@ if TYPE_CHECKING:
 WHITE = 0.999
 
 
-CENTRES = {Outcome.LOYAL: -10.0, Outcome.FLIPPED: -35.0}
-"""Mean scores: about a third is loyal, about one in twenty flips."""
-DIMENSION = calibration_dimension(len(CENTRES))
+BASES = {Outcome.LOYAL: -14.5, Outcome.FLIPPED: -37.25}
+MIDDLE = 4
+"""Mean scores are near -10 and -33: about a third is loyal, about one in twenty flips."""
+DIMENSION = calibration_dimension(len(BASES))
 
 
 def place_of(outcome: Outcome) -> int:
-    return list(CENTRES).index(outcome)
+    return list(BASES).index(outcome)
 
 
 def release_of(customers: int, noise_sd: float) -> CustomerRelease:
     """Counts of customers whose scores mean what they say, both scores in one release."""
     random = np.random.default_rng(11)
     bins, y = [], []
-    for centre in CENTRES.values():
-        scores = centre + POINTS_PER_LOGIT * np.sinh(random.normal(0, 1, customers))
-        bins.append(fine_bins(scores, centre))
-        true = Calibration(centre, 0.0, 1.0, 0.0).probability(scores)
+    for base in BASES.values():
+        sums = np.rint(MIDDLE + POINTS_PER_LOGIT * np.sinh(random.normal(0, 1, customers)))
+        bins.append(fine_bins(sums.astype(np.int64), MIDDLE))
+        true = Calibration(base + MIDDLE, 0.0, 1.0, 0.0).probability(base + sums)
         y.append((random.random(customers) < true).astype(float))
     rows = calibration_rows(np.stack(bins, axis=1), np.stack(y, axis=1))
     values = rows.sum(axis=0) + random.normal(0, noise_sd, DIMENSION)
@@ -62,7 +63,8 @@ def release_of(customers: int, noise_sd: float) -> CustomerRelease:
 
 def judged_of(outcome: Outcome, release: CustomerRelease) -> Judgement:
     place, thresholds = place_of(outcome), SCHEMES[outcome].thresholds
-    return Judgement.of(release, place, CENTRES[outcome], thresholds, (0, 20))
+    before = Judgement.of(release, place, 0.0, 0, (0.1, 0.5))
+    return Judgement.of(release, place, BASES[outcome], MIDDLE, thresholds, before)
 
 
 @pytest.mark.parametrize("outcome", list(SCHEMES))
@@ -120,8 +122,8 @@ def test_the_report_prints_figures_and_writes_plots_and_json(tmp_path: Path) -> 
         assert Judgement.from_json(found) == judged
         cells = [found["counts"]["without"], found["counts"]["with"]]
         np.testing.assert_allclose(cells, judged.counts(release).outcomes, atol=1e-3)
-        for cut in judged.cuts:
-            assert f" {cut} " in said
+        for score in judged.scores:
+            assert f" {score:.1f} " in said
         recall = judged.accuracy.recall
         assert recall is not None
         assert f"{recall.value:.1%} ± {recall.noise_sd:.1%}" in said

@@ -93,6 +93,25 @@ def test_a_batch_that_is_applied_again_after_a_kill_has_the_same_order(
     assert tried == [tried[0]] * 4
 
 
+def registrations(hq: Hq) -> dict[bytes, int]:
+    """How many each key has that is live; of blank slots under b""."""
+    keys = [key for key, _, _ in hq.slots()]
+    return dict(zip(keys, hq.registry.registrations_of_slots().tolist(), strict=True))
+
+
+def test_live_registrations_are_counted_slot_by_slot(hq: Hq) -> None:
+    assert hq.registry.registrations_of_slots().tolist() == []
+    hq.apply(Register(0, 0), Register(0, 1))
+    hq.apply(Register(1, 2), Register(0, 3), Register(2, 4), Register(0, 3))
+    counts = registrations(hq)
+    assert [counts[slot_key(key).public] for key in range(3)] == [3, 1, 1]
+    hq.apply(Withdraw(0, 1))
+    counts = registrations(hq)
+    assert [counts[slot_key(1).public], counts[b""], counts[slot_key(2).public]] == [1, 0, 1]
+    hq.apply(Register(0, 5, since=3))  # in a slot of its own
+    assert hq.registry.registrations_of_slots()[-1] == 1
+
+
 # --- withdrawals and returns -------------------------------------------------------------------
 
 

@@ -19,9 +19,12 @@ from server.holder.errors import RefreshRefused
 from server.holder.shares import PENDING_FILE, refresh, renew
 from server.hq.errors import RegistryOutdated
 from server.hq.main import app
+from server.hq.model_store import StandingModel
 from server.hq.night_assembly import run_night
 from server.hq.registry import Registry
 from server.hq.store import HqStore
+from server.hq.store_tables import OUTDATED
+from tests.server.hq_sealing import HqBench
 from tests.server.registrations import Hq, OfficeOf, Register, Withdraw, nonce
 from tests.server.test_holder import introduce
 
@@ -77,7 +80,7 @@ def test_a_registry_of_release_0_1_is_refused_with_what_to_do(
         assert "tokens renew" in said.output
 
 
-def test_a_renewal_leaves_no_token_in_hqs_folder_and_the_scorecards_in_place(
+def test_a_renewal_leaves_no_token_of_release_0_1_in_hqs_folder(
     ring: Keyring, database: Path
 ) -> None:
     hidden = secrets_of(DUMP)
@@ -103,12 +106,8 @@ def test_a_renewal_leaves_no_token_in_hqs_folder_and_the_scorecards_in_place(
     registry, store = Registry(f"sqlite:///{database}"), HqStore(f"sqlite:///{database}")
     assert registry.directory().slots == registry.last_batch() == 0
     assert registry.network() is registry.latest_book() is registry.latest_directory() is None
-    models = store.models(("y_loyal", "y_flipped"))
-    assert len(models) == 2
-    assert [(one.bands, one.banded_by, one.banded_as_of) for one in models] == [(None, "", "")] * 2
-    assert all(one.scorecard and one.second.any() for one in models)
-    assert store.estimate_before("another") is None
-    assert store.fine_book("first") is None
+    assert store.models(("y_loyal", "y_flipped")) == []  # of another catalogue: trained anew
+    assert store.standing_seal() is None
 
 
 def test_a_renewal_asks_before_it_erases(ring: Keyring, database: Path) -> None:
@@ -149,18 +148,35 @@ def test_a_renewal_that_was_killed_before_it_made_the_file_smaller_left_no_token
     assert not [one for one in secrets_of(DUMP) if one in data]
 
 
-def test_a_registry_of_this_release_is_erased_alike(ring: Keyring) -> None:
+def test_a_registry_of_this_release_is_erased_alike_and_its_scorecards_stay(
+    ring: Keyring,
+) -> None:
     file = ring.folder / "hq.db"
+    store = HqStore(f"sqlite:///{file}")
+    standing = StandingModel("y_loyal", "n1", 5, b"a scorecard", np.eye(2), (-4, 10))
+    store.save_model(standing)
+    sealed = HqBench(url=f"sqlite:///{file}")
+    seal = sealed.seal()
+    vectors = [share.vector.tobytes() for share in sealed.given.values()]
     hq = Hq(Registry(f"sqlite:///{file}"))
     hq.apply(Register(0, 0))
     hq.apply(Withdraw(0, 0), Register(1, 1))
     directory = OfficeOf().announce(hq.registry)
     hq.registry.draft(1, directory.digest, b"a book that was signed")
     hq.registry.close()
-    assert nonce(1) in file.read_bytes()
+    before = file.read_bytes()
+    assert all(one in before for one in (nonce(1), sealed.entries(seal).body, *vectors))
     assert run(ring, "tokens", "renew", "--yes").exit_code == 0
-    for hidden in (nonce(1), directory.keys[1].tobytes(), b"a book that was signed"):
+    entries = sealed.entries(seal).body
+    for hidden in (
+        nonce(1), directory.keys[1].tobytes(), b"a book that was signed", entries, *vectors
+    ):  # fmt: skip
         assert hidden not in file.read_bytes()
+    store = HqStore(f"sqlite:///{file}")
+    assert store.standing_seal() is None
+    found = store.model("y_loyal")
+    assert found is not None
+    assert (found.scorecard, found.cuts) == (b"a scorecard", (-4, 10))
     again = Registry(f"sqlite:///{file}")
     assert (again.directory().slots, again.last_batch(), again.drafted(directory.digest)) == (
         0, 0, None
@@ -205,12 +221,30 @@ def test_sums_that_release_0_1_left_unfinished_are_asked_for_anew(database: Path
     known = store.checkpoint(release)
     assert known is not None
     assert (known.aggregate, known.noise, known.values) == (None, None, None)
-    assert store.unfinished_points("another night") == []
     with closing(sqlite3.connect(database)) as connection:
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
         finished = connection.execute("SELECT count(*) FROM releases WHERE value IS NOT NULL")
         assert finished.fetchone()[0] > 5
-    assert "kept_answers" in tables
-    assert "points_answers" not in tables
+    assert {"kept_answers", "seals", "seal_chunks", "scorecards_in_use"} <= tables
+    assert not set(OUTDATED) & tables
     HqStore(f"sqlite:///{database}").close()
-    assert np.isfinite(store.models(("y_loyal",))[0].second).all()
+
+
+def test_what_release_0_1_opened_of_slots_is_gone_when_the_store_is_opened(database: Path) -> None:
+    """Noisy sums a slot, estimates, bands and cuts of another law; what was charged stays."""
+    with closing(sqlite3.connect(database)) as connection:
+        of_points = "FROM releases WHERE release LIKE '%-points'"
+        opened = [bytes(value) for (value,) in connection.execute(f"SELECT value {of_points}")]
+        opened += [bytes(one) for (one,) in connection.execute("SELECT payload FROM estimates")]
+        opened += [bytes(one) for (one,) in connection.execute("SELECT bands FROM models")]
+        others = connection.execute("SELECT count(*) FROM releases").fetchone()[0]
+    assert len(opened) >= 4
+    assert all(one in database.read_bytes() for one in opened if len(one) < 2000)
+    HqStore(f"sqlite:///{database}").close()
+    data = database.read_bytes()
+    pieces = {one[at : at + 64] for one in opened for at in range(0, len(one), 64)}
+    assert not [piece for piece in pieces if len(set(piece)) > 2 and piece in data]
+    with closing(sqlite3.connect(database)) as connection:
+        left = connection.execute("SELECT release FROM releases").fetchall()
+    assert 0 < len(left) < others
+    assert not [name for (name,) in left if name.endswith("-points")]

@@ -16,7 +16,6 @@ import pytest
 from typer.testing import CliRunner
 
 from outlet_client.people.people_store import People, State
-from privacy.books import Book, BookKind
 from privacy.directory import Directory, DirectoryChanges, DirectoryPosition, DirectoryRefused
 from privacy.envelopes import SigningKey
 from privacy.identity import PartyKind
@@ -30,6 +29,7 @@ from privacy.publications import (
     open_publication,
 )
 from privacy.registrations import Registration
+from privacy.seal_plans import SealKind
 from privacy.tokens import Token, TokenShare
 from server.holder.directory_copy import DirectoryCopy
 from server.hq.directory_announcement import take_over, tonights_directory
@@ -57,6 +57,7 @@ from tests.server.registrations import (
 )
 from tests.server.test_holder import Parties, refused
 from tests.server.test_office_calls import close_batches
+from tests.shelves import make_book
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -333,30 +334,36 @@ def test_a_fine_book_hides_the_slots_that_were_taken_over_from_everybody(history
     for hq in hqs:
         kept, taken = 0, 0
         for version in range(1, 21):
-            book = Book.masked(
-                np.full((directory.slots, 2), 7, np.uint8),
-                directory.keys,
-                kind=BookKind.FINE,
-                release="r",
-                version=version,
+            book = make_book(
+                np.full((directory.slots, 2), 3, np.uint8),
+                directory,
                 as_of="2026-03-01",
-                made_at=1,
-                directory=directory.digest,
+                kind=SealKind.FINE,
+                version=version,
                 nonces=hq.registry.home_nonces(),
             )
             for customer, secret in ((1, 1), (2, 2), (3, 4), (0, 5)):
                 key = slot_key(customer)
                 place = int(directory.places(np.frombuffer(key.public, np.uint8)[None])[0])
-                right = [book.read(place, key, shown) == b"\7\7" for shown in (nonce(secret), b"")]
+                entries = [book.read(place, key, shown) for shown in (nonce(secret), b"")]
+                right = [entry is not None and entry.codes == (3, 3) for entry in entries]
                 if customer == 1:
                     kept += right[0]
                 else:
                     taken += any(right)
-        # Of 120 random entries of two bytes three are right by chance at less than 1 in 10^8.
-        assert (kept, taken < 3) == (20, True)
+        # Of 120 random pairs of bins nine are right by chance at less than 1 in 10^8.
+        assert (kept, taken < 9) == (20, True)
     drawn = [set(hq.registry.home_nonces()) for hq in hqs]
     assert drawn[0] & drawn[1] == {b"", nonce(1)}  # each HQ, and each slot, has its own
     assert [len(some) for some in drawn] == [5, 5]
+
+
+def test_of_slots_that_were_taken_over_only_the_homes_are_counted(history: History) -> None:
+    hq = history.restored(1)
+    recovered(history.office, hq)
+    counts, blank = hq.registry.registrations_of_slots(), hq.registry.directory().blank
+    assert set(counts[~blank].tolist()) == {1}
+    assert set(counts[blank].tolist()) == {0}
 
 
 # --- what is refused ---------------------------------------------------------------------------

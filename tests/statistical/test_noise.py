@@ -6,7 +6,6 @@ it must reject.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,18 +13,12 @@ import pytest
 from scipy import stats
 
 from features.learning import moments_rows, read_usual
-from features.noisy_points import SCALE
 from privacy.loss import Rho
 from privacy.noise import DiscreteGaussian, scale_for
 from privacy.plans import ReleasePlan
-from privacy.two_key_sum import Contribution
-from privacy.units import Purpose
-from server.hq.night import points_code
-from tests.networks import CUT_OFF, TARGET, banded_settings, small_network, small_world
+from tests.networks import CUT_OFF, TARGET, small_network
 
 if TYPE_CHECKING:
-    from flwr.app import Message
-
     from sandbox.network import Network
 
 pytestmark = pytest.mark.statistical
@@ -95,77 +88,6 @@ def test_a_release_carries_the_noise_of_both_servers() -> None:
     """40 nights of 91 numbers; false alarms 1 in 10^6. One server's noise alone is rejected."""
     parts, scales = zip(*(released_noise(small_network(rounds=1)) for _ in range(40)), strict=True)
     noise, scale = np.concatenate(parts), scales[0]
-    assert fits(noise, scale * 2**0.5)
-    assert not fits(noise, scale)
-    assert not fits(noise, scale * 2**0.5 * 1.3)
-
-
-def points_noise(network: Network) -> tuple[list[np.ndarray], float]:
-    """Each points release of a night less the exact sums, and each server's scale."""
-    report = network.night("n1", str(CUT_OFF), TARGET, bands=True)
-    model = network.hq_store.model(TARGET)
-    assert model is not None
-    code = points_code([model])
-    noise, scale = [], 0
-    for step in report.steps:
-        if step.purpose is not Purpose.POINTS:
-            continue
-        checkpoint = network.hq_store.checkpoint(step.release)
-        assert checkpoint is not None
-        assert checkpoint.values is not None
-        plan, width = ReleasePlan.decode(checkpoint.signed.payload), code.width
-        exact = np.zeros(plan.dimension, dtype=np.int64)
-        for outlet in network.outlets.values():
-            view = outlet.views[plan.as_of]
-            listed = view.slots >= 0
-            rows = code.rows(view.events)[listed]
-            exact += Contribution(rows, view.slots[listed] * width).sums(plan)
-        drawn = checkpoint.values * plan.scale - exact
-        assert (drawn == np.rint(drawn)).all()
-        noise.append(drawn)
-        scale = plan.noise_scale
-    return noise, scale
-
-
-def test_a_points_release_carries_the_noise_of_both_servers_and_another_one_each_time() -> None:
-    """Two releases of about 890 slots, two numbers each; false alarms 1 in 10^6.
-
-    One server's noise alone is rejected. That the two releases share none is seen in their
-    difference, whose variance is that of four draws.
-    """
-    network = small_network(
-        world=small_world(customers=1_150), settings=banded_settings(None, 1, 0.5)
-    )
-    (first, second), scale = points_noise(network)
-    assert len(first) == len(second) == 2 * len(network.directory)
-    for noise in (first, second):
-        assert fits(noise, scale * 2**0.5)
-    both = np.concatenate([first, second])
-    assert not fits(both, scale)
-    assert not fits(both, scale * 2**0.5 * 1.3)
-    assert fits(first - second, scale * 2)
-    assert not fits(first - second, scale * 2**0.5)
-
-
-def test_a_carried_outlet_takes_no_noise_out_of_a_points_release() -> None:
-    """Its last answer counts in full; noise is drawn anew. About 1,800 numbers, as above."""
-    away: set[int] = set()
-
-    def drop(node: int, message: Message) -> bool:
-        return node in away and message.metadata.message_type == "query.release"
-
-    settings = banded_settings(None, 1, 0.5)
-    often = settings.hq.model_copy(update={"band_days": 0.0})
-    network = small_network(
-        drop=drop, world=small_world(customers=1_150), settings=replace(settings, hq=often)
-    )
-    (first, _), scale = points_noise(network)
-    away.add(1001)
-    report = network.night("n2", str(CUT_OFF), TARGET, bands=True)
-    assert [(step.purpose, step.outlets) for step in report.steps] == [(Purpose.POINTS, 4)]
-    checkpoints = [network.hq_store.checkpoint(f"{name}-points") for name in ("n1/005", "n2/001")]
-    before, now = (c.values for c in checkpoints if c is not None and c.values is not None)
-    noise = np.rint((now - before) * SCALE) + first  # as of the same day, the sums are the same
     assert fits(noise, scale * 2**0.5)
     assert not fits(noise, scale)
     assert not fits(noise, scale * 2**0.5 * 1.3)

@@ -1,0 +1,283 @@
+"""Seals as HQ stores them: what is durable before the office or an outlet is asked the next thing.
+
+States of a seal, each step durable before the next:
+
+    drafted    the draft, the seed of the transfers and HQ's one-time key    -> planned
+    planned    the office's plan, and its answer to the first message        -> summed
+    summed     the masked sum, and whose answers are in it                   -> set
+    set        the set's digest, once the office took the set; of bands its
+               answers can be carried from now on, of others they are gone   -> picked
+    chunk i    the digest of HQ's choices, then the codes that they picked
+    picked     after the last chunk: seed and masked sum are deleted         -> sealed
+    sealed     the masked entries; codes and one-time key are deleted        -> booked (fine only)
+    booked     the fine book; its entries are deleted                        -> counted
+    counted    the book's digest
+    over       why it ended for good; all that was secret is deleted
+
+A band seal's entries stand until the next seal's take their place: each night's book is made of
+them. A fine seal's book is deleted as soon as it was counted against outcomes. Whatever another
+night left in another state is ended and forgotten when a seal is begun.
+
+Invariant: of one chunk only one vector of choices is ever sent. Two would show the office in which
+bits they differ.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from privacy.books import SealedEntries
+from privacy.envelopes import digest
+from privacy.oblivious_transfer import TransferFailed
+from privacy.plans import Signed
+from privacy.seal_plans import SealDraft, SealKind, SealPlan
+from privacy.slot_keys import OneTimeKey
+from server.hq.errors import NightTwice
+from server.hq.kept_answers import forget_answers, let_carry, read_sum, summed
+from server.hq.store_tables import SEAL_CHUNKS, SEALS
+
+if TYPE_CHECKING:
+    from privacy.sealed_tables import Codes
+    from privacy.two_key_sum import Aggregate
+
+_NO_SECRETS: dict[str, None] = dict.fromkeys(["seed", "masked_sum", "envelopes", "one_time"])
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSeal:
+    """A seal as HQ knows it; see the module's table of states."""
+
+    release: str
+    draft: SealDraft
+    seed: bytes | None = field(repr=False)
+    one_time: OneTimeKey | None = field(repr=False)
+    signed: Signed | None
+    transfers: bytes | None
+    aggregate: Aggregate | None = field(repr=False)
+    outlets: tuple[str, ...]
+    set_digest: str | None
+    entries: SealedEntries | None
+    book: bytes | None = field(repr=False)
+    book_digest: str
+    over: str
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether it came to its end."""
+        return self.entries is not None or bool(self.book_digest)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredChunk:
+    """A chunk whose choices were made.
+
+    Attributes:
+        choices: Their digest.
+        codes: uint8[n, tables], what they picked; None until the office answered.
+    """
+
+    choices: str
+    codes: Codes | None
+
+
+class SealStore:
+    """Seals, in one database with HQ's other releases."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        """Reads and writes one database."""
+        self._engine = engine
+
+    def seal(self, release: str) -> StoredSeal | None:
+        """What is known of a seal; None if it was never drafted, or another took its place."""
+        with self._engine.connect() as connection:
+            row = connection.execute(sa.select(SEALS).where(_is(release))).one_or_none()
+        return None if row is None else _stored(row)
+
+    def standing_seal(self) -> StoredSeal | None:
+        """The band seal that books are made of; None before the first."""
+        bands = (SEALS.c.kind == SealKind.BAND.value) & SEALS.c.entries.is_not(None)
+        query = sa.select(SEALS).where(bands).order_by(SEALS.c.number.desc()).limit(1)
+        with self._engine.connect() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else _stored(row)
+
+    def leftover_seals(self, night: str) -> list[StoredSeal]:
+        """Seals of other nights, but the one that books are made of: of no use any more."""
+        stands = (SEALS.c.kind == SealKind.BAND.value) & SEALS.c.entries.is_not(None)
+        query = sa.select(SEALS).where((SEALS.c.night != night) & ~stands)
+        with self._engine.connect() as connection:
+            return [_stored(row) for row in connection.execute(query)]
+
+    def chunks(self, release: str, tables: int) -> list[StoredChunk]:
+        """The chunks of a seal whose choices were made, in order.
+
+        Args:
+            release: Which seal.
+            tables: How many codes a slot has.
+        """
+        query = sa.select(SEAL_CHUNKS).where(SEAL_CHUNKS.c.release == release)
+        with self._engine.connect() as connection:
+            rows = connection.execute(query.order_by(SEAL_CHUNKS.c.chunk)).all()
+        codes = [None if row.codes is None else np.frombuffer(row.codes, np.uint8) for row in rows]
+        return [
+            StoredChunk(row.choices, None if picked is None else picked.reshape(-1, tables))
+            for row, picked in zip(rows, codes, strict=True)
+        ]
+
+    def add_draft(self, night: str, draft: SealDraft, seed: bytes, one_time: OneTimeKey) -> None:
+        """Stores a draft with the secrets that it was made with, before it is sent.
+
+        Raises:
+            NightTwice: If there is one of this name: another process runs this night.
+        """
+        row = {
+            "release": draft.release,
+            "night": night,
+            "kind": draft.kind.value,
+            "draft": draft.encode(),
+            "seed": seed,
+            "one_time": one_time.to_bytes(),
+        }
+        try:
+            with self._engine.begin() as connection:
+                connection.execute(SEALS.insert().values(**row))
+        except IntegrityError as error:
+            raise NightTwice(draft.release) from error
+
+    def add_seal_plan(self, release: str, signed: Signed, transfers: bytes) -> None:
+        """Stores the office's plan, and its answer to the first message."""
+        self._update_seal(
+            release, payload=signed.payload, signature=signed.signature, transfers=transfers
+        )
+
+    def add_seal_sum(self, release: str, aggregate: Aggregate) -> None:
+        """Stores the masked sum, before the office is shown the set.
+
+        Raises:
+            NightTwice: If a sum is stored already: another process runs this night.
+        """
+        with self._engine.begin() as connection:
+            unsummed = SEALS.update().where(_is(release) & SEALS.c.masked_sum.is_(None))
+            if connection.execute(unsummed.values(**summed(aggregate))).rowcount != 1:
+                raise NightTwice(release)
+
+    def replace_seal_sum(self, release: str, aggregate: Aggregate) -> None:
+        """Replaces a masked sum whose set the office refused."""
+        self._update_seal(release, **summed(aggregate))
+
+    def add_set(self, seal: Aggregate, plan_digest: str, set_digest: str, at: float) -> None:
+        """Notes that the office took a set: of bands, its fresh answers can be carried now.
+
+        Args:
+            seal: The masked sum of the set.
+            plan_digest: The digest of its signed plan.
+            set_digest: `digest_of_set` of it.
+            at: Unix seconds.
+        """
+        fresh = [envelope.outlet for envelope in seal.envelopes]
+        taken = SEALS.update().where(_is(seal.plan.release)).values(set_digest=set_digest)
+        with self._engine.begin() as connection:
+            connection.execute(taken)
+            if isinstance(seal.plan, SealPlan) and seal.plan.kind is SealKind.BAND:
+                let_carry(connection, plan_digest, fresh, int(at))
+            else:
+                forget_answers(connection, plan_digest)
+
+    def add_choices(self, release: str, chunk: int, choices: str) -> None:
+        """Stores the digest of a chunk's choices, before they are sent; the same again is fine.
+
+        Raises:
+            TransferFailed: If others were made of this chunk before.
+        """
+        mine = (SEAL_CHUNKS.c.release == release) & (SEAL_CHUNKS.c.chunk == chunk)
+        with self._engine.begin() as connection:
+            known = connection.scalar(sa.select(SEAL_CHUNKS.c.choices).where(mine))
+            if known is None:
+                row = {"release": release, "chunk": chunk, "choices": choices}
+                connection.execute(SEAL_CHUNKS.insert().values(**row))
+            elif known != choices:
+                raise TransferFailed(
+                    f"release {release}: other choices of chunk {chunk} were made before; it is "
+                    "over for good"
+                )
+
+    def add_codes(self, release: str, chunk: int, codes: Codes, *, last: bool) -> None:
+        """Stores what was picked of a chunk; after the last, seed and masked sum are deleted."""
+        mine = (SEAL_CHUNKS.c.release == release) & (SEAL_CHUNKS.c.chunk == chunk)
+        with self._engine.begin() as connection:
+            picked = SEAL_CHUNKS.update().where(mine).values(codes=codes.tobytes())
+            connection.execute(picked)
+            if last:
+                gone = {"seed": None, "masked_sum": None}
+                connection.execute(SEALS.update().where(_is(release)).values(**gone))
+
+    def add_entries(self, release: str, entries: SealedEntries) -> None:
+        """Stores the masked entries, and deletes all that they were made of.
+
+        They take the place of every other seal of their kind.
+        """
+        made = {**_NO_SECRETS, "entries": entries.encode()}
+        with self._engine.begin() as connection:
+            others = (SEALS.c.kind == entries.seal.kind.value) & ~_is(release)
+            connection.execute(SEALS.delete().where(others))
+            connection.execute(SEALS.update().where(_is(release)).values(**made))
+            connection.execute(SEAL_CHUNKS.delete().where(SEAL_CHUNKS.c.release == release))
+
+    def add_fine_book(self, release: str, book: bytes) -> None:
+        """Stores a fine seal's book in place of its entries."""
+        self._update_seal(release, entries=None, book=book, book_digest=digest(book))
+
+    def forget_fine_book(self, release: str) -> None:
+        """Deletes a fine book that was counted; its digest stays, for a night that is run again."""
+        self._update_seal(release, book=None)
+
+    def end_seal(self, release: str, why: str) -> None:
+        """Notes that a seal is over for good, and deletes all that was secret of it."""
+        with self._engine.begin() as connection:
+            over = SEALS.update().where(_is(release)).values(**_NO_SECRETS, over=why)
+            connection.execute(over)
+            connection.execute(SEAL_CHUNKS.delete().where(SEAL_CHUNKS.c.release == release))
+
+    def forget_seal(self, seal: StoredSeal) -> None:
+        """Deletes a seal of an earlier night, and answers to it that the office never took."""
+        with self._engine.begin() as connection:
+            connection.execute(SEALS.delete().where(_is(seal.release)))
+            connection.execute(SEAL_CHUNKS.delete().where(SEAL_CHUNKS.c.release == seal.release))
+            if seal.signed is not None:
+                forget_answers(connection, seal.signed.digest)
+
+    def _update_seal(self, release: str, **values: object) -> None:
+        with self._engine.begin() as connection:
+            connection.execute(SEALS.update().where(_is(release)).values(**values))
+
+
+def _is(release: str) -> sa.ColumnElement[bool]:
+    return SEALS.c.release == release
+
+
+def _stored(row: sa.Row[tuple[object, ...]]) -> StoredSeal:
+    signed = aggregate = None
+    if row.payload is not None:
+        signed = Signed(row.payload, row.signature)
+        aggregate = read_sum(SealPlan.decode(row.payload), row)
+    return StoredSeal(
+        row.release,
+        SealDraft.decode(row.draft),
+        row.seed,
+        None if row.one_time is None else OneTimeKey.from_bytes(row.one_time),
+        signed,
+        row.transfers,
+        aggregate,
+        tuple(json.loads(row.outlets)) if row.outlets else (),
+        row.set_digest,
+        None if row.entries is None else SealedEntries.decode(row.entries),
+        row.book,
+        row.book_digest or "",
+        row.over or "",
+    )
