@@ -31,13 +31,13 @@ from __future__ import annotations
 import json
 import secrets
 from dataclasses import asdict, dataclass, field, fields
-from datetime import date
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
 from typing_extensions import override
 
+from privacy.days import read_day
 from privacy.envelopes import frame, is_digest
 from privacy.errors import InvalidParameter, PrivacyError
 from privacy.pads import hq_context, masks, office_context, pad_of
@@ -121,7 +121,7 @@ class Seal:
             )
         if not (is_point_in_hex(self.hq_key) and is_point_in_hex(self.office_key)):
             raise BookRefused("book: a one-time key is no point in hex; tell HQ")
-        if not _is_day(self.as_of):
+        if read_day(self.as_of) is None:
             raise BookRefused("book: as_of is not a day, expected YYYY-MM-DD")
 
     @classmethod
@@ -379,13 +379,6 @@ def _check_numbers(of: object, limits: Sequence[tuple[str, int, int]]) -> None:
 def _check_body(body: bytes, expected: int) -> None:
     if len(body) != expected:
         raise BookRefused(f"book: got {len(body)} bytes of entries, expected {expected}")
-
-
-def _is_day(text: str) -> bool:
-    try:
-        return date.fromisoformat(text).isoformat() == text
-    except ValueError:
-        return False
 
 
 def _canonical(value: dict[str, Any]) -> bytes:

@@ -24,7 +24,7 @@ def check_day(what: str, day: str, expected: dt.date, days_off: int) -> None:
     Raises:
         PlanRefused: If it is farther off, or no day.
     """
-    named = _day(day)
+    named = read_day(day)
     if named is None:
         raise PlanRefused(f"{what}: got a day that is none, expected YYYY-MM-DD")
     if abs((named - expected).days) > days_off:
@@ -34,7 +34,7 @@ def check_day(what: str, day: str, expected: dt.date, days_off: int) -> None:
         )
 
 
-def _day(text: str) -> dt.date | None:
+def read_day(text: str) -> dt.date | None:
     """The day that a text names in the one form in which days sort as text; None for any other."""
     try:
         named = dt.date.fromisoformat(text)

@@ -261,7 +261,7 @@ def picked_codes(
         tables: uint8[n, table_bytes], as the office sent them.
     """
     slots = len(sums)
-    share = 1 if table.codes_a_byte == 2 else 2  # noqa: PLR2004  (bits within a byte)
+    share = table.inner_bits
     place = sums.astype(np.intp) >> share
     within = (sums & np.uint16(table.codes_a_byte - 1)).astype(np.uint8)
     found = tables[np.arange(slots), place]
@@ -289,7 +289,7 @@ def _hide(
     numbers: npt.NDArray[np.uint64],
 ) -> None:  # fmt: skip
     """Adds one row's hashes to the entries whose place has this value at this bit."""
-    share = 1 if table.codes_a_byte == 2 else 2  # noqa: PLR2004  (bits within a byte)
+    share = table.inner_bits
     if bit < share:  # other entries of the same bytes: every byte, with a mask
         made ^= _hashes(key, rows, numbers, table.table_bytes) & _entries(table, bit, value)
         return

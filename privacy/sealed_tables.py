@@ -64,6 +64,11 @@ class SealTable:
         return _BYTE_BITS // self.bits
 
     @property
+    def inner_bits(self) -> int:
+        """log2 of `codes_a_byte`: of a place, the bits that say which entry of a byte it is."""
+        return self.codes_a_byte.bit_length() - 1
+
+    @property
     def table_bytes(self) -> int:
         """Bytes of a packed table."""
         return self.modulus // self.codes_a_byte
@@ -71,7 +76,7 @@ class SealTable:
     @property
     def all_codes(self) -> int:
         """A byte of entries that are all 1: times a code, a byte of that code."""
-        return 0x55 if self.bits == 2 else 0x11  # noqa: PLR2004
+        return 0xFF // ((1 << self.bits) - 1)
 
     def codes(self, sums: npt.NDArray[np.int64]) -> Codes:
         """The codes of sums in the clear, modulo D: uint8[n]."""

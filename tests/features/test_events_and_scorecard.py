@@ -357,6 +357,15 @@ def test_what_is_no_list_of_scorecards_is_refused_as_such(data: bytes) -> None:
         decode_scorecards(data)
 
 
+def test_the_same_scorecards_in_another_form_are_refused() -> None:
+    """They would have another digest, by which limits on scorecards go."""
+    encoded = encode_scorecards(_named("a"))
+    spaced = encoded.replace(b",", b", ", 1)
+    assert json.loads(spaced) == json.loads(encoded)
+    with pytest.raises(CatalogueError, match="not in canonical form"):
+        decode_scorecards(spaced)
+
+
 def test_as_many_scorecards_as_may_be_are_taken() -> None:
     most = _named(*"abcd")
     assert len(most) == MOST_SCORES
