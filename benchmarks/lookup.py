@@ -25,11 +25,13 @@ from features.bands import SCHEMES
 from outlet_client.bands.lookup import LookUp, Status
 from outlet_client.desk.socket_service import DESK_SOCKET, DeskService, start_desk
 from outlet_client.log_tables.rights_store import RightsStore
+from outlet_client.moments import today
 from outlet_client.people.consents import Consent
 from outlet_client.people.people_store import People
 from outlet_client.people.person_states import keys_as_array
 from outlet_client.records.access_log import note_lookups
 from outlet_client.records.actor import Actor, LookupPurpose
+from outlet_client.records.customer_requests import NewRequest, RequestKind, receive
 from outlet_client.services import Services
 from outlet_client.settings import OutletFile
 from privacy.directory import SLOT_BYTES, Directory
@@ -91,6 +93,15 @@ def main() -> None:
         rights = stack.enter_context(closing(RightsStore(outlet.folder)))
         _report("of that its entry in the log, durable", chosen, lambda _: note(rights))
 
+        with rights.transaction() as connection:
+            key = people.local_key(f"tel:{phones[0]}")
+            receive(connection, RequestKind.DISPUTE, key, NewRequest(today(), 30, ASKED.by))
+        others = [phone for phone in chosen if phone != phones[0]]
+        _report(
+            "known, in the library, while another's dispute is open",
+            others,
+            lambda phone: look_up.look_up(phone, None, ASKED),
+        )
         server = start_desk(DeskService(look_up, services, total), outlet.folder)
         stack.callback(lambda: server.stop(None).wait())
         place = (outlet.folder / DESK_SOCKET).resolve()

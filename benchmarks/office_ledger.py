@@ -23,7 +23,8 @@ from privacy.loss import Rho
 from privacy.plans import NightPlan, PlannedReleases, ReleasePlan, sign
 from privacy.purposes import Purpose
 from server.office.ledger_store import OfficeStore
-from tests.builders import CUT_OFF, Bench
+from server.office.tables import OFFICE
+from tests.builders import CUT_OFF, Bench, store_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,7 +110,7 @@ def opened(folder: Path, entries: int, releases: int) -> Timed:
     _fill(bench, entries)
     bench.store.close()
     began = time.perf_counter()
-    bench.store = OfficeStore(url, bench.settings.policy())
+    bench.store = OfficeStore(store_at(url, OFFICE), bench.settings.policy())
     opening = time.perf_counter() - began
     bench.office = replace(bench.office, store=bench.store)
     return Timed(bench, bench.store.ledger().length, opening)

@@ -181,8 +181,9 @@ def _tables(release: Release, folder: Path) -> int:
         places = release.plan.places(chunk)
         choices = sender.read(chunk, (folder / f"choices{chunk}").read_bytes())
         rows, part = sender.rows(chunk, choices), slice(places.start, places.stop)
+        shares, keys, reached = masks[part], release.keys[part], release.plan.slots
         with (folder / f"tables{chunk}").open("wb") as file:
-            for piece in sender.tables(chunk, choices, rows, masks[part], release.keys[part]):
+            for piece in sender.tables(chunk, choices, rows, shares, keys, reached):
                 total += file.write(piece)
     return total
 

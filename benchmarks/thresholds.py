@@ -1,6 +1,6 @@
 """How many people the default thresholds name, of whom, and how often wrongly: docs/allocation.md.
 
-python -m benchmarks.thresholds [--seeds 20] [--trainings 4]
+python -m benchmarks.thresholds [--seeds 20] [--trainings 4] [--draws 1]
 
 Each seed is a market of its own as `make night` simulates it, trained once as a year's policy pays
 for it, in one process; the clear sum is calibrated with noise as the night's. Truth is the
@@ -93,11 +93,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--trainings", type=int, default=4, help="over how many a year is spread")
+    parser.add_argument(
+        "--draws", type=int, default=1, help="nights of each market, each with fresh noise"
+    )
     options = parser.parse_args()
     _print("seed", "cuts", *MarketFigures._fields)
     _print(*["---"] * (2 + len(MarketFigures._fields)))
     rows = []
-    for seed in range(1, options.seeds + 1):
+    for seed in np.repeat(np.arange(options.seeds) + 1, options.draws).tolist():
         cuts, found = measure(seed, options.trainings)
         rows.append(found)
         _print(str(seed), " ".join(map(str, cuts)), *(f"{figure:.3f}" for figure in found))

@@ -30,7 +30,6 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize
 from scipy.special import expit
 
 from features.errors import CatalogueError
@@ -263,6 +262,9 @@ class Calibration:
         Args:
             counts: Of one score.
         """
+        # Loaded here: every program would pay for it otherwise.
+        from scipy.optimize import minimize
+
         start = _loss(PRIOR_MEAN, counts)[0]
         found = minimize(
             _loss, PRIOR_MEAN, args=(counts,), jac=True, method="L-BFGS-B", bounds=_BOUNDS

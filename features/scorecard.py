@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 POINTS_PER_LOGIT = 10.0
 """Points per unit of log odds: one point is a tenth of it, seven double the odds."""
 
-LARGEST_WEIGHT = 1e6
-"""Public bound: with it, no arithmetic on a customer's finite numbers can overflow."""
+LARGEST_WEIGHT = 20.0
+"""Public bound of a weight, in log odds: trained ones reach 10. A larger one would make of a sum a
+sharp question about one fact, such as a day, which bands are not for."""
 
 MOST_SCORES = 4
 """As many scorecards are trained, and carried in one question, at most."""

@@ -3,6 +3,9 @@
 Invariant: a transaction takes the database's write lock when it begins, so nothing that it read can
 change before it ends; another writer waits up to a minute for its turn. Who only reads waits for no
 writer, and sees what was last committed.
+
+A file says whose tables it has, by its name, and of which revision; one of another is refused with
+the command to run. A table that was not used yet is made when its store is opened first.
 """
 
 from __future__ import annotations
@@ -10,19 +13,54 @@ from __future__ import annotations
 import sqlite3
 import threading
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy.pool import StaticPool
 
+from outlet_client.errors import StoreOutdated, StoreRefused
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from sqlalchemy.exc import SQLAlchemyError
 
 _WAIT_SECONDS = 60
 _TABLES = "SELECT name FROM sqlite_master WHERE type = 'table'"
+_MARK = "SELECT role, version_num FROM store, alembic_version"
+
+REVISION = "0001"
+"""Of the tables of all three files; the head of `migrations`."""
+
+BOOKKEEPING = sa.MetaData()
+STORE = sa.Table("store", BOOKKEEPING, sa.Column("role", sa.Text, primary_key=True))
+"""One row: the name of the file, which says what is in it."""
+
+VERSION = sa.Table(
+    "alembic_version",
+    BOOKKEEPING,
+    sa.Column("version_num", sa.String(32), nullable=False),
+    sa.PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
+)
+"""One row: the revision of the tables, as Alembic keeps it."""
 _LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+_CAUSES: dict[int, str] = {
+    sqlite3.SQLITE_FULL: "the disk is full; make room, then run it again",
+    sqlite3.SQLITE_READONLY: "the disk, or the file, is read-only; make it writable for this user",
+    sqlite3.SQLITE_CORRUPT: "it is damaged; restore the last backup",
+    sqlite3.SQLITE_NOTADB: "the file is no database, or is damaged; restore the last backup",
+    sqlite3.SQLITE_CANTOPEN: (
+        "the file cannot be opened; is its folder there, and this user's, and the disk not "
+        "read-only?"
+    ),
+    sqlite3.SQLITE_PERM: "no permission; is the file this user's?",
+    sqlite3.SQLITE_IOERR: "the disk failed; is it failing, or a quota of it full?",
+    sqlite3.SQLITE_NOMEM: "there is not enough memory",
+}
+"""By primary code. SQLite's messages name tables and columns, never a cell."""
+
+_MISSING = ("no such table", "no such column", "has no column named")
 
 
 def engine_of(url: str) -> sa.Engine:
@@ -39,7 +77,7 @@ def engine_of(url: str) -> sa.Engine:
     else:
         engine = sa.create_engine(url, connect_args={"timeout": _WAIT_SECONDS})
     sa.event.listen(engine, "connect", _as_writer)
-    sa.event.listen(engine, "begin", lambda c: c.exec_driver_sql("BEGIN IMMEDIATE"))
+    sa.event.listen(engine, "begin", lambda c: driver_rows(c, "BEGIN IMMEDIATE"))
     return engine
 
 
@@ -61,17 +99,76 @@ def make_tables(
     """Makes the tables that are missing; where none is, nothing is written or waited for.
 
     `then` is done in the transaction that makes some.
+
+    Raises:
+        StoreOutdated: If the file is of an earlier release.
+        StoreRefused: If it is of a later one, another of this outlet's files, or none of ours.
     """
     with closing(engine.raw_connection()) as connection:  # begins no transaction
-        cursor = connection.cursor()
-        cursor.execute(_TABLES)
-        there = {name for (name,) in cursor.fetchall()}
-        cursor.close()
+        there = _checked(connection.cursor(), engine.url)
     if there.issuperset(metadata.tables):
         return
     with engine.begin() as writer:
+        if not driver_rows(writer, _TABLES):
+            mark(writer, _role(engine.url))
         metadata.create_all(writer)
         then(writer)
+
+
+def mark(connection: sa.Connection, role: str, revision: str = REVISION) -> None:
+    """Notes in a new file whose tables it gets, and of which revision."""
+    BOOKKEEPING.create_all(connection)
+    connection.execute(STORE.insert().values(role=role))
+    connection.execute(VERSION.insert().values(version_num=revision))
+
+
+def is_outdated(database: Path) -> bool:
+    """Whether a file has to be upgraded; not one that is not there.
+
+    Raises:
+        StoreRefused: If it is of a later release, another file of this outlet's, or none of ours.
+    """
+    if not database.exists():
+        return False
+    engine = reader_of(f"sqlite:///{database}")
+    try:
+        with closing(engine.raw_connection()) as connection:
+            _checked(connection.cursor(), engine.url)
+    except StoreOutdated:
+        return True
+    finally:
+        engine.dispose()
+    return False
+
+
+def _checked(cursor: Any, url: sa.URL) -> set[str]:
+    """The names of a file's tables; none of one that is new."""
+    cursor.execute(_TABLES)
+    there = {name for (name,) in cursor.fetchall()}
+    if there:
+        place, role = Path(url.database or "").name, _role(url)
+        if not there.issuperset(BOOKKEEPING.tables):
+            raise StoreOutdated(place, "none", REVISION)
+        cursor.execute(_MARK)
+        found, revision = cursor.fetchone() or ("nothing", "")
+        if found != role:
+            raise StoreRefused(
+                f"{place}: got the tables of {found}.db, expected those of {role}.db; bring the "
+                "right file back from a backup"
+            )
+        if revision > REVISION:
+            raise StoreRefused(
+                f"{place}: got revision {revision} of the tables, expected {REVISION}: a later "
+                "release made it; install that, or bring back the backup from before its upgrade"
+            )
+        if revision != REVISION:
+            raise StoreOutdated(place, revision, REVISION)
+    cursor.close()
+    return there
+
+
+def _role(url: sa.URL) -> str:
+    return Path(url.database or "memory").stem
 
 
 class Store:
@@ -125,8 +222,23 @@ class Store:
         self._reader.dispose()
 
 
+def driver_rows(
+    connection: sa.Connection, query: str, cells: Sequence[object] = ()
+) -> list[tuple[Any, ...]]:
+    """A statement's rows as the driver has them, for what a look-up waits for.
+
+    SQLAlchemy's own way takes seven times as long.
+    """
+    driver = connection.connection.driver_connection
+    try:
+        rows: list[tuple[Any, ...]] = driver.execute(query, cells).fetchall()  # type: ignore[union-attr]
+    except sqlite3.Error as error:
+        raise sa.exc.DBAPIError.instance(query, None, error, sqlite3.Error) from error
+    return rows
+
+
 def database_error_text(error: SQLAlchemyError) -> str:
-    """The text of a database error without any cell of data; else the error's type."""
+    """The cause of a database's error and what to do, without any cell of data; else its type."""
     cause = getattr(error, "orig", None)
     if not isinstance(cause, sqlite3.Error):
         return f"database: {type(error).__name__}"
@@ -136,7 +248,12 @@ def database_error_text(error: SQLAlchemyError) -> str:
             f"database: {cause} for {_WAIT_SECONDS} seconds: a night or another command is "
             "writing; run it again when that has ended"
         )
-    return f"database: {cause}; is the disk full?"
+    known = _CAUSES.get(code)
+    if known is not None:
+        return f"database: {known} ({getattr(cause, 'sqlite_errorname', cause)})"
+    if any(missing in str(cause) for missing in _MISSING):
+        return f"database: {cause}: of another release; run `escapement-outlet upgrade`"
+    return f"database: {cause}"
 
 
 def _as_writer(connection: sqlite3.Connection, _record: object) -> None:

@@ -172,3 +172,17 @@ class Unforeseen(OutletError):
             f"{what}: {type(error).__name__}; please report it with the log's line that says where"
         )
         self.what = what
+
+
+class StoreRefused(OutletError):
+    """A database that is none of this outlet's, or of a later release."""
+
+
+class StoreOutdated(StoreRefused):
+    """A database of an earlier release."""
+
+    def __init__(self, place: str, revision: str, expected: str) -> None:
+        super().__init__(
+            f"{place}: got revision {revision} of the tables, expected {expected}: an earlier "
+            "release made it. Run `escapement-outlet upgrade`"
+        )

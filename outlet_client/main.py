@@ -31,8 +31,11 @@ from outlet_client.commands.consents import consent_app
 from outlet_client.commands.customer import customer_app, withdraw
 from outlet_client.commands.desk import desk
 from outlet_client.commands.directory import directory_app
+from outlet_client.commands.doctor import doctor
 from outlet_client.commands.duplicates import duplicates, duplicates_decide
 from outlet_client.commands.init import init
+from outlet_client.commands.keys import keys_app, peers_app
+from outlet_client.commands.ledger import ledger_app
 from outlet_client.commands.log import log_app
 from outlet_client.commands.lookup import lookup, serve
 from outlet_client.commands.night import enrol, nightly_command
@@ -41,7 +44,7 @@ from outlet_client.commands.sightings import sightings_app
 from outlet_client.commands.staff import staff_app
 from outlet_client.commands.status import status
 from outlet_client.commands.upgrade import upgrade
-from outlet_client.commands.upkeep import backup, doctor, restore
+from outlet_client.commands.upkeep import backup, restore
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -81,3 +84,6 @@ app.command()(backup)
 app.command()(restore)
 app.command()(upgrade)
 app.add_typer(directory_app, name="directory")
+app.add_typer(keys_app, name="keys")
+app.add_typer(ledger_app, name="ledger")
+app.add_typer(peers_app, name="peers")

@@ -12,15 +12,17 @@ import grpc
 
 from outlet_client.errors import QuotaSpent, ServiceRefused, ServiceUnreachable
 from outlet_client.moments import now
+from privacy.budget import LedgerEntry
 from privacy.errors import InvalidParameter
 from privacy.identity import PartyKind
 from privacy.log_heads import SignedHead
 from privacy.tokens import Blinded, Evaluation, Token, blind, unblind
 from server.wire import outlets_pb2, outlets_pb2_grpc
+from server.wire.connections import CALLER_OPTIONS
 from server.wire.refusals import read_refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from privacy.identity import Card, Identity
     from privacy.keyring import Keyring
@@ -37,11 +39,29 @@ class NotaryAnswer(NamedTuple):
         directory: What the office countersigned last of a directory, `Countersigned.encode()`;
             empty before the first.
         book: The same of a book.
+        loss: What it said last of registrations that HQ lost, likewise.
     """
 
     statement: SignedHead
     directory: bytes
     book: bytes
+    loss: bytes = b""
+
+
+class RelayBatch(NamedTuple):
+    """The relay's open batch.
+
+    Attributes:
+        batch: Its number.
+        messages: How many one submission must hold.
+        epoch: Random, of the relay's store: after a loss it is another.
+        last: The last batch of this epoch that this outlet handed in for; 0 where there is none.
+    """
+
+    batch: int
+    messages: int
+    epoch: bytes = b""
+    last: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,19 +71,24 @@ class Services:
     Attributes:
         timeout: Seconds for one call.
         clock: Says when a day's quota ends.
+        cards: This outlet's own, and by side the other's: where a call fails, one that is over is
+            named. None where nobody looks.
     """
 
     hq: grpc.Channel
     office: grpc.Channel
     timeout: float
     clock: Callable[[], dt.datetime] = field(default=now)
+    cards: tuple[Card, Mapping[str, Card]] | None = None
 
     @classmethod
     def connect(
         cls, identity: Identity, hq_card: Card, office_card: Card, timeout: float = 30.0
     ) -> Services:
         """Opens channels on which each side accepts the other's certificate only."""
-        return cls(_channel(identity, hq_card), _channel(identity, office_card), timeout)
+        cards = (identity.card, {HQ: hq_card, OFFICE: office_card})
+        hq, office = _channel(identity, hq_card), _channel(identity, office_card)
+        return cls(hq, office, timeout, cards=cards)
 
     def close(self) -> None:
         """Closes both channels."""
@@ -75,13 +100,16 @@ class Services:
 
         Raises:
             ServiceUnreachable: If it does not in time.
+            CertificateEnded: If a certificate is over.
         """
+        self._check_certificates(which)  # before it waits: nobody would answer
         channel = {HQ: self.hq, OFFICE: self.office}[which]
         ready = grpc.channel_ready_future(channel)
         try:
             ready.result(timeout=self.timeout)
         except grpc.FutureTimeoutError as error:
             ready.cancel()  # else its thread fails when the channel is closed
+            self._check_certificates(which)
             raise ServiceUnreachable(which, f"no answer in {self.timeout:g} s") from error
 
     def tokens(self, identifiers: Sequence[str], pinned_total: bytes, pad_to: int) -> list[Token]:
@@ -117,12 +145,12 @@ class Services:
             found.update(zip(places, made, strict=True))
         return [found[place] for place in range(len(identifiers))]
 
-    def open_batch(self) -> tuple[int, int]:
-        """The relay's open batch, and how many messages one submission must hold."""
-        with _refusals(OFFICE, self.clock):
+    def open_batch(self) -> RelayBatch:
+        """The relay's open batch."""
+        with self._refusals(OFFICE):
             request = outlets_pb2.OpenBatchRequest()
             answer = self._relay.OpenBatch(request, timeout=self.timeout)
-        return answer.batch, answer.messages
+        return RelayBatch(answer.batch, answer.messages, answer.epoch, answer.last)
 
     def submit(self, batch: int, sealed: Sequence[bytes]) -> None:
         """Hands in one submission for the open batch.
@@ -130,7 +158,7 @@ class Services:
         Raises:
             ServiceRefused: If the relay does not take it, such as for a batch that closed.
         """
-        with _refusals(OFFICE, self.clock):
+        with self._refusals(OFFICE):
             request = outlets_pb2.SubmitRequest(batch=batch, sealed=sealed)
             self._relay.Submit(request, timeout=self.timeout)
 
@@ -149,11 +177,24 @@ class Services:
         request = outlets_pb2.CountersignRequest(digest=digest)
         if held is not None:
             request.held.payload, request.held.signature = held.payload, held.signature
-        with _refusals(OFFICE, self.clock):
+        with self._refusals(OFFICE):
             stub = outlets_pb2_grpc.NotaryStub(self.office)
             answer = stub.Countersign(request, timeout=self.timeout)
         made = SignedHead(answer.statement.payload, answer.statement.signature)
-        return NotaryAnswer(made, answer.directory, answer.book)
+        return NotaryAnswer(made, answer.directory, answer.book, answer.loss)
+
+    def ledger(self, after: int) -> list[LedgerEntry]:
+        """The entries of the office's ledger after the first so many, each by itself verified.
+
+        Raises:
+            LedgerBroken: If one is malformed.
+            ServiceRefused: If the office gives none.
+            ServiceUnreachable: If it is.
+        """
+        with self._refusals(OFFICE):
+            stub = outlets_pb2_grpc.NotaryStub(self.office)
+            parts = list(stub.Ledger(outlets_pb2.LedgerRequest(after=after), timeout=self.timeout))
+        return [LedgerEntry.decode(entry) for part in parts for entry in part.entries]
 
     def directory(self, name: str, held: str) -> bytes:
         """The directory with this digest as HQ publishes it, unverified.
@@ -169,23 +210,44 @@ class Services:
             ServiceRefused: If HQ has none.
             ServiceUnreachable: If it is.
         """
-        with _refusals(HQ, self.clock):
+        with self._refusals(HQ):
             request = outlets_pb2.DirectoryRequest(digest=name, held=held)
             pieces = self._library.Directory(request, timeout=self.timeout)
             return b"".join(piece.data for piece in pieces)
 
     def book(self) -> bytes | None:
         """The latest published band book, unverified; None where there is none."""
-        with _refusals(HQ, self.clock):
+        with self._refusals(HQ):
             pieces = self._library.Book(outlets_pb2.BookRequest(), timeout=self.timeout)
             return b"".join(piece.data for piece in pieces) or None
 
     def _evaluate(self, which: str, asked: Sequence[Blinded]) -> Evaluation:
         stub = outlets_pb2_grpc.TokensStub({HQ: self.hq, OFFICE: self.office}[which])
         request = outlets_pb2.EvaluateRequest(points=[one.point for one in asked])
-        with _refusals(which, self.clock):
+        with self._refusals(which):
             answer = stub.Evaluate(request, timeout=self.timeout)
         return Evaluation(answer.public_key, answer.epoch, tuple(answer.elements), answer.proof)
+
+    @contextmanager
+    def _refusals(self, which: str) -> Iterator[None]:
+        """Raises what the other side refused; a certificate that is over is named."""
+        try:
+            with _refusals(which, self.clock):
+                yield
+        except ServiceUnreachable:
+            self._check_certificates(which)
+            raise
+
+    def _check_certificates(self, which: str) -> None:
+        """Refuses a certificate that is over, which the transport only calls unreachable.
+
+        Raises:
+            CertificateEnded: If one is.
+        """
+        if self.cards is not None:
+            own, others = self.cards
+            own.check_dates(self.clock(), own=True)
+            others[which].check_dates(self.clock())
 
     @property
     def _relay(self) -> outlets_pb2_grpc.RelayStub:
@@ -198,12 +260,12 @@ class Services:
 
 def _channel(identity: Identity, card: Card) -> grpc.Channel:
     credentials = grpc.ssl_channel_credentials(
-        root_certificates=card.certificate.encode(),
+        root_certificates="".join(card.accepted(now())).encode(),
         private_key=identity.tls_key,
         certificate_chain=identity.card.certificate.encode(),
     )
     name = f"{card.name}.{card.kind}"  # the certificate is pinned; its name is its own
-    options = [("grpc.ssl_target_name_override", name)]
+    options = [("grpc.ssl_target_name_override", name), *CALLER_OPTIONS]
     return grpc.secure_channel(card.service_address, credentials, options)
 
 
@@ -215,7 +277,10 @@ def _refusals(which: str, clock: Callable[[], dt.datetime]) -> Iterator[None]:
     except grpc.RpcError as error:
         refusal = read_refusal(error)
         if refusal is None:
-            raise ServiceUnreachable(which, cast("grpc.Call", error).code().name) from error
+            code = cast("grpc.Call", error).code()
+            slow = code is grpc.StatusCode.CANCELLED
+            why = "ended there: too slow" if slow else str(code.name)
+            raise ServiceUnreachable(which, why) from error
         if refusal.type == "OfficePaused":
             raise ServiceUnreachable(which, "paused") from error
         if refusal.type == "QuotaReached":

@@ -103,6 +103,9 @@ _IN_FOLDER = (
 """Settings with paths, which are relative to the file's folder."""
 
 
+RETIRED = ("floors.least_event_noise",)
+"""What `upgrade` takes out of the file."""
+
 _RETIRED = "least_event_noise"
 """A floor of release 0.1 that says nothing now: whoever set it is to know that it is gone."""
 

@@ -11,18 +11,25 @@ and no entry after it costs more the longer it is.
     charge    one release, out of its night's reservation, before its noise is drawn
     close     the night's end: what it reserved and did not charge becomes available again
 
+and, by the office's operator alone:
+
+    clock      the office's clock was ahead: what was entered after this moment counts as of it
+    reconcile  entries were brought back from copies; of a purpose, what they may lack is charged
+    lost       entries are gone for good: the whole year's budget is charged
+
 Spent is what was charged within the last 365 days; remaining is a purpose's share of the year's
-rho, less spent, less what open reservations still hold.
+rho, less spent, less what open reservations still hold. No entry of the operator's makes remaining
+grow: `clock` brings charges that had left the year back into it, the others charge.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from fractions import Fraction
 from threading import Lock
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from privacy.envelopes import digest
 from privacy.errors import BudgetExceeded, InvalidParameter, PrivacyError
@@ -70,6 +77,9 @@ class LedgerAct(StrEnum):
     RESERVE = "reserve"
     CHARGE = "charge"
     CLOSE = "close"
+    CLOCK = "clock"
+    RECONCILE = "reconcile"
+    LOST = "lost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +90,9 @@ class LedgerEntry:
         sequence: Its place, from 0.
         at: When, in Unix seconds.
         act: What it records.
-        night: The night's id.
+        night: The night's id; "" of an operator's entry.
         release: The release's id; "" unless a charge.
-        purpose: What for; None for `close`.
+        purpose: What for; None where it is for none, as of `close`.
         rho: The cost, for one customer; in ledgers of release 0.1 of points for one event.
         noiseless: Whether the release carries no noise at all, so that no rho bounds it.
         previous: The digest of the entry before.
@@ -109,9 +119,76 @@ class LedgerEntry:
         ]  # fmt: skip
         return digest(json.dumps(body, separators=(",", ":")).encode())
 
+    def encode(self) -> bytes:
+        """The entry as it travels: canonical JSON on one line."""
+        body = {**asdict(self), "rho": self.rho.encode()}
+        return json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        """Reads `encode`'s bytes, strictly; its digest is computed, not its place in a chain.
+
+        Raises:
+            LedgerBroken: If they are no such bytes.
+        """
+        try:
+            raw = json.loads(data)
+            purpose = raw["purpose"]
+            purpose = None if purpose is None else Purpose(purpose)
+            rho = Rho(Fraction(raw["rho"]))
+            made = cls(**{**raw, "act": LedgerAct(raw["act"]), "purpose": purpose, "rho": rho})
+            if made.encode() != data or made.digest != made.compute_digest():
+                raise LedgerBroken("ledger: an entry is not in canonical form, or was altered")
+        except (
+            AttributeError, KeyError, RecursionError, TypeError, ValueError, ZeroDivisionError,
+            InvalidParameter,
+        ) as error:  # fmt: skip
+            raise LedgerBroken("ledger: an entry is malformed") from error
+        return made
+
+
+class LedgerPosition(NamedTuple):
+    """How far a ledger was seen.
+
+    Attributes:
+        length: How many entries it had.
+        head: The digest of the last; of zeros before the first.
+    """
+
+    length: int = 0
+    head: str = GENESIS
+
+    def followed_by(self, entries: Iterable[LedgerEntry]) -> LedgerPosition:
+        """Where the ledger is after these entries; only the chain is checked, by no policy.
+
+        Raises:
+            LedgerBroken: At the first that does not follow.
+        """
+        length, head = self
+        for entry in entries:
+            chained = (entry.sequence, entry.previous) == (length, head)
+            if not chained or entry.digest != entry.compute_digest():
+                raise LedgerBroken(f"ledger: entry {length} does not follow from the one before")
+            length, head = length + 1, entry.digest
+        return LedgerPosition(length, head)
+
 
 class LedgerBroken(PrivacyError):
     """An entry does not follow from the one before: the ledger was cut, reordered or rewritten."""
+
+
+class LedgerForked(PrivacyError):
+    """A ledger does not go on from what was seen of it: it was restored, lost or begun anew."""
+
+
+class LedgerAhead(PrivacyError):
+    """A ledger's last entry is of a moment that is yet to come."""
+
+
+def is_charge(entry: LedgerEntry) -> bool:
+    """Whether an entry spends of its purpose's share of the year."""
+    extra = entry.act is LedgerAct.RECONCILE and entry.purpose is not None
+    return entry.act is LedgerAct.CHARGE or extra
 
 
 class _Record:
@@ -141,7 +218,7 @@ class _Record:
         """Puts an entry at the end."""
         self.nights.setdefault(entry.night, len(self.entries))
         self.releases.setdefault(entry.release, len(self.entries))
-        if entry.act is LedgerAct.CHARGE:
+        if is_charge(entry):
             self.charges.setdefault(entry.purpose, []).append(entry)
         self.entries.append(entry)
 
@@ -164,13 +241,34 @@ class _Year:
     end: int = 0
     spent: Fraction = Fraction(0)
 
-    def at(self, moment: int, charges: Sequence[LedgerEntry]) -> _Year:
+    def at(self, moment: int, charges: Sequence[LedgerEntry], clock: _Clock) -> _Year:
         """The year before a later moment."""
         first, spent = self.first, self.spent
-        while first < self.end and charges[first].at <= moment - YEAR_SECONDS:
+        while first < self.end and clock.moment_of(charges[first]) <= moment - YEAR_SECONDS:
             spent -= charges[first].rho
             first += 1
         return _Year(first, self.end, spent)
+
+    def whole(self, charges: Sequence[LedgerEntry]) -> _Year:
+        """All charges until now, those that had left the year too."""
+        spent = sum((charge.rho for charge in charges[: self.end]), Fraction(0))
+        return _Year(0, self.end, spent)
+
+
+@dataclass(frozen=True, slots=True)
+class _Clock:
+    """By when entries count: one that was made before the clock was set back, no later than that.
+
+    Attributes:
+        set_back: Place and moment of each entry that set the clock back.
+    """
+
+    set_back: tuple[tuple[int, int], ...] = ()
+
+    def moment_of(self, entry: LedgerEntry) -> int:
+        """When an entry counts as made, in Unix seconds."""
+        later = (at for place, at in self.set_back if place > entry.sequence)
+        return min((entry.at, *later))
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +290,8 @@ class Ledger:
     )
     _years: Mapping[Purpose, _Year] = field(default_factory=dict, repr=False, compare=False)
     _noiseless: bool = field(default=False, repr=False, compare=False)
+    _clock: _Clock = field(default_factory=_Clock, repr=False, compare=False)
+    _lost: LedgerEntry | None = field(default=None, repr=False, compare=False)
     _record: _Record = field(default_factory=_Record, repr=False, compare=False)
 
     @classmethod
@@ -226,9 +326,18 @@ class Ledger:
         """The entries after the first `length`."""
         return tuple(self._record.entries[length : self.length])
 
+    @property
+    def position(self) -> LedgerPosition:
+        """How far it is."""
+        return LedgerPosition(self.length, self.head)
+
     def not_before(self, at: int) -> int:
         """`at`, or the last entry's moment where a clock went back."""
         return at if self._last_at is None else max(at, self._last_at)
+
+    def seconds_ahead(self, at: int) -> int:
+        """How long after `at` the last entry was made; 0 where it was before."""
+        return self.not_before(at) - at
 
     def reserve(self, night: str, costs: Mapping[Purpose, Rho], at: int) -> Self:
         """Sets aside what a night may cost at most.
@@ -277,6 +386,42 @@ class Ledger:
             return self
         return self._append(LedgerAct.CLOSE, night, "", None, Rho(0), at)
 
+    def set_clock(self, at: int) -> Self:
+        """Notes that the clock was ahead until now: what is entered after `at` counts as of it.
+
+        What it let leave the year is in it again. Where nothing is ahead, nothing changes.
+        """
+        if not self.seconds_ahead(at):
+            return self
+        after = self._append(LedgerAct.CLOCK, "", "", None, Rho(0), at)
+        for night in self.open_nights():
+            after = after.close(night, at)
+        return after
+
+    def reconcile(self, at: int, unproven: Mapping[Purpose, Rho]) -> Self:
+        """Notes that the last entries were brought back from copies; open nights are over.
+
+        Args:
+            at: When.
+            unproven: By purpose, what was perhaps charged and is in no copy; it is charged now.
+        """
+        after = self._append(LedgerAct.RECONCILE, "", "", None, Rho(0), at)
+        for purpose, rho in unproven.items():
+            after = after._charge_unproven(purpose, rho, at)  # noqa: SLF001  (its own class's)
+        for night in self.open_nights():
+            after = after.close(night, at)
+        return after
+
+    def _charge_unproven(self, purpose: Purpose, rho: Rho, at: int) -> Self:
+        return self._append(LedgerAct.RECONCILE, "", "", purpose, rho, at)
+
+    def lose(self, at: int) -> Self:
+        """Notes that entries are gone and in no copy: all of a year's budget is spent."""
+        after = self._append(LedgerAct.LOST, "", "", None, self.policy.customer.rho(), at)
+        for night in self.open_nights():
+            after = after.close(night, at)
+        return after
+
     def open_nights(self) -> tuple[str, ...]:
         """The nights that reserved and did not close, in order."""
         return tuple(self._held)
@@ -286,8 +431,15 @@ class Ledger:
         return self._held.get(night, {}).get(purpose)
 
     def spent(self, purpose: Purpose, at: int) -> Rho:
-        """What was charged for a purpose in the 365 days before `at`."""
-        return Rho(self._year(purpose, at).spent)
+        """What was charged for a purpose in the 365 days before `at`.
+
+        In the year after a loss it is the purpose's share at least.
+        """
+        spent = self._year(purpose, at).spent
+        if self._lost is not None:
+            since = self.not_before(at) - self._clock.moment_of(self._lost)
+            spent = max(spent, self.policy.limit(purpose)) if since < YEAR_SECONDS else spent
+        return Rho(spent)
 
     def spent_in_year(self, at: int) -> Rho:
         """What was charged for customer sums in the 365 days before `at`."""
@@ -312,7 +464,8 @@ class Ledger:
 
     def _year(self, purpose: Purpose, at: int) -> _Year:
         year = self._years.get(purpose, _Year())
-        return year.at(self.not_before(at), self._record.charges.get(purpose, ()))
+        charges = self._record.charges.get(purpose, ())
+        return year.at(self.not_before(at), charges, self._clock)
 
     def _append(
         self,
@@ -327,7 +480,7 @@ class Ledger:
     ) -> Self:
         entry = LedgerEntry(
             self.length,
-            self.not_before(at),
+            at if act is LedgerAct.CLOCK else self.not_before(at),
             act,
             night,
             release,
@@ -341,8 +494,10 @@ class Ledger:
 
     def _with(self, entry: LedgerEntry) -> Self:
         """The ledger after an entry, and what all of it adds up to."""
+        if entry.act is LedgerAct.CLOCK:
+            return self._set_back(entry)
         years = self._years
-        if entry.act is LedgerAct.CHARGE and entry.purpose is not None:
+        if is_charge(entry) and entry.purpose is not None:
             year = self._year(entry.purpose, entry.at)
             after = _Year(year.first, year.end + 1, year.spent + entry.rho)
             years = {**years, entry.purpose: after}
@@ -356,6 +511,26 @@ class Ledger:
             _held=self._held_after(entry),
             _years=years,
             _noiseless=noiseless,
+            _lost=entry if entry.act is LedgerAct.LOST else self._lost,
+            _record=self._record.grown(self.length, entry),
+        )
+
+    def _set_back(self, entry: LedgerEntry) -> Self:
+        """The ledger after its clock was set back; what had left the year is counted again.
+
+        Raises:
+            LedgerBroken: If it sets the clock on: charges would leave the year.
+        """
+        if self.not_before(entry.at) == entry.at:
+            raise LedgerBroken(f"ledger: entry {entry.sequence} does not set the clock back")
+        charges = self._record.charges
+        return replace(
+            self,
+            length=self.length + 1,
+            head=entry.digest,
+            _last_at=entry.at,
+            _years={purpose: year.whole(charges[purpose]) for purpose, year in self._years.items()},
+            _clock=_Clock((*self._clock.set_back, (entry.sequence, entry.at))),
             _record=self._record.grown(self.length, entry),
         )
 
@@ -365,6 +540,8 @@ class Ledger:
         Raises:
             LedgerBroken: If it charges more than its night holds, or names no purpose.
         """
+        if entry.act in (LedgerAct.RECONCILE, LedgerAct.LOST):
+            return self._held
         if entry.act is LedgerAct.CLOSE:
             return {night: held for night, held in self._held.items() if night != entry.night}
         mine = self._held.get(entry.night, {})

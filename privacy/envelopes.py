@@ -9,6 +9,7 @@ that no two statements share an encoding.
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -43,24 +44,40 @@ def frame(*fields: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class VerifyKey:
-    """An Ed25519 public key that somebody is pinned to."""
+    """An Ed25519 public key that somebody is pinned to.
+
+    Attributes:
+        raw: Its 32 bytes.
+        before: The owner's earlier keys: what they signed counts too.
+    """
 
     raw: bytes
+    before: tuple[bytes, ...] = field(default=(), compare=False)
 
     def verify(self, signature: bytes, *fields: bytes) -> bool:
         """Tells whether this key's owner signed these fields."""
-        try:
-            Ed25519PublicKey.from_public_bytes(self.raw).verify(signature, frame(*fields))
-        except (InvalidSignature, ValueError):
-            return False
-        return True
+        message = frame(*fields)
+        return any(_is_signed(raw, signature, message) for raw in (self.raw, *self.before))
+
+
+def _is_signed(raw: bytes, signature: bytes, message: bytes) -> bool:
+    try:
+        Ed25519PublicKey.from_public_bytes(raw).verify(signature, message)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """An Ed25519 key; never printed."""
+    """An Ed25519 key; never printed.
+
+    Attributes:
+        before: Public halves of the owner's earlier keys, which `public` accepts too.
+    """
 
     _key: Ed25519PrivateKey = field(repr=False)
+    before: tuple[bytes, ...] = field(default=(), repr=False, compare=False)
 
     @classmethod
     def generate(cls) -> Self:
@@ -68,9 +85,9 @@ class SigningKey:
         return cls(Ed25519PrivateKey.generate())
 
     @classmethod
-    def from_bytes(cls, raw: bytes) -> Self:
-        """Reads what `to_bytes` wrote."""
-        return cls(Ed25519PrivateKey.from_private_bytes(raw))
+    def from_bytes(cls, raw: bytes, before: tuple[bytes, ...] = ()) -> Self:
+        """Reads what `to_bytes` wrote, and takes the public halves of earlier keys along."""
+        return cls(Ed25519PrivateKey.from_private_bytes(raw), before)
 
     def to_bytes(self) -> bytes:
         """The 32 secret bytes, for the owner's key file only."""
@@ -79,7 +96,7 @@ class SigningKey:
     @property
     def public(self) -> VerifyKey:
         """The key that others pin."""
-        return VerifyKey(self._key.public_key().public_bytes_raw())
+        return VerifyKey(self._key.public_key().public_bytes_raw(), self.before)
 
     def sign(self, *fields: bytes) -> bytes:
         """Signs length-prefixed fields; the first names the statement's domain."""
@@ -88,9 +105,15 @@ class SigningKey:
 
 @dataclass(frozen=True, slots=True)
 class SealKey:
-    """An HPKE key pair: the office's for one release, or HQ's for registrations."""
+    """An HPKE key pair: the office's for one release, or HQ's for registrations.
+
+    Attributes:
+        others: Keys of the same owner that are being renewed, or renew this one: who has another
+            card of the owner's seals to them.
+    """
 
     _key: X25519PrivateKey = field(repr=False)
+    others: tuple[SealKey, ...] = field(default=(), repr=False)
 
     @classmethod
     def generate(cls) -> Self:
@@ -98,9 +121,14 @@ class SealKey:
         return cls(X25519PrivateKey.generate())
 
     @classmethod
-    def from_bytes(cls, raw: bytes) -> Self:
-        """Reads what `to_bytes` wrote."""
-        return cls(X25519PrivateKey.from_private_bytes(raw))
+    def from_bytes(cls, raw: bytes, others: tuple[SealKey, ...] = ()) -> Self:
+        """Reads what `to_bytes` wrote, and takes the owner's other keys along."""
+        return cls(X25519PrivateKey.from_private_bytes(raw), others)
+
+    @property
+    def alone(self) -> SealKey:
+        """This key without the owner's others."""
+        return SealKey(self._key)
 
     def to_bytes(self) -> bytes:
         """The 32 secret bytes, for the owner's store only."""
@@ -117,11 +145,15 @@ class SealKey:
         """Opens an envelope.
 
         Raises:
-            AnswerRefused: If it was not sealed to this key under this very `info`.
+            AnswerRefused: If it was not sealed to this key, or another of its owner's, under this
+                very `info`.
         """
         try:
             return _SUITE.decrypt(sealed, self._key, info=frame(*info))
         except (InvalidTag, ValueError) as error:
+            for other in self.others:
+                with suppress(AnswerRefused):
+                    return other.open(sealed, *info)
             raise AnswerRefused("envelope: does not open under what it is bound to") from error
 
 

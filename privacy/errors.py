@@ -16,7 +16,14 @@
     +-- BookRefused              books.py: a book that is forged, stale or of another directory
     +-- SecretUnreadable         at_rest.py: a secret in a store that its folder's key does not open
     +-- HeadRefused              log_heads.py: a statement about a log that is forged or another's
-    +-- CardRefused, KeyringError, LedgerBroken    identity.py, keyring.py, budget.py
+    +-- ClocksApart              HQ's clock and the office's say different times
+    +-- LedgerForked             budget.py: a ledger that does not go on from what was seen of it
+    +-- LedgerAhead              budget.py: a ledger whose last entry is yet to come
+    +-- CardRefused              cards.py: a card or key file that is malformed, or another's
+    |   +-- RenewalRefused       a card that is no newer than the one that is trusted
+    |       +-- RenewalUnsigned  one that the trusted key did not sign
+    +-- CertificateEnded         cards.py: a certificate that is over, or not valid yet
+    +-- KeyringError, LedgerBroken    keyring.py, budget.py
 
 Messages say what, got, expected. They never carry a customer's identifier or value, and nothing
 that an outlet raises while it answers may depend on a customer's value: HQ sees that it raised.
@@ -76,3 +83,7 @@ class AnswerRefused(PrivacyError):
     def __init__(self, message: str, outlet: str | None = None) -> None:
         super().__init__(message)
         self.outlet = outlet
+
+
+class ClocksApart(PrivacyError):
+    """HQ's clock and the privacy office's say times that are too far apart."""

@@ -1,152 +1,79 @@
-"""Who is who: the keys that each party makes for itself, and the public card that others import.
+"""Who is who: the keys that each party makes for itself, and renews.
 
 There is no certificate authority. Each party makes a self-signed TLS certificate (P-256, because
 gRPC refuses Ed25519), a signing key (Ed25519) and, at an outlet, a Flower node key (P-384, Flower's
 own form), HQ and the privacy office a share of the token key, HQ a key for sealed registrations;
-each writes one public **card**. Others import it after comparing its fingerprint by another way,
-and from then on trust that very certificate and no other. Taking a card off a list is the
-revocation.
+each writes one public card (`cards.py`). Others import it after comparing its fingerprint by
+another way, and from then on trust that very certificate and no other. Taking a card off a list is
+the revocation.
+
+Keys are **renewed** in two steps, so that nobody is refused in between:
+
+    as ever   -> `renewed`: the next keys are there and their card can be handed on; the party
+                 goes on with the old ones, which holders of either card accept
+    renewed   -> `finished`: the party goes on with the next; holders of their card still accept
+                 the old certificate until its stated end
+
+Keys that are lost or stolen are made `anew`: nothing of before signs their card, so its owner reads
+its fingerprint to everybody again.
 """
 
 from __future__ import annotations
 
-import datetime as dt
 import json
-import re
-from dataclasses import asdict, dataclass, field
-from enum import StrEnum
-from typing import Any, Self
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from privacy.envelopes import SealKey, SigningKey, VerifyKey, digest
-from privacy.errors import PrivacyError
+from privacy.cards import (
+    WARNING_DAYS,
+    Card,
+    CardRefused,
+    CertificateEnded,
+    PartyKind,
+    RenewalRefused,
+    RenewalUnsigned,
+    check_name,
+)
+from privacy.certificates import CERTIFICATE_YEARS, fresh_certificate, fresh_node_key
+from privacy.envelopes import SealKey, SigningKey
 
-CERTIFICATE_YEARS = 5
-_NODE_KEY_BITS, _KEY_BYTES = 384, 32
-_CARD_DOMAIN = b"escapement/v1/card"
-_PEM = serialization.Encoding.PEM
+if TYPE_CHECKING:
+    import datetime as dt
 
+__all__ = [
+    "CERTIFICATE_YEARS",
+    "WARNING_DAYS",
+    "Card",
+    "CardRefused",
+    "CertificateEnded",
+    "Identity",
+    "PartyKind",
+    "RenewalRefused",
+    "RenewalUnsigned",
+    "Renewed",
+]
 
-class CardRefused(PrivacyError):
-    """A public card that is malformed, of another kind, or not signed by its own key."""
-
-
-class PartyKind(StrEnum):
-    """What a party is."""
-
-    OUTLET = "outlet"
-    HQ = "hq"
-    OFFICE = "office"
+Keys = TypeVar("Keys", bound="Identity")
 
 
 @dataclass(frozen=True, slots=True)
-class Card:
-    """What a party tells the others about itself; all of it public.
+class Renewed:
+    """What a renewal makes anew besides the certificate.
 
     Attributes:
-        kind: What it is.
-        name: Its name, unique among its kind.
-        address: `host:port` where it listens; "" for an outlet.
-        certificate: Its TLS certificate, PEM.
-        signing_key: Its Ed25519 public key, hex.
-        node_key: Its Flower node key in OpenSSH form; "" unless an outlet.
-        service_address: `host:port` of its gRPC services for outlets; "" for an outlet.
-        token_key: Public half of its share of the token key, hex; "" for an outlet.
-        sealing_key: HPKE key that registrations are sealed to, hex; "" unless HQ.
+        signing: The signing key.
+        node: An outlet's Flower node key.
+        sealing: HQ's key for sealed registrations.
+        overlap: How long the certificate before is accepted besides; None until it ends.
     """
 
-    kind: PartyKind
-    name: str
-    address: str
-    certificate: str
-    signing_key: str
-    node_key: str
-    service_address: str = ""
-    token_key: str = ""
-    sealing_key: str = ""
-
-    @property
-    def verify_key(self) -> VerifyKey:
-        """The key that its statements are checked with."""
-        return VerifyKey(bytes.fromhex(self.signing_key))
-
-    @property
-    def node_key_pem(self) -> bytes:
-        """The Flower node key as Flower's link state knows it."""
-        key = serialization.load_ssh_public_key(self.node_key.encode())
-        return key.public_bytes(_PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-
-    @property
-    def fingerprint(self) -> str:
-        """The first 128 bits of the card's digest, in groups to be read over the telephone."""
-        text = digest(self._body())[:32]
-        return " ".join(text[start : start + 4] for start in range(0, 32, 4))
-
-    def encode(self, key: SigningKey) -> bytes:
-        """The public file, signed by the party's own key: a card cannot be half exchanged."""
-        body = {**asdict(self), "signature": key.sign(_CARD_DOMAIN, self._body()).hex()}
-        return json.dumps(body, indent=2).encode() + b"\n"
-
-    @classmethod
-    def decode(cls, data: bytes, kind: PartyKind) -> Self:
-        """Reads a public file.
-
-        Raises:
-            CardRefused: If it is malformed, of another kind, or not signed by its own key.
-        """
-        try:
-            raw: dict[str, Any] = json.loads(data)
-            signature = bytes.fromhex(raw.pop("signature"))
-            card = cls(**{**raw, "kind": PartyKind(raw["kind"])})
-            fits = all(isinstance(value, str) for value in asdict(card).values())
-            signed = fits and card.verify_key.verify(signature, _CARD_DOMAIN, card._body())
-            card._check_keys()
-        except (
-            AttributeError,
-            KeyError,
-            TypeError,
-            ValueError,
-            UnsupportedAlgorithm,
-            x509.ExtensionNotFound,
-        ) as error:
-            raise CardRefused(
-                "card: malformed; expected the public file of an enrolment"
-            ) from error
-        if not signed:
-            raise CardRefused("card: not signed by its own key")
-        if card.kind is not kind:
-            raise CardRefused(f"card: got one of {card.kind}, expected one of {kind}")
-        return card
-
-    def _check_keys(self) -> None:
-        """Refuses a name, certificate or node key that would trip others up later.
-
-        Raises:
-            ValueError: If one of them is not what `Identity.generate` makes.
-        """
-        check_name(self.name)
-        blocks = x509.load_pem_x509_certificates(self.certificate.encode())
-        if len(blocks) != 1 or self.certificate.count("-----BEGIN") != 1:
-            raise ValueError("expected one certificate")
-        constraints = blocks[0].extensions.get_extension_for_class(x509.BasicConstraints).value
-        if constraints.ca or not isinstance(blocks[0].public_key(), ec.EllipticCurvePublicKey):
-            raise ValueError("expected a certificate that signs no others")
-        if self.kind is PartyKind.OUTLET:
-            key = serialization.load_ssh_public_key(self.node_key.encode())
-            if not isinstance(key, ec.EllipticCurvePublicKey) or key.key_size != _NODE_KEY_BITS:
-                raise ValueError("expected a P-384 node key")
-        elif len(bytes.fromhex(self.token_key)) != _KEY_BYTES:
-            raise ValueError("expected a share of the token key")
-        if self.kind is PartyKind.HQ and len(bytes.fromhex(self.sealing_key)) != _KEY_BYTES:
-            raise ValueError("expected a sealing key")
-
-    def _body(self) -> bytes:
-        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":")).encode()
+    signing: bool = False
+    node: bool = False
+    sealing: bool = False
+    overlap: dt.timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +86,9 @@ class Identity:
         tls_key: PEM of its certificate's key.
         node_key: OpenSSH form of its Flower node key; empty unless an outlet.
         sealing: Opens sealed registrations; None unless HQ.
+        store: What the folder's databases are encrypted under, once it is not the signing key.
+        countersignature: What the key of the card before said of this one.
+        next: The keys that take the place of these; None where none were renewed.
     """
 
     card: Card
@@ -166,6 +96,9 @@ class Identity:
     tls_key: bytes = field(repr=False)
     node_key: bytes = field(repr=False)
     sealing: SealKey | None = field(repr=False)
+    store: bytes = field(default=b"", repr=False)
+    countersignature: bytes = field(default=b"", repr=False)
+    next: Identity | None = field(default=None, repr=False)
 
     @classmethod
     def generate(
@@ -177,6 +110,7 @@ class Identity:
         *,
         service_address: str = "",
         token_key: bytes = b"",
+        serial: int = 1,
     ) -> Self:
         """Makes fresh keys and a certificate valid from `at`.
 
@@ -187,6 +121,7 @@ class Identity:
             at: From when its certificate is valid.
             service_address: `host:port` of its gRPC services for outlets; "" for an outlet.
             token_key: Public half of its share of the token key; nothing for an outlet.
+            serial: Which of the party's cards this is.
 
         Raises:
             CardRefused: If the name is not plain.
@@ -196,17 +131,8 @@ class Identity:
         except ValueError as error:
             raise CardRefused(f"name: got '{name}', {error}") from error
         signing = SigningKey.generate()
-        tls_key = ec.generate_private_key(ec.SECP256R1())
-        certificate = _certificate(tls_key, f"{name}.{kind}", at)
-        secret = public = b""
-        if kind is PartyKind.OUTLET:
-            node = ec.generate_private_key(ec.SECP384R1())
-            secret = node.private_bytes(
-                _PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
-            )
-            public = node.public_key().public_bytes(
-                serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
-            )
+        certificate, tls_key = fresh_certificate(f"{name}.{kind}", serial, at)
+        secret, public = fresh_node_key() if kind is PartyKind.OUTLET else (b"", "")
         sealing = SealKey.generate() if kind is PartyKind.HQ else None
         card = Card(
             kind,
@@ -214,15 +140,121 @@ class Identity:
             address,
             certificate,
             signing.public.raw.hex(),
-            public.decode(),
+            public,
             service_address,
             token_key.hex(),
             "" if sealing is None else sealing.public.hex(),
+            serial,
         )
-        key_pem = tls_key.private_bytes(
-            _PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        return cls(card, signing, tls_key, secret, sealing)
+
+    @classmethod
+    def anew(
+        cls,
+        before: Card,
+        at: dt.datetime,
+        *,
+        token_key: bytes = b"",
+        store: bytes = b"",
+        stolen: bool = False,
+    ) -> Self:
+        """Makes all keys anew for a party that lost them; nothing of before signs its card.
+
+        Args:
+            before: The party's last card that anybody has.
+            at: From when its certificate is valid.
+            token_key: Public half of its share of the token key; nothing for an outlet.
+            store: What the folder's databases are encrypted under; b"" where nothing is.
+            stolen: Whether somebody else has the lost keys: what they signed counts no more then,
+                but for this party itself, which knows what it said.
+        """
+        made = cls.generate(
+            before.kind,
+            before.name,
+            before.address,
+            at,
+            service_address=before.service_address,
+            token_key=token_key,
+            serial=before.serial + 1,
         )
-        return cls(card, signing, key_pem, secret, sealing)
+        earlier = f"{before.signing_key} {before.keys_before}".strip()
+        own = _with_card(made, replace(made.card, keys_before=earlier))
+        return replace(_with_card(own, made.card) if stolen else own, store=store)
+
+    def renewed(self, at: dt.datetime, what: Renewed) -> Self:
+        """Makes the next keys; this party goes on with its own until `finished`.
+
+        Args:
+            at: From when their certificate is valid.
+            what: What is made anew besides it.
+
+        Raises:
+            CardRefused: If the last renewal is not finished.
+        """
+        if self.next is not None:
+            raise CardRefused(
+                "keys: renewed already, and not finished; hand public.json on, then `keys finish`"
+            )
+        card, serial = self.card, self.card.serial + 1
+        certificate, tls_key = fresh_certificate(f"{card.name}.{card.kind}", serial, at)
+        end = card.ends if what.overlap is None else min(card.ends, at + what.overlap)
+        both = end > at
+        made = replace(
+            self,
+            tls_key=tls_key,
+            card=replace(
+                card,
+                certificate=certificate,
+                certificate_before=card.certificate if both else "",
+                until=end.isoformat() if both else "",
+                node_key_before="",
+                serial=serial,
+            ),
+        )
+        if what.signing:
+            made = _with_signing(made, SigningKey.generate())
+        if what.node and card.kind is PartyKind.OUTLET:
+            secret, public = fresh_node_key()
+            renewed = replace(made.card, node_key=public, node_key_before=card.node_key)
+            made = replace(made, node_key=secret, card=renewed)
+        if what.sealing and self.sealing is not None:
+            key = SealKey.from_bytes(SealKey.generate().to_bytes(), (self.sealing.alone,))
+            renewed = replace(made.card, sealing_key=key.public.hex())
+            made = replace(made, sealing=key, card=renewed)
+        countersignature = made.card.countersigned(self.signing) if what.signing else b""
+        return replace(self, next=replace(made, countersignature=countersignature))
+
+    def finished(self) -> Identity:
+        """Goes on with the next keys, for good; those before are gone.
+
+        Raises:
+            CardRefused: If there are none.
+        """
+        if self.next is None:
+            raise CardRefused("keys: none were renewed; `keys renew` makes them")
+        return self.next
+
+    def with_token_key(self, token_key: bytes) -> Self:
+        """The same keys with another share of the token key on the card, and the next card's."""
+        card = replace(self.card, token_key=token_key.hex())
+        if card == self.card:
+            return self
+        if self.next is None:
+            return _with_card(self, replace(card, serial=card.serial + 1))
+        renewed = self.next.with_token_key(token_key)
+        other = renewed.card.signing_key != card.signing_key
+        spoken = renewed.card.countersigned(self.signing) if other else b""
+        return replace(self, card=card, next=replace(renewed, countersignature=spoken))
+
+    @property
+    def newest(self) -> Identity:
+        """The keys of the card that is to be handed on: the next, where there are any."""
+        return self if self.next is None else self.next
+
+    @property
+    def store_secret(self) -> bytes:
+        """What the folder's databases are encrypted under: the party's first signing key."""
+        return self.store or self.signing.to_bytes()
 
     @property
     def node_private_key(self) -> ec.EllipticCurvePrivateKey:
@@ -232,16 +264,14 @@ class Identity:
             raise CardRefused("identity: got another kind of node key, expected an EC key")
         return key
 
+    def public_file(self) -> bytes:
+        """The newest card as a file, for the others."""
+        newest = self.newest
+        return newest.card.encode_with(newest.signing, newest.countersignature)
+
     def encode(self) -> bytes:
         """The secret file, for the owner's eyes only."""
-        body = {
-            "card": json.loads(self.card.encode(self.signing)),
-            "signing": self.signing.to_bytes().hex(),
-            "tls_key": self.tls_key.decode(),
-            "node_key": self.node_key.decode(),
-            "sealing": "" if self.sealing is None else self.sealing.to_bytes().hex(),
-        }
-        return json.dumps(body, indent=2).encode() + b"\n"
+        return json.dumps(_raw(self), indent=2).encode() + b"\n"
 
     @classmethod
     def decode(cls, data: bytes, kind: PartyKind) -> Self:
@@ -251,40 +281,74 @@ class Identity:
             CardRefused: If it is malformed or of another kind.
         """
         try:
-            raw = json.loads(data)
-            card = Card.decode(json.dumps(raw["card"]).encode(), kind)
-            signing = SigningKey.from_bytes(bytes.fromhex(raw["signing"]))
-            sealing = SealKey.from_bytes(bytes.fromhex(raw["sealing"])) if raw["sealing"] else None
-            return cls(card, signing, raw["tls_key"].encode(), raw["node_key"].encode(), sealing)
+            return cls._of(json.loads(data), kind)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise CardRefused("identity: malformed key file; restore it from a backup") from error
 
+    @classmethod
+    def _of(cls, raw: dict[str, Any], kind: PartyKind) -> Self:
+        card = Card.decode(json.dumps(raw["card"]).encode(), kind)
+        following = cls._of(raw["next"], kind) if "next" in raw else None
+        sealing = None
+        if raw["sealing"]:
+            before = raw.get("sealing_before", "").split()
+            others = tuple(SealKey.from_bytes(bytes.fromhex(one)) for one in before)
+            if following is not None and following.card.sealing_key != card.sealing_key:
+                others += (following.sealing.alone,) if following.sealing else ()
+            sealing = SealKey.from_bytes(bytes.fromhex(raw["sealing"]), others)
+        return cls(
+            card,
+            SigningKey.from_bytes(
+                bytes.fromhex(raw["signing"]),
+                card.verify_key.before
+                + tuple(bytes.fromhex(key) for key in raw.get("signing_before", "").split()),
+            ),
+            raw["tls_key"].encode(),
+            raw["node_key"].encode(),
+            sealing,
+            bytes.fromhex(raw.get("store", "")),
+            bytes.fromhex(raw.get("countersignature", "")),
+            following,
+        )
 
-def check_name(name: str) -> None:
-    """Refuses a name that could be mistaken for another, or for a path.
 
-    Raises:
-        ValueError: If it is not 1 to 40 ASCII letters, digits and inner hyphens.
-    """
-    if not re.fullmatch(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,38}[A-Za-z0-9])?", name, re.ASCII):
-        raise ValueError("expected 1 to 40 ASCII letters, digits and inner hyphens")
+def _raw(identity: Identity) -> dict[str, Any]:
+    """What is written of keys, those that come next within."""
+    following, sealing = identity.next, identity.sealing
+    others = () if sealing is None else sealing.others
+    next_key = "" if following is None else following.card.sealing_key
+    body = {
+        "card": json.loads(identity.card.encode(identity.signing)),
+        "signing": identity.signing.to_bytes().hex(),
+        "tls_key": identity.tls_key.decode(),
+        "node_key": identity.node_key.decode(),
+        "sealing": "" if sealing is None else sealing.to_bytes().hex(),
+    }
+    more = {
+        "sealing_before": " ".join(
+            one.to_bytes().hex() for one in others if one.public.hex() != next_key
+        ),
+        "store": identity.store.hex(),
+        "countersignature": identity.countersignature.hex(),
+        "signing_before": " ".join(
+            key.hex()
+            for key in identity.signing.before
+            if key not in identity.card.verify_key.before
+        ),
+        "next": None if following is None else _raw(following),
+    }
+    return body | {name: value for name, value in more.items() if value}
 
 
-def _certificate(key: ec.EllipticCurvePrivateKey, name: str, at: dt.datetime) -> str:
-    """A self-signed certificate, for server and client use."""
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    usage = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(at - dt.timedelta(days=1))
-        .not_valid_after(at + dt.timedelta(days=365 * CERTIFICATE_YEARS))
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-        .add_extension(x509.ExtendedKeyUsage(usage), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    return certificate.public_bytes(_PEM).decode()
+def _with_card(identity: Keys, card: Card) -> Keys:
+    """The same keys with another card; what was said of the one before is about that one."""
+    earlier = dict.fromkeys(card.verify_key.before + identity.signing.before)
+    signing = SigningKey.from_bytes(identity.signing.to_bytes(), tuple(earlier))
+    return replace(identity, card=card, signing=signing, countersignature=b"")
+
+
+def _with_signing(identity: Keys, key: SigningKey) -> Keys:
+    card = identity.card
+    earlier = f"{card.signing_key} {card.keys_before}".strip()
+    card = replace(card, signing_key=key.public.raw.hex(), keys_before=earlier)
+    return _with_card(replace(identity, signing=key, store=identity.store_secret), card)

@@ -13,8 +13,6 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import TYPE_CHECKING, Self
 
-from scipy.optimize import minimize_scalar
-
 from privacy.errors import InvalidParameter
 
 if TYPE_CHECKING:
@@ -96,6 +94,9 @@ def epsilon_of(rho: Rho, delta: float) -> float:
     Returns:
         The smallest epsilon found, at least 0.
     """
+    # Loaded here: every command would pay for it otherwise.
+    from scipy.optimize import minimize_scalar
+
     if rho == 0:
         return 0.0
     loss = float(rho)

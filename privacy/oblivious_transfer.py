@@ -211,6 +211,7 @@ def hidden_tables(
     masks: npt.NDArray[np.uint16],
     pads: Codes,
     live: npt.NDArray[np.bool_],
+    told: npt.NDArray[np.bool_],
 ) -> Iterator[bytes]:
     """The office's tables of one kind, each entry under its rows' hashes, in order of slots.
 
@@ -222,6 +223,7 @@ def hidden_tables(
         masks: uint16[n] below D, M of each slot.
         pads: uint8[n], a code each, which every entry of a slot's table is added to.
         live: bool[n]; a slot that is not has no table, but zeros.
+        told: bool[n]; a slot that is not has code 0 whatever its sum is, which reads "new".
 
     Yields:
         Bytes of n * table_bytes in all, a piece at a time.
@@ -231,7 +233,7 @@ def hidden_tables(
 
     def piece(low: int) -> bytes:
         high = min(low + PIECE_SLOTS, len(masks))
-        made = packed[masks[low:high]]
+        made = packed[masks[low:high]] * told[low:high, None]
         made ^= pads[low:high, None] * np.uint8(table.all_codes)
         for bit in range(table.choice_bits):
             numbers = _numbers(start, low, high, table.choice_bits, bit)

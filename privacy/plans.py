@@ -243,6 +243,15 @@ def open_night(signed: Signed, office: VerifyKey, at: int) -> NightPlan:
     return plan
 
 
+def read_night(signed: Signed, office: VerifyKey) -> NightPlan:
+    """Reads a night plan that the office signed, whether or not it has expired.
+
+    Raises:
+        PlanRefused: If the office did not.
+    """
+    return NightPlan.decode(verified(signed, office, _NIGHT_DOMAIN))
+
+
 def open_release(signed: Signed, office: VerifyKey, at: int) -> ReleasePlan:
     """Reads a release plan that the office signed and that has not expired.
 

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
+from fractions import Fraction
 from itertools import pairwise
 from typing import TYPE_CHECKING, Self
 
@@ -76,6 +77,10 @@ MOST_SCORES = 2
 CHUNK_SLOTS = 50_000
 """Slots of one step of the transfer: of two scores 24 MB of choices and 54 MB of tables in a band
 seal, 18 MB and 102 MB in a fine one."""
+
+LEAST_THERE = Fraction(3, 4)
+"""The part of the listed outlets of earlier seals without which nothing is sealed, and of a set's
+answers without which nothing is told of a slot."""
 
 _LARGEST_SLOTS = 2**25
 _DOMAIN = b"escapement/v1/seal-plan"

@@ -20,6 +20,7 @@ table and release, of the outlet's own or asked-for customers, and a false band 
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
@@ -55,6 +56,8 @@ Shares = npt.NDArray[np.uint16]
 
 SEED_BYTES = 32
 
+_PADDING_DOMAIN = b"escapement/v1/choices-padding"
+
 
 @dataclass(frozen=True, slots=True)
 class Receiver:
@@ -69,7 +72,7 @@ class Receiver:
     plan: SealPlan
     digest: str
     set: str
-    _seed: bytes = field(repr=False)
+    _padding: bytes = field(repr=False)
     _pairs: tuple[tuple[bytes, bytes], ...] = field(repr=False)
 
     @staticmethod
@@ -92,7 +95,10 @@ class Receiver:
             pairs = KeyPairs.of(seed).pairs(digest, answer)
         except TokenRefused as error:
             raise TransferFailed(f"release {plan.release}: {error}; it is over for good") from error
-        return cls(plan, digest, set_digest, seed, tuple(pairs))
+        # The check gives the office a sum of the choices under their padding. Where it answers the
+        # same plan with other points, it must not get another sum under the same padding.
+        padding = hashlib.sha256(_PADDING_DOMAIN + seed + answer).digest()
+        return cls(plan, digest, set_digest, padding, tuple(pairs))
 
     def choose(self, chunk: int, sums: Shares) -> tuple[Choices, Rows]:
         """HQ's choices of a chunk; the same bytes whenever they are made.
@@ -107,7 +113,7 @@ class Receiver:
                 for place, table in enumerate(self.plan.tables())
             ]
         )
-        return choose(self._pairs, self._seed, self._context(chunk), chosen)
+        return choose(self._pairs, self._padding, self._context(chunk), chosen)
 
     def pick(self, rows: Rows, sums: Shares, hidden: bytes) -> Codes:
         """The codes of a chunk under the office's pads: uint8[n, tables].
@@ -212,7 +218,7 @@ class Sender:
         return checked_rows(mine.bits, mine.keys, context, choices, self._bits(chunk))
 
     def tables(
-        self, chunk: int, choices: Choices, rows: Rows, masks: Shares, keys: Slots
+        self, chunk: int, choices: Choices, rows: Rows, masks: Shares, keys: Slots, reached: int
     ) -> Iterator[bytes]:
         """The hidden tables of a chunk, one kind after another, a piece at a time.
 
@@ -222,6 +228,8 @@ class Sender:
             rows: Of `rows`.
             masks: M of its slots.
             keys: uint8[n, KEY_BYTES], zeros where blank.
+            reached: How many of the seal's slots, from the first on, enough answers reach: nothing
+                is told of the others.
         """
         tables = self.plan.tables()
         first = self.plan.places(chunk).start
@@ -231,11 +239,12 @@ class Sender:
             context=self._context(chunk), choices=choices.digest,
         )  # fmt: skip
         live, start = np.asarray(keys.any(axis=1)), 0
+        told = np.arange(first, first + len(keys)) < reached
         for place, table in enumerate(tables):
             codes = padding[:, place] & np.uint8((1 << table.bits) - 1)
             residues = table.residues(masks[:, place])
             bits = self._secrets.transfers.bits
-            yield from hidden_tables(rows, bits, start, table, residues, codes, live)
+            yield from hidden_tables(rows, bits, start, table, residues, codes, live, told)
             start += len(masks) * table.choice_bits
 
     def _bits(self, chunk: int) -> int:

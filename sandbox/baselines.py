@@ -6,10 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
-from scipy.stats import rankdata
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from features.events import pieces
 from features.ledger import Kind, Tier
@@ -27,7 +23,7 @@ def auc(y: Vector, score: Vector) -> float | None:
     negative = len(y) - positive
     if positive == 0 or negative == 0:
         return None
-    ranks = rankdata(score)
+    ranks = pl.Series(score).rank().to_numpy()
     above = ranks[y > 0].sum() - positive * (positive + 1) / 2
     return float(above / (positive * negative))
 
@@ -107,6 +103,11 @@ def _of_pieces(snapshot: Snapshot) -> pl.DataFrame:
 
 def fit_and_score_linked(x: Matrix, y: Vector, among: Matrix) -> Vector:
     """Logistic regression on pooled records, no privacy; float64[m] of probabilities."""
+    # Loaded here: it takes a second, in which a night has begun already.
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000, C=0.1))
     return np.asarray(model.fit(x, y).predict_proba(among)[:, 1])
 

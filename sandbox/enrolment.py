@@ -19,6 +19,9 @@ from outlet_client.people.consents import Consent
 from outlet_client.people.people_store import People
 from privacy.identity import Card, PartyKind
 from privacy.keyring import Keyring
+from server.holder.database import create_stores
+from server.hq.tables import STORES as HQ_STORES
+from server.office.tables import STORES as OFFICE_STORES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,8 +64,10 @@ def enrol(
     at = dt.datetime.now(dt.UTC)
     hq, office = Keyring(folder / "hq", PartyKind.HQ), Keyring(folder / "office", PartyKind.OFFICE)
     hq.create("hq", f"127.0.0.1:{free_port()}", at, f"127.0.0.1:{free_port()}")
+    create_stores(hq.folder, HQ_STORES)
     address = f"127.0.0.1:{free_port()}"
     office.create("office", address, at, address)
+    create_stores(office.folder, OFFICE_STORES)
     introduce(hq, office)
     most = max(own.history["customer"].n_unique() for own in world.outlets.values())
     messages = SPARE_MESSAGES + most
@@ -178,6 +183,7 @@ def _write_toml(
         if isinstance(nested, dict):
             lines += [f"[{section}.{name}]"]
             lines += [f"{key} = {json.dumps(value)}" for key, value in nested.items()]
+    file.touch(mode=0o600)  # programs refuse what others can read
     file.write_text("\n".join(lines) + "\n")
 
 

@@ -202,6 +202,9 @@ def night(
     customers: Annotated[int, typer.Option(min=100, help="How many people to simulate.")] = 9_000,
     outlets: Annotated[int, typer.Option(min=3, help="How many outlets.")] = 5,
     seed: Annotated[int, typer.Option(help="Of the simulated ledger; noise has none.")] = 1,
+    store: Annotated[
+        str, typer.Option(help="URL of a PostgreSQL server; HQ and the office get a database each.")
+    ] = "",
     as_json: Annotated[  # noqa: FBT002  (a flag on the command line)
         bool, typer.Option("--json", help="Print the report as JSON.")
     ] = False,
@@ -215,7 +218,11 @@ def night(
     with _progress() as progress:
         task = progress.add_task("night", total=Settings.of_a_year().hq.releases + 3)
         found = one_night(
-            market, world, folder, on_release=lambda done: progress.update(task, completed=done)
+            market,
+            world,
+            folder,
+            on_release=lambda done: progress.update(task, completed=done),
+            server=store,
         )
     body = found.as_json()
     (folder / "report.json").write_text(json.dumps(body, indent=2) + "\n")

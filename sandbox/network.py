@@ -33,6 +33,7 @@ from privacy.registrations import TAG_BYTES
 from privacy.seal_plans import SealKind
 from privacy.slot_keys import SlotKey
 from sandbox.local_grid import Drop, LocalGrid
+from server.holder.database import MEMORY, StoreSchema, create_store, is_missing
 from server.hq.banding import Banding
 from server.hq.due import Tonight
 from server.hq.flower_link import FlowerLink
@@ -40,8 +41,10 @@ from server.hq.known_slots import KnownSlots
 from server.hq.night import HqNight
 from server.hq.settings import HqSettings
 from server.hq.store import HqStore
+from server.hq.tables import HQ
 from server.office.ledger_store import OfficeStore
 from server.office.settings import OfficeSettings
+from server.office.tables import OFFICE
 from server.office.unlock import Office
 from server.office.vault import Vault
 
@@ -231,7 +234,7 @@ class Network:
         directory, office_key = directory_of(customers), SigningKey.generate()
         office = LocalOffice(
             settings.office,
-            OfficeStore(_url(folder, "office", "office.db"), settings.office.policy()),
+            OfficeStore(_url(folder, "office", OFFICE), settings.office.policy()),
             office_key,
             {name: key.public for name, key in keys.items()},
             clock,
@@ -245,7 +248,7 @@ class Network:
                 settings.outlet,
                 keys[name],
                 office_key.public,
-                AnswerStore(_url(folder, f"outlets/{name}", "outlet.db")),
+                AnswerStore(_outlets_url(folder, name)),
                 clock,
                 member.cut_off,
                 member.home,
@@ -254,6 +257,7 @@ class Network:
                 directory.digest,
                 HORIZON_DAYS,
                 Dither.of(name.encode()),
+                office.entries,
             )
             for name, member in members.items()
         }
@@ -264,7 +268,7 @@ class Network:
             },
             drop,
         )
-        hq_store = HqStore(_url(folder, "hq", "hq.db"))
+        hq_store = HqStore(_url(folder, "hq", HQ))
         return cls(settings, office, hq_store, outlets, customers, directory, MemoryLibrary(), grid)
 
     def night(
@@ -431,9 +435,21 @@ def _ready(outlet: Outlet, tonight: Mapping[str, str]) -> Outlet:
     return replace(outlet, cut_off=days[0], views=dict.fromkeys(days, met))
 
 
-def _url(folder: Path | None, role: str, name: str) -> str:
+def _url(folder: Path | None, role: str, schema: StoreSchema) -> str:
+    """Of HQ's or the office's store, which is made where it is not there."""
     if folder is None:
-        return "sqlite://"
+        return MEMORY
     place = folder / role
     place.mkdir(parents=True, exist_ok=True)
-    return f"sqlite:///{place / name}"
+    url = schema.url(place)
+    if is_missing(url, schema):
+        create_store(url, schema)
+    return url
+
+
+def _outlets_url(folder: Path | None, name: str) -> str:
+    if folder is None:
+        return MEMORY
+    place = folder / "outlets" / name
+    place.mkdir(parents=True, exist_ok=True)
+    return f"sqlite:///{place / 'outlet.db'}"

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import resource
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -27,6 +28,7 @@ from sandbox.opened_book import BandRanking, OpenedBook
 from sandbox.processes import Processes
 from sandbox.replay import Spread, baselines, figures, home_sums
 from sandbox.review_verdicts import FLIPPED, OUTCOMES, ClearSumVerdicts, consented_today
+from sandbox.server_stores import move_to_server
 from sandbox.world import TrainOn, World
 
 if TYPE_CHECKING:
@@ -177,6 +179,7 @@ def one_night(
     world: World,
     folder: Path,
     on_release: Callable[[int], None] = lambda _count: None,
+    server: str = "",
 ) -> OneNight:
     """Runs a night, looks customers up, withdraws one, and runs the next night.
 
@@ -185,25 +188,31 @@ def one_night(
         world: The market as its outlets hold it.
         folder: Where hq/, office/ and outlets/ keep their state.
         on_release: Called now and then with the number of releases made so far.
+        server: URL of a PostgreSQL server for HQ's and the office's stores; "" for files.
     """
     began = time.monotonic()
     test = world.fold == HELD_OUT
     y = {outcome: world.outcomes(TrainOn.HOME, outcome) for outcome in OUTCOMES}
     cut_off, as_of = str(world.snapshot.cut_off), world.snapshot.horizon_end.isoformat()
     network = Processes.enrol(folder, world, y, ~test, Settings.of_a_year(TRAININGS_A_YEAR))
+    if server:
+        move_to_server(folder, server)
     try:
         network.add_newcomer(NEWCOMER)
         night = network.night(f"night-{cut_off}", cut_off, as_of, on_release)
         opened = _opened(network, night, world)
-        judged = _judged(network, night, world, market)
-        lookups = _look_up(network, market, world) if night.book is not None else []
+        with ThreadPoolExecutor() as beside:  # a look-up is one process, and leaves a core idle
+            judging = beside.submit(_judged, network, night, world, market)
+            ranking = beside.submit(_figures, world, night, y, test)
+            lookups = _look_up(network, market, world) if night.book is not None else []
+        judged, ranked = judging.result(), ranking.result()
     finally:
         network.stop()
     return OneNight(
         night,
         network.ledger(),
         int(time.time()),
-        _figures(world, night, y, test),
+        ranked,
         judged,
         opened,
         world,

@@ -10,18 +10,18 @@ import datetime as dt
 import json
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import threading
 import time
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
+from sqlalchemy.exc import SQLAlchemyError
 
 from features.scorecard import Scorecard
 from outlet_client.people.consents import Consent
@@ -36,12 +36,15 @@ from privacy.purposes import Purpose
 from privacy.slot_keys import SlotKey
 from privacy.tokens import token
 from sandbox.enrolment import NOTICE, address_of, enrol
+from server.holder.database import closing_engine, reading
 from server.hq.banding import Judgement
 from server.hq.registry import Registry
 from server.hq.report import NightReport, ReleaseReport
+from server.hq.settings import HqFile
 from server.hq.store import HqStore
+from server.hq.tables import HQ
 from server.hq.training import ScorecardEvaluation
-from server.office.ledger_store import OfficeStore
+from server.office.store_place import open_office
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -266,12 +269,11 @@ class Processes:
 
     def released(self) -> int:
         """How many releases HQ has made; read without touching its database."""
-        place = self.folder / "hq" / "hq.db"
         try:
-            with closing(sqlite3.connect(f"file:{place}?mode=ro", uri=True)) as database:
+            with closing_engine(self._hq_database, HQ) as engine, reading(engine) as connection:
                 query = "SELECT COUNT(*) FROM releases WHERE value IS NOT NULL"
-                return int(database.execute(query).fetchone()[0])
-        except sqlite3.OperationalError:  # not there yet, or being written
+                return int(connection.exec_driver_sql(query).scalar_one())
+        except SQLAlchemyError:  # being written
             return 0
 
     def read_night(self, name: str) -> NightReport:
@@ -381,18 +383,19 @@ class Processes:
 
     def ledger(self) -> Ledger:
         """The office's ledger."""
-        place = self.folder / "office" / "office.db"
-        store = OfficeStore(f"sqlite:///{place}", self.settings.office.policy())
+        store = open_office(self.folder / "office")
         ledger = store.ledger()
         store.close()
         return ledger
 
     def _hq_store(self) -> HqStore:
-        return HqStore(self._hq_database)
+        home = self.folder / "hq"
+        return HqStore.of(home, HqFile.database_of(home / "hq.toml"))
 
     @property
     def _hq_database(self) -> str:
-        return f"sqlite:///{self.folder / 'hq' / 'hq.db'}"
+        home = self.folder / "hq"
+        return HQ.url(home, HqFile.database_of(home / "hq.toml"))
 
 
 def watch(process: subprocess.Popen[bytes], end: float, look: Callable[[], None]) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import sqlalchemy as sa
 
 from privacy.directory import Directory
 from privacy.envelopes import SigningKey, VerifyKey
@@ -15,8 +16,10 @@ from privacy.noise import scale_for
 from privacy.plans import PlannedReleases, ReleaseDraft, ReleasePlan, Signed
 from privacy.purposes import Purpose
 from privacy.two_key_sum import Contribution, MaskedShare, mask_share
+from server.holder.database import MEMORY, StoreSchema, closing_engine, create_store, is_missing
 from server.office.ledger_store import OfficeStore
 from server.office.settings import OfficeSettings
+from server.office.tables import OFFICE, RELEASES
 from server.office.unlock import Office
 from server.office.vault import KEY_FILE, Vault
 
@@ -41,6 +44,20 @@ def vault_beside(url: str) -> Vault:
     return Vault() if file == url else Vault(Path(file).parent / KEY_FILE)
 
 
+def store_at(url: str, schema: StoreSchema) -> str:
+    """The same URL, once there is a store; one in memory makes itself."""
+    if url != MEMORY and is_missing(url, schema):
+        create_store(url, schema)
+    return url
+
+
+def wrapped_key(url: str, release: str) -> bytes:
+    """A release's one-time key as it is stored."""
+    with closing_engine(url, OFFICE) as engine, engine.begin() as connection:
+        query = sa.select(RELEASES.c.key).where(RELEASES.c.release == release)
+        return bytes(connection.execute(query).scalar_one())
+
+
 @dataclass
 class Bench:
     """An office in memory, its outlets' keys, and one night signed."""
@@ -57,7 +74,7 @@ class Bench:
     def __post_init__(self) -> None:
         self.keys = {name: SigningKey.generate() for name in self.names}
         self.office_key = SigningKey.generate()
-        self.store = OfficeStore(self.url, self.settings.policy())
+        self.store = OfficeStore(store_at(self.url, OFFICE), self.settings.policy())
         self.listed, self.vault = Directory.empty(), vault_beside(self.url)
         self.office = Office(
             self.settings,

@@ -25,7 +25,7 @@ ZONE = "Asia/Singapore"
 USER, PASSWORD, DATABASE = "pos", "a-password", "postgres"
 _SECONDS = 60.0
 _SERVER = (
-    "-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=20",
+    "-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=100",
     "-c", "shared_buffers=16MB", "-c", f"timezone={ZONE}",
 )  # fmt: skip
 

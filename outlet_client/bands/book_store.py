@@ -58,8 +58,13 @@ class Shelf:
     stamp: Stamp
     directory: Directory = field(repr=False)
 
-    def slot(self, key: bytes) -> int | None:
-        """The slot of a public key; None if the directory does not list it."""
+    def slot(self, key: bytes, given: int | None = None) -> int | None:
+        """The slot of a public key; None if the directory does not list it.
+
+        It is searched for where it has not the slot that it was `given` by an earlier directory.
+        """
+        if given is not None and self.directory.keys[given : given + 1].tobytes() == key:
+            return given
         [place] = self.directory.places(keys_as_array([key])).tolist()
         return None if place < 0 else int(place)
 

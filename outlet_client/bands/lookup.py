@@ -256,7 +256,7 @@ class LookUp:
         if person.slot_key is None:
             return Answer(Status.NOT_IN_NETWORK)
         shelf = self._fresh_shelf()
-        slot = shelf.slot(person.slot_key.public)
+        slot = shelf.slot(person.slot_key.public, person.slot)
         if slot is None:
             return Answer(Status.NOT_IN_NETWORK)
         return _read(shelf.book, slot, person.slot_key)

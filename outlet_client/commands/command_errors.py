@@ -6,6 +6,7 @@ error is a defect, and is shown as one.
 
 from __future__ import annotations
 
+import errno
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ from outlet_client.errors import (
 )
 from outlet_client.ledger.event_reader import TooManyBad
 from outlet_client.records.log_audit import LogContradicted
+from privacy.identity import CardRefused, CertificateEnded
 from privacy.keyring import KeyringError
 
 if TYPE_CHECKING:
@@ -37,12 +39,34 @@ EXIT_CODES: dict[type[Exception], int] = {
     ClockOff: 5,
     NotConfigured: 6,
     KeyringError: 6,
+    CardRefused: 6,
+    CertificateEnded: 6,
     ServiceUnreachable: 3,
     QuotaSpent: 7,
     TooManyBad: 8,
     LogContradicted: 9,
 }
 """The one table from an error's type to an exit code; any other of our own is 1."""
+
+_FULL = "the disk is full; make room, then run it again"
+_FEW_FILES = "too many open files; raise the limit (LimitNOFILE in a systemd unit)"
+_CAUSES: dict[int, str] = {
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL.replace("disk", "disk quota"),
+    errno.EROFS: "the disk is read-only",
+    errno.EACCES: "no permission; is it this user's?",
+    errno.EPERM: "no permission; is it this user's?",
+    errno.EMFILE: _FEW_FILES,
+    errno.ENFILE: _FEW_FILES,
+}
+
+
+def system_error_text(error: OSError) -> str:
+    """What the system refused and why, by its number; errors of our own have none."""
+    if error.errno is None:
+        return str(error)
+    said = _CAUSES.get(error.errno) or error.strerror or str(error)
+    return f"{error.filename}: {said}" if error.filename else said
 
 
 @contextmanager
@@ -58,8 +82,8 @@ def failing(say: Callable[[str], None] | None = None) -> Iterator[None]:
         text = str(error)
         if isinstance(error, SQLAlchemyError):
             text = database_error_text(error)
-        elif isinstance(error, OSError) and error.filename:
-            text = f"{error.filename}: {error.strerror}"
+        elif isinstance(error, OSError):
+            text = system_error_text(error)
         (say or _print_error)(text)
         raise typer.Exit(EXIT_CODES.get(type(error), 1)) from error
 

@@ -5,12 +5,9 @@ from __future__ import annotations
 import logging
 from contextlib import suppress
 
-import uvicorn
-
 from outlet_client.commands.command_errors import failing
 from outlet_client.commands.options import HERE, Home
 from outlet_client.commands.output import ERR, say
-from outlet_client.desk.desk_server import open_site, server_config
 from outlet_client.errors import NotConfigured
 from outlet_client.logs import logging_to
 
@@ -19,6 +16,11 @@ _LOG = logging.getLogger(__name__)
 
 def desk(home: Home = HERE) -> None:
     """Serves the staff's pages: look-ups, allocations, sightings, log, requests."""
+    # Loaded here: every command would pay for it otherwise.
+    import uvicorn
+
+    from outlet_client.desk.desk_server import open_site, server_config
+
     report = None if ERR.is_terminal else lambda text: _LOG.error("%s", text)
     with logging_to(ERR), failing(report), open_site(home) as site:
         server = uvicorn.Server(server_config(site))

@@ -32,7 +32,7 @@ def show(home: Home = HERE, as_json: Json = False) -> None:
         found = latest_directory(home, ring.publishers().office)
         with closing(People.open(home, ring.identity())) as people:
             lost, listed = people.held_losses(), people.counts()[State.LISTED]
-            nowhere = people.in_no_directory()
+            nowhere, again = people.in_no_directory(), people.held_resync()
         facts = {
             "number": None if found is None else found.number,
             "batch": None if found is None else found.directory.batch,
@@ -41,6 +41,8 @@ def show(home: Home = HERE, as_json: Json = False) -> None:
             "in_no_directory": nowhere,
             "lost": 0 if lost is None else lost.lost,
             "lost_since": None if lost is None else lost.since,
+            "again": 0 if again is None else again.people,
+            "again_since": None if again is None else again.since,
         }
         if as_json:
             say_json(facts)
@@ -58,6 +60,31 @@ def show(home: Home = HERE, as_json: Json = False) -> None:
                 f"It takes {lost.lost:,} of your people away, since {lost.since}: ask the privacy "
                 "office why; if they withdrew elsewhere, `escapement-outlet directory accept`"
             )
+        if again is not None:
+            say(
+                f"HQ says once more that it lost registrations, {again.people:,} of them yours, "
+                f"since {again.since}: ask the privacy office why; then `escapement-outlet "
+                "directory resync`"
+            )
+
+
+@directory_app.command("resync")
+def resync(
+    by: Annotated[str, typer.Option(help="Who decided it.")],
+    home: Home = HERE,
+) -> None:
+    """Hands in again what HQ lost more often than is done without a person.
+
+    HQ sees each of these keys in one batch more, and the outlets that were in it. Ask the privacy
+    office first whether HQ was really restored.
+    """
+    with failing():
+        ring = Keyring(home, PartyKind.OUTLET)
+        with closing(People.open(home, ring.identity())) as people:
+            if people.held_resync() is None:
+                raise NotConfigured("directory: no loss of HQ's waits for a person")
+            number = people.accept_resync(checked_name(by))
+        say(f"{number:,} registrations are handed in again, over the next batches.")
 
 
 @directory_app.command("accept")

@@ -12,7 +12,6 @@ from outlet_client.commands.command_errors import failing
 from outlet_client.commands.options import HERE, Home
 from outlet_client.commands.output import ERR, say
 from outlet_client.logs import showing_progress
-from outlet_client.night.night_run import nightly
 from privacy.identity import Card, PartyKind
 from privacy.keyring import Keyring
 
@@ -48,6 +47,9 @@ def enrol(
 
 def nightly_command(home: Home = HERE) -> None:
     """Reads what is new, joins tonight's night, answers, and leaves. Safe to start at any time."""
+    # Loaded here: every command would pay for Flower otherwise.
+    from outlet_client.night.night_run import nightly
+
     with showing_progress(ERR) as progress, failing(progress.error):
         answered = nightly(home, progress)
         say(

@@ -24,6 +24,7 @@ from outlet_client.records.customer_requests import open_requests, overdue_reque
 from outlet_client.settings import OutletFile
 from privacy.errors import PrivacyError
 from privacy.identity import PartyKind
+from privacy.key_health import key_warnings
 from privacy.keyring import Keyring
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ class Standing:
         log_findings: How much the last night found wrong with the log.
         in_no_directory: How many registrations were handed in and are in none.
         lost: How many people a directory takes away, who wait for a person.
+        again: How many registrations HQ says once more that it lost, who wait for a person.
+        warnings: What is to be done about keys and cards; see `key_health`.
     """
 
     outlet: str
@@ -83,6 +86,8 @@ class Standing:
     ambiguous: int
     in_no_directory: int
     lost: int
+    again: int = 0
+    warnings: tuple[str, ...] = ()
 
 
 def status(home: Home = HERE, as_json: Json = False) -> None:
@@ -109,7 +114,7 @@ def standing(home: Path, settings: OutletFile, at: dt.datetime) -> Standing:
     identity = ring.identity()
     as_of, days, problem = _book(home, ring, settings, at)
     with closing(People.open(home, identity)) as people, closing(NightLog.open(home)) as log:
-        losses = people.held_losses()
+        losses, again = people.held_losses(), people.held_resync()
         return Standing(
             outlet=identity.card.name,
             nights=tuple(log.last(NIGHTS)),
@@ -128,17 +133,24 @@ def standing(home: Path, settings: OutletFile, at: dt.datetime) -> Standing:
             ambiguous=len(pairs(people)),
             in_no_directory=people.in_no_directory(),
             lost=0 if losses is None else losses.lost,
+            again=0 if again is None else again.people,
+            warnings=tuple(key_warnings(ring, at)),
         )
 
 
 def next_steps(found: Standing, at: dt.datetime) -> list[str]:
     """What somebody should do, the most urgent first; one line where there is nothing."""
-    steps = _of_nights(found, at)
+    steps = [*_of_nights(found, at), *found.warnings]
     steps += _of_log(found, at)
     if found.lost:
         steps.append(
             f"the directory takes {found.lost} of your people away: `escapement-outlet directory "
             "show`; ask the privacy office why"
+        )
+    if found.again:
+        steps.append(
+            f"HQ says once more that it lost {found.again} of your registrations: ask the privacy "
+            "office why; then `escapement-outlet directory resync`"
         )
     if found.overdue:
         steps.append(

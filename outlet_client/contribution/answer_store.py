@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from outlet_client.database import Store
 from outlet_client.errors import QuestionRefused
-from privacy.budget import YEAR_SECONDS
+from privacy.budget import YEAR_SECONDS, LedgerPosition
 from privacy.fixed_point import ring_type
 from privacy.loss import Rho
 from privacy.plans import ReleasePlan
@@ -24,7 +24,7 @@ from privacy.purposes import Purpose
 from privacy.two_key_sum import Envelope, MaskedShare
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from privacy.plans import NightPlan
     from privacy.seal_plans import SealPlan
@@ -156,12 +156,24 @@ class Answers:
         )
         return Rho.total(map(Fraction, self._connection.scalars(recent)))
 
-    def follow(self, night: NightPlan) -> None:
+    def ledger_positions(self) -> list[LedgerPosition]:
+        """How far the office's ledger was in the nights that were answered, ascending."""
+        query = sa.select(_HEADS.c.length, _HEADS.c.head).order_by(_HEADS.c.length)
+        return [LedgerPosition(*row) for row in self._connection.execute(query)]
+
+    def follow(self, night: NightPlan, gone: Sequence[LedgerPosition] = ()) -> None:
         """Remembers the ledger head that a night plan names.
+
+        Args:
+            night: The plan.
+            gone: What `ledger_history.check_goes_on` found of the heads that were seen and are in
+                it no more; they are forgotten.
 
         Raises:
             QuestionRefused: If the ledger went back, or has another entry where one was seen.
         """
+        lost = _HEADS.c.length.in_([position.length for position in gone])
+        self._connection.execute(_HEADS.delete().where(lost))
         query = sa.select(_HEADS).order_by(_HEADS.c.length.desc()).limit(1)
         last = self._connection.execute(query).one_or_none()
         if last is not None and (

@@ -121,6 +121,8 @@ class RightsStore(Store):
         """Opens the store, making its tables where they are missing."""
         self._place = home / RIGHTS_FILE
         super().__init__(f"sqlite:///{self._place}", _METADATA, _anchor, ahead=True)
+        # One for all transactions: a look-up would wait for each to be fetched and given back.
+        self._connection = self._engine.connect()
         self._opened = self._inode()
 
     @override
@@ -133,11 +135,19 @@ class RightsStore(Store):
         """
         with self._alone:
             if self._inode() != self._opened:  # what is written to a removed file is lost
+                self._connection.close()
                 self._engine.dispose()
                 self._make_tables()
-                self._opened = self._inode()  # nobody else's while the engine keeps a connection
-            with self._engine.begin() as connection:
-                yield connection
+                self._connection = self._engine.connect()
+                self._opened = self._inode()  # nobody else's while there is a connection to it
+            with self._connection.begin():
+                yield self._connection
+
+    @override
+    def close(self) -> None:
+        """Closes all connections."""
+        self._connection.close()
+        super().close()
 
     def _inode(self) -> int:
         try:

@@ -16,7 +16,7 @@ import logging
 import ssl
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -133,20 +133,26 @@ def join_night(
 ) -> int:
     """Joins HQ's night, answers until goodnight, leaves; returns the number of answers.
 
+    Where HQ goes away before it said goodnight, it may have been killed or started anew: this
+    outlet joins again, and is asked again what HQ does not know.
+
     Args:
         app: From `client_app`.
         identity: This outlet's keys.
         hq: HQ's card.
         app_digest: What is installed here; another run is refused.
-        window: Seconds to keep trying to join.
+        window: Seconds to keep trying to join, each time.
         night: Seconds after which an endless night is left.
 
     Raises:
-        HqUnreachable: If HQ did not listen within the window, or went away.
+        HqUnreachable: If HQ did not listen within the window, also after it went away, or the night
+            did not end in time.
         NotOnTheList: If HQ refuses this outlet.
         ClockOff: If this outlet's clock is why.
+        CertificateEnded: If this outlet's certificate or HQ's is over: TLS would not say so.
     """
-    private = identity.node_private_key
+    _check_dates(identity, hq)
+    private, end = identity.node_private_key, time.monotonic() + night
     client = FleetHttpClient(
         f"https://{hq.address}",
         verify=_tls(identity, hq),
@@ -155,17 +161,33 @@ def join_night(
             NodeAuthHttpInterceptor(private, private.public_key()),
         ],
     )
+    answered, wait, joined = 0, _FIRST_WAIT, False
     try:
-        session = _Session(client, _activate(client, identity, hq, window), app, app_digest)
-        return session.work(time.monotonic() + night)
+        while True:
+            node = _activate(client, identity, hq, window, joined=joined)
+            session, joined = _Session(client, node, app, app_digest), True
+            try:
+                return answered + session.work(end)
+            except (httpx.HTTPError, _QuestionLost) as error:
+                _LOG.warning(
+                    "HQ went away before its goodnight (%s); joining again, at most %g minutes",
+                    type(error).__name__, window / 60,
+                )  # fmt: skip
+            answered += session.answered
+            time.sleep(wait)
+            wait = _FIRST_WAIT if session.answered else min(2 * wait, _LONGEST_WAIT)
     except httpx.HTTPError as error:
         raise HqUnreachable(hq.address, type(error).__name__) from error
     finally:
         client.close()
 
 
+class _QuestionLost(Exception):
+    """A question that HQ gave and has no more."""
+
+
 class _Session:
-    """One node's night, from activation to goodnight."""
+    """One node's night, from activation to goodnight, or until HQ goes away."""
 
     def __init__(
         self, client: FleetHttpClient, node_id: int, app: ClientApp, app_digest: str
@@ -175,10 +197,15 @@ class _Session:
         self._app = app
         self._app_digest = app_digest
         self._contexts: dict[int, Context | None] = {}
+        self.answered = 0
 
     def work(self, end: float) -> int:
-        """Answers questions until goodnight or until `end` on the monotonic clock."""
-        answered, beat = 0, time.monotonic()
+        """Answers questions until goodnight; gives how many.
+
+        Raises:
+            HqUnreachable: If there is none until `end` on the monotonic clock.
+        """
+        beat = time.monotonic()
         try:
             while time.monotonic() < end:
                 if time.monotonic() - beat > HEARTBEAT_DEFAULT_INTERVAL / 2:
@@ -192,10 +219,12 @@ class _Session:
                 if not pulled.messages_list:
                     continue  # HQ holds the question back until there is work, or two seconds
                 head = message_from_proto(pulled.messages_list[0])
-                self._reply(head, pulled.message_object_trees[0])
-                answered += 1
-                if head.metadata.message_type == GOODNIGHT:
-                    return answered
+                over = head.metadata.message_type == GOODNIGHT
+                with suppress(*([httpx.HTTPError] if over else [])):  # HQ may be gone by then
+                    self._reply(head, pulled.message_object_trees[0])
+                self.answered += 1
+                if over:
+                    return self.answered
         finally:
             try:
                 self._client.DeactivateNode(DeactivateNodeRequest(node_id=self._node.node_id))
@@ -237,7 +266,7 @@ class _Session:
             request = PullObjectRequest(node=self._node, run_id=run_id, object_id=part.object_id)
             while not (pulled := self._client.PullObject(request)).object_available:
                 if not pulled.object_found:
-                    raise HqUnreachable("HQ", "a question without its content")
+                    raise _QuestionLost
                 time.sleep(0.01)
             contents[part.object_id] = pulled.object_content
         self._client.ConfirmMessageReceived(
@@ -275,8 +304,19 @@ class _Session:
                 )
 
 
-def _activate(client: FleetHttpClient, identity: Identity, hq: Card, window: float) -> int:
-    """Joins, trying again with growing waits while HQ does not listen yet."""
+def _activate(
+    client: FleetHttpClient, identity: Identity, hq: Card, window: float, *, joined: bool = False
+) -> int:
+    """Joins, trying again with growing waits while HQ does not listen yet.
+
+    Args:
+        client: Reaches HQ.
+        identity: This outlet's keys.
+        hq: HQ's card.
+        window: Seconds to keep trying.
+        joined: Whether it had joined this night: then HQ knows its certificate, and hangs up
+            because it is being stopped or started.
+    """
     request = ActivateNodeRequest(
         public_key=identity.card.node_key_pem, heartbeat_interval=HEARTBEAT_DEFAULT_INTERVAL
     )
@@ -293,7 +333,8 @@ def _activate(client: FleetHttpClient, identity: Identity, hq: Card, window: flo
         except httpx.TransportError as error:
             # HQ hangs up on a certificate that is not on its list; once may be chance.
             hung_up += isinstance(error, httpx.RemoteProtocolError | httpx.ReadError)
-            if hung_up == _HANG_UPS or "certificate" in str(error).lower():
+            refused = hung_up >= _HANG_UPS and not joined
+            if refused or "certificate" in str(error).lower():
                 raise NotOnTheList(identity.card.name) from error
             if time.monotonic() + wait > end:
                 raise HqUnreachable(hq.address, type(error).__name__) from error
@@ -307,7 +348,9 @@ def clock_difference(identity: Identity, hq: Card) -> float:
     Raises:
         HqUnreachable: If HQ does not listen.
         ClockOff: If Flower would refuse calls for it.
+        CertificateEnded: If this outlet's certificate or HQ's is over.
     """
+    _check_dates(identity, hq)
     try:
         with httpx.Client(verify=_tls(identity, hq), timeout=5) as client:
             response = client.get(f"https://{hq.address}/")
@@ -319,6 +362,11 @@ def clock_difference(identity: Identity, hq: Card) -> float:
     if not -MOST_BEHIND < off < MOST_AHEAD:
         raise ClockOff(off)
     return off
+
+
+def _check_dates(identity: Identity, hq: Card) -> None:
+    identity.card.check_dates(_now(), own=True)
+    hq.check_dates(_now())
 
 
 def _clock_off(response: httpx.Response) -> float | None:
@@ -346,7 +394,7 @@ def _tls(identity: Identity, hq: Card) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.check_hostname = False  # the certificate itself is pinned, wherever HQ may stand
-    context.load_verify_locations(cadata=hq.certificate)
+    context.load_verify_locations(cadata="".join(hq.accepted(_now())))
     with tempfile.TemporaryDirectory() as folder:  # the ssl module reads keys from files only
         pem = Path(folder) / "key.pem"
         pem.touch(mode=0o600)

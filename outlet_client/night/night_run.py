@@ -66,6 +66,7 @@ def nightly(home: Path, shown: NightProgress | None = None) -> int | None:
             return None
         with mark_start_failure(home):
             ring = Keyring(home, PartyKind.OUTLET)
+            ring.finish_where_over(dt.datetime.now(dt.UTC))
             people, services = People.open(home, ring.identity()), services_of(ring)
             night = Nightly(home, people, services, [], shown=shown or NightProgress())
         with closing(night):

@@ -39,6 +39,8 @@ from outlet_client.settings import OutletFile
 from privacy.errors import PrivacyError
 from privacy.identity import PartyKind
 from privacy.keyring import Keyring
+from privacy.publications import Countersigned
+from privacy.registration_losses import open_loss
 from privacy.tokens import TokenRefused
 
 if TYPE_CHECKING:
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
     from outlet_client.people.client_book import ClientBook
     from outlet_client.people.people_store import People
     from outlet_client.people.registration import Introduced
+    from privacy.budget import LedgerEntry
     from privacy.directory import Directory
     from privacy.log_heads import SignedHead
 
@@ -201,6 +204,7 @@ class Nightly:
             directory.digest,
             self.settings.horizon_days,
             self.people.dither,
+            self._ledger_after,
         )
         return self.outlet
 
@@ -258,6 +262,9 @@ class Nightly:
         """Asks for a statement about the log, and hears what HQ published."""
         answer = self.services.countersign(digest, held)
         publishers = self._ring.publishers()
+        if answer.loss:
+            signed, _ = Countersigned.cut_off(answer.loss)
+            self.people.hear_of_loss(open_loss(signed, publishers.office))
         for said in not_shown(self.home, publishers, answer.directory, answer.book):
             _LOG.warning("%s", said)
         return answer.statement
@@ -331,6 +338,10 @@ class Nightly:
         if self.outlet is not None:
             return self.outlet.answers
         return AnswerStore(f"sqlite:///{self.home / 'outlet.db'}")
+
+    def _ledger_after(self, known: int) -> list[LedgerEntry]:
+        """The entries of the office's ledger after the first so many."""
+        return self.services.ledger(known)
 
     @property
     def _ring(self) -> Keyring:

@@ -21,7 +21,7 @@ from outlet_client.people.tables import (
     TYPED_TOGETHER,
     WITHDRAWALS,
     grouped,
-    rows_with,
+    rows_of,
 )
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def customers_of(connection: sa.Connection, key: str) -> tuple[str, ...]:
 
 def contested(connection: sa.Connection, keys: Collection[str]) -> set[str]:
     """Those of some keys that several customers share, so that they count as nobody's."""
-    return set(_all(connection, sa.select(CONTESTED.c.key), CONTESTED.c.key, keys))
+    return {key for (key,) in rows_of(connection, keys, CONTESTED.c.key)}
 
 
 def reach(connection: sa.Connection, typed: Collection[str]) -> Reach:
@@ -117,22 +117,18 @@ def _persons_of(
     """The persons with a current entry that has a key, for those keys that anybody has."""
     holders: dict[str, set[str]] = {}
     for column in KEYS:
-        query = sa.select(column, ENTRIES.c.customer).where(which)
-        for key, customer in rows_with(connection, query, column, keys):
+        for key, customer in rows_of(connection, keys, column, ENTRIES.c.customer, which=which):
             holders.setdefault(key, set()).add(customer)
     customers = {customer for some in holders.values() for customer in some}
-    query = sa.select(PERSONS.c.customer, PERSONS.c.person)
-    joined = dict(rows_with(connection, query, PERSONS.c.customer, customers))
+    joined = dict(rows_of(connection, customers, PERSONS.c.customer, PERSONS.c.person))
     return {key: {joined.get(one, one) for one in some} for key, some in holders.items()}
 
 
 def _members(connection: sa.Connection, persons: Iterable[str]) -> dict[str, str]:
     """The customers of some persons, and whose they are."""
     persons = list(persons)
-    query = sa.select(PERSONS.c.customer, PERSONS.c.person)
-    return {one: one for one in persons} | dict(
-        rows_with(connection, query, PERSONS.c.person, persons)
-    )
+    rows = rows_of(connection, persons, PERSONS.c.person, PERSONS.c.customer)
+    return {one: one for one in persons} | {customer: person for person, customer in rows}
 
 
 def _used_keys(connection: sa.Connection, persons: Collection[str]) -> dict[str, tuple[str, ...]]:
@@ -152,8 +148,9 @@ def _rows(
     connection: sa.Connection, customers: Collection[str], which: sa.ColumnElement[bool]
 ) -> list[tuple[int, str, Any, Any]]:
     """Number, customer, phone and email of the entries of some customers."""
-    query = sa.select(ENTRIES.c.number, ENTRIES.c.customer, *KEYS).where(which)
-    return list(rows_with(connection, query, ENTRIES.c.customer, customers))
+    columns = (ENTRIES.c.number, ENTRIES.c.customer, *KEYS)
+    rows = rows_of(connection, customers, ENTRIES.c.customer, *columns, which=which)
+    return [(number, customer, phone, email) for _, number, customer, phone, email in rows]
 
 
 def _keys_in(rows: Iterable[tuple[int, str, Any, Any]]) -> set[str]:
@@ -163,14 +160,5 @@ def _keys_in(rows: Iterable[tuple[int, str, Any, Any]]) -> set[str]:
 def _typed_with(connection: sa.Connection, keys: Collection[str]) -> list[str]:
     """The keys that were typed beside these in a consent."""
     one, other = TYPED_TOGETHER.c.key, TYPED_TOGETHER.c.also
-    forth = _all(connection, sa.select(other), one, keys)
-    return [*forth, *_all(connection, sa.select(one), other, keys)]
-
-
-def _all(
-    connection: sa.Connection,
-    query: sa.Select[tuple[str]],
-    column: sa.Column[str],
-    values: Collection[str],
-) -> list[str]:
-    return [one for (one,) in rows_with(connection, query, column, values)]
+    pairs = [*rows_of(connection, keys, one, other), *rows_of(connection, keys, other, one)]
+    return [beside for _, beside in pairs]

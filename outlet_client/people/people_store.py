@@ -15,12 +15,15 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import hmac
+import threading
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import polars as pl
 import sqlalchemy as sa
+from typing_extensions import override
 
 from outlet_client.database import Store
 from outlet_client.errors import OldNetwork
@@ -30,12 +33,17 @@ from outlet_client.people.directory_following import follow
 from outlet_client.people.directory_losses import HeldLosses, held
 from outlet_client.people.linked_keys import customers_of, keys_of, reach
 from outlet_client.people.person_states import (
-    BY_KEY,
     Placed,
     State,
     followed_batch,
     keys_in,
     place_people,
+)
+from outlet_client.people.registrations_again import (
+    HeldResync,
+    accept_resync,
+    hear_of_loss,
+    held_resync,
 )
 from outlet_client.people.relay_submissions import (
     Sealer,
@@ -43,25 +51,37 @@ from outlet_client.people.relay_submissions import (
     mark_delivered,
     prepare_submission,
 )
-from outlet_client.people.tables import ASKED, CONTESTED, FOLLOWED, METADATA, PEOPLE, SUBMISSIONS
+from outlet_client.people.tables import (
+    ASKED,
+    CONTESTED,
+    FOLLOWED,
+    METADATA,
+    PEOPLE,
+    SUBMISSIONS,
+    rows_of,
+)
 from outlet_client.people.token_box import TokenBox
 from outlet_client.people.withdrawals import Withdrawal, record_all
+from outlet_client.services import RelayBatch
 from privacy.dither import Dither
 from privacy.envelopes import frame
 from privacy.registrations import nonce_of
 from privacy.slot_keys import SlotKey
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from privacy.directory import Directory
     from privacy.identity import Identity
+    from privacy.registration_losses import RegistrationLoss
     from privacy.tokens import Token
 
 __all__ = ["HomeKey", "People", "Person", "State", "Submitted", "Withdrawal"]
 
 _KEY_DOMAIN = b"escapement/v1/people"
+
+_PERSON = (PEOPLE.c.key, PEOPLE.c.state, PEOPLE.c.token, PEOPLE.c.slot)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +92,13 @@ class Person:
         state: Where the person stands.
         slot_key: What reads the person's entry of a book; None until the token is known.
         key: The key that the person stands under, of perhaps several.
+        slot: The one that a directory gave; None before.
     """
 
     state: State
     slot_key: SlotKey | None = field(repr=False)
     key: str = field(repr=False)
+    slot: int | None = field(repr=False)
 
 
 class HomeKey(NamedTuple):
@@ -119,6 +141,7 @@ class People(Store):
         self._clock = clock
         self._box = TokenBox(secret)
         super().__init__(url, METADATA, withdrawals.adopt_old_store)
+        self._kept, self._turn = self._reader.connect(), threading.Lock()
         if "fingerprint" in self.columns(PEOPLE.name):
             self.close()
             raise OldNetwork
@@ -126,7 +149,7 @@ class People(Store):
     @classmethod
     def open(cls, home: Path, identity: Identity) -> People:
         """Opens the store in an outlet's folder, with the secret made from its signing key."""
-        secret = hashlib.sha256(frame(_KEY_DOMAIN, identity.signing.to_bytes())).digest()
+        secret = hashlib.sha256(frame(_KEY_DOMAIN, identity.store_secret)).digest()
         return cls(f"sqlite:///{home / 'outlet.db'}", secret)
 
     @property
@@ -185,17 +208,17 @@ class People(Store):
 
     def keys_of(self, key: str) -> tuple[str, ...]:
         """All keys of the person with a key, phones first; itself alone if nobody uses it."""
-        with self.reading() as connection:
+        with self._reading_rows() as connection:
             return keys_of(connection, [key])[key]
 
     def reached(self, key: str) -> frozenset[str]:
         """All keys of everybody who has a key, contested ones too: to hide, never to tell."""
-        with self.reading() as connection:
+        with self._reading_rows() as connection:
             return reach(connection, [key]).keys
 
     def customers_of(self, key: str) -> tuple[str, ...]:
         """The client-book entries of the person with a key, as customer ids; none if nobody's."""
-        with self.reading() as connection:
+        with self._reading_rows() as connection:
             return customers_of(connection, key)
 
     def person(self, key: str) -> Person | None:
@@ -204,17 +227,20 @@ class People(Store):
         Returns:
             None if nobody ever consented under this key, and no other of the person's stands.
         """
-        with self.reading() as connection:
-            row = connection.execute(BY_KEY, {"key": key}).one_or_none()
+        with self._reading_rows() as connection:
+            row = next(rows_of(connection, [key], *_PERSON), None)
             if row is None or not State(row[1]).stands:
-                others = [one for one in keys_of(connection, [key])[key] if one != key]
-                rows = [connection.execute(BY_KEY, {"key": one}).one_or_none() for one in others]
-                standing = [one for one in rows if one is not None and State(one[1]).stands]
+                keys = keys_of(connection, [key])[key]
+                rows = sorted(
+                    rows_of(connection, keys, *_PERSON), key=lambda one: keys.index(one[0])
+                )
+                standing = [one for one in rows if State(one[1]).stands]
                 row = min(standing, key=lambda one: one[1] != State.LISTED, default=row)
         if row is None:
             return None
-        slot_key = None if row[2] is None else self._box.slot_key(row[0], row[2])
-        return Person(State(row[1]), slot_key, row[0])
+        key, state, token, slot = row
+        slot_key = None if token is None else self._box.slot_key(key, token)
+        return Person(State(state), slot_key, key, slot)
 
     def without_token(self) -> list[str]:
         """Keys of the people whose token is to be asked for, the first known first.
@@ -281,24 +307,48 @@ class People(Store):
             return connection.scalar(sa.select(sa.func.count()).where(vain)) or 0
 
     def submission(
-        self, batch: int, messages: int, sealing_key: bytes, network: bytes
+        self,
+        batch: int,
+        messages: int,
+        sealing_key: bytes,
+        network: bytes,
+        epoch: bytes = b"",
+        last: int = 0,
     ) -> list[bytes] | None:
         """What to hand in for a batch; stored before it is returned, the same at every call.
 
-        Withdrawals go first, then registrations, then dummies.
+        Withdrawals go first, then registrations, what HQ lost of these, then dummies.
 
         Args:
             batch: The open one.
             messages: How many the relay expects.
             sealing_key: HQ's, 32 bytes.
             network: The network's token key, 32 bytes.
+            epoch: The relay's; another one after it lost its store.
+            last: The last batch of this epoch that this outlet handed in for, as the relay has it.
 
         Returns:
             `messages` sealed messages; None if this batch has ours already.
         """
         sealer = Sealer(network, sealing_key, self._box)
         with self.transaction() as connection:
-            return prepare_submission(connection, batch, messages, sealer)
+            opened = RelayBatch(batch, messages, epoch, last)
+            return prepare_submission(connection, opened, sealer)
+
+    def hear_of_loss(self, loss: RegistrationLoss) -> None:
+        """Hands in again what HQ lost, as the privacy office tells; or holds it for a person."""
+        with self.transaction() as connection:
+            hear_of_loss(connection, loss, self._clock().astimezone(dt.UTC).date())
+
+    def held_resync(self) -> HeldResync | None:
+        """What HQ lost once too often to be handed in again without a person; None if nothing."""
+        with self.reading() as connection:
+            return held_resync(connection)
+
+    def accept_resync(self, by: str) -> int:
+        """Hands in again what waited for a person; returns how many registrations that is."""
+        with self.transaction() as connection:
+            return accept_resync(connection, by)
 
     def followed_batch(self) -> int:
         """The batch of the last directory that was followed; 0 before any."""
@@ -310,9 +360,10 @@ class People(Store):
         with self.reading() as connection:
             return connection.scalar(sa.select(FOLLOWED.c.number)) or 0
 
-    def has_submission(self, batch: int) -> bool:
+    def has_submission(self, batch: int, epoch: bytes = b"") -> bool:
         """Whether a submission for a batch was made before, and perhaps seen by the relay."""
-        query = sa.select(SUBMISSIONS.c.batch).where(SUBMISSIONS.c.batch == batch)
+        ours = SUBMISSIONS.c.epoch.in_((b"", epoch))
+        query = sa.select(SUBMISSIONS.c.batch).where(SUBMISSIONS.c.batch == batch, ours)
         with self.reading() as connection:
             return connection.scalar(query) is not None
 
@@ -366,6 +417,22 @@ class People(Store):
             )
             for i in np.flatnonzero(rows.home)
         }
+
+    @override
+    def close(self) -> None:
+        """Closes all connections."""
+        self._kept.close()
+        super().close()
+
+    @contextmanager
+    def _reading_rows(self) -> Iterator[sa.Connection]:
+        """What was committed last, for `rows_of` alone, on a connection that stays.
+
+        A look-up would wait for it to be fetched and given back. It is in no transaction, so each
+        statement sees what other processes committed before it.
+        """
+        with self._turn:
+            yield self._kept
 
     def _placed(self, directory: Directory) -> Placed:
         query = sa.select(PEOPLE).where(PEOPLE.c.state == State.LISTED).order_by(PEOPLE.c.key)

@@ -77,9 +77,6 @@ class State(StrEnum):
         return self in (State.KNOWN, State.EVALUATED, State.SENT, State.LISTED)
 
 
-BY_KEY = sa.select(PEOPLE.c.key, PEOPLE.c.state, PEOPLE.c.token).where(
-    PEOPLE.c.key == sa.bindparam("key")
-)
 ROWID: sa.ColumnElement[int] = sa.literal_column("rowid")
 
 

@@ -7,6 +7,7 @@ and messages are stored before they leave, so a kill anywhere loses nothing.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from outlet_client.services import Services
     from outlet_client.settings import OutletFile
     from privacy.identity import Card
+
+_LOG = logging.getLogger(__name__)
 
 MOST_BATCHES = 3
 """A batch may close while a submission is on its way; not this often."""
@@ -115,32 +118,51 @@ def _hand_in(
 ) -> Introduced:
     """Hands in what waits, sealed for the batch that is open when it arrives."""
     for _ in range(MOST_BATCHES):
-        batch, messages = services.open_batch()
-        followed = people.followed_batch()
-        if batch > followed + MOST_AHEAD:
-            raise ServiceRefused(
-                OFFICE,
-                "BatchRefused",
-                f"batch {batch} is open, the directory that was followed last holds batch "
-                f"{followed}; registrations wait for tonight's directory, and if that does not "
-                "help, tell the office",
-            )
-        stored = people.has_submission(batch)
-        sealed = people.submission(batch, messages, bytes.fromhex(hq_card.sealing_key), network)
+        opened = services.open_batch()
+        batch = opened.batch
+        if not _is_useful(batch, people.followed_batch()):
+            return done
+        stored = people.has_submission(batch, opened.epoch)
+        key = bytes.fromhex(hq_card.sealing_key)
+        sealed = people.submission(batch, opened.messages, key, network, opened.epoch, opened.last)
         if sealed is None:
             return done
         try:
             services.submit(batch, sealed)
         except ServiceRefused:
-            if services.open_batch()[0] == batch:
+            if services.open_batch()[:3] == opened[:3]:
                 raise
             if not stored:  # shown once, and not taken: in no other batch but the next
                 people.refused(batch)
         else:
             took = people.submitted(batch)
             return replace(
-                done, messages=messages, registered=took.registered, withdrawn=took.withdrawn
+                done, messages=opened.messages, registered=took.registered, withdrawn=took.withdrawn
             )
     raise ServiceRefused(
         OFFICE, "BatchClosed", f"{MOST_BATCHES} batches closed one after another; run it again"
     )
+
+
+def _is_useful(batch: int, followed: int) -> bool:
+    """Whether HQ can still open what is handed in for a batch.
+
+    Raises:
+        ServiceRefused: If it is so far ahead that it would wait for ever.
+    """
+    if batch > followed + MOST_AHEAD:
+        raise ServiceRefused(
+            OFFICE,
+            "BatchRefused",
+            f"batch {batch} is open, the directory that was followed last holds batch "
+            f"{followed}; registrations wait for tonight's directory, and if that does not "
+            "help, tell the office",
+        )
+    if batch > followed:
+        return True
+    _LOG.warning(
+        "batch %d is open, the directory that was followed last holds batch %d: the relay was "
+        "lost; registrations wait until HQ has asked for the next",
+        batch, followed,
+    )  # fmt: skip
+    return False

@@ -4,10 +4,20 @@ Invariant: a submission is stored before it leaves, and the same at every call f
 that the relay may have seen counts as handed in, whether its answer came or not: what is in it goes
 into no other batch before a directory shows what became of it. Who sees two batches could else take
 what is in both for one outlet's.
+
+Where the relay lost its store, it has another epoch: what was handed in is gone, or HQ has it, and
+nobody here can tell. It waits for its directory all the same; for the same number of batch another
+submission is made, of whom was in none.
+
+An outlet that was restored from a copy does not know what it handed in since. The relay tells it
+the last batch that it handed in for: for that one it hands in nothing more, and whoever waits is
+spread over the next batches, like what was sent in vain. Of a key that HQ then sees in two batches
+nothing tells which other keys are of the same outlet.
 """
 
 from __future__ import annotations
 
+import logging
 import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -26,6 +36,9 @@ from privacy.registrations import SEALED_BYTES, Registration, fresh_secret
 
 if TYPE_CHECKING:
     from outlet_client.people.token_box import TokenBox
+    from outlet_client.services import RelayBatch
+
+_LOG = logging.getLogger(__name__)
 
 MISSED_BATCHES = 2
 """What was drawn for one of so many batches before this one goes with this one."""
@@ -47,23 +60,59 @@ class Sealer:
 
 
 def prepare_submission(
-    connection: sa.Connection, batch: int, messages: int, sealer: Sealer
+    connection: sa.Connection, opened: RelayBatch, sealer: Sealer
 ) -> list[bytes] | None:
     """Makes and stores a batch's submission, or finds the stored one; see `People.submission`."""
+    batch, messages, epoch, last = opened
+    last = min(last, batch)
     query = sa.select(SUBMISSIONS).where(SUBMISSIONS.c.batch == batch)
     row = connection.execute(query).one_or_none()
-    if row is not None:
+    if row is not None and row.epoch in (b"", epoch):
         return None if row.delivered else _cut(row.sealed)
     assume_delivered(connection)
     _draw_again(connection, batch)
+    if last > _last_of_epoch(connection, epoch):
+        _LOG.warning(
+            "the relay has submissions of this outlet up to batch %d that are not known here: was "
+            "its folder restored from a copy? What waits is spread over %d batches",
+            last, AGAIN_WITHIN,
+        )  # fmt: skip
+        _spread_waiting(connection, max(batch, last + 1))
+        _store(connection, last, epoch, [], delivered=True)
+        if last == batch:
+            return None
     acts = withdrawal_messages(connection, batch, messages, sealer)
     acts += registration_messages(connection, batch, messages - len(acts), sealer)
+    acts += registrations_again(connection, batch, messages - len(acts), sealer)
     acts += [Registration.dummy(batch)] * (messages - len(acts))
     sealed = [act.sealed(sealer.hq) for act in acts]
-    connection.execute(
-        SUBMISSIONS.insert().values(batch=batch, sealed=b"".join(sealed), delivered=False)
-    )
+    _store(connection, batch, epoch, sealed, delivered=False)
     return sealed
+
+
+def _store(
+    connection: sa.Connection, batch: int, epoch: bytes, sealed: list[bytes], *, delivered: bool
+) -> None:
+    """Stores a submission, in place of one for a batch of this number in an earlier epoch."""
+    connection.execute(sa.delete(SUBMISSIONS).where(SUBMISSIONS.c.batch == batch))
+    row = {"batch": batch, "sealed": b"".join(sealed), "delivered": delivered, "epoch": epoch}
+    connection.execute(SUBMISSIONS.insert().values(**row))
+
+
+def _last_of_epoch(connection: sa.Connection, epoch: bytes) -> int:
+    """The last batch of an epoch that a submission was made for; also where none is known."""
+    ours = SUBMISSIONS.c.epoch.in_((b"", epoch))
+    return connection.scalar(sa.select(sa.func.max(SUBMISSIONS.c.batch)).where(ours)) or 0
+
+
+def _spread_waiting(connection: sa.Connection, first: int) -> None:
+    """Draws a batch for everybody who waits: they may be in one already, of which nobody knows."""
+    waiting = PEOPLE.c.state.in_((State.EVALUATED, State.WITHDRAWING))
+    for key, state in list(
+        connection.execute(sa.select(PEOPLE.c.key, PEOPLE.c.state).where(waiting))
+    ):
+        within = AGAIN_WITHIN if state == State.EVALUATED else WITHDRAWN_AGAIN_WITHIN
+        move(connection, [key], not_before=first + secrets.randbelow(within))
 
 
 def _draw_again(connection: sa.Connection, batch: int) -> None:
@@ -71,7 +120,7 @@ def _draw_again(connection: sa.Connection, batch: int) -> None:
 
     After some time away all of it would else be in one batch together.
     """
-    missed = sa.and_(PEOPLE.c.tries > 0, PEOPLE.c.not_before < batch - MISSED_BATCHES)
+    missed = sa.and_(PEOPLE.c.not_before > 0, PEOPLE.c.not_before < batch - MISSED_BATCHES)
     for state, within in (
         (State.EVALUATED, AGAIN_WITHIN),
         (State.WITHDRAWING, WITHDRAWN_AGAIN_WITHIN),
@@ -79,6 +128,9 @@ def _draw_again(connection: sa.Connection, batch: int) -> None:
         waiting = sa.select(PEOPLE.c.key).where(missed, PEOPLE.c.state == state)
         for key in list(connection.scalars(waiting)):
             move(connection, [key], not_before=batch + secrets.randbelow(within))
+    late = PEOPLE.c.again < batch - MISSED_BATCHES
+    for key in list(connection.scalars(sa.select(PEOPLE.c.key).where(late))):
+        move(connection, [key], again=batch + secrets.randbelow(AGAIN_WITHIN))
 
 
 def mark_delivered(connection: sa.Connection, batch: int) -> tuple[int, int]:
@@ -175,6 +227,24 @@ def registration_messages(
         key = sealer.box.slot_key(row.key, row.token)
         acts.append(Registration.register(sealer.network, key, secret, batch, row.since))
     return acts
+
+
+def registrations_again(
+    connection: sa.Connection, batch: int, most: int, sealer: Sealer
+) -> list[Registration]:
+    """Registrations of listed people that HQ lost, as they were: they change no state."""
+    rows = connection.execute(
+        sa.select(PEOPLE.c.key, PEOPLE.c.token, PEOPLE.c.secret, _shown_since())
+        .where(PEOPLE.c.state == State.LISTED, PEOPLE.c.again <= batch)
+        .order_by(PEOPLE.c.again, PEOPLE.c.key)
+        .limit(most)
+    ).all()
+    move(connection, [row.key for row in rows], again=None)
+    keys = (sealer.box.slot_key(row.key, row.token) for row in rows)
+    return [
+        Registration.register(sealer.network, key, row.secret, batch, row.since)
+        for key, row in zip(keys, rows, strict=True)
+    ]
 
 
 def _shown_since() -> sa.ColumnElement[int]:

@@ -7,10 +7,14 @@ alias.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
+
+from outlet_client.database import driver_rows
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -69,6 +73,8 @@ PEOPLE = sa.Table(
     sa.Column("since", sa.BigInteger, nullable=False, default=0, server_default="0"),
     # The first batch that a registration which was sent in vain may be in again.
     sa.Column("not_before", sa.BigInteger, nullable=False, default=0, server_default="0"),
+    # Of somebody listed whose registration HQ lost: the first batch that it may be in again.
+    sa.Column("again", sa.BigInteger),
 )
 SUBMISSIONS = sa.Table(
     "submissions",
@@ -76,6 +82,21 @@ SUBMISSIONS = sa.Table(
     sa.Column("batch", sa.BigInteger, primary_key=True),
     sa.Column("sealed", sa.LargeBinary, nullable=False),
     sa.Column("delivered", sa.Boolean, nullable=False),
+    # Of the relay's store that it was made for; empty where that is not known.
+    sa.Column("epoch", sa.LargeBinary, nullable=False, default=b"", server_default=sa.text("x''")),
+)
+RESYNCS = sa.Table(
+    "registration_resyncs",
+    METADATA,
+    # Losses of registrations that the privacy office told of, and what was done of each.
+    sa.Column("statement", sa.Text, primary_key=True),
+    sa.Column("after", sa.BigInteger, nullable=False),
+    sa.Column("upto", sa.BigInteger, nullable=False),
+    sa.Column("heard", sa.Text, nullable=False),
+    # How many registrations are handed in again; none while it waits for a person.
+    sa.Column("people", sa.BigInteger),
+    # Who let it happen, where it was a person.
+    sa.Column("by", sa.Text),
 )
 FOLLOWED = sa.Table(
     "followed",
@@ -198,7 +219,9 @@ def decisions(connection: sa.Connection) -> dict[tuple[str, str], bool]:
 
 
 def _get(connection: sa.Connection, name: str) -> str | None:
-    return connection.scalar(sa.select(STATE.c.value).where(STATE.c.name == name))
+    return next(
+        (value for _, value in rows_of(connection, [name], STATE.c.name, STATE.c.value)), None
+    )
 
 
 def _set(connection: sa.Connection, name: str, value: str) -> None:
@@ -206,18 +229,28 @@ def _set(connection: sa.Connection, name: str, value: str) -> None:
 
 
 def rows_of(
-    connection: sa.Connection, keys: Collection[str], key: sa.Column[str], *columns: sa.Column[str]
-) -> Iterator[tuple[Any, ...]]:
-    """The key and other columns of some people's rows."""
-    return rows_with(connection, sa.select(key, *columns), key, keys)
-
-
-def rows_with(
     connection: sa.Connection,
-    query: sa.Select[*tuple[Any, ...]],
-    column: sa.Column[str],
     values: Collection[str],
-) -> Iterator[Any]:
-    """The rows of a query where a column has one of some values."""
+    by: sa.Column[str],
+    *columns: sa.Column[Any],
+    which: sa.ColumnElement[bool] | None = None,
+) -> Iterator[tuple[Any, ...]]:
+    """The rows where a column has one of some values: that column, and others.
+
+    They are as the driver has them: no column of a type that SQLAlchemy makes something else of.
+    """
+    text = _text_of(by, columns, which)
     for some in in_batches(values):
-        yield from (tuple(row) for row in connection.execute(query.where(column.in_(some))))
+        query = text.format(", ".join("?" * len(some)))
+        yield from driver_rows(connection, query, some)
+
+
+@cache
+def _text_of(
+    by: sa.Column[str], columns: tuple[sa.Column[Any], ...], which: sa.ColumnElement[bool] | None
+) -> str:
+    """The text of the query of `rows_of`, with braces for the values."""
+    query = sa.select(by, *columns).where(by.in_([sa.literal_column("{}")]))
+    if which is not None:
+        query = query.where(which)
+    return str(query.compile(dialect=sqlite.dialect()))

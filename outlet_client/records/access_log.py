@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
+from outlet_client.database import driver_rows
 from outlet_client.errors import OutletError
 from outlet_client.log_tables.hash_chain import Link, next_link
 from outlet_client.log_tables.rights_store import ANCHOR, LOG, rights_if_any, rights_of
@@ -36,7 +37,6 @@ KEEP_DAYS = 365
 PROPOSAL = "a proposal"
 """What look-ups are about that were made for all who wait for a reference."""
 
-# As the driver has them: a look-up waits for these, and SQLAlchemy's own way takes thrice as long.
 _LAST = "SELECT number, hash FROM log ORDER BY number DESC LIMIT 1"
 _ANCHOR = "SELECT number, hash FROM log_anchor"
 _INSERT = str(LOG.insert().compile(dialect=sqlite.dialect()))
@@ -232,26 +232,23 @@ def log_head(connection: sa.Connection) -> Link:
     Raises:
         LogBroken: If there is neither.
     """
-    run = connection.exec_driver_sql
-    row = run(_LAST).first() or run(_ANCHOR).first()
-    if row is None:
+    rows = driver_rows(connection, _LAST) or driver_rows(connection, _ANCHOR)
+    if not rows:
         raise LogBroken(
             "log: neither an entry nor where it begins, expected at least the latter; somebody "
             "emptied it: keep a copy of rights.db, tell the privacy office, and bring rights.db "
             "back from a backup"
         )
-    return Link(row.number, row.hash)
+    return Link(*rows[0])
 
 
 def _add(connection: sa.Connection, added: Sequence[tuple[str, ...]]) -> None:
     if not added:
         return
-    rows: list[tuple[int | str | bytes, ...]] = []
     last = log_head(connection)
     for cells in added:
         last = next_link(last, cells)
-        rows.append((last.number, *cells, last.hash))
-    connection.exec_driver_sql(_INSERT, rows)
+        driver_rows(connection, _INSERT, (last.number, *cells, last.hash))
 
 
 def _cells(

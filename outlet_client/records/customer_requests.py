@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from outlet_client.database import driver_rows
 from outlet_client.errors import OutletError
 from outlet_client.log_tables.rights_store import REQUESTS, rights_if_any
 from outlet_client.records.access_log import LogAct, record_act
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-_OPEN_DISPUTE = sa.and_(REQUESTS.c.kind == "dispute", REQUESTS.c.answered.is_(None))
-_DISPUTED = sa.select(REQUESTS.c.key, REQUESTS.c.number).where(_OPEN_DISPUTE)
+_DISPUTED = "SELECT key, number FROM requests WHERE kind = 'dispute' AND answered IS NULL"
 
 
 class RequestRefused(OutletError):
@@ -177,7 +177,7 @@ def under_review(connection: sa.Connection, keys: Sequence[str]) -> bool:
 
 def disputed(connection: sa.Connection) -> dict[str, int]:
     """The keys under which a dispute is open, and its number; most often there are none."""
-    return {row.key: row.number for row in connection.execute(_DISPUTED)}
+    return dict(driver_rows(connection, _DISPUTED))
 
 
 def requests(

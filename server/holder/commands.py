@@ -7,46 +7,57 @@ peers in a folder, and one line instead of a traceback where something is refuse
 from __future__ import annotations
 
 import datetime as dt
-import json
 import logging
 import os
 import signal
 import sys
 import threading
 import time
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path  # noqa: TC003  (typer reads it in annotations)
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from sqlalchemy.exc import SQLAlchemyError
 
-from features.errors import FeatureError
-from privacy.errors import PrivacyError
 from privacy.identity import Card, PartyKind
 from privacy.keyring import Keyring
 from server.holder import status
-from server.holder.errors import HolderError, HolderNotConfigured
+from server.holder.console import (
+    OURS,
+    OUT,
+    AsJson,
+    Fingerprint,
+    Home,
+    one_line_errors,
+    print_json,
+    say,
+)
+from server.holder.database import create_store, create_stores, is_missing, shown
+from server.holder.key_commands import replace_card
 from server.holder.meter import Meter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Sequence
 
-    from server.holder.settings import TokenSettings
+    from server.holder.database import StoreSchema
+    from server.holder.settings import HolderSettings
 
-Home = Annotated[Path, typer.Option(help="Folder of keys, settings and state.")]
-Fingerprint = Annotated[
-    str | None, typer.Option(help="What the owner read to you; asked for when not given.")
+__all__ = [
+    "OURS",
+    "OUT",
+    "AsJson",
+    "HolderProgram",
+    "Home",
+    "log_to_stderr",
+    "one_line_errors",
+    "print_json",
+    "say",
+    "settle_keys",
+    "stop_signal",
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print it as JSON.")]
 
-OUT = Console()
-_ERR = Console(stderr=True)
-OURS = (PrivacyError, HolderError, FeatureError, OSError)
-"""Errors whose message says enough, and holds nothing that a log may not."""
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +68,17 @@ class HolderProgram:
         kind: What it is: HQ or the privacy office.
         home: Its folder, where none is given.
         settings: The name of its settings file.
-        tokens: Reads, from a settings file, how many evaluations outlets get a day.
+        read: Reads a settings file.
+        stores: What its folder holds, the one first that may be on a server.
+        upgrade: Upgrades a folder, given a way to say what is done.
     """
 
     kind: PartyKind
     home: Path
     settings: str
-    tokens: Callable[[Path], TokenSettings]
+    read: Callable[[Path], HolderSettings]
+    stores: Sequence[StoreSchema]
+    upgrade: Callable[[Path, Callable[[str], None]], None]
 
     def app(self, about: str | None) -> typer.Typer:
         """The command line, still without a command."""
@@ -95,11 +110,12 @@ class HolderProgram:
         identity = ring.create(name, address, dt.datetime.now(dt.UTC), service_address=services)
         settings = home / self.settings
         settings.write_text(text)
+        create_stores(home, self.stores)
         OUT.print(f"Settings: {settings}\nPublic file: {ring.public_file}", highlight=False)
         OUT.print(f"Fingerprint: {identity.card.fingerprint}", highlight=False)
 
     def add_peer_commands(self, app: typer.Typer, peer: PartyKind, whose: str) -> None:
-        """Adds `add`: importing a peer's public file.
+        """Adds `add` and `replace`: importing a peer's public file, and one that follows it.
 
         Args:
             app: The group of commands.
@@ -113,8 +129,18 @@ class HolderProgram:
             with one_line_errors():
                 _trust(Keyring(home, self.kind), file, peer, fingerprint)
 
+        renewed = (
+            f"Imports {whose} renewed public file in place of the last one. Where its keys were "
+            "lost and made anew, its fingerprint is compared."
+        )
+
+        @app.command("replace", help=renewed)
+        def replace(file: Path, fingerprint: Fingerprint = None, home: Home = self.home) -> None:
+            with one_line_errors():
+                say(replace_card(Keyring(home, self.kind), file, peer, fingerprint))
+
     def add_outlet_commands(self, app: typer.Typer, removed: str) -> None:
-        """Adds `add`, `remove` and `list`, of the holder's own list of outlets.
+        """Adds `add`, `replace`, `remove` and `list`, of the holder's own list of outlets.
 
         Args:
             app: The group of commands.
@@ -130,10 +156,13 @@ class HolderProgram:
 
         @app.command("list")
         def listed(home: Home = self.home) -> None:
-            """Lists outlets and fingerprints."""
+            """Lists outlets and fingerprints, and files that are no card."""
             with one_line_errors():
-                for card in Keyring(home, self.kind).peers(PartyKind.OUTLET).values():
+                ring = Keyring(home, self.kind)
+                for card in ring.peers(PartyKind.OUTLET).values():
                     OUT.print(f"{card.name}  {card.fingerprint}", highlight=False)
+                for unreadable in ring.unreadable(PartyKind.OUTLET):
+                    say(str(unreadable))
 
     def add_token_commands(self, app: typer.Typer) -> None:
         """Adds `status`: what was evaluated under the share of the token key."""
@@ -145,31 +174,59 @@ class HolderProgram:
         ) -> None:
             """Says what was evaluated today, against quotas, and who reached one in 30 days."""
             with one_line_errors():
-                ring, quotas = Keyring(home, self.kind), self.tokens(home / self.settings)
+                ring, quotas = Keyring(home, self.kind), self.read(home / self.settings).tokens
                 ring.token_share()
-                with closing(Meter(f"sqlite:///{home / 'meter.db'}")) as meter:
+                schema = self.stores[-1]
+                with closing(Meter(schema.url(home), schema)) as meter:
                     if as_json:
                         sys.stdout.write(status.as_json(ring, meter, quotas, time.time()))
                     else:
                         status.show(OUT, ring, meter, quotas, time.time())
 
+    def add_store_commands(self, app: typer.Typer) -> None:
+        """Adds `upgrade` and `new-store`."""
 
-@contextmanager
-def one_line_errors() -> Iterator[None]:
-    """Ends the program with one line where one of our own errors says enough.
+        @app.command("upgrade")
+        def upgrade(home: Home = self.home) -> None:
+            """Brings the folder to this release: settings and stores, after a backup of all of it.
 
-    The exit code is 2 where settings are wrong, as of wrong options, and 1 otherwise.
-    """
-    try:
-        yield
-    except (*OURS, SQLAlchemyError) as error:
-        _ERR.print(f"[bold red]error:[/] {escape(_message(error))}", highlight=False)
-        raise typer.Exit(2 if isinstance(error, HolderNotConfigured) else 1) from error
+            Stop `serve` before. Where `database` of the settings names an empty database on a
+            server, the folder's own file is moved there. Safe to run again.
+            """
+            with one_line_errors():
+                Keyring(home, self.kind).identity()
+                self.upgrade(home, lambda said: OUT.print(said, highlight=False, soft_wrap=True))
 
+        @app.command("new-store")
+        def new_store(
+            home: Home = self.home,
+            yes: Annotated[  # noqa: FBT002  (a flag on the command line)
+                bool, typer.Option("--yes", help="Does not ask.")
+            ] = False,
+        ) -> None:
+            """Makes each store that is missing, empty: where it is lost, and there is no backup.
 
-def print_json(body: object) -> None:
-    """Prints what a program reads, as JSON."""
-    sys.stdout.write(json.dumps(body, indent=2) + "\n")
+            Also in an empty database on a server, once the settings name it as `database`.
+            """
+            with one_line_errors():
+                Keyring(home, self.kind).identity()
+                database = self.read(home / self.settings).database
+                missing = [
+                    (url, schema)
+                    for schema in self.stores
+                    if is_missing(
+                        url := schema.url(home, database if schema is self.stores[0] else ""),
+                        schema,
+                    )
+                ]
+                for url, schema in missing:
+                    asked = f"{shown(url)}: is all of it lost for good, also in backups?"
+                    if not yes:
+                        typer.confirm(asked, abort=True)
+                    create_store(url, schema)
+                    OUT.print(f"{shown(url)}: made, empty", highlight=False, soft_wrap=True)
+                if not missing:
+                    OUT.print("No store is missing.")
 
 
 def log_to_stderr() -> None:
@@ -177,6 +234,19 @@ def log_to_stderr() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     for noisy in ("flwr", "httpx", "uvicorn"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def settle_keys(ring: Keyring) -> None:
+    """Before a holder serves: takes up renewed keys where nobody takes the old ones any more.
+
+    Raises:
+        CertificateEnded: If its certificate is over: nobody would take it.
+        PrivacyError: If there are no keys.
+    """
+    at = dt.datetime.now(dt.UTC)
+    if ring.finish_where_over(at):
+        _LOG.warning("the renewed keys are taken up: the old certificate's time is over")
+    ring.identity().card.check_dates(at, own=True)
 
 
 def stop_signal() -> threading.Event:
@@ -198,12 +268,3 @@ def _trust(ring: Keyring, file: Path, kind: PartyKind, fingerprint: str | None) 
         raise typer.BadParameter(f"{file}: its fingerprint is {card.fingerprint}")
     ring.trust(card, data)
     OUT.print(f"{kind} {card.name} is on the list.", highlight=False)
-
-
-def _message(error: Exception) -> str:
-    if isinstance(error, SQLAlchemyError):
-        cause = getattr(error, "orig", None)
-        return f"database: {cause or type(error).__name__}; is the disk full?"
-    if isinstance(error, OSError) and error.filename:
-        return f"{error.filename}: {error.strerror}"
-    return str(error)

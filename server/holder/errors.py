@@ -4,6 +4,11 @@ HolderError
 +-- HolderNotConfigured  a setting or a key is missing or wrong
 +-- NotAllowed           a caller that is on no list, or of the wrong kind for what it asks
 +-- RefreshRefused       a refresh of the shares that is out of step
++-- StoreRefused         a store that is none of this role's, network's or release's
+    +-- StoreMissing     there is no store
+    +-- StoreOutdated    a store of an earlier release
++-- TooManyCalls         a caller that has as many calls in flight as it may
++-- RequestTooLarge      a request larger than its method's may be
 """
 
 from __future__ import annotations
@@ -23,3 +28,48 @@ class NotAllowed(HolderError):
 
 class RefreshRefused(HolderError):
     """A refresh of the shares that is out of step with this holder's or the other's."""
+
+
+class TooManyCalls(HolderError):
+    """A caller that has as many calls in flight as it may.
+
+    Attributes:
+        most: How many that is.
+    """
+
+    def __init__(self, caller: str, what: str, most: int) -> None:
+        super().__init__(
+            f"{what}: {caller} asks for one more while {most} are in flight, expected at most "
+            f"{most}; read or end one of these, then ask again"
+        )
+        self.most = most
+
+
+class RequestTooLarge(HolderError):
+    """A request larger than its method's may be."""
+
+    def __init__(self, got: int, most: int) -> None:
+        super().__init__(f"request: got {got} bytes or more, expected at most {most}")
+
+
+class StoreRefused(HolderError):
+    """A store that is none of this role's, of this network's, or of this release's."""
+
+
+class StoreMissing(StoreRefused):
+    """There is no store."""
+
+
+class StoreOutdated(StoreRefused):
+    """A store of an earlier release.
+
+    Attributes:
+        revision: Of its tables.
+    """
+
+    def __init__(self, place: str, revision: str, expected: str, program: str) -> None:
+        super().__init__(
+            f"{place}: got revision {revision} of the tables, expected {expected}: an earlier "
+            f"release made it. Run `{program} upgrade`"
+        )
+        self.revision = revision

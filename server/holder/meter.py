@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from privacy.quotas import Quota, QuotaReached
-from server.holder.database import copy_database, durable_engine
+from server.holder.database import StoreSchema, copy_store, open_store, reading
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 _LOG = logging.getLogger(__name__)
 
@@ -39,6 +38,18 @@ _ALERTS = sa.Table(
     sa.Column("quota", sa.BigInteger, nullable=False),
 )
 
+FILE = "meter.db"
+"""A file of its own, always: whoever asks for evaluations must not wait for a batch of
+registrations, a transaction of minutes when a large network begins."""
+
+
+def meter_schema(role: str, revision: str, program: str, migrations: str) -> StoreSchema:
+    """The store of a holder's counts."""
+    return StoreSchema(role, _METADATA, revision, program, migrations, 0, FILE)
+
+
+IN_MEMORY = meter_schema("meter", "", "", "")
+
 
 @dataclass(frozen=True, slots=True)
 class Alert:
@@ -58,9 +69,17 @@ class Alert:
 class Meter:
     """Durable counts behind one SQLAlchemy URL."""
 
-    def __init__(self, url: str) -> None:
-        """Opens the counts, such as `sqlite:///meter.db`; `sqlite://` for memory."""
-        self._engine = durable_engine(url, _METADATA)
+    def __init__(self, url: str, schema: StoreSchema = IN_MEMORY) -> None:
+        """Opens the counts.
+
+        Args:
+            url: Such as `sqlite:///meter.db`; `sqlite://` for memory.
+            schema: Of the holder's meter, where it is a file.
+
+        Raises:
+            StoreRefused: If there are none, or they are another holder's or release's.
+        """
+        self._engine, self._schema = open_store(url, schema), schema
 
     def take(self, outlet: str, asked: int, quota: Quota, at: float) -> None:
         """Counts evaluations that are about to be given; all of them or none.
@@ -85,20 +104,20 @@ class Meter:
     def given(self, at: float) -> Mapping[str, int]:
         """Evaluations given on the day of `at`, by outlet."""
         query = sa.select(_EVALUATIONS.c.outlet, _EVALUATIONS.c.given)
-        with self._engine.begin() as connection:
+        with reading(self._engine) as connection:
             rows = connection.execute(query.where(_EVALUATIONS.c.day == _day(at)))
             return {row.outlet: row.given for row in rows}
 
     def alerts(self, at: float) -> list[Alert]:
         """Alerts of the `DAYS_KEPT` days before `at`, the first one first."""
         query = sa.select(_ALERTS).where(_ALERTS.c.day >= _first_day(at))
-        with self._engine.begin() as connection:
+        with reading(self._engine) as connection:
             rows = connection.execute(query.order_by(_ALERTS.c.at, _ALERTS.c.who))
             return [Alert(row.at, row.who, row.quota) for row in rows]
 
-    def copy(self, place: Path) -> None:
+    def copy(self, url: str) -> None:
         """Copies the counts into a new file, for a backup."""
-        copy_database(self._engine, place)
+        copy_store(self._engine, url, self._schema)
 
     def close(self) -> None:
         """Closes all connections."""

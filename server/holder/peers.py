@@ -1,11 +1,15 @@
 """Who called: a certificate is looked up on the list as it is now, at every handshake and call.
 
 So an outlet that was just added needs no restart, and one that was taken off is refused at once,
-on a channel that it still holds open too. Certificates are compared whole, byte by byte.
+on a channel that it still holds open too. Certificates are compared whole, byte by byte. Of a party
+whose card was renewed both certificates are taken, until the end that its card states. A file that
+is no card refuses its own party, and is named in the log once.
 """
 
 from __future__ import annotations
 
+import datetime as dt
+import logging
 import os
 import ssl
 import threading
@@ -17,10 +21,12 @@ import grpc
 from server.holder.errors import NotAllowed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from privacy.identity import Card, Identity, PartyKind
     from privacy.keyring import Keyring
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,25 +51,33 @@ class _List:
         cards: By kind and name.
         callers: By certificate, DER.
         certificates: All of them, PEM.
+        until: The first moment at which one of them is taken no more.
     """
 
     files: frozenset[tuple[str, int, int, int]]
     cards: Mapping[PartyKind, Mapping[str, Card]]
     callers: Mapping[bytes, Caller]
     certificates: bytes
+    until: dt.datetime
 
 
 class Peers:
     """A keyring's cards of some kinds, read again whenever its folder changes."""
 
-    def __init__(self, ring: Keyring, *kinds: PartyKind) -> None:
+    def __init__(
+        self,
+        ring: Keyring,
+        *kinds: PartyKind,
+        clock: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
+    ) -> None:
         """Watches a keyring.
 
         Args:
             ring: The holder's.
             kinds: Who may call at all.
+            clock: Says which of a renewed card's certificates are taken.
         """
-        self._ring, self._kinds = ring, kinds
+        self._ring, self._kinds, self._clock = ring, kinds, clock
         self._lock = threading.Lock()
         self._last: _List | None = None
 
@@ -102,8 +116,9 @@ class Peers:
     def _now(self) -> _List:
         with self._lock:
             files = self._files()
-            if self._last is None or self._last.files != files:
-                self._last = self._read(files)
+            at = self._clock()
+            if self._last is None or self._last.files != files or at > self._last.until:
+                self._last = self._read(files, at)
             return self._last
 
     def _files(self) -> frozenset[tuple[str, int, int, int]]:
@@ -114,14 +129,22 @@ class Peers:
             return frozenset()
         return frozenset((name, s.st_ino, s.st_mtime_ns, s.st_size) for name, s in found)
 
-    def _read(self, files: frozenset[tuple[str, int, int, int]]) -> _List:
+    def _read(self, files: frozenset[tuple[str, int, int, int]], at: dt.datetime) -> _List:
+        if self._last is None or self._last.files != files:
+            for unreadable in self._ring.unreadable(*self._kinds):
+                _LOG.error("%s", unreadable)
         cards = {kind: self._ring.peers(kind) for kind in self._kinds}
         callers: dict[bytes, Caller] = {}
+        certificates: list[str] = []
+        ends = [dt.datetime.max.replace(tzinfo=dt.UTC)]
         for kind, named in cards.items():
             for name, card in named.items():
-                callers.setdefault(_der(card.certificate), Caller(kind, name))
-        pem = "".join(card.certificate for named in cards.values() for card in named.values())
-        return _List(files, cards, callers, pem.encode())
+                accepted = card.accepted(at)
+                ends += [dt.datetime.fromisoformat(card.until)] if len(accepted) > 1 else []
+                certificates += accepted
+                for certificate in accepted:
+                    callers.setdefault(_der(certificate), Caller(kind, name))
+        return _List(files, cards, callers, "".join(certificates).encode(), min(ends))
 
 
 def tls_credentials(identity: Identity, peers: Peers) -> grpc.ServerCredentials:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import tomllib
-from typing import TYPE_CHECKING, Annotated, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -12,8 +13,10 @@ from privacy.quotas import Quota
 from server.holder.errors import HolderNotConfigured
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
+
+    from pydantic_core import ErrorDetails
 
 ADay = Annotated[int, Field(ge=0)]
 
@@ -25,7 +28,7 @@ class SettingsFile(BaseModel):
         retired: Keys of earlier releases that mean nothing any more, behind their sections' names.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
     retired: ClassVar[frozenset[str]] = frozenset()
 
     @classmethod
@@ -33,15 +36,19 @@ class SettingsFile(BaseModel):
         """Reads a TOML file; the defaults where there is none.
 
         Raises:
-            HolderNotConfigured: If it is not TOML, or has unknown, retired or wrong settings.
+            HolderNotConfigured: If it is not TOML, or has unknown, retired or wrong settings. It
+                names the file, each key, what it got and what it expected.
         """
         try:
-            text = file.read_text() if file.exists() else ""
+            text = file.read_text(encoding="utf-8") if file.exists() else ""
             found = tomllib.loads(text)
             _refuse_retired(file, text, found, cls.retired)
             return cls(**found)
-        except (tomllib.TOMLDecodeError, ValidationError) as error:
-            raise HolderNotConfigured(f"{file}: {error}") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise HolderNotConfigured(f"{file}: {error}; expected TOML") from error
+        except ValidationError as error:
+            wrong = "; ".join(_explained(cls, one) for one in error.errors(include_url=False))
+            raise HolderNotConfigured(f"{file}: {wrong}") from error
 
 
 def _refuse_retired(
@@ -62,6 +69,35 @@ def _refuse_retired(
             )
 
 
+def _explained(model: type[BaseModel], error: ErrorDetails) -> str:
+    """One wrong setting: its key, what it got, what was expected."""
+    where, said = ".".join(str(part) for part in error["loc"]), error["msg"]
+    if error["type"] == "extra_forbidden":
+        names = _names(model, error["loc"][:-1])
+        near = difflib.get_close_matches(str(error["loc"][-1]), names, n=1)
+        return f"{where}: got an unknown key, expected " + (
+            f"perhaps {near[0]}" if near else f"one of {', '.join(names)}"
+        )
+    said = said.removeprefix("Value error, ")
+    if error["type"] == "value_error":  # a rule of ours, which says both by itself
+        return f"{where}: {said}" if where else said
+    said = said.removeprefix("Input should be ")
+    return f"{where}: got {error['input']!r:.60}, expected {said[:1].lower()}{said[1:]}"
+
+
+def _names(model: type[BaseModel], sections: Sequence[int | str]) -> list[str]:
+    """The keys that a section may have."""
+    for section in sections:
+        field = model.model_fields.get(str(section))
+        kind = None if field is None else field.annotation
+        found = [one for one in (kind, *get_args(kind)) if isinstance(one, type)]
+        inner = [one for one in found if issubclass(one, BaseModel)]
+        if not inner:
+            return []
+        model = inner[0]
+    return sorted(model.model_fields)
+
+
 class TokenSettings(BaseModel):
     """What a holder gives of its share of the token key. Unknown keys are refused.
 
@@ -80,3 +116,30 @@ class TokenSettings(BaseModel):
     def quota(self) -> Quota:
         """The rule that every request is checked against."""
         return Quota(self.outlet_a_day, self.network_a_day, self.outlets)
+
+
+class HolderSettings(SettingsFile):
+    """What both holders' files have.
+
+    Attributes:
+        database: URL of a PostgreSQL database; a SQLite file of the folder where empty.
+        tokens: What a holder gives of its share of the token key.
+    """
+
+    database: str = ""
+    tokens: TokenSettings = TokenSettings()
+
+    @staticmethod
+    def database_of(file: Path) -> str:
+        """The setting `database` alone, of a file whose other settings may be of another release.
+
+        Raises:
+            HolderNotConfigured: If it is no TOML, or that setting is no text.
+        """
+        try:
+            found = tomllib.loads(file.read_text()).get("database", "") if file.exists() else ""
+        except tomllib.TOMLDecodeError as error:
+            raise HolderNotConfigured(f"{file}: {error}") from error
+        if not isinstance(found, str):
+            raise HolderNotConfigured(f"{file}: database: expected a URL in quotes")
+        return found

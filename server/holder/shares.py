@@ -15,7 +15,7 @@ from __future__ import annotations
 import fcntl
 import json
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from privacy.errors import InvalidParameter
@@ -55,12 +55,9 @@ class _Pending:
 
 
 def keep_share(ring: Keyring, share: TokenShare) -> None:
-    """Stores a share, then its public half on the party's card; repeated after a kill."""
+    """Stores a share, then its public half on a card of a higher serial; repeated after a kill."""
     ring.keep_token_share(share)
-    identity = ring.identity()
-    card = replace(identity.card, token_key=share.public.hex())
-    write_private(ring.folder / "identity.json", replace(identity, card=card).encode())
-    write_private(ring.public_file, card.encode(identity.signing))
+    ring.keep(ring.identity().with_token_key(share.public))
 
 
 def renew(ring: Keyring) -> TokenShare:

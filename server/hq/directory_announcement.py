@@ -14,8 +14,9 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Protocol
 
+from privacy.budget import LedgerAhead, LedgerForked
 from privacy.directory import Directory, DirectoryRefused
-from privacy.errors import PrivacyError
+from privacy.errors import ClocksApart, PrivacyError
 from privacy.publications import (
     Countersigned,
     PublicationKind,
@@ -35,17 +36,22 @@ if TYPE_CHECKING:
     from privacy.registrations import Evidence
     from privacy.tokens import TokenShare
     from server.holder.directory_copy import DirectoryCopy
+    from server.hq.privacy_office import CollectedBatch
     from server.hq.registry import Registry
     from server.hq.registry_adoption import AdoptedSlots
 
 _LOG = logging.getLogger(__name__)
 
 
+_NOT_TONIGHT = (OfficeUnreachable, PublicationTooSoon, ClocksApart, LedgerAhead, LedgerForked)
+"""Where the night goes on with the last directory; what the office refuses, its plan says too."""
+
+
 class DirectoryOffice(Protocol):
     """The privacy office, as directories need it."""
 
-    def collect_batch(self, after: int) -> tuple[int, list[bytes]]:
-        """The batch after the last that HQ applied, which the office forgets; 0 where none is."""
+    def collect_batch(self, after: int) -> CollectedBatch:
+        """The batch after the last that HQ applied, which the office forgets."""
 
     def refresh_share(self, epoch: int, delta: bytes) -> tuple[int, bytes]:
         """Epoch and public half of the office's share; it moves in a later epoch only."""
@@ -53,8 +59,8 @@ class DirectoryOffice(Protocol):
     def last_directory(self) -> DirectoryPosition:
         """How far the directory is that the office countersigned last."""
 
-    def fetch_directory(self, network: bytes) -> DirectoryCopy:
-        """That directory whole, with the statement; of another network it gives none."""
+    def fetch_directory(self, network: bytes, after: int) -> DirectoryCopy:
+        """That directory whole, with the statement; outlets hear what HQ lost after a batch."""
 
     def countersign_directory(
         self,
@@ -97,7 +103,7 @@ def tonights_directory(
         _check_not_behind(office, registry)
         _collect(office, registry, key, network)
         return announce(office, registry, network, office_key)
-    except (OfficeUnreachable, PublicationTooSoon) as not_tonight:
+    except _NOT_TONIGHT as not_tonight:
         latest = registry.latest_directory()
         if latest is None:
             raise
@@ -137,7 +143,8 @@ def take_over(
 ) -> AdoptedSlots:
     """Takes over the office's directory, for a registry that was restored from an older copy.
 
-    What the office says of the batches since then is believed: nothing at HQ proves it.
+    What the office says of the batches since then is believed: nothing at HQ proves it. The office
+    tells outlets which batches HQ lost, and they hand in again what they had registered in these.
 
     Raises:
         DirectoryRefused: If it is not ahead, does not go on from the registry's, or is another
@@ -152,7 +159,7 @@ def take_over(
             f"directory: the privacy office countersigned one of batch {theirs}, HQ's registry is "
             f"of batch {last}, so it is no older copy; run the night"
         )
-    copy = office.fetch_directory(network)
+    copy = office.fetch_directory(network, last)
     check_published(copy.said, office_key, PublicationKind.DIRECTORY, copy.directory)
     directory = Directory.decode(copy.directory)
     return registry.adopt(directory, copy)
@@ -163,13 +170,21 @@ def collect_registrations(
 ) -> None:
     """Applies every batch that the office has ready. Logs counts and nothing else.
 
+    Batches that HQ had before and lost, as it was restored from a copy, are passed over: no
+    directory shows what was in them, so outlets hand it in again.
+
     Raises:
         RegistrationRefused: If the office answers with another batch than the next.
         HqError: If it does not answer.
     """
+    gone = False
     while True:
         last = registry.last_batch()
-        batch, sealed = office.collect_batch(last)
+        batch, sealed, forgotten = office.collect_batch(last)
+        if forgotten > last and not gone:  # once a night: an office cannot go on for ever
+            gone = True
+            _pass_over(registry, last, forgotten)
+            continue
         if not batch:
             return
         if batch != last + 1:
@@ -179,6 +194,16 @@ def collect_registrations(
             "batch %d: %d registered, %d withdrawn, %d refused",
             batch, done.registered, done.withdrawn, done.refused,
         )  # fmt: skip
+
+
+def _pass_over(registry: Registry, last: int, forgotten: int) -> None:
+    """Passes over batches that HQ had before and lost."""
+    registry.pass_over(forgotten)
+    _LOG.warning(
+        "batches %d to %d were collected before and are lost; outlets hand in again what was in "
+        "them",
+        last + 1, forgotten,
+    )  # fmt: skip
 
 
 def announce(

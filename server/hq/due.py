@@ -2,7 +2,8 @@
 
 A training is due a month after the last. Bands are sealed a week after the last time, and as soon
 as there are other scorecards or cuts; scorecards that stand without cuts are calibrated first, and
-until then nothing is sealed. What is not done is said, with the reason. The plan that the office
+until then nothing is sealed. Neither begins while the office would refuse the calibration's seal,
+which is of those who are there. What is not done is said, with the reason. The plan that the office
 signed is stored; a night that is taken up again does what it began with.
 """
 
@@ -10,16 +11,18 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import KW_ONLY, dataclass
+from math import ceil
 from typing import TYPE_CHECKING
 
 from privacy.envelopes import digest
 from privacy.errors import BudgetExceeded
 from privacy.plans import PlannedReleases
 from privacy.purposes import Purpose
+from privacy.seal_plans import LEAST_THERE
 from server.hq.model_store import scorecards_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from privacy.plans import Signed
     from server.hq.model_store import StandingModel
@@ -74,6 +77,7 @@ class Due:
         office: The privacy office.
         clock: Unix seconds.
         calibrates: Whether bands are made; in a replay scores are all that is wanted.
+        there: The listed outlets, and of each whether it is there.
     """
 
     tonight: Tonight
@@ -83,6 +87,7 @@ class Due:
     clock: Callable[[], float]
     _: KW_ONLY
     calibrates: bool
+    there: Mapping[str, bool]
 
     def plan(self, skipped: list[str]) -> Signed | None:
         """The office's plan of what is due and what the ledger allows; of a resumed night, its own.
@@ -140,7 +145,19 @@ class Due:
         if models and all(self.clock() - model.at < days * DAY_SECONDS for model in models):
             skipped.append(f"training: the last was less than {days:g} days ago")
             return False
+        if self._is_banded() and (lacking := self._lacking()):
+            skipped.append(f"training: {lacking}")
+            return False
         return True
+
+    def _lacking(self) -> str:
+        """Why nothing can be calibrated tonight, as too few are there; "" where it can be."""
+        last = self.store.standing_seal()
+        before = self.there.keys() & set(() if last is None else last.outlets)
+        least, here = ceil(LEAST_THERE * len(before)), sum(self.there[name] for name in before)
+        if here >= least:
+            return ""
+        return f"{here} of the {len(before)} outlets of the last seal are there, expected {least}"
 
     def _seals(self, skipped: list[str], *, trains: bool) -> int:
         """How many seals are due: one of bands, and before it one that calibrates, or none."""
@@ -148,6 +165,9 @@ class Due:
             return 0
         models = self.store.models(self.tonight.outcomes)
         if trains or any(model.cuts is None for model in models):
+            if lacking := self._lacking():
+                skipped.append(f"calibration: {lacking}; the last book stays")
+                return 0
             return _CALIBRATED
         if not models:
             skipped.append("bands: there is no scorecard yet")

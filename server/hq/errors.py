@@ -4,6 +4,9 @@ HqError (a HolderError)
 +-- QuorumNotMet       fewer outlets than the quorum answered
 +-- AnotherNight       a stored release of this name was asked for something else
 +-- NightTwice         another process is running this night
++-- NightRuns          another process is running a night
++-- NightUnnamed       a name that no night may have
++-- RecordUnreadable   the record of a night that cannot be read
 +-- OfficeUnreachable  the privacy office did not answer, or is paused
 +-- RegistryOutdated   a registry of release 0.1, which listed tokens (also a HolderNotConfigured)
 """
@@ -46,6 +49,33 @@ class NightTwice(HqError):
 
     def __init__(self, release: str) -> None:
         super().__init__(f"release {release}: summed before; another process runs this night")
+
+
+class NightRuns(HqError):
+    """Another process is running a night."""
+
+    def __init__(self) -> None:
+        super().__init__("night: another process of this folder runs one; wait until it is over")
+
+
+class NightUnnamed(HqError):
+    """A name that no night may have."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"night: got the name {name!r:.60}, expected up to 80 letters, digits, dots, dashes or "
+            "underscores, no dot at first"
+        )
+
+
+class RecordUnreadable(HqError):
+    """The record of a night that cannot be read."""
+
+    def __init__(self, file: str, got: str, expected: str = "the whole record of a night") -> None:
+        super().__init__(
+            f"nights/{file}: got {got}, expected {expected}; move it away, or restore it from a "
+            "copy"
+        )
 
 
 class OfficeUnreachable(HqError):

@@ -56,6 +56,7 @@ class Gate:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._largest_object = largest_answer + _LARGEST_CALL
         self._held = {node: asyncio.Event() for node in nodes}
+        self._holds = True
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answers one call as an ASGI application."""
@@ -109,9 +110,16 @@ class Gate:
         if event is None:
             return  # Flower refuses a node that it does not know
         event.clear()
-        if not self._has_work(node):  # after the event was cleared, so that no push is missed
+        if self._holds and not self._has_work(
+            node
+        ):  # after the event was cleared, so that no push is missed
             with suppress(TimeoutError):
                 await asyncio.wait_for(event.wait(), _HOLD_SECONDS)
+
+    def open(self) -> None:
+        """Holds nobody any more: the port is closed next."""
+        self._holds = False
+        self.wake(set(self._held))
 
     def wake(self, nodes: set[int]) -> None:
         """Wakes what is held for nodes; called from the night's thread."""

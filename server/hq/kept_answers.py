@@ -7,7 +7,6 @@ any more, is deleted: whoever steals it together with the office's seeds reads i
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -18,7 +17,7 @@ import sqlalchemy as sa
 from privacy.fixed_point import Residues, ring_type
 from privacy.seal_plans import score_modulus
 from privacy.two_key_sum import CARRY_DAYS, Aggregate, Carried, Envelope
-from server.hq.store_tables import KEPT_ANSWERS
+from server.hq.tables import KEPT_ANSWERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -58,7 +57,6 @@ class KeptAnswers:
                         scorecard=plan.scorecard,
                         released=False,
                         answered_at=int(at),
-                        as_of=plan.as_of,
                         envelope=json.dumps(_as_json(share.envelope)),
                         vector=share.vector.tobytes(),
                     )
@@ -81,15 +79,13 @@ class KeptAnswers:
         """The last answers of outlets that can be carried in a plan.
 
         Args:
-            plan: Of the same scorecard and modulus, and as of a day that is near enough.
+            plan: Of the same scorecard and modulus.
             absent: Whose.
             at: Now, in Unix seconds.
         """
         young = KEPT_ANSWERS.c.answered_at >= at - CARRY_DAYS * _DAY_SECONDS
-        as_of, days = dt.date.fromisoformat(plan.as_of), dt.timedelta(CARRY_DAYS)
-        near = KEPT_ANSWERS.c.as_of.between(str(as_of - days), str(as_of + days))
         released = (KEPT_ANSWERS.c.scorecard == plan.scorecard) & KEPT_ANSWERS.c.released
-        mine = released & young & near & KEPT_ANSWERS.c.outlet.in_(list(absent))
+        mine = released & young & KEPT_ANSWERS.c.outlet.in_(list(absent))
         return [
             (Carried(envelope, answered), vector)
             for envelope, answered, vector in self._read(mine, plan)

@@ -13,30 +13,49 @@ import typer
 from privacy.identity import PartyKind
 from privacy.keyring import Keyring
 from server.holder.commands import (
-    OURS,
     OUT,
+    AsJson,
     HolderProgram,
     Home,
     log_to_stderr,
     one_line_errors,
     print_json,
-    stop_signal,
+    settle_keys,
 )
+from server.holder.database import shown
+from server.holder.doctor import add_doctor
+from server.holder.errors import HolderNotConfigured
+from server.holder.key_commands import add_key_commands
+from server.holder.locks import SERVE_LOCK, locked
 from server.holder.shares import refresh, renew
+from server.hq.backup import back_up
+from server.hq.daily_nights import run_nights
 from server.hq.directory_announcement import take_over
+from server.hq.health import hq_checks
+from server.hq.hq_status import HqStatus
+from server.hq.ledger_command import ledger_app
 from server.hq.night_assembly import run_night
-from server.hq.night_record import last_night, show_night
 from server.hq.office_client import OfficeClient
 from server.hq.registry import Registry
 from server.hq.registry_renewal import erase
 from server.hq.report import CAVEATS, latest_calibrations, write_report
 from server.hq.services import running
-from server.hq.settings import HqFile
+from server.hq.settings import HqFile, WatchedSettings
+from server.hq.stopping import stoppable
+from server.hq.tables import HQ, STORES
+from server.hq.upgrade import upgrade
 
 HERE = Path("hq")
 
 _LOG = logging.getLogger(__name__)
-_program = HolderProgram(PartyKind.HQ, HERE, "hq.toml", lambda file: HqFile.read(file).tokens)
+_program = HolderProgram(
+    PartyKind.HQ,
+    HERE,
+    "hq.toml",
+    HqFile.read,
+    STORES,
+    upgrade,
+)
 app = _program.app(__doc__)
 office_app = typer.Typer(no_args_is_help=True, help="The privacy office that holds the second key.")
 outlets_app = typer.Typer(no_args_is_help=True, help="HQ's list of outlets.")
@@ -47,6 +66,10 @@ app.add_typer(tokens_app, name="tokens")
 _program.add_peer_commands(office_app, PartyKind.OFFICE, "the office's")
 _program.add_outlet_commands(outlets_app, "no tokens from now on, no night from the next one on")
 _program.add_token_commands(tokens_app)
+_program.add_store_commands(app)
+add_key_commands(app, PartyKind.HQ, HERE, lambda _ring: None)
+add_doctor(app, PartyKind.HQ, HERE, hq_checks)
+app.add_typer(ledger_app, name="ledger")
 
 SETTINGS_TEXT = """\
 # HQ's settings; what is commented out is the default.
@@ -100,30 +123,42 @@ def night_command(
     It does not open the port of tokens and directories: `serve` runs beside it for that.
     """
     log_to_stderr()
-    with one_line_errors():
+    with one_line_errors(), stoppable(code=1):
         report = run_night(home, name, cut_off, as_of=as_of)
-        OUT.print(f"Night {report.night}: {report.ended}", highlight=False)
+        OUT.print(f"Night {report.night}: {report.ended}", highlight=False, markup=False)
         if report.ended != "complete":
             raise typer.Exit(1)
 
 
 @app.command()
 def serve(home: Home = HERE) -> None:
-    """Serves tokens and directories until stopped; runs a night every day when hq.toml says."""
+    """Serves tokens and directories until stopped; runs a night every day when hq.toml says.
+
+    A night that was interrupted is taken up first, under its name, until it expires.
+    """
     log_to_stderr()
-    stop, file = stop_signal(), home / "hq.toml"
-    with one_line_errors(), running(Keyring(home, PartyKind.HQ), HqFile.read(file)) as address:
-        _LOG.info("serving outlets at %s", address)
-        while True:
-            wait = HqFile.read(file).seconds_until_night(dt.datetime.now(dt.UTC))
-            _LOG.info("next night in %.0f minutes", wait / 60)
-            if stop.wait(wait):
-                return
-            try:
-                run_night(home, None, None)
-            except Exception as error:  # noqa: BLE001  (tomorrow's night needs nothing from this one)
-                said = error if isinstance(error, OURS) else type(error).__name__
-                _LOG.error("night failed: %s", said)
+    with one_line_errors(), stoppable():
+        ring, watched = Keyring(home, PartyKind.HQ), WatchedSettings(home / "hq.toml")
+        with locked(home / SERVE_LOCK) as free:
+            if not free:
+                raise HolderNotConfigured(f"{home}: another process serves from this folder")
+            settle_keys(ring)
+            with running(ring, watched.now()) as address:
+                _LOG.info("serving outlets at %s", address)
+                run_nights(home, watched)
+
+
+@app.command()
+def backup(folder: Path, home: Home = HERE) -> None:
+    """Copies keys, lists, settings, records of nights, counts and the store; also while HQ serves.
+
+    To restore, use the copy as `--home` and run `escapement-hq restored` once. A seal that was open
+    when the copy was made is over. Make a new copy after every `escapement-hq tokens refresh`.
+    """
+    with one_line_errors():
+        database = HqFile.read(home / "hq.toml").database
+        back_up(Keyring(home, PartyKind.HQ), folder, HQ.url(home, database))
+        OUT.print(f"{folder}: holds HQ's secret keys; keep it where only you can read it.")
 
 
 @app.command()
@@ -137,20 +172,21 @@ def restored(
     restored one, do not run it: ask the office why it is ahead. Stop `serve` before.
     """
     with one_line_errors():
-        ring, database = Keyring(home, PartyKind.HQ), home / "hq.db"
+        ring, settings = Keyring(home, PartyKind.HQ), HqFile.read(home / "hq.toml")
         identity, card = ring.identity(), ring.peer(PartyKind.OFFICE)
-        timeout = HqFile.read(home / "hq.toml").training.timeout
+        database, timeout = HQ.url(home, settings.database), settings.training.timeout
         if not yes:
-            typer.confirm(f"Did you restore {database} from an older copy?", abort=True)
+            typer.confirm(f"Did you restore {shown(database)} from an older copy?", abort=True)
         office = OfficeClient.connect(identity, card, timeout)
-        registry = Registry(f"sqlite:///{database}")
+        registry = Registry(database)
         with closing(office), closing(registry):
             done = take_over(office, registry, ring.token_share(), card.verify_key)
         OUT.print(
             f"The registry was of batch {done.since}, and is now the privacy office's directory of "
             f"batch {done.batch}: {done.added} slots more, {done.blanked} withdrawn. Fine books "
             "hide the new ones from their homes too, and HQ knows of fewer outlets of each than "
-            "there are. Run the night.",
+            "there are, until outlets have handed in again what was lost: they do so by "
+            "themselves, within some batches. Run the night.",
             highlight=False,
             soft_wrap=True,
         )
@@ -182,10 +218,12 @@ def tokens_renew(
     Every customer is registered anew afterwards, by the outlets' own nights. Stop `serve` before.
     """
     with one_line_errors():
-        ring, database = Keyring(home, PartyKind.HQ), home / "hq.db"
+        ring = Keyring(home, PartyKind.HQ)
+        database = HQ.url(home, HqFile.read(home / "hq.toml").database)
         ring.identity()
         if not yes:
-            typer.confirm(f"Erase all slots, directories and books in {database}?", abort=True)
+            asked = f"Erase all slots, directories and books in {shown(database)}?"
+            typer.confirm(asked, abort=True)
         renew(ring)
         erase(database)
         OUT.print(
@@ -202,21 +240,14 @@ def tokens_renew(
 
 
 @app.command()
-def status(
-    home: Home = HERE,
-    as_json: Annotated[  # noqa: FBT002  (a flag on the command line)
-        bool, typer.Option("--json", help="Print the last night's report as JSON.")
-    ] = False,
-) -> None:
-    """Says how the last night went: who was there, who was missing, what was skipped and why."""
+def status(home: Home = HERE, as_json: AsJson = False) -> None:  # noqa: FBT002  (a flag on the command line)
+    """Says whether HQ serves, what is wrong in its folder, and how the last night went."""
     with one_line_errors():
-        last = last_night(home)
-        if last is None:
-            OUT.print("No night yet. `escapement-hq night` runs one.")
-        elif as_json:
-            print_json(last)
+        found = HqStatus.of(home, dt.datetime.now(dt.UTC))
+        if as_json:
+            print_json(found.as_json())
         else:
-            show_night(OUT, last)
+            found.show(OUT)
 
 
 @app.command("report")
@@ -231,7 +262,7 @@ def report_command(
     From the noisy counts of the latest calibration alone: looking costs no privacy.
     """
     with one_line_errors():
-        found = latest_calibrations(home / "hq.db", HqFile.read(home / "hq.toml").outcomes)
+        found = latest_calibrations(home, HqFile.read(home / "hq.toml"))
         if not found:
             OUT.print("No calibration yet: a night with a training and a band book makes one.")
             return

@@ -14,7 +14,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from features.scorecard import Scorecard, encode_scorecards
-from server.hq.store_tables import CALIBRATIONS, SCORECARDS, SCORECARDS_IN_USE
+from server.hq.tables import CALIBRATIONS, SCORECARDS, SCORECARDS_IN_USE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -2,7 +2,7 @@
 
     roll call -> night plan -> [usual event -> moments -> training rounds -> evaluation]
     -> [fine seal as of the cut-off -> fine book -> calibration -> cuts]
-    -> [band seal as of today] -> band book -> goodnight
+    -> [band seal as of today] -> band book -> (recorded) -> goodnight
 
 What is in brackets happens when it is due and when the ledger allows; the report says what was
 skipped and why. There is a book every night: between two seals it has the last one's entries. A
@@ -36,7 +36,7 @@ from features.learning import (
 from features.points import base_points
 from features.scorecard import Scorecard, encode_scorecards
 from privacy.envelopes import digest
-from privacy.errors import PrivacyError
+from privacy.errors import ClocksApart, PrivacyError
 from privacy.plans import NightPlan
 from privacy.purposes import Purpose
 from privacy.seal_plans import SealKind
@@ -44,7 +44,7 @@ from server.holder.errors import HolderError
 from server.hq.banding import Judgement
 from server.hq.combine import Ask, Combiner
 from server.hq.due import Due, Tonight
-from server.hq.errors import HqError, OfficeUnreachable, QuorumNotMet
+from server.hq.errors import AnotherNight, HqError, OfficeUnreachable, QuorumNotMet
 from server.hq.model_store import Calibrated, StandingModel, scorecards_of
 from server.hq.report import NightReport, ReleaseReport
 from server.hq.sealing import SealAsk, Sealing
@@ -68,6 +68,23 @@ CUSTOMER_SCALE, MOST_CUSTOMERS = 2**20, 2**20
 """Customer sums: integer units per 1.0, and at how many customers an outlet's sum saturates."""
 
 
+_RESUMABLE = (OfficeUnreachable, AnotherNight, ClocksApart)
+"""What may be mended while the night's plan lives: the office, HQ's settings, a clock."""
+
+
+def end_night(night: str, office: PrivacyOffice, link: FlowerLink) -> list[str]:
+    """Says goodnight and closes a night at the office; gives what could not be done.
+
+    Nothing of the night is asked of an outlet or the office after it.
+    """
+    link.goodnight()
+    try:
+        office.close_night(night)
+    except HqError as unreachable:
+        return [f"closing: {unreachable}; the office closes a night when its plan expires"]
+    return []
+
+
 @dataclass(frozen=True, slots=True)
 class HqNight:
     """One night of HQ.
@@ -82,6 +99,9 @@ class HqNight:
         banding: Makes books; None where scores are all that is wanted, as in a replay.
         clock: Unix seconds.
         on_step: Called after each release, for progress.
+        on_plan: Called with the Unix seconds at which the night's plan expires.
+        on_end: Called when all is done but to say goodnight and to close the night at the office.
+        stays: Whether outlets are kept, without a goodnight, where the night is to be taken up.
     """
 
     tonight: Tonight
@@ -93,28 +113,33 @@ class HqNight:
     banding: Banding | None = None
     clock: Callable[[], float] = time.time
     on_step: Callable[[ReleaseReport], None] = lambda _step: None
+    on_plan: Callable[[int], None] = lambda _expires: None
+    on_end: Callable[[NightReport], None] = lambda _report: None
+    stays: bool = False
 
     def run(self) -> NightReport:
-        """Runs the night to its end, or to the first refusal, which the report names."""
+        """Runs the night to its end, or to the first refusal, which the report names.
+
+        What only breaks it off, as an office that does not answer, leaves it resumable: no book is
+        published then, since the office countersigns but one of tonight's directory.
+        """
         report = NightReport(self.tonight.name, outcomes=self.tonight.outcomes)
         nodes = self._roll_call()
         report.cohort = tuple(sorted(nodes.values()))
         try:
             self._releases(nodes, report)
         except (PrivacyError, HqError, FeatureError) as refusal:
-            report.ended = f"{type(refusal).__name__}: {refusal}"
+            report.note_refusal(refusal, resumable=isinstance(refusal, _RESUMABLE))
         else:
             report.ended = "complete"
-        self._publish(report)  # whatever ended the night: who withdrew is gone from it
-        self.link.goodnight()
-        if report.ended.startswith(OfficeUnreachable.__name__):
-            return report  # not closed: it can be taken up by its name
-        try:
-            self.office.close_night(self.tonight.name)
-        except HqError as unreachable:
-            report.skipped.append(
-                f"closing: {unreachable}; the office closes a night when its plan expires"
-            )
+        if not report.resumable:
+            self._publish(report)  # whatever ended the night: who withdrew is gone from it
+        if report.resumable:
+            if not self.stays:
+                self.link.goodnight()
+            return report
+        self.on_end(report)
+        report.skipped += end_night(self.tonight.name, self.office, self.link)
         return report
 
     def _roll_call(self) -> dict[int, str]:
@@ -128,10 +153,13 @@ class HqNight:
         due = Due(
             self.tonight, self.settings, self.store, self.office, self.clock,
             calibrates=self.banding is not None,
+            there={name: name in nodes.values() for name in self.outlets},
         )  # fmt: skip
         signed = due.plan(report.skipped)
         if signed is None:
             return
+        plan = NightPlan.decode(signed.payload)
+        self.on_plan(plan.expires)
         combiner = Combiner(
             self.tonight.name,
             signed,
@@ -144,7 +172,7 @@ class HqNight:
             self.settings.quorum,
             self.clock,
         )
-        planned = {line.purpose for line in NightPlan.decode(signed.payload).releases}
+        planned = {line.purpose for line in plan.releases}
         if Purpose.TRAINING in planned:
             self._train(combiner, report)
         if Purpose.POINTS not in planned or self.banding is None:
@@ -291,6 +319,11 @@ class HqNight:
             return
         try:
             report.book = self.banding.publish(seal.entries, self.tonight, self.office)
+        except OfficeUnreachable as refusal:
+            if report.ended == "complete":  # but for the book, which is made when it is taken up
+                report.note_refusal(refusal, resumable=True)
+            else:
+                report.skipped.append(f"book: {refusal}; the last book stays")
         except (PrivacyError, HolderError) as refusal:
             report.skipped.append(f"book: {refusal}; the last book stays")
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import logging
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -10,28 +13,34 @@ from typing import TYPE_CHECKING, cast
 import grpc
 
 from privacy.books import BookRefused
+from privacy.budget import LedgerAhead, LedgerEntry, LedgerForked
 from privacy.directory import DirectoryPosition, DirectoryRefused
 from privacy.errors import (
     AnswerRefused,
     BudgetExceeded,
+    ClocksApart,
     InvalidParameter,
     PlanRefused,
+    PrivacyError,
     ReleaseClosed,
 )
 from privacy.oblivious_transfer import TransferFailed
-from privacy.plans import Signed
+from privacy.plans import NightPlan, Signed
 from privacy.publications import Countersigned, PublicationRefused, PublicationTooSoon
 from privacy.registrations import RegistrationRefused
 from privacy.voprf import TokenRefused
 from server.holder.directory_copy import DirectoryCopy
 from server.holder.errors import NotAllowed, RefreshRefused
 from server.hq.errors import OfficeUnreachable
+from server.hq.ledger_witness import check_goes_on, check_planned
 from server.hq.office_messages import choice_parts, directory_parts, set_message
+from server.hq.privacy_office import CollectedBatch
 from server.wire import office_pb2, office_pb2_grpc
-from server.wire.refusals import read_refusal
+from server.wire.connections import CALLER_OPTIONS, REFUSED_FOR_NOW
+from server.wire.refusals import LEDGER_KEY, TIME_KEY, read_refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from privacy.directory import DirectoryChanges
     from privacy.identity import Card, Identity
@@ -40,6 +49,9 @@ if TYPE_CHECKING:
     from privacy.registrations import Evidence
     from privacy.seal_plans import SealDraft
     from privacy.two_key_sum import Carried, Envelope
+    from server.hq.ledger_witness import LedgerWitness
+
+_LOG = logging.getLogger(__name__)
 
 CHUNK_SECONDS = 600.0
 """For a chunk of a seal at least: up to 100 MB come back."""
@@ -48,6 +60,7 @@ _OTHERS: dict[str, type[Exception]] = {
     "BookRefused": BookRefused,
     "DirectoryRefused": DirectoryRefused,
     "InvalidParameter": InvalidParameter,
+    "RequestTooLarge": InvalidParameter,
     "PublicationRefused": PublicationRefused,
     "PublicationTooSoon": PublicationTooSoon,
     "RegistrationRefused": RegistrationRefused,
@@ -56,6 +69,9 @@ _OTHERS: dict[str, type[Exception]] = {
     "TokenRefused": TokenRefused,
     "RefreshRefused": RefreshRefused,
     "NotAllowed": NotAllowed,
+    "ClocksApart": ClocksApart,
+    "LedgerAhead": LedgerAhead,
+    "LedgerForked": LedgerForked,
 }
 """Refusals that carry a message and nothing else; PlanRefused where not named."""
 
@@ -64,25 +80,43 @@ _OTHERS: dict[str, type[Exception]] = {
 class OfficeClient:
     """Calls a remote office; the same calls and errors as `server.office.unlock.Office`.
 
+    With what is signed, unlocked or closed HQ says its time, and the office refuses where its own
+    is far from it. After each of these HQ takes what the office's ledger has more into its own
+    copy, so that no charge that HQ had an answer for is missing there; a ledger that does not go on
+    from the copy gets nothing signed any more.
+
     Attributes:
         channel: From `connect`.
         timeout: Seconds for one call.
+        witness: Keeps the copy; None where none is kept.
+        clock: Unix seconds.
     """
 
     channel: grpc.Channel
     timeout: float
+    witness: LedgerWitness | None = None
+    clock: Callable[[], float] = time.time
 
     @classmethod
-    def connect(cls, identity: Identity, office: Card, timeout: float) -> OfficeClient:
-        """Opens a channel on which each side accepts the other's certificate only."""
+    def connect(
+        cls, identity: Identity, office: Card, timeout: float, witness: LedgerWitness | None = None
+    ) -> OfficeClient:
+        """Opens a channel on which each side accepts the other's certificate only.
+
+        Raises:
+            CertificateEnded: If the time of one of the two is over.
+        """
+        at = dt.datetime.now(dt.UTC)
+        identity.card.check_dates(at, own=True)
+        office.check_dates(at)
         credentials = grpc.ssl_channel_credentials(
-            root_certificates=office.certificate.encode(),
+            root_certificates="".join(office.accepted(at)).encode(),
             private_key=identity.tls_key,
             certificate_chain=identity.card.certificate.encode(),
         )
         name = f"{office.name}.{office.kind}"  # the certificate is pinned; its name is its own
-        options = [("grpc.ssl_target_name_override", name)]
-        return cls(grpc.secure_channel(office.address, credentials, options), timeout)
+        options = [("grpc.ssl_target_name_override", name), *CALLER_OPTIONS]
+        return cls(grpc.secure_channel(office.address, credentials, options), timeout, witness)
 
     def sign_night(self, night: str, cut_off: str, lines: Sequence[PlannedReleases]) -> Signed:
         """Signs a night plan and reserves its cost."""
@@ -95,30 +129,53 @@ class OfficeClient:
             for line in lines
         ]
         request = office_pb2.SignNightRequest(night=night, cut_off=cut_off, releases=releases)
+        self.follow_ledger()  # it waits for an office that is just starting
         with _refusals():
-            # The night's first call waits for an office that is just starting.
-            signed = self._stub.SignNight(request, timeout=self.timeout, wait_for_ready=True)
+            signed = self._stub.SignNight(request, timeout=self.timeout, metadata=self._now())
+        if self.witness is not None:
+            self.follow_ledger()
+            check_planned(NightPlan.decode(signed.payload), self.witness)
+            self.witness.keep_proof(Signed(signed.payload, signed.signature))
         return Signed(signed.payload, signed.signature)
+
+    def follow_ledger(self) -> None:
+        """Takes what the office's ledger has more into HQ's copy of it.
+
+        Raises:
+            LedgerForked: If it does not go on from the copy.
+        """
+        if self.witness is None:
+            return
+        known = self.witness.ledger_position()
+        # The last that is known is asked for too: a ledger that lacks it went back.
+        asked = max(known.length - 1, 0)
+        request = office_pb2.FetchLedgerRequest(after=asked)
+        with _refusals():
+            stub = self._stub.FetchLedger
+            parts = list(stub(request, timeout=self.timeout, wait_for_ready=True))
+        entries = [LedgerEntry.decode(entry) for part in parts for entry in part.entries]
+        self.witness.keep_entries(check_goes_on(known, entries))
 
     def sign_release(self, draft: ReleaseDraft) -> Signed:
         """Signs a release plan."""
         with _refusals():
             request = office_pb2.SignReleaseRequest(draft=draft.encode())
-            signed = self._stub.SignRelease(request, timeout=self.timeout)
+            signed = self._stub.SignRelease(request, timeout=self.timeout, metadata=self._now())
         return Signed(signed.payload, signed.signature)
 
     def unlock(self, plan_digest: str, envelopes: Sequence[Envelope]) -> bytes:
         """Answers with the sum of masks less the office's noise."""
-        request = set_message(plan_digest, envelopes)
+        request, stub = set_message(plan_digest, envelopes), self._stub.Unlock
         with _refusals():
-            chunks = [chunk.data for chunk in self._stub.Unlock(request, timeout=self.timeout)]
-        return b"".join(chunks)
+            chunks = list(stub(request, timeout=self.timeout, metadata=self._now()))
+        self.follow_ledger()
+        return b"".join(chunk.data for chunk in chunks)
 
     def sign_seal(self, draft: SealDraft) -> tuple[Signed, bytes]:
         """Signs a seal plan, and answers the first message of the transfers."""
         with _refusals():
             request = office_pb2.SignReleaseRequest(draft=draft.encode())
-            signed = self._stub.SignSeal(request, timeout=self.timeout)
+            signed = self._stub.SignSeal(request, timeout=self.timeout, metadata=self._now())
         return Signed(signed.payload, signed.signature), signed.transfers
 
     def store_set(
@@ -127,41 +184,46 @@ class OfficeClient:
         """Takes a seal's set of answers, for good; gives its digest."""
         with _refusals():
             request = set_message(plan_digest, envelopes, carried)
-            return str(self._stub.StoreSet(request, timeout=self.timeout).set_digest)
+            stored = self._stub.StoreSet(request, timeout=self.timeout, metadata=self._now())
+            return str(stored.set_digest)
 
     def seal_chunk(self, plan_digest: str, chunk: int, choices: bytes) -> Iterator[bytes]:
         """Checks HQ's choices of a chunk, and gives its hidden tables, a part at a time."""
-        parts = choice_parts(plan_digest, chunk, choices)
+        parts, stub = choice_parts(plan_digest, chunk, choices), self._stub.SealChunk
+        longest = max(self.timeout, CHUNK_SECONDS)
         with _refusals():
-            for answer in self._stub.SealChunk(parts, timeout=max(self.timeout, CHUNK_SECONDS)):
+            for answer in stub(parts, timeout=longest, metadata=self._now()):
                 yield answer.data
 
     def close_seal(self, plan_digest: str) -> None:
         """Ends a seal."""
         request = office_pb2.CloseSealRequest(plan_digest=plan_digest)
         with _refusals():
-            self._stub.CloseSeal(request, timeout=self.timeout)
+            self._stub.CloseSeal(request, timeout=self.timeout, metadata=self._now())
 
     def close_night(self, night: str) -> None:
         """Gives back what the night reserved and did not charge."""
-        with _refusals():
-            self._stub.CloseNight(office_pb2.CloseNightRequest(night=night), timeout=self.timeout)
+        request = office_pb2.CloseNightRequest(night=night)
+        try:
+            with _refusals():
+                self._stub.CloseNight(request, timeout=self.timeout, metadata=self._now())
+            self.follow_ledger()
+        except PrivacyError as error:
+            # What ended the night has said so; of the ledger the next night will.
+            _LOG.warning("night %s: not closed at the privacy office: %s", night, error)
 
-    def collect_batch(self, after: int) -> tuple[int, list[bytes]]:
-        """The registrations of the next batch; the office forgets those up to `after`.
-
-        Returns:
-            The batch and its sealed messages; (0, []) where none is ready.
-        """
+    def collect_batch(self, after: int) -> CollectedBatch:
+        """The registrations of the next batch; the office forgets those up to `after`."""
         request = office_pb2.CollectBatchRequest(after=after)
         with _refusals():
             stub = self._stub.CollectBatch
             # As a night's first call it waits for an office that is just starting.
             pieces = list(stub(request, timeout=self.timeout, wait_for_ready=True))
-        batches = {piece.batch for piece in pieces}
+        batches = {(piece.batch, piece.forgotten) for piece in pieces}
         if len(batches) != 1:
             raise RegistrationRefused(f"batch: got pieces of {len(batches)} batches, expected 1")
-        return batches.pop(), [one for piece in pieces for one in piece.sealed]
+        batch, forgotten = batches.pop()
+        return CollectedBatch(batch, [one for piece in pieces for one in piece.sealed], forgotten)
 
     def last_directory(self) -> DirectoryPosition:
         """How far the directory is that the office countersigned last."""
@@ -170,13 +232,14 @@ class OfficeClient:
             last = self._stub.LastDirectory(request, timeout=self.timeout)
         return DirectoryPosition(last.batch, last.slots, last.digest)
 
-    def fetch_directory(self, network: bytes) -> DirectoryCopy:
+    def fetch_directory(self, network: bytes, after: int) -> DirectoryCopy:
         """That directory whole, with the office's last statement; nothing is verified yet.
 
         Args:
             network: The network's token key.
+            after: The last batch whose registrations HQ has: outlets hear that it lost the others.
         """
-        request = office_pb2.FetchDirectoryRequest(network=network)
+        request = office_pb2.FetchDirectoryRequest(network=network, after=after)
         with _refusals():
             stub = self._stub.FetchDirectory
             chunks = [chunk.data for chunk in stub(request, timeout=self.timeout)]
@@ -199,7 +262,8 @@ class OfficeClient:
         """
         parts = directory_parts(network, changes, evidence, last)
         with _refusals():
-            said = self._stub.CountersignDirectory(parts, timeout=self.timeout)
+            stub = self._stub.CountersignDirectory
+            said = stub(parts, timeout=self.timeout, metadata=self._now())
         return Countersigned(said.payload, said.signature)
 
     def countersign_book(self, directory: str, summary: BookSummary) -> Countersigned:
@@ -211,7 +275,7 @@ class OfficeClient:
             body=summary.body,
         )
         with _refusals():
-            said = self._stub.CountersignBook(request, timeout=self.timeout)
+            said = self._stub.CountersignBook(request, timeout=self.timeout, metadata=self._now())
         return Countersigned(said.payload, said.signature)
 
     def refresh_share(self, epoch: int, delta: bytes) -> tuple[int, bytes]:
@@ -229,6 +293,14 @@ class OfficeClient:
         """Closes the channel."""
         self.channel.close()
 
+    def _now(self) -> tuple[tuple[str, str | bytes], ...]:
+        """HQ's time, and how far its copy of the ledger is, as they go with a call."""
+        time_now = (TIME_KEY, str(int(self.clock())))
+        if self.witness is None:
+            return (time_now,)
+        length, head = self.witness.ledger_position()
+        return time_now, (LEDGER_KEY, f"{length} {head}")
+
     @property
     def _stub(self) -> office_pb2_grpc.OfficeStub:
         return office_pb2_grpc.OfficeStub(self.channel)
@@ -242,7 +314,9 @@ def _refusals() -> Iterator[None]:
     except grpc.RpcError as error:
         refusal = read_refusal(error)
         if refusal is None:
-            raise OfficeUnreachable(cast("grpc.Call", error).code().name) from error
+            raise OfficeUnreachable(_why(cast("grpc.Call", error).code())) from error
+        if refusal.type in REFUSED_FOR_NOW:
+            raise OfficeUnreachable(refusal.message) from error
         if refusal.type == "BudgetExceeded":
             requested, remaining = Fraction(refusal.requested), Fraction(refusal.remaining)
             raise BudgetExceeded(refusal.purpose, requested, remaining) from error
@@ -251,3 +325,8 @@ def _refusals() -> Iterator[None]:
         if refusal.type == "OfficePaused":
             raise OfficeUnreachable("paused") from error
         raise _OTHERS.get(refusal.type, PlanRefused)(refusal.message) from error
+
+
+def _why(code: grpc.StatusCode) -> str:
+    """What a status without a refusal says."""
+    return "ended there: too slow" if code is grpc.StatusCode.CANCELLED else str(code.name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -12,6 +12,21 @@ if TYPE_CHECKING:
     from privacy.published_books import BookSummary
     from privacy.seal_plans import SealDraft
     from privacy.two_key_sum import Carried, Envelope
+
+
+class CollectedBatch(NamedTuple):
+    """What the office's relay gives of the batches after the last that HQ applied.
+
+    Attributes:
+        batch: Which batch; 0 where none is ready.
+        sealed: Its messages.
+        forgotten: Batches up to this one HQ had before, and the office has no more; 0 where there
+            is none.
+    """
+
+    batch: int
+    sealed: list[bytes]
+    forgotten: int = 0
 
 
 class BookOffice(Protocol):

@@ -16,7 +16,6 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -33,20 +32,19 @@ from privacy.directory import (
     DirectoryRefused,
 )
 from privacy.registrations import Registration, RegistrationRefused
-from server.holder.database import durable_engine
-from server.hq.registry_adoption import AdoptedSlots, adopt_slots
-from server.hq.registry_renewal import refuse_outdated
-from server.hq.registry_tables import (
-    BURIAL_KEY,
-    METADATA,
+from server.holder.database import keep_network
+from server.hq.ledger_witness import LedgerCopies
+from server.hq.registry_adoption import MOST_BATCHES, AdoptedSlots, adopt_slots
+from server.hq.registry_renewal import open_hq
+from server.hq.shelf import Shelf, put_on_shelf
+from server.hq.slot_changes import apply_messages, order
+from server.hq.slot_evidence import returns, withdrawals
+from server.hq.tables import (
     ORDERS,
     PROGRESS,
     REGISTRATIONS,
     SLOT_KEYS,
 )
-from server.hq.shelf import Shelf, put_on_shelf
-from server.hq.slot_changes import apply_message, order
-from server.hq.slot_evidence import returns, withdrawals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -79,7 +77,7 @@ class BatchCounts:
     refused: int = 0
 
 
-class Registry(Shelf):
+class Registry(Shelf, LedgerCopies):
     """Slots, registrations and what was published, behind one SQLAlchemy URL."""
 
     def __init__(self, url: str, clock: Callable[[], float] = time.time) -> None:
@@ -90,16 +88,10 @@ class Registry(Shelf):
             clock: Unix seconds, the least version of a new book.
 
         Raises:
+            StoreRefused: If there is none, or it is another role's or release's.
             RegistryOutdated: If it is of release 0.1, which listed tokens.
         """
-        refuse_outdated(url)
-        super().__init__(durable_engine(url, METADATA), clock)
-        with self._engine.begin() as connection:
-            if connection.scalar(sa.select(BURIAL_KEY.c.hash_key)) is None:
-                fresh = secrets.token_bytes(_KEY_BYTES)
-                connection.execute(BURIAL_KEY.insert().values(hash_key=fresh))
-            if connection.scalar(sa.select(PROGRESS.c.last_batch)) is None:
-                connection.execute(PROGRESS.insert().values(last_batch=0, last_version=0))
+        super().__init__(open_hq(url), clock)
 
     def last_batch(self) -> int:
         """The last batch that was applied; 0 before the first."""
@@ -115,6 +107,7 @@ class Registry(Shelf):
         """Keeps the network's token key, 32 bytes: the sum of both holders' shares, for good."""
         with self._engine.begin() as connection:
             connection.execute(PROGRESS.update().values(network=network))
+            keep_network(connection, network)
 
     def apply(
         self, batch: int, sealed: Sequence[bytes], key: SealKey, network: bytes
@@ -143,11 +136,26 @@ class Registry(Shelf):
                 return BatchCounts()
             if batch != last + 1:
                 raise RegistrationRefused(f"batch: got {batch}, expected {last + 1}")
-            counts = Counter({"refused": refused})
-            for message in sorted(messages, key=partial(order, order_key)):
-                counts[apply_message(connection, message)] += 1
+            counts = apply_messages(connection, sorted(messages, key=partial(order, order_key)))
+            counts["refused"] += refused
             connection.execute(PROGRESS.update().values(last_batch=batch))
         return BatchCounts(**counts)
+
+    def pass_over(self, batch: int) -> None:
+        """Goes on after a batch that was collected before, and is lost, as are those before it.
+
+        Raises:
+            RegistrationRefused: If it is so far on that nobody can have collected it.
+        """
+        with self._engine.begin() as connection:
+            last = _last_batch(connection)
+            if batch > last + MOST_BATCHES:
+                raise RegistrationRefused(
+                    f"batch {batch}: said to be collected before, expected at most "
+                    f"{last + MOST_BATCHES}, {MOST_BATCHES} after HQ's last; ask the office why"
+                )
+            if batch > last:
+                connection.execute(PROGRESS.update().values(last_batch=batch))
 
     def adopt(self, directory: Directory, copy: DirectoryCopy) -> AdoptedSlots:
         """Goes on from the office's directory, and publishes it, in one transaction.

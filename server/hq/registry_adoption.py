@@ -7,13 +7,17 @@ the office saw, so that no older consent brings it back; no batch of it is beyon
 Nothing here proves what the office says of the lost batches: it is done once, by an operator's word
 that HQ was restored (`escapement-hq restored`).
 
-What HQ cannot know again of those batches:
+What HQ cannot know of those batches until outlets hand it in again, which the office tells them to
+(`privacy.registration_losses`), over the next batches:
 
 - the nonces of home registrations. New slots get a random one in its place, which no outlet has: a
-  fine book hides them from everybody, until a home registers them in another slot.
+  fine book hides them from everybody, until their home shows its nonce again.
 - registrations beside those of homes. A withdrawal by one of them is refused; its outlet registers
   again, with the same secret, and withdraws then. Until then HQ counts fewer outlets of a slot than
   there are, and may not mark one whose sums could wrap.
+
+And what it never knows again:
+
 - the evidence of withdrawals, which the office has seen and needs no more.
 - keys that came and were withdrawn between two directories, which the office never saw.
 """
@@ -29,9 +33,9 @@ import sqlalchemy as sa
 
 from privacy.directory import DirectoryRefused
 from privacy.slot_keys import KEY_BYTES
-from server.hq.registry_tables import BURIAL_KEY, BURIALS, REGISTRATIONS, SLOT_KEYS
-from server.hq.slot_changes import bury, last_burial, make_blank
+from server.hq.slot_changes import bury, last_burials, make_blank
 from server.hq.slot_evidence import keep_loss
+from server.hq.tables import BURIAL_KEY, BURIALS, REGISTRATIONS, SLOT_KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,11 +85,12 @@ def adopt_slots(
     _check_goes_on(before, after)
     _adopt_burials(connection, copy)
     gone = np.flatnonzero(after.blank[: before.slots] & ~before.blank).tolist()
-    for slot in gone:  # first: a key may be back in one of the new slots
+    lost = {slot: before.keys[slot].tobytes() for slot in gone}
+    buried = last_burials(connection, lost.values())
+    for slot, key in lost.items():  # first: a key may be back in one of the new slots
         make_blank(connection, slot)
         keep_loss(connection, slot, after.batch)
-        key = before.keys[slot].tobytes()
-        if (last_burial(connection, key) or 0) <= before.batch:
+        if buried.get(key, 0) <= before.batch:
             bury(connection, key, after.batch)  # the office never saw it live: this late at most
     added = list(_new_slots(before.slots, after))
     if added:
@@ -127,7 +132,9 @@ def _adopt_burials(connection: sa.Connection, copy: DirectoryCopy) -> None:
         connection.execute(BURIAL_KEY.insert().values(hash_key=copy.hash_key))
     rows = [{"key_hash": name, "batch": batch} for name, batch in copy.withdrawn.items()]
     if rows:
-        connection.execute(BURIALS.insert().prefix_with("OR REPLACE"), rows)
+        gone = BURIALS.delete().where(BURIALS.c.key_hash == sa.bindparam("gone"))
+        connection.execute(gone, [{"gone": row["key_hash"]} for row in rows])
+        connection.execute(BURIALS.insert(), rows)
 
 
 def _new_slots(first: int, after: Directory) -> Iterator[dict[str, object]]:
@@ -149,11 +156,11 @@ def _register_homes(connection: sa.Connection, homes: list[dict[str, object]]) -
     Raises:
         DirectoryRefused: If a tag is that of another registration.
     """
-    count = sa.select(sa.func.count()).select_from(REGISTRATIONS)
-    before = connection.scalar(count) or 0
-    if homes:
-        connection.execute(REGISTRATIONS.insert().prefix_with("OR IGNORE"), homes)
-    if connection.scalar(count) != before + len(homes):
+    known = set(connection.scalars(sa.select(REGISTRATIONS.c.tag)))
+    tags = [row["tag"] for row in homes]
+    if len(set(tags)) != len(tags) or not known.isdisjoint(tags):
         raise DirectoryRefused(
             "directory: the privacy office's has a home tag of another registration; tell it"
         )
+    if homes:
+        connection.execute(REGISTRATIONS.insert(), homes)

@@ -9,6 +9,9 @@ States of a release, each step durable before the next:
     summed     masked sum, envelopes, HQ's noise   -> released (by the office's answer)
     released   the values; masked sum and noise are deleted
 
+Whatever a night leaves in another state is blanked once its plan has ended, and `KEPT_DAYS` later
+all of the night is forgotten but what calibrations and evaluations counted.
+
 HQ's noise is stored before the office is asked, so that asking twice cannot give two noisy values
 of one sum.
 """
@@ -17,21 +20,43 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import sqlalchemy as sa
 
-from privacy.plans import ReleasePlan, Signed
+from privacy.plans import NightPlan, ReleasePlan, Signed
 from privacy.purposes import Purpose
 from server.hq.errors import NightTwice
 from server.hq.kept_answers import read_sum, summed
-from server.hq.store_tables import NIGHTS, OUTDATED, RELEASES
+from server.hq.tables import NIGHTS, RELEASES
 
 if TYPE_CHECKING:
     from privacy.clipping import Rows
     from privacy.fixed_point import Integers
     from privacy.two_key_sum import Aggregate
+
+KEPT_DAYS = 31
+"""For so long after its end a night's plans and sums stay, for whoever asks what it did."""
+
+KEPT_PURPOSES = frozenset({Purpose.CALIBRATION, Purpose.EVALUATION})
+"""What an audit reads: how right bands and scorecards were. Never forgotten."""
+
+_DAY_SECONDS = 24 * 3600
+_CLOCKS_SECONDS = 3600
+"""A plan ends by the office's clock; HQ's may be ahead of it."""
+
+
+class NightsLeft(NamedTuple):
+    """Nights by how long ago they ended.
+
+    Attributes:
+        open: Those that may still be taken up.
+        kept: These, and those of which something is kept.
+    """
+
+    open: frozenset[str]
+    kept: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +76,6 @@ class ReleaseStore:
     def __init__(self, engine: sa.Engine) -> None:
         """Reads and writes one database."""
         self._engine = engine
-        with engine.begin() as connection:
-            _forget_outdated(connection)
 
     def checkpoint(self, release: str) -> Checkpoint | None:
         """What is known of a release; None if it was never planned."""
@@ -133,6 +156,28 @@ class ReleaseStore:
                 )
             )
 
+    def forget_nights(self, at: float) -> NightsLeft:
+        """Blanks sums that nobody can open any more, and forgets nights of long ago.
+
+        Args:
+            at: Now, in Unix seconds.
+        """
+        with self._engine.begin() as connection:
+            left = _nights_left(connection, at - _CLOCKS_SECONDS)
+            sums = dict.fromkeys(["envelopes", "masked_sum", "noise"])
+            unfinished = RELEASES.c.noise.is_not(None) & RELEASES.c.night.not_in(left.open)
+            connection.execute(RELEASES.update().where(unfinished).values(**sums))
+            connection.execute(NIGHTS.delete().where(NIGHTS.c.night.not_in(left.kept)))
+            old = sa.select(RELEASES.c.number, RELEASES.c.payload)
+            found = connection.execute(old.where(RELEASES.c.night.not_in(left.kept)))
+            gone = [
+                row.number
+                for row in found
+                if ReleasePlan.decode(row.payload).purpose not in KEPT_PURPOSES
+            ]
+            connection.execute(RELEASES.delete().where(RELEASES.c.number.in_(gone)))
+        return left
+
     def _update(self, release: str, **values: object) -> None:
         with self._engine.begin() as connection:
             connection.execute(
@@ -140,18 +185,10 @@ class ReleaseStore:
             )
 
 
-def _forget_outdated(connection: sa.Connection) -> None:
-    """Forgets what release 0.1 opened per slot; sums left unfinished are asked for anew."""
-    inspector = sa.inspect(connection)
-    outdated = [name for name in OUTDATED if inspector.has_table(name)]
-    if not outdated:
-        return
-    for name in outdated:
-        sa.Table(name, sa.MetaData()).drop(connection)
-    unfinished = {"envelopes": None, "masked_sum": None, "noise": None}
-    connection.execute(RELEASES.update().values(**unfinished))
-    made = connection.execute(sa.select(RELEASES.c.release, RELEASES.c.payload)).all()
-    opened = [
-        row.release for row in made if ReleasePlan.decode(row.payload).purpose is Purpose.POINTS
-    ]
-    connection.execute(RELEASES.delete().where(RELEASES.c.release.in_(opened)))
+def _nights_left(connection: sa.Connection, at: float) -> NightsLeft:
+    rows = connection.execute(sa.select(NIGHTS.c.night, NIGHTS.c.payload)).all()
+    ends = {row.night: NightPlan.decode(row.payload).expires for row in rows}
+    return NightsLeft(
+        frozenset(night for night, end in ends.items() if end > at),
+        frozenset(night for night, end in ends.items() if end + KEPT_DAYS * _DAY_SECONDS > at),
+    )

@@ -23,7 +23,7 @@ from server.hq.plots import plot_scorecard
 from server.hq.store import HqStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from rich.console import Console
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from features.accuracy import Accuracy, Estimate
     from features.scorecard import Scorecard
     from privacy.loss import Rho
+    from server.hq.settings import HqFile
     from server.hq.training import ScorecardEvaluation
 
 CAVEATS = """\
@@ -104,6 +105,7 @@ class NightReport:
             seal.
         skipped: What was not done tonight, and why.
         ended: "complete", or why it ended before.
+        resumable: Whether it only broke off, and can be taken up under its name.
     """
 
     night: str
@@ -116,6 +118,12 @@ class NightReport:
     book: int | None = None
     skipped: list[str] = field(default_factory=list)
     ended: str = "not begun"
+    resumable: bool = False
+
+    def note_refusal(self, refusal: Exception, *, resumable: bool) -> None:
+        """Notes what ended the night, or broke it off."""
+        self.ended = f"{type(refusal).__name__}: {refusal}"
+        self.resumable = resumable
 
     def as_json(self) -> dict[str, object]:
         """What may be kept and shown."""
@@ -204,18 +212,18 @@ class JudgedScorecard:
         console.print(table)
 
 
-def latest_calibrations(database: Path, outcomes: Iterable[str]) -> list[JudgedScorecard]:
+def latest_calibrations(home: Path, settings: HqFile) -> list[JudgedScorecard]:
     """The latest calibration of each outcome that has one.
 
     Args:
-        database: HQ's, such as `hq.db`.
-        outcomes: What scorecards predict.
+        home: HQ's folder.
+        settings: HQ's.
 
     Raises:
         HqError: If the counts of one are not in the store.
     """
-    with closing(HqStore(f"sqlite:///{database}")) as store:
-        latest = [JudgedScorecard.latest(store, outcome) for outcome in outcomes]
+    with closing(HqStore.of(home, settings.database)) as store:
+        latest = [JudgedScorecard.latest(store, outcome) for outcome in settings.outcomes]
     return [judged for judged in latest if judged is not None]
 
 

@@ -52,7 +52,8 @@ class SealSets:
         """Has the office take the set; gives its digest.
 
         Whose answer the office refuses is left out, and counts with the last one where there is
-        one; whose last answer it refuses is left out altogether.
+        one; whose last answer it refuses is left out altogether. Where it refused a whole set
+        before the night was taken up again, outlets are asked anew: more may be there.
 
         Args:
             opened: The seal.
@@ -65,17 +66,20 @@ class SealSets:
             TransferFailed: If it takes another set.
         """
         store, release = self.combiner.store, opened.plan.release
+        asks = aggregate is not None
         if aggregate is None:
-            fresh = self._collected(opened, scorecards)
-            aggregate = self._aggregate(opened, fresh, store.carryable() - fresh)
+            aggregate = self._asked(opened, scorecards)
             store.add_seal_sum(release, aggregate)
         while True:
             try:
                 return self.show(opened.signed.digest, aggregate)
             except AnswerRefused as refusal:
-                if refusal.outlet is None or refusal.outlet not in aggregate.outlets:
+                if refusal.outlet is not None and refusal.outlet in aggregate.outlets:
+                    aggregate = self._without(refusal.outlet, aggregate, opened)
+                elif asks:
+                    asks, aggregate = False, self._asked(opened, scorecards)
+                else:
                     raise
-                aggregate = self._without(refusal.outlet, aggregate, opened)
                 store.replace_seal_sum(release, aggregate)
 
     def show(self, plan_digest: str, aggregate: Aggregate) -> str:
@@ -94,12 +98,20 @@ class SealSets:
         combiner.store.add_set(aggregate, plan_digest, set_digest, combiner.clock())
         return set_digest
 
-    def _collected(self, opened: OpenSeal, scorecards: bytes) -> set[str]:
-        """Asks everybody who is there and keeps their answers; says whose there are."""
-        shares = self.combiner.collect(opened.plan, opened.signed, scorecards)
-        at = self.combiner.clock()
-        self.combiner.store.add_answers(opened.plan, opened.signed.digest, shares, at)
-        return {share.envelope.outlet for share in shares}
+    def _asked(self, opened: OpenSeal, scorecards: bytes) -> Aggregate:
+        """Asks everybody who is there and keeps their answers, beside those given before."""
+        store, plan, digest = self.combiner.store, opened.plan, opened.signed.digest
+        shares = self.combiner.collect(plan, opened.signed, scorecards)
+        names = {share.envelope.outlet for share in shares}
+        shares += [share for share in self._kept(opened) if share.envelope.outlet not in names]
+        store.add_answers(plan, digest, shares, self.combiner.clock())
+        fresh = {share.envelope.outlet for share in shares}
+        return self._aggregate(opened, fresh, store.carryable() - fresh)
+
+    def _kept(self, opened: OpenSeal) -> list[MaskedShare]:
+        """The answers to this plan that were kept."""
+        answers = self.combiner.store.answers_to(opened.plan, opened.signed.digest)
+        return [MaskedShare(vector, b"", envelope) for envelope, vector in answers]
 
     def _without(self, outlet: str, aggregate: Aggregate, opened: OpenSeal) -> Aggregate:
         """The sum without an outlet's answer to this plan, or else without its last one."""
@@ -114,11 +126,7 @@ class SealSets:
     def _aggregate(self, opened: OpenSeal, fresh: set[str], absent: set[str]) -> Aggregate:
         """The masked sum of answers to this plan and, of bands, of others' last ones."""
         store, plan = self.combiner.store, opened.plan
-        shares = [
-            MaskedShare(vector, b"", envelope)
-            for envelope, vector in store.answers_to(plan, opened.signed.digest)
-            if envelope.outlet in fresh
-        ]
+        shares = [share for share in self._kept(opened) if share.envelope.outlet in fresh]
         carries = plan.kind is SealKind.BAND
         carried = store.last_answers(plan, absent, self.combiner.clock()) if carries else []
         return Aggregate.of(plan, shares, carried)

@@ -21,6 +21,7 @@ from server.holder.peers import Peers
 from server.holder.refusals import refusals
 from server.holder.service import TokensService
 from server.hq.registry import Registry
+from server.hq.tables import HQ, HQ_METER
 from server.wire import outlets_pb2, outlets_pb2_grpc
 from server.wire.outlets_pb2_grpc import (
     add_LibraryServicer_to_server,
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from server.hq.settings import HqFile
 
 PIECE_BYTES = 2**20
+LEAVE_SECONDS = 2.0
+"""For calls in flight when HQ stops; outlets ask again."""
 
 
 class LibraryService(outlets_pb2_grpc.LibraryServicer):
@@ -90,8 +93,8 @@ def running(ring: Keyring, settings: HqFile) -> Iterator[str]:
             "`init --services host:port`"
         )
     with ExitStack() as stack:
-        registry = stack.enter_context(closing(Registry(f"sqlite:///{ring.folder}/hq.db")))
-        meter = stack.enter_context(closing(Meter(f"sqlite:///{ring.folder}/meter.db")))
+        registry = stack.enter_context(closing(Registry(HQ.url(ring.folder, settings.database))))
+        meter = stack.enter_context(closing(Meter(HQ_METER.url(ring.folder), HQ_METER)))
         quota = settings.tokens.quota()
         tokens = TokensService(ring.token_share, meter, quota, peers, time.time)
         library = LibraryService(registry)
@@ -102,7 +105,7 @@ def running(ring: Keyring, settings: HqFile) -> Iterator[str]:
             lambda server: add_TokensServicer_to_server(tokens, server),
             lambda server: add_LibraryServicer_to_server(library, server),
         )
-        stack.callback(lambda: server.stop(grace=5).wait())
+        stack.callback(lambda: server.stop(grace=LEAVE_SECONDS).wait())
         yield f"{address.rpartition(':')[0]}:{port}"
 
 

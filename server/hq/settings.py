@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
 from fractions import Fraction
 from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 
@@ -21,11 +22,16 @@ from features.outcomes import Outcome
 from features.starting import starting_scorecard, starting_usual
 from privacy.loss import EpsilonDelta, Rho
 from privacy.purposes import Purpose
-from server.holder.settings import SettingsFile, TokenSettings
+from server.holder.errors import HolderNotConfigured
+from server.holder.settings import HolderSettings
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from features.events import Vector
     from features.scorecard import Scorecard
+
+_LOG = logging.getLogger(__name__)
 
 Share = Annotated[Fraction, BeforeValidator(lambda value: Fraction(str(value)))]
 
@@ -135,7 +141,7 @@ class HqSettings(BaseModel):
         }
 
 
-class HqFile(SettingsFile):
+class HqFile(HolderSettings):
     """hq.toml: nights, services and quotas. Unknown keys are refused.
 
     Attributes:
@@ -148,7 +154,6 @@ class HqFile(SettingsFile):
         bands: The thresholds of bands.
         training: How a training spends its budget.
         services: `host:port` of the gRPC services; the card's service address where empty.
-        tokens: How many evaluations outlets get a day.
     """
 
     retired: ClassVar[frozenset[str]] = frozenset(
@@ -164,7 +169,6 @@ class HqFile(SettingsFile):
     bands: BandPolicy = BandPolicy()
     training: HqSettings = HqSettings()
     services: str = ""
-    tokens: TokenSettings = TokenSettings()
 
     @model_validator(mode="after")
     def _outcomes_have_bands(self) -> Self:
@@ -185,11 +189,43 @@ class HqFile(SettingsFile):
             )
         return self
 
-    def seconds_until_night(self, now: dt.datetime) -> float:
-        """From `now`, UTC, until the next night begins."""
-        begin = now.replace(
-            hour=self.night_at.hour, minute=self.night_at.minute, second=0, microsecond=0
-        )
-        if begin <= now:
-            begin += dt.timedelta(days=1)
-        return (begin - now).total_seconds()
+    def next_night(self, now: dt.datetime) -> dt.datetime:
+        """When the first night after `now` begins; both UTC."""
+        begins = dt.datetime.combine(now.date(), self.night_at, dt.UTC)
+        return begins if begins > now else begins + dt.timedelta(days=1)
+
+
+class WatchedSettings:
+    """hq.toml while HQ serves: the last settings that were good.
+
+    A typo must not end what runs, nor cost a night, without which who withdrew stays in the book:
+    the settings of before hold until the file is mended. What is wrong is logged once.
+    """
+
+    def __init__(self, file: Path) -> None:
+        """Reads a file.
+
+        Raises:
+            HolderNotConfigured: If it has a wrong setting.
+        """
+        self._file, self._there = file, file.exists()
+        self._good, self._wrong = HqFile.read(file), ""
+
+    def now(self) -> HqFile:
+        """The file's settings as they are now, or else as they were when they were good."""
+        wrong = ""
+        try:
+            if self._there and not self._file.exists():
+                wrong = f"{self._file}: is gone, expected HQ's settings"
+            else:
+                self._good, self._there = HqFile.read(self._file), self._file.exists()
+        except HolderNotConfigured as error:
+            wrong = str(error)
+        except OSError as error:
+            wrong = f"{self._file}: {error.strerror}"
+        if wrong and wrong != self._wrong:
+            _LOG.error("%s; going on with the settings of before, mend the file", wrong)
+        elif self._wrong and not wrong:
+            _LOG.info("%s: good again", self._file)
+        self._wrong = wrong
+        return self._good

@@ -20,13 +20,15 @@ from privacy.books import Book
 from privacy.directory import Directory, DirectoryChanges
 from privacy.publications import Countersigned
 from privacy.published_books import PublishedBook
-from server.hq.registry_tables import BOOKS, DIRECTORIES, DRAFTS, PROGRESS
 from server.hq.slot_evidence import withdrawals
+from server.hq.tables import BOOKS, DIRECTORIES, DRAFTS, PROGRESS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 DIRECTORIES_KEPT = 3
+ROWS_KEPT = 100
+"""Of older directories than these not even their sizes: who holds one fetches the whole."""
 _CHANGES_KEPT = 8
 
 
@@ -203,6 +205,8 @@ def put_on_shelf(
     older = DIRECTORIES.c.number.not_in(kept.limit(DIRECTORIES_KEPT))
     books = DIRECTORIES.c.digest != _books_directory(connection)
     connection.execute(DIRECTORIES.update().where(older, books).values(encoded=None))
+    long_gone = DIRECTORIES.c.number <= number - ROWS_KEPT
+    connection.execute(DIRECTORIES.delete().where(long_gone, books))
 
 
 def _books_directory(connection: sa.Connection) -> str:

@@ -12,6 +12,8 @@ States of a registration, known by its tag:
     live       names its slot                         -> dead, with its slot
     dead       the tag alone: a tombstone, so that a replay changes nothing
 
+A live one that comes again changes nothing, but where HQ was restored and lost what it showed.
+
 Of a withdrawn key a hash stays, with the batch of its last burial; without the random keys in their
 own table the hash cannot be tested against keys.
 """
@@ -19,12 +21,21 @@ own table the hash cannot be tested against keys.
 from __future__ import annotations
 
 import hmac
+import itertools
+from collections import Counter
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from privacy.registrations import Registration, RegistrationAct, nonce_of, tag_of
-from server.hq.registry_tables import BURIAL_KEY, BURIALS, REGISTRATIONS, SLOT_KEYS
 from server.hq.slot_evidence import keep_evidence
+from server.hq.tables import BURIAL_KEY, BURIALS, REGISTRATIONS, SLOT_KEYS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+_AT_ONCE = 1000
+"""Rows that one query asks for."""
 
 
 def order(order_key: bytes, message: Registration) -> tuple[bool, bytes, bytes, int, bytes]:
@@ -40,46 +51,88 @@ def _tag(message: Registration) -> bytes:
     )
 
 
-def apply_message(connection: sa.Connection, message: Registration) -> str:
-    """Applies one message of a batch; says under which of `BatchCounts` it falls."""
-    if message.act is RegistrationAct.REGISTER:
-        return _register(connection, message)
-    if message.act is RegistrationAct.WITHDRAW:
-        return _withdraw(connection, message)
-    return "nothing"
+def apply_messages(connection: sa.Connection, messages: Sequence[Registration]) -> Counter[str]:
+    """Applies a batch in its order; how many messages fall under each of `BatchCounts`.
+
+    Args:
+        connection: To the registry.
+        messages: Sorted by `order`: registrations come before withdrawals.
+    """
+    acts = {act: [one for one in messages if one.act is act] for act in RegistrationAct}
+    counts = Counter({"nothing": len(acts[RegistrationAct.NOTHING])})
+    counts.update(_register(connection, acts[RegistrationAct.REGISTER]))
+    counts.update(_withdraw(connection, one) for one in acts[RegistrationAct.WITHDRAW])
+    return counts
 
 
-def _register(connection: sa.Connection, message: Registration) -> str:
-    tag = _tag(message)
-    seen = sa.select(REGISTRATIONS.c.tag).where(REGISTRATIONS.c.tag == tag)
-    if connection.scalar(seen) is not None:
+def _register(connection: sa.Connection, messages: Sequence[Registration]) -> Counter[str]:
+    """Applies registrations in their order; what the registry knows of them is asked at once."""
+    tags, keys = [_tag(message) for message in messages], {message.key for message in messages}
+    seen = set(_known(connection, REGISTRATIONS.c.tag, REGISTRATIONS.c.slot, tags))
+    slots = _known(connection, SLOT_KEYS.c.key, SLOT_KEYS.c.slot, keys)
+    withdrawn = last_burials(connection, keys)
+    last = connection.scalar(sa.select(sa.func.max(SLOT_KEYS.c.slot)))
+    free = itertools.count(0 if last is None else last + 1)
+    opened, registered = list[dict[str, object]](), list[dict[str, object]]()
+    counts = Counter[str]()
+    for message, tag in zip(messages, tags, strict=True):
+        key = message.key
+        if tag in seen:
+            counts[_home_again(connection, message, tag)] += 1
+        elif message.since < withdrawn.get(key, 0):
+            counts["refused"] += 1  # the consent is older than the withdrawal
+        else:
+            if key not in slots:
+                slots[key] = next(free)
+                opened.append(_slot_row(slots[key], message, tag))
+                if key in withdrawn:
+                    keep_evidence(connection, slots[key], message.evidence)
+            seen.add(tag)
+            registered.append({"tag": tag, "slot": slots[key]})
+    for table, rows in ((SLOT_KEYS, opened), (REGISTRATIONS, registered)):
+        if rows:
+            connection.execute(table.insert(), rows)
+    counts["registered"] += len(registered)
+    return counts
+
+
+def _home_again(connection: sa.Connection, message: Registration, tag: bytes) -> str:
+    """Takes a home's nonce where HQ lost it: of a slot that it took over it has the tag alone.
+
+    Nobody else can show a nonce of this tag, nor prove the key.
+    """
+    home = (SLOT_KEYS.c.key == message.key) & (SLOT_KEYS.c.home_tag == tag)
+    nonce = connection.scalar(sa.select(SLOT_KEYS.c.home_nonce).where(home))
+    if nonce is None or nonce == message.shown:
         return "nothing"
-    withdrawn = last_burial(connection, message.key)
-    if withdrawn is not None and message.since < withdrawn:
-        return "refused"  # the consent is older than the withdrawal
-    same = sa.select(SLOT_KEYS.c.slot).where(SLOT_KEYS.c.key == message.key)
-    slot = connection.scalar(same)
-    if slot is None:
-        slot = _open_slot(connection, message, tag)
-        if withdrawn is not None:
-            keep_evidence(connection, slot, message.evidence)
-    connection.execute(REGISTRATIONS.insert().values(tag=tag, slot=slot))
+    connection.execute(SLOT_KEYS.update().where(home).values(home_nonce=message.shown))
     return "registered"
 
 
-def _open_slot(connection: sa.Connection, message: Registration, tag: bytes) -> int:
-    """Gives a key the next slot, at home where this registration comes from."""
-    last = connection.scalar(sa.select(sa.func.max(SLOT_KEYS.c.slot)))
-    slot = 0 if last is None else int(last) + 1
-    row = {
+def _slot_row(slot: int, message: Registration, tag: bytes) -> dict[str, object]:
+    """The row of a key's slot, at home where this registration comes from."""
+    return {
         "slot": slot,
         "key": message.key,
         "home_nonce": message.shown,
         "home_tag": tag,
         "opened": message.batch,
     }
-    connection.execute(SLOT_KEYS.insert().values(**row))
-    return slot
+
+
+def _known(
+    connection: sa.Connection,
+    name: sa.Column[bytes],
+    value: sa.Column[int],
+    asked: Iterable[bytes],
+) -> dict[bytes, int]:
+    """Two columns of a table, where the first is among what is asked."""
+    found: dict[bytes, int] = {}
+    waiting = iter(asked)
+    while some := list(itertools.islice(waiting, _AT_ONCE)):
+        rows = connection.execute(sa.select(name, value).where(name.in_(some)))
+        found.update((known, number) for known, number in rows)
+    return found
 
 
 def _withdraw(connection: sa.Connection, message: Registration) -> str:
@@ -112,18 +165,26 @@ def make_blank(connection: sa.Connection, slot: int) -> None:
 
 def bury(connection: sa.Connection, key: bytes, batch: int) -> None:
     """Keeps the hash of a key that is withdrawn in a batch."""
-    burial = {"key_hash": _key_hashes(connection, key)[0], "batch": batch}
-    connection.execute(BURIALS.insert().prefix_with("OR REPLACE").values(**burial))
+    burial = {"key_hash": _hashed(_hash_keys(connection)[0], key), "batch": batch}
+    connection.execute(BURIALS.delete().where(BURIALS.c.key_hash == burial["key_hash"]))
+    connection.execute(BURIALS.insert().values(**burial))
 
 
-def last_burial(connection: sa.Connection, key: bytes) -> int | None:
-    """The batch of a key's last withdrawal; None if it never was withdrawn."""
-    mine = BURIALS.c.key_hash.in_(_key_hashes(connection, key))
-    found: int | None = connection.scalar(sa.select(sa.func.max(BURIALS.c.batch)).where(mine))
-    return found
+def last_burials(connection: sa.Connection, keys: Iterable[bytes]) -> dict[bytes, int]:
+    """The batch of each key's last withdrawal, of those that ever were withdrawn."""
+    hash_keys = _hash_keys(connection)
+    hashes = {_hashed(hash_key, key): key for key in keys for hash_key in hash_keys}
+    last: dict[bytes, int] = {}
+    for name, batch in _known(connection, BURIALS.c.key_hash, BURIALS.c.batch, hashes).items():
+        last[hashes[name]] = max(batch, last.get(hashes[name], 0))
+    return last
 
 
-def _key_hashes(connection: sa.Connection, key: bytes) -> list[bytes]:
-    """What may be kept of a withdrawn slot key; HQ's own hash is the first."""
-    hash_keys = connection.scalars(sa.select(BURIAL_KEY.c.hash_key).order_by(sa.text("rowid")))
-    return [hmac.digest(bytes(hash_key), key, "sha256") for hash_key in hash_keys]
+def _hash_keys(connection: sa.Connection) -> list[bytes]:
+    """What withdrawn slot keys are hashed with; HQ's own is the first."""
+    return list(connection.scalars(sa.select(BURIAL_KEY.c.hash_key).order_by(BURIAL_KEY.c.number)))
+
+
+def _hashed(hash_key: bytes, key: bytes) -> bytes:
+    """What may be kept of a withdrawn slot key."""
+    return hmac.digest(hash_key, key, "sha256")

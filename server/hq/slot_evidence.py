@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from privacy.registrations import Evidence, RegistrationAct
-from server.hq.registry_tables import SLOT_EVIDENCE
+from server.hq.tables import SLOT_EVIDENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

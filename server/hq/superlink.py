@@ -9,6 +9,7 @@ that lives beside it.
 
 from __future__ import annotations
 
+import datetime as dt
 import ssl
 import tempfile
 import threading
@@ -89,9 +90,10 @@ class SuperLink:
         self._state: LinkState = self._factory.state()
         self.names: dict[int, str] = {
             self._state.create_node(
-                NOOP_FLWR_AID, "", card.node_key_pem, HEARTBEAT_DEFAULT_INTERVAL, name=name
+                NOOP_FLWR_AID, "", key, HEARTBEAT_DEFAULT_INTERVAL, name=name
             ): name
             for name, card in outlets.items()
+            for key in card.node_keys_pem
         }
         run_id = self._state.create_run(
             None, None, app_digest, {}, NOOP_FEDERATION_ID, None, None, TaskType.SERVER_APP
@@ -104,6 +106,7 @@ class SuperLink:
         self._outlets = outlets
         self._over = threading.Event()
         threading.Thread(target=self._keep_alive, name="heartbeat", daemon=True).start()
+        self._gate: Gate | None = None
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
 
@@ -130,7 +133,7 @@ class SuperLink:
         app.state.enable_supernode_auth = True
         app.state.fleet_event_log_plugin = None
         app.include_router(fleet_router)
-        gate = Gate(app, self.names, self.grid.has_work, self._largest_answer)
+        self._gate = gate = Gate(app, self.names, self.grid.has_work, self._largest_answer)
         self.grid.on_push = gate.wake
         config = uvicorn.Config(
             gate,
@@ -171,6 +174,8 @@ class SuperLink:
         self._over.set()
         self._state.finish_task(self._task, SubStatus.COMPLETED, "")
         if self._server is not None and self._thread is not None:
+            if self._gate is not None:
+                self._gate.open()
             self._server.should_exit = True
             self._thread.join(timeout=10)
 
@@ -303,7 +308,9 @@ def _tls(identity: Identity, outlets: Mapping[str, Card]) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.verify_mode = ssl.CERT_REQUIRED
-    context.load_verify_locations(cadata="".join(card.certificate for card in outlets.values()))
+    at = dt.datetime.now(dt.UTC)
+    accepted = [certificate for card in outlets.values() for certificate in card.accepted(at)]
+    context.load_verify_locations(cadata="".join(accepted))
     with tempfile.TemporaryDirectory() as folder:  # the ssl module reads keys from files only
         pem = Path(folder) / "key.pem"
         pem.touch(mode=0o600)

@@ -23,7 +23,7 @@ import numpy as np
 
 from features.accuracy import auc_of_cells
 from features.events import DIMENSION, Vector
-from features.scorecard import Scorecard
+from features.scorecard import LARGEST_WEIGHT, Scorecard
 
 if TYPE_CHECKING:
     from features.learning import Whitening
@@ -99,7 +99,8 @@ class Training:
     @property
     def card(self) -> Scorecard:
         """The latest scorecard: where the next gradient is taken, and after the last the answer."""
-        return Scorecard.of(self.outcome, self.space.matrix @ self.at, self.usual)
+        weights = np.clip(self.space.matrix @ self.at, -LARGEST_WEIGHT, LARGEST_WEIGHT)
+        return Scorecard.of(self.outcome, weights, self.usual)
 
     def _answer(self, measured: tuple[Vector, ...], noise_sd: float) -> Vector:
         """The point whose modelled sums are the measured ones, as far as they are believed."""

@@ -20,17 +20,17 @@ States of a release whose sum is opened, each step durable before the next; of s
     signed    plan stored with its one-time key         -> charged | expired (key deleted)
     charged   ledger entry and the set's digest stored  -> answered (the same set only), or lost
                                                            with its key when the night expires
-    answered  answer stored, key deleted                -> for ever; the same request gets it again
+    answered  answer stored, key deleted                -> the same request gets it again, until
+                                                           its night is over (`retention`)
 
-A deleted key is overwritten in the database file, and no journal keeps it. What a file system or
-a copy of the file keeps is beyond this program: a copy taken while a release is open can open it
-again.
+A one-time key is stored wrapped, under a key of its own in a file of the folder that is overwritten
+once the key is deleted, and that no backup has (`vault`): nothing that a database, its log or a
+copy of it still holds opens a release that is over.
 """
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from threading import Lock
@@ -38,28 +38,30 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from privacy.at_rest import SecretUnreadable
 from privacy.budget import Ledger, LedgerAct, LedgerBroken, LedgerEntry, Policy
 from privacy.envelopes import SealKey
 from privacy.errors import InvalidParameter
 from privacy.loss import Rho
 from privacy.plans import Signed
 from privacy.purposes import Purpose
-from server.holder.database import copy_database, durable_engine
+from server.holder.database import keep_network, open_store
+from server.holder.vault import KeyFile
+from server.office.retention import blank_over, check_kept
 from server.office.seal_store import SealState, SealStore
 from server.office.seed_store import SeedStore
-from server.office.store_tables import (
-    GONE,
+from server.office.tables import (
     LATEST_DAYS,
     LEDGER,
-    METADATA,
     NIGHTS,
+    OFFICE,
+    PUBLISHED,
     RELEASES,
-    TRIGGERS,
+    begin_publications,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from server.office.seal_store import CompleteSeal
     from server.office.vault import Vault
@@ -80,21 +82,26 @@ class StoredRelease:
 class OfficeStore:
     """The office's state behind one SQLAlchemy URL."""
 
-    def __init__(self, url: str, policy: Policy) -> None:
-        """Opens the store, making its tables where they are missing, and verifies the ledger.
+    def __init__(self, url: str, policy: Policy, keys: KeyFile | None = None) -> None:
+        """Opens the store, and verifies the ledger.
 
         Args:
             url: Such as `sqlite:///office.db`, or `sqlite://` for memory.
             policy: The year's division of rho, under which the ledger is read.
+            keys: Of one-time keys and kept seeds; beside a SQLite store where None.
 
         Raises:
+            StoreRefused: If there is none, or it is another role's or release's.
             LedgerBroken: If the ledger was cut, reordered or rewritten.
         """
-        self._engine = _open(url)
+        self._keys = keys or KeyFile.beside(url)
+        self._engine = open_store(url, OFFICE)
         self._alone = Lock()
         self._verified = Ledger(policy)
         try:
-            self.ledger()
+            with self.transaction() as transaction:
+                transaction.ledger()
+                transaction.delete_unreadable()
         except BaseException:
             self.close()
             raise
@@ -104,9 +111,10 @@ class OfficeStore:
         """Opens one durable, serialised transaction; an exception undoes all of it."""
         with self._alone:  # what is kept as verified is as of the last transaction that ended
             with self._engine.begin() as connection:
-                transaction = Transaction(connection, self._verified)
+                transaction = Transaction(connection, self._verified, self._keys)
                 yield transaction
             self._verified = transaction.verified
+            self._keys.erase(transaction.dead)
 
     def ledger(self) -> Ledger:
         """The ledger as it is now, what was added since the last transaction verified."""
@@ -123,43 +131,31 @@ class OfficeStore:
         self._engine.dispose()
 
 
-def copy_without_keys(url: str, place: Path) -> None:
-    """Copies a store into a new file, less every one-time key, open seal's secret and kept seed.
+def end_network(url: str, vault: Vault, keys: KeyFile) -> None:
+    """Begins a new network in a store: without publications, kept seeds, or a seal that is open.
 
-    So a restored copy can open no release that was open when it was made: it would otherwise
-    answer that release for another set of outlets. The ledger is copied as it is, not verified.
+    Args:
+        url: Of the office's store.
+        vault: Of the open seal.
+        keys: Of the kept seeds.
     """
-    engine = _open(url)
-    copy_database(engine, place)
-    engine.dispose()
-    with closing(sqlite3.connect(place)) as copy:
-        copy.execute("UPDATE releases SET key = NULL")
-        gone = "state = 'expired', key = NULL, secrets = NULL, seeds = NULL"
-        copy.execute(f"UPDATE seals SET {gone} WHERE secrets IS NOT NULL")  # noqa: S608  (constant)
-        copy.execute("DELETE FROM kept_seeds")
-        copy.commit()
-        copy.execute("VACUUM")
-
-
-def end_network(url: str, vault: Vault) -> None:
-    """Deletes every kept seed of a store and ends a seal that is open: slots begin anew."""
-    engine = _open(url)
-    with engine.begin() as connection:
-        SeedStore(connection).delete_all()
-        seals = SealStore(connection)
-        seal = seals.find_open()
-        if seal is not None:
-            seals.end(seal.signed.digest, SealState.EXPIRED)
-        vault.renew()
-    engine.dispose()
-
-
-def _open(url: str) -> sa.Engine:
-    engine = durable_engine(url, METADATA)
-    with engine.begin() as connection:
-        for statement in (*TRIGGERS, *GONE):
-            connection.exec_driver_sql(statement)
-    return engine
+    dead: list[bytes] = []
+    engine = open_store(url, OFFICE)
+    try:
+        with engine.begin() as connection:
+            SeedStore(connection, keys, dead).delete_all()
+            seals = SealStore(connection)
+            seal = seals.find_open()
+            if seal is not None:
+                seals.end(seal.signed.digest, SealState.EXPIRED)
+            for table in PUBLISHED:
+                connection.execute(table.delete())
+            begin_publications(connection)
+            keep_network(connection, None)
+            vault.renew()
+        keys.erase(dead)
+    finally:
+        engine.dispose()
 
 
 class Transaction:
@@ -169,12 +165,14 @@ class Transaction:
         verified: The ledger as far as it is verified, with what this transaction added.
         seeds: The kept seeds.
         seals: The seals.
+        dead: Wrapped secrets that it deletes; their keys are erased once it has ended.
     """
 
-    def __init__(self, connection: sa.Connection, verified: Ledger) -> None:
+    def __init__(self, connection: sa.Connection, verified: Ledger, keys: KeyFile) -> None:
         self._connection = connection
         self._is_current = False
-        self.seeds, self.seals = SeedStore(connection), SealStore(connection)
+        self._keys, self.dead = keys, list[bytes]()
+        self.seeds, self.seals = SeedStore(connection, keys, self.dead), SealStore(connection)
         self.verified = verified
 
     def ledger(self) -> Ledger:
@@ -223,10 +221,17 @@ class Transaction:
         self.verified = after
 
     def night(self, *, name: str = "", digest: str = "") -> tuple[Signed, int] | None:
-        """A night plan by name or digest, with its expiry; None if there is none."""
+        """A night plan by name or digest, with its expiry; None if there is none.
+
+        Raises:
+            PlanRefused: If it was over for so long that its plan was deleted.
+        """
         wanted = NIGHTS.c.night == name if name else NIGHTS.c.digest == digest
         row = self._connection.execute(sa.select(NIGHTS).where(wanted)).one_or_none()
-        return None if row is None else (Signed(row.payload, row.signature), row.expires)
+        if row is None:
+            return None
+        check_kept(row.payload, f"night {row.night}")
+        return Signed(row.payload, row.signature), row.expires
 
     def add_night(self, night: str, signed: Signed, expires: int) -> None:
         """Stores a signed night plan."""
@@ -241,9 +246,10 @@ class Transaction:
         )
 
     def close_night(self, night: str, at: int) -> None:
-        """Lets a night's plan be over at once."""
+        """Lets a night's plan be over at once, and deletes what nights that are over leave."""
         mine = (NIGHTS.c.night == night) & (NIGHTS.c.expires > at)
         self._connection.execute(NIGHTS.update().where(mine).values(expires=at))
+        blank_over(self._connection, at)
 
     def expired_nights(self, names: Sequence[str], at: int) -> list[str]:
         """Those of some nights whose plan is over, in their order."""
@@ -252,14 +258,19 @@ class Transaction:
         return [name for name in names if name in found]
 
     def release(self, *, name: str = "", digest: str = "") -> StoredRelease | None:
-        """A release by name or plan digest; None if there is none."""
+        """A release by name or plan digest; None if there is none. Its answer dies with its night.
+
+        Raises:
+            PlanRefused: If it was over for so long that its plan was deleted.
+        """
         wanted = RELEASES.c.release == name if name else RELEASES.c.digest == digest
         row = self._connection.execute(sa.select(RELEASES).where(wanted)).one_or_none()
         if row is None:
             return None
-        key = None if row.key is None else SealKey.from_bytes(row.key)
-        signed = Signed(row.payload, row.signature)
-        return StoredRelease(row.release, signed, row.expires, key, row.set_digest, row.answer)
+        check_kept(row.payload, f"release {row.release}")
+        key, signed = self._opened(row.key, row.release), Signed(row.payload, row.signature)
+        answer = row.answer or None  # of a night that is over it is empty, and so is a seal's
+        return StoredRelease(row.release, signed, row.expires, key, row.set_digest, answer)
 
     def signed_count(self, night: str, purpose: Purpose) -> int:
         """How many releases of a night were signed for a purpose."""
@@ -293,7 +304,7 @@ class Transaction:
                 payload=signed.payload,
                 signature=signed.signature,
                 expires=expires,
-                key=None if key is None else key.to_bytes(),
+                key=None if key is None else self._keys.wrapped(key.to_bytes(), f"key {release}"),
             )
         )
 
@@ -303,6 +314,7 @@ class Transaction:
 
     def mark_answered(self, release: str, answer: bytes) -> None:
         """Stores a release's answer and deletes its one-time key."""
+        self._kill(RELEASES.c.release == release)
         self._update(release, answer=answer, key=None)
 
     def delete_expired_keys(self, at: int) -> None:
@@ -310,7 +322,40 @@ class Transaction:
         uncharged = (RELEASES.c.expires <= at) & RELEASES.c.set_digest.is_(None)
         its_night = (NIGHTS.c.digest == RELEASES.c.night) & (NIGHTS.c.expires <= at)
         over = (uncharged | sa.exists().where(its_night)) & RELEASES.c.key.is_not(None)
-        self._connection.execute(RELEASES.update().where(over).values(key=None))
+        if self._kill(over):
+            self._connection.execute(RELEASES.update().where(over).values(key=None))
+
+    def delete_unreadable(self) -> None:
+        """Deletes secrets whose keys are gone, as of a store that was copied back.
+
+        And erases the keys of secrets that are not stored.
+        """
+        query = sa.select(RELEASES.c.key).where(RELEASES.c.key.is_not(None))
+        keys, seeds = list(self._connection.scalars(query)), self.seeds.wrapped()
+        for key, held in zip(keys, self._keys.holds(keys), strict=True):
+            if not held:
+                mine = RELEASES.c.key == key
+                self._connection.execute(RELEASES.update().where(mine).values(key=None))
+        for seed, held in zip(seeds, self._keys.holds(seeds), strict=True):
+            if not held:
+                self.seeds.delete(seed)
+        self._keys.erase_others([*keys, *seeds])
+
+    def _opened(self, wrapped: bytes | None, release: str) -> SealKey | None:
+        """A release's one-time key; None once it is dead."""
+        if wrapped is None:
+            return None
+        try:
+            return SealKey.from_bytes(self._keys.opened(wrapped, f"key {release}"))
+        except SecretUnreadable:
+            return None
+
+    def _kill(self, wanted: sa.ColumnElement[bool]) -> bool:
+        """Notes the keys of releases that are about to be deleted; tells whether there are any."""
+        query = sa.select(RELEASES.c.key).where(wanted & RELEASES.c.key.is_not(None))
+        found = list(self._connection.scalars(query))
+        self.dead.extend(found)
+        return bool(found)
 
     def latest_day(self, kind: str) -> str | None:
         """The latest day of a kind that was signed, ISO 8601; None before the first."""

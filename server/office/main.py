@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import datetime as dt
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from privacy.identity import PartyKind
+from privacy.key_health import key_warnings
 from privacy.keyring import Keyring
 from server.holder.commands import (
     OUT,
@@ -19,21 +20,27 @@ from server.holder.commands import (
     log_to_stderr,
     one_line_errors,
     print_json,
+    say,
+    settle_keys,
     stop_signal,
 )
+from server.holder.doctor import add_doctor
+from server.holder.key_commands import add_key_commands
 from server.office import office_report
 from server.office.backup import back_up
-from server.office.ledger_store import OfficeStore
+from server.office.health import PAUSE_FILE, office_checks
 from server.office.notary import Notary
-from server.office.renewal import renew_network
+from server.office.reconcile_command import ledger_app
+from server.office.renewal import renew_network, sign_again
 from server.office.running import running
 from server.office.settings import OfficeFile
+from server.office.store_place import office_url
+from server.office.tables import STORES
+from server.office.upgrade import upgrade
 
 HERE = Path("office")
 
-_program = HolderProgram(
-    PartyKind.OFFICE, HERE, "office.toml", lambda file: OfficeFile.read(file).tokens
-)
+_program = HolderProgram(PartyKind.OFFICE, HERE, "office.toml", OfficeFile.read, STORES, upgrade)
 app = _program.app(__doc__)
 hq_app = typer.Typer(no_args_is_help=True, help="The HQ that may call.")
 outlets_app = typer.Typer(no_args_is_help=True, help="The office's own list of outlets.")
@@ -41,9 +48,13 @@ tokens_app = typer.Typer(no_args_is_help=True, help="The office's share of the t
 app.add_typer(hq_app, name="hq")
 app.add_typer(outlets_app, name="outlets")
 app.add_typer(tokens_app, name="tokens")
+app.add_typer(ledger_app, name="ledger")
 _program.add_peer_commands(hq_app, PartyKind.HQ, "HQ's")
 _program.add_outlet_commands(outlets_app, "from then on it is in no sum")
 _program.add_token_commands(tokens_app)
+_program.add_store_commands(app)
+add_key_commands(app, PartyKind.OFFICE, HERE, sign_again)
+add_doctor(app, PartyKind.OFFICE, HERE, office_checks)
 
 SETTINGS_TEXT = """\
 # The privacy office's settings; what is commented out is the default.
@@ -87,7 +98,7 @@ def outlets_logs(
     """Says when each outlet's log was last countersigned, and how often it was."""
     with one_line_errors():
         ring = Keyring(home, PartyKind.OFFICE)
-        with closing(Notary(f"sqlite:///{home / 'notary.db'}", ring.identity().signing)) as notary:
+        with closing(Notary(office_url(home), ring.identity().signing)) as notary:
             rows = office_report.countersigned(ring, notary)
         if as_json:
             print_json([row.as_json() for row in rows])
@@ -112,7 +123,7 @@ def tokens_renew(
         name = ring.identity().card.name
         if not yes:
             typer.confirm(f"Is {name} stopped? Erase its relay, directory and seeds?", abort=True)
-        renew_network(ring)
+        renew_network(ring, office_url(home))
         OUT.print(
             f"{name} has a new share of the token key, and has forgotten the directory. Next:\n"
             "1. At HQ: `escapement-hq tokens renew`, if it was not done yet.\n"
@@ -132,10 +143,29 @@ def serve(home: Home = HERE) -> None:
     stop = stop_signal()
     with one_line_errors():
         ring, settings = Keyring(home, PartyKind.OFFICE), OfficeFile.read(home / "office.toml")
+        settle_keys(ring)
         with running(ring, settings, _pause_file(home).exists) as address:
             name = ring.identity().card.name
             OUT.print(f"The privacy office {name} serves {address}.", highlight=False)
             stop.wait()
+
+
+@app.command()
+def status(
+    home: Home = HERE,
+    as_json: AsJson = False,  # noqa: FBT002  (a flag on the command line)
+) -> None:
+    """Says how the office stands: whether it is paused, its lists, and what to do about keys."""
+    with one_line_errors():
+        ring = Keyring(home, PartyKind.OFFICE)
+        warnings = key_warnings(ring, dt.datetime.now(dt.UTC))
+        paused, outlets = _pause_file(home).exists(), len(ring.peers(PartyKind.OUTLET))
+        if as_json:
+            print_json({"paused": paused, "outlets": outlets, "warnings": warnings})
+            return
+        say(f"{'Paused' if paused else 'Not paused'}, {outlets} outlets on the list.")
+        for line in warnings or ["Nothing to do about keys and cards."]:
+            say(line)
 
 
 @app.command()
@@ -157,24 +187,6 @@ def resume(home: Home = HERE) -> None:
 
 
 @app.command()
-def ledger(
-    home: Home = HERE,
-    as_json: Annotated[  # noqa: FBT002  (a flag on the command line)
-        bool, typer.Option("--json", help="Print every entry as JSON.")
-    ] = False,
-) -> None:
-    """Prints the ledger of losses, its chain verified."""
-    with one_line_errors():
-        policy = OfficeFile.read(home / "office.toml").promise.policy()
-        with closing(OfficeStore(f"sqlite:///{home / 'office.db'}", policy)) as store:
-            book = store.ledger()
-        if as_json:
-            print_json([office_report.entry_as_json(entry) for entry in book.entries])
-        else:
-            office_report.show_ledger(OUT, book, int(time.time()))
-
-
-@app.command()
 def backup(folder: Path, home: Home = HERE) -> None:
     """Copies keys, lists, settings, ledger, counts and statements, less every one-time key.
 
@@ -183,9 +195,9 @@ def backup(folder: Path, home: Home = HERE) -> None:
     again. Make a new copy after every `escapement-hq tokens refresh`.
     """
     with one_line_errors():
-        back_up(Keyring(home, PartyKind.OFFICE), folder)
+        back_up(Keyring(home, PartyKind.OFFICE), folder, office_url(home))
         OUT.print(f"{folder}: holds the office's secret keys; keep it where only you can read it.")
 
 
 def _pause_file(home: Path) -> Path:
-    return home / "paused"
+    return home / PAUSE_FILE

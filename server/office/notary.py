@@ -23,26 +23,14 @@ from privacy.log_heads import (
     open_head,
     sign_head,
 )
-from server.holder.database import copy_database, durable_engine
+from server.holder.database import open_store, reading
+from server.office.tables import LAST_STATEMENTS, OFFICE
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from privacy.envelopes import SigningKey
 
 MOST_A_DAY = 8
 """Statements that are made for one outlet on one day (UTC); a night needs one."""
-
-_METADATA = sa.MetaData()
-_LAST = sa.Table(
-    "last_statements",
-    _METADATA,
-    sa.Column("outlet", sa.Text, primary_key=True),
-    sa.Column("payload", sa.LargeBinary, nullable=False),
-    sa.Column("signature", sa.LargeBinary, nullable=False),
-    sa.Column("day", sa.Text, nullable=False),
-    sa.Column("given", sa.Integer, nullable=False),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +50,13 @@ class Notary:
         """Opens the store.
 
         Args:
-            url: Such as `sqlite:///notary.db`, or `sqlite://` for memory.
+            url: Of the office's store, such as `sqlite:///office.db`, or `sqlite://` for memory.
             signing: The office's key.
+
+        Raises:
+            StoreRefused: If there is none, or it is another role's or release's.
         """
-        self._engine = durable_engine(url, _METADATA)
+        self._engine = open_store(url, OFFICE)
         self._signing = signing
 
     def countersign(
@@ -109,13 +100,20 @@ class Notary:
 
     def last(self) -> list[HeadStatement]:
         """Each outlet's last statement, by name."""
-        with self._engine.begin() as connection:
-            rows = connection.execute(sa.select(_LAST.c.payload).order_by(_LAST.c.outlet))
+        with reading(self._engine) as connection:
+            rows = connection.execute(
+                sa.select(LAST_STATEMENTS.c.payload).order_by(LAST_STATEMENTS.c.outlet)
+            )
             return [HeadStatement.decode(row.payload) for row in rows]
 
-    def copy(self, place: Path) -> None:
-        """Copies the statements into a new file, for a backup."""
-        copy_database(self._engine, place)
+    def sign_again(self) -> None:
+        """Signs every last statement with this key, where an earlier one of the office had."""
+        for statement in self.last():
+            made = sign_head(statement, self._signing)
+            with self._engine.begin() as connection:
+                mine = LAST_STATEMENTS.c.outlet == statement.outlet
+                again = LAST_STATEMENTS.update().where(mine)
+                connection.execute(again.values(signature=made.signature))
 
     def close(self) -> None:
         """Closes all connections."""
@@ -123,7 +121,9 @@ class Notary:
 
     def _last(self, connection: sa.Connection, outlet: str) -> _Last | None:
         """An outlet's last statement; one under a key that the office had before is none."""
-        row = connection.execute(sa.select(_LAST).where(_LAST.c.outlet == outlet)).one_or_none()
+        row = connection.execute(
+            sa.select(LAST_STATEMENTS).where(LAST_STATEMENTS.c.outlet == outlet)
+        ).one_or_none()
         if row is None:
             return None
         signed = SignedHead(row.payload, row.signature)
@@ -137,9 +137,9 @@ class Notary:
 def _write(
     connection: sa.Connection, outlet: str, signed: SignedHead, day: str, given: int
 ) -> None:
-    connection.execute(_LAST.delete().where(_LAST.c.outlet == outlet))
+    connection.execute(LAST_STATEMENTS.delete().where(LAST_STATEMENTS.c.outlet == outlet))
     connection.execute(
-        _LAST.insert().values(
+        LAST_STATEMENTS.insert().values(
             outlet=outlet,
             payload=signed.payload,
             signature=signed.signature,

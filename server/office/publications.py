@@ -31,7 +31,6 @@ list what nobody registered, and blank what nobody withdrew.
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -49,14 +48,21 @@ from privacy.publications import (
     countersign,
     open_publication,
 )
-from server.holder.database import copy_database, durable_engine
+from privacy.registration_losses import RegistrationLoss, sign_loss
+from server.holder.database import open_store, reading
 from server.holder.directory_copy import DirectoryCopy
 from server.office.book_rules import check_book, check_same
 from server.office.directory_rules import SlotHistory, check_network, check_points, followed_by
+from server.office.tables import (
+    COUNTERSIGNED,
+    OFFICE,
+    PUBLISHED_STATE,
+    REGISTRATION_LOSSES,
+    WITHDRAWN,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
     from privacy.directory import DirectoryChanges
     from privacy.envelopes import SigningKey
@@ -66,39 +72,6 @@ if TYPE_CHECKING:
 
 SLACK = 3600.0
 """Seconds that a new directory may come earlier than an unchanged one."""
-
-_HASH_KEY_BYTES = 32
-_METADATA = sa.MetaData()
-_STATE = sa.Table(
-    "state",
-    _METADATA,
-    sa.Column("network", sa.LargeBinary, nullable=False),
-    sa.Column("batch", sa.BigInteger, nullable=False),
-    sa.Column("slots", sa.BigInteger, nullable=False),
-    sa.Column("digest", sa.Text, nullable=False),
-    sa.Column("hash_key", sa.LargeBinary, nullable=False),
-    sa.Column("opened", sa.LargeBinary, nullable=False),
-    sa.Column("encoded", sa.LargeBinary, nullable=False),
-)
-"""One row. What is asked often stands before what is long."""
-
-_WITHDRAWN = sa.Table(
-    "withdrawn",
-    _METADATA,
-    sa.Column("key_hash", sa.LargeBinary, primary_key=True),
-    sa.Column("batch", sa.BigInteger, nullable=False),
-)
-_COUNTERSIGNED = sa.Table(
-    "countersigned",
-    _METADATA,
-    sa.Column("kind", sa.Text, primary_key=True),
-    sa.Column("payload", sa.LargeBinary, nullable=False),
-    sa.Column("signature", sa.LargeBinary, nullable=False),
-    sa.Column("request", sa.Text, nullable=False),
-    sa.Column("sealed_at", sa.BigInteger, nullable=False),
-)
-"""The last statement of each kind, a digest of what it was asked for by, and of a book when its
-seal's set was stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,22 +97,24 @@ class Publications:
         """Opens the store.
 
         Args:
-            url: Such as `sqlite:///publications.db`, or `sqlite://` for memory.
+            url: Of the office's store, such as `sqlite:///office.db`, or `sqlite://` for memory.
             signing: The office's key.
             hours: After how long there may be another number, and with it another book; 0 in the
                 sandbox only.
             sealed: Gives the complete seal of a plan, by its digest; without it there is no book.
+
+        Raises:
+            StoreRefused: If there is none, or it is another role's or release's.
         """
-        self._engine = durable_engine(url, _METADATA)
+        self._engine = open_store(url, OFFICE)
         self._signing, self._seconds, self._sealed = signing, hours * 3600, sealed
-        with self._engine.begin() as connection:
-            if connection.scalar(sa.select(_STATE.c.batch)) is None:
-                connection.execute(_STATE.insert().values(**_nothing()))
 
     def last_directory(self) -> DirectoryPosition:
         """The directory that was countersigned last."""
-        query = sa.select(_STATE.c.batch, _STATE.c.slots, _STATE.c.digest)
-        with self._engine.begin() as connection:
+        query = sa.select(
+            PUBLISHED_STATE.c.batch, PUBLISHED_STATE.c.slots, PUBLISHED_STATE.c.digest
+        )
+        with reading(self._engine) as connection:
             return DirectoryPosition(*connection.execute(query).one())
 
     def latest_directory(self) -> str:
@@ -148,12 +123,14 @@ class Publications:
 
     def directory(self) -> Directory:
         """The directory that was countersigned last, whole; an empty one before the first."""
-        with self._engine.begin() as connection:
-            return Directory.decode(connection.execute(sa.select(_STATE.c.encoded)).scalar_one())
+        with reading(self._engine) as connection:
+            return Directory.decode(
+                connection.execute(sa.select(PUBLISHED_STATE.c.encoded)).scalar_one()
+            )
 
     def latest(self) -> tuple[Countersigned | None, Countersigned | None]:
         """The last statements about a directory and about a book; None before the first."""
-        with self._engine.begin() as connection:
+        with reading(self._engine) as connection:
             directory = _last(connection, PublicationKind.DIRECTORY)
             book = _last(connection, PublicationKind.BOOK)
         return (
@@ -170,7 +147,7 @@ class Publications:
         Raises:
             DirectoryRefused: If it is another network's, or nothing was countersigned yet.
         """
-        with self._engine.begin() as connection:
+        with reading(self._engine) as connection:
             last = _last(connection, PublicationKind.DIRECTORY)
             if last is None:
                 raise DirectoryRefused("directory: none was countersigned yet; show the first")
@@ -178,6 +155,40 @@ class Publications:
         check_network(history, network)
         directory = history.directory.encode()
         return DirectoryCopy(last.signed, directory, history.hash_key, history.withdrawn)
+
+    def note_loss(self, after: int, at: float) -> None:
+        """Signs that HQ lost the registrations after a batch, which outlets are told from now on.
+
+        Once a loss: one that the last statement covers gets no other.
+
+        Args:
+            after: The last batch whose registrations HQ has.
+            at: Unix seconds.
+        """
+        with self._engine.begin() as connection:
+            upto = connection.execute(sa.select(PUBLISHED_STATE.c.batch)).scalar_one()
+            before = _losses(connection)
+            last = before[-1] if before else None
+            if after >= upto or (last and last.after <= after and last.upto == upto):
+                return
+            number = len(before) + 1
+            signed = sign_loss(RegistrationLoss(number, after, upto, int(at)), self._signing)
+            row = {"payload": signed.payload, "signature": signed.signature}
+            connection.execute(REGISTRATION_LOSSES.insert().values(number=number, **row))
+
+    def losses(self) -> list[RegistrationLoss]:
+        """Each loss of registrations that HQ stated, the first one first."""
+        with self._engine.begin() as connection:
+            return _losses(connection)
+
+    def last_loss(self) -> Countersigned | None:
+        """What was signed of the last; None where there was none."""
+        query = (
+            sa.select(REGISTRATION_LOSSES).order_by(REGISTRATION_LOSSES.c.number.desc()).limit(1)
+        )
+        with self._engine.begin() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else Countersigned(row.payload, row.signature)
 
     def countersign_directory(
         self,
@@ -245,7 +256,7 @@ class Publications:
                 and no older than the last book's.
         """
         header = summary.read()
-        sealed = self._sealed(header.seal.plan)  # another store: no lock is held of two
+        sealed = self._sealed(header.seal.plan)  # before the transaction: it has one of its own
         with self._engine.begin() as connection:
             last = _last(connection, PublicationKind.DIRECTORY)
             if last is None or last.said.digest != directory:
@@ -258,7 +269,7 @@ class Publications:
             if before is not None and before.said.number == last.said.number:
                 check_same(before.said, summary.digest)
                 return before.signed
-            slots = connection.execute(sa.select(_STATE.c.slots)).scalar_one()
+            slots = connection.execute(sa.select(PUBLISHED_STATE.c.slots)).scalar_one()
             since = 0 if before is None else before.sealed_at
             sealed_at = check_book(header, directory, slots, sealed, since)
             made = Publication(
@@ -266,9 +277,16 @@ class Publications:
             )
             return self._countersigned(connection, made, sealed_at=sealed_at)
 
-    def copy(self, place: Path) -> None:
-        """Copies all of it into a new file, for a backup."""
-        copy_database(self._engine, place)
+    def sign_again(self) -> None:
+        """Signs the last statements with this key, where an earlier one of the office had."""
+        with self._engine.begin() as connection:
+            for kind in PublicationKind:
+                last = _last(connection, kind)
+                if last is not None:
+                    made = countersign(last.said, self._signing)
+                    mine = COUNTERSIGNED.c.kind == kind.value
+                    signature = {"signature": made.signature}
+                    connection.execute(COUNTERSIGNED.update().where(mine).values(signature))
 
     def close(self) -> None:
         """Closes all connections."""
@@ -291,10 +309,10 @@ class Publications:
     ) -> Countersigned:
         """Signs a statement and stores it in place of the last of its kind."""
         signed = countersign(made, self._signing)
-        connection.execute(_COUNTERSIGNED.delete().where(_COUNTERSIGNED.c.kind == made.kind.value))
+        connection.execute(COUNTERSIGNED.delete().where(COUNTERSIGNED.c.kind == made.kind.value))
         row = {"payload": signed.payload, "signature": signed.signature}
         connection.execute(
-            _COUNTERSIGNED.insert().values(
+            COUNTERSIGNED.insert().values(
                 kind=made.kind.value, request=request, sealed_at=sealed_at, **row
             )
         )
@@ -314,7 +332,7 @@ def _digest_of_request(
 
 
 def _last(connection: sa.Connection, kind: PublicationKind) -> _Last | None:
-    query = sa.select(_COUNTERSIGNED).where(_COUNTERSIGNED.c.kind == kind.value)
+    query = sa.select(COUNTERSIGNED).where(COUNTERSIGNED.c.kind == kind.value)
     row = connection.execute(query).one_or_none()
     if row is None:
         return None
@@ -322,24 +340,14 @@ def _last(connection: sa.Connection, kind: PublicationKind) -> _Last | None:
     return _Last(Publication.decode(row.payload), signed, row.request, row.sealed_at)
 
 
-def _nothing() -> dict[str, object]:
-    """The state before the first directory."""
-    return {
-        "network": b"",
-        "batch": 0,
-        "slots": 0,
-        "digest": "",
-        "hash_key": secrets.token_bytes(_HASH_KEY_BYTES),
-        "opened": b"",
-        "encoded": Directory.empty().encode(),
-    }
+def _losses(connection: sa.Connection) -> list[RegistrationLoss]:
+    query = sa.select(REGISTRATION_LOSSES.c.payload).order_by(REGISTRATION_LOSSES.c.number)
+    return [RegistrationLoss.decode(payload) for payload in connection.scalars(query)]
 
 
 def _history(connection: sa.Connection) -> SlotHistory:
-    state = connection.execute(sa.select(_STATE)).one()
-    withdrawn = {
-        bytes(row.key_hash): row.batch for row in connection.execute(sa.select(_WITHDRAWN))
-    }
+    state = connection.execute(sa.select(PUBLISHED_STATE)).one()
+    withdrawn = {bytes(row.key_hash): row.batch for row in connection.execute(sa.select(WITHDRAWN))}
     opened = np.frombuffer(state.opened, dtype="<u4").astype(np.uint32)
     directory = Directory.decode(state.encoded)
     return SlotHistory(state.network, directory, opened, withdrawn, state.hash_key)
@@ -349,7 +357,7 @@ def _write(connection: sa.Connection, before: SlotHistory, after: SlotHistory) -
     """Stores what the office has seen now."""
     directory = after.directory
     connection.execute(
-        _STATE.update().values(
+        PUBLISHED_STATE.update().values(
             network=after.network,
             batch=directory.batch,
             slots=directory.slots,
@@ -364,4 +372,6 @@ def _write(connection: sa.Connection, before: SlotHistory, after: SlotHistory) -
         if before.withdrawn.get(name) != batch
     ]
     if rows:
-        connection.execute(_WITHDRAWN.insert().prefix_with("OR REPLACE"), rows)
+        again = WITHDRAWN.delete().where(WITHDRAWN.c.key_hash == sa.bindparam("again"))
+        connection.execute(again, [{"again": row["key_hash"]} for row in rows])
+        connection.execute(WITHDRAWN.insert(), rows)

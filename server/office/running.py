@@ -10,16 +10,21 @@ from typing import TYPE_CHECKING, TypeVar
 
 from privacy.identity import PartyKind
 from server.holder import serving
+from server.holder.errors import HolderNotConfigured
+from server.holder.locks import SERVE_LOCK, locked
 from server.holder.meter import Meter
 from server.holder.peers import Peers
 from server.holder.service import TokensService
 from server.holder.shares import answer_refresh
+from server.holder.vault import SECRETS_FILE, KeyFile
+from server.office.clock import SET_CLOCK_FILE, confirmed_by
 from server.office.errors import OfficePaused
 from server.office.ledger_store import OfficeStore
 from server.office.notary import Notary
 from server.office.publications import Publications
 from server.office.relay import Relay
 from server.office.service import NotaryService, OfficeService, RelayService
+from server.office.tables import OFFICE, OFFICE_METER, RELAY
 from server.office.unlock import Office
 from server.office.vault import KEY_FILE, Vault
 from server.wire.office_pb2_grpc import add_OfficeServicer_to_server
@@ -69,20 +74,29 @@ def running(ring: Keyring, settings: OfficeFile, paused: Callable[[], bool]) -> 
         return give()
 
     with ExitStack() as stack:
-        url, promise = f"sqlite:///{ring.folder}/", settings.promise
-        store = stack.enter_context(closing(OfficeStore(f"{url}office.db", promise.policy())))
-        meter = stack.enter_context(closing(Meter(f"{url}meter.db")))
+        folder, promise = ring.folder, settings.promise
+        if not stack.enter_context(locked(folder / SERVE_LOCK)):
+            raise HolderNotConfigured(
+                f"{folder}: `escapement-office serve` or `upgrade` runs there already, expected "
+                "one of them; wait, or stop it"
+            )
+        url, keys = OFFICE.url(folder, settings.database), KeyFile(folder / SECRETS_FILE)
+        store = stack.enter_context(closing(OfficeStore(url, promise.policy(), keys)))
+        meter = stack.enter_context(closing(Meter(OFFICE_METER.url(folder), OFFICE_METER)))
         own = settings.tokens
         least, hours = promise.minimum_outlets, own.batch_hours
-        relay = stack.enter_context(
-            closing(Relay(f"{url}relay.db", own.messages, least, hours, time.time))
-        )
-        notary = stack.enter_context(closing(Notary(f"{url}notary.db", identity.signing)))
+        notary = stack.enter_context(closing(Notary(url, identity.signing)))
         publications = stack.enter_context(
-            closing(
-                Publications(f"{url}publications.db", identity.signing, hours, store.complete_seal)
-            )
+            closing(Publications(url, identity.signing, hours, store.complete_seal))
         )
+        relay = stack.enter_context(
+            closing(
+                Relay(
+                    RELAY.url(folder), own.messages, least, hours, time.time,
+                    lambda: publications.last_directory().batch,
+                )
+            )
+        )  # fmt: skip
         vault = Vault(ring.folder / KEY_FILE)
 
         def office() -> Office:
@@ -96,6 +110,8 @@ def running(ring: Keyring, settings: OfficeFile, paused: Callable[[], bool]) -> 
                 publications.latest_directory,
                 publications.directory,
                 vault,
+                lambda: confirmed_by(ring.folder),
+                lambda: (ring.folder / SET_CLOCK_FILE).unlink(missing_ok=True),
             )
 
         stack.enter_context(_tidying(lambda: office().tidy()))
@@ -112,7 +128,11 @@ def running(ring: Keyring, settings: OfficeFile, paused: Callable[[], bool]) -> 
         )
         relaying = RelayService(lambda: unless_paused(lambda: relay), peers)
         countersigning = NotaryService(
-            lambda: unless_paused(lambda: notary), publications, peers, time.time
+            lambda: unless_paused(lambda: notary),
+            publications,
+            peers,
+            time.time,
+            lambda after: unless_paused(lambda: store.ledger().since(after)),
         )
         address = settings.listen or identity.card.address
         server, port = serving.start(

@@ -33,8 +33,10 @@ from privacy.books import Seal
 from privacy.errors import PlanRefused
 from privacy.plans import Signed
 from privacy.seal_plans import SealKind, SealPlan
-from server.office.store_tables import (
+from server.office.retention import check_kept
+from server.office.tables import (
     BAND_TERMS,
+    FINE_TERMS,
     RELEASES,
     SEAL_CHUNKS,
     SEALED_OUTLETS,
@@ -106,6 +108,19 @@ class BandTerms:
     calibrated: bool
 
 
+@dataclass(frozen=True, slots=True)
+class FineTerms:
+    """What is calibrated.
+
+    Attributes:
+        scorecard: Digest of the scorecards.
+        since: When a set for them was stored first, in Unix seconds.
+    """
+
+    scorecard: str
+    since: int
+
+
 _WITH_RELEASE = sa.join(SEALS, RELEASES, SEALS.c.plan == RELEASES.c.digest)
 _OPEN = SEALS.c.secrets.is_not(None)
 
@@ -117,7 +132,11 @@ class SealStore:
     connection: sa.Connection
 
     def find(self, *, name: str = "", digest: str = "") -> StoredSeal | None:
-        """A seal by its release's name or its plan's digest; None if there is none."""
+        """A seal by its release's name or its plan's digest; None if there is none.
+
+        Raises:
+            PlanRefused: If it was over for so long that its plan was deleted.
+        """
         mine = RELEASES.c.release == name if name else RELEASES.c.digest == digest
         return self._one(mine)
 
@@ -172,8 +191,8 @@ class SealStore:
 
     def complete(self, digest: str) -> CompleteSeal | None:
         """A seal that is complete; None if there is none such."""
-        answered = (RELEASES.c.digest == digest) & RELEASES.c.answer.is_not(None)
-        seal = self._one(answered)
+        kept = sa.func.length(RELEASES.c.payload) > 0
+        seal = self._one((RELEASES.c.digest == digest) & RELEASES.c.answer.is_not(None) & kept)
         if seal is None or seal.set_digest is None:
             return None
         at = self.connection.scalar(sa.select(SEALS.c.set_at).where(SEALS.c.plan == digest)) or 0
@@ -193,8 +212,20 @@ class SealStore:
         cuts = tuple(map(tuple, json.loads(row.cuts)))
         return BandTerms(row.scorecard, cuts, row.since, row.calibrated)
 
+    def fine_terms(self) -> FineTerms | None:
+        """The terms of seals for calibration; None before the first set for one was stored."""
+        row = self.connection.execute(sa.select(FINE_TERMS)).one_or_none()
+        return None if row is None else FineTerms(row.scorecard, row.since)
+
     def keep_terms(self, plan: SealPlan, at: int) -> None:
-        """Remembers the terms of a seal for bands, if they are others than before."""
+        """Remembers the terms of a seal, if they are others than before."""
+        if plan.kind is SealKind.FINE:
+            fine = self.fine_terms()
+            if fine is None or fine.scorecard != plan.scorecard:
+                self.connection.execute(FINE_TERMS.delete())
+                row = {"scorecard": plan.scorecard, "since": at}
+                self.connection.execute(FINE_TERMS.insert().values(**row))
+            return
         before = self.terms()
         if before is not None and (before.scorecard, before.cuts) == (plan.scorecard, plan.cuts):
             return
@@ -221,6 +252,7 @@ class SealStore:
         row = self.connection.execute(query).mappings().one_or_none()
         if row is None:
             return None
+        check_kept(row[RELEASES.c.payload], f"release {row[RELEASES.c.release]}")
         wrapped = {name: row[SEALS.c[name]] for name in ("key", "secrets", "seeds")}
         return StoredSeal(
             Signed(row[RELEASES.c.payload], row[RELEASES.c.signature]),

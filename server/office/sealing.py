@@ -29,7 +29,7 @@ from privacy.sealing import SealSecrets, Sender
 from privacy.slot_keys import OneTimeKey
 from privacy.two_key_sum import KeptSeed, digest_of_set, open_seed, shares_of, sum_of_masks
 from server.office.seal_store import SealState
-from server.office.set_rules import check_complete, check_set, kept_seeds
+from server.office.set_rules import check_complete, check_set, kept_seeds, reached_slots
 from server.office.signing_rules import check_seal
 from server.office.vault import OpenSeal
 
@@ -117,8 +117,8 @@ class Sealing:
                 transaction.seals.store_set(plan_digest, set_digest, wrapped, at)
                 transaction.seals.keep_outlets(names)
                 if seal.plan.kind is SealKind.BAND:
-                    transaction.seeds.keep(seal.plan, plan_digest, fresh, at)
-                    transaction.seals.keep_terms(seal.plan, at)
+                    transaction.seeds.keep(seal.plan, plan_digest, fresh, self.outlets, at)
+                transaction.seals.keep_terms(seal.plan, at)
         return set_digest
 
     def chunk(self, plan_digest: str, chunk: int, choices: bytes) -> Iterator[bytes]:
@@ -133,7 +133,7 @@ class Sealing:
         place = opened.sender.plan.places(chunk)
         run = slice(place.start, place.stop)
         masks, keys = opened.masks[run], opened.directory.keys[run]
-        return opened.sender.tables(chunk, read, rows, masks, keys)
+        return opened.sender.tables(chunk, read, rows, masks, keys, opened.reached)
 
     def end(self, plan_digest: str, state: SealState) -> None:
         """Ends a seal; one that is over stays as it is.
@@ -205,9 +205,10 @@ class Sealing:
             )
         if known is None:
             secrets = SealSecrets.decode(self._opened(seal, "secrets"))
-            masks = sum_of_masks(seal.plan, _decoded(self._opened(seal, "seeds")))
+            seeds = _decoded(self._opened(seal, "seeds"))
+            masks, reached = sum_of_masks(seal.plan, seeds), reached_slots(seal.plan, seeds)
             sender = Sender(seal.plan, plan_digest, seal.set_digest, secrets)
-            known = OpenSeal(sender, shares_of(seal.plan, masks), directory)
+            known = OpenSeal(sender, shares_of(seal.plan, masks), directory, reached)
         return known
 
     def _verified(self, opened: OpenSeal, chunk: int, choices: Choices) -> Rows:

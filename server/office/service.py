@@ -25,14 +25,16 @@ from privacy.seal_plans import SealDraft
 from privacy.two_key_sum import Carried, Envelope
 from server.holder.refusals import refusals
 from server.office.choice_parts import read_choices
+from server.office.clock import check_time, said_position
 from server.office.directory_parts import read_directory
 from server.wire import office_pb2, office_pb2_grpc, outlets_pb2, outlets_pb2_grpc
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     import grpc
 
+    from privacy.budget import LedgerEntry
     from privacy.publications import Countersigned
     from privacy.tokens import TokenShare
     from server.holder.peers import Peers
@@ -47,6 +49,7 @@ CHUNK_BYTES = 2**20
 CHUNK_SECONDS = 600.0
 """How long one chunk of a seal may take, both ways: who stalls keeps no thread for ever."""
 
+_ENTRIES_A_PIECE = 1000
 _MESSAGES_A_PIECE = CHUNK_BYTES // (SEALED_BYTES + 3)  # with what protobuf adds to each
 
 
@@ -73,11 +76,22 @@ class OfficeService(office_pb2_grpc.OfficeServicer):
         self._office, self._relay, self._publications = office, relay, publications
         self._refresh, self._clock = refresh, clock
 
+    @contextmanager
+    def _timely(self, context: grpc.ServicerContext) -> Iterator[None]:
+        """A call by which something is signed, unlocked or counted.
+
+        HQ's clock has to agree, and the ledger to go on from HQ's copy of it.
+        """
+        with refusals(context):
+            check_time(context, self._clock())
+            self._office().check_history(said_position(context))
+            yield
+
     @override
     def SignNight(
         self, request: office_pb2.SignNightRequest, context: grpc.ServicerContext
     ) -> office_pb2.SignedPlan:
-        with refusals(context):
+        with self._timely(context):
             lines = [_line(line) for line in request.releases]
             signed = self._office().sign_night(request.night, request.cut_off, lines)
             _LOG.info("night %r: signed", request.night)
@@ -87,7 +101,7 @@ class OfficeService(office_pb2_grpc.OfficeServicer):
     def SignRelease(
         self, request: office_pb2.SignReleaseRequest, context: grpc.ServicerContext
     ) -> office_pb2.SignedPlan:
-        with refusals(context):
+        with self._timely(context):
             draft = ReleaseDraft.decode(request.draft)
             signed = self._office().sign_release(draft)
             return office_pb2.SignedPlan(payload=signed.payload, signature=signed.signature)
@@ -96,7 +110,7 @@ class OfficeService(office_pb2_grpc.OfficeServicer):
     def Unlock(
         self, request: office_pb2.UnlockRequest, context: grpc.ServicerContext
     ) -> Iterator[office_pb2.Chunk]:
-        with refusals(context):
+        with self._timely(context):
             if request.carried:
                 raise InvalidParameter("unlock: a sum that is opened carries nobody")
             envelopes = [_envelope(raw) for raw in request.envelopes]
@@ -108,7 +122,7 @@ class OfficeService(office_pb2_grpc.OfficeServicer):
     def SignSeal(
         self, request: office_pb2.SignReleaseRequest, context: grpc.ServicerContext
     ) -> office_pb2.SignedSeal:
-        with refusals(context):
+        with self._timely(context):
             draft = SealDraft.decode(request.draft)
             signed, transfers = self._office().sign_seal(draft)
             _LOG.info("plan %r: a %s seal signed", signed.digest[:12], draft.kind)
@@ -120,7 +134,7 @@ class OfficeService(office_pb2_grpc.OfficeServicer):
     def StoreSet(
         self, request: office_pb2.UnlockRequest, context: grpc.ServicerContext
     ) -> office_pb2.StoreSetResponse:
-        with refusals(context):
+        with self._timely(context):
             envelopes = [_envelope(raw) for raw in request.envelopes]
             carried = [Carried(_envelope(raw.envelope), raw.plan_digest) for raw in request.carried]
             stored = self._office().store_set(request.plan_digest, envelopes, carried)
@@ -136,7 +150,7 @@ class OfficeService(office_pb2_grpc.OfficeServicer):
         request_iterator: Iterator[office_pb2.SealChunkPart],
         context: grpc.ServicerContext,
     ) -> Iterator[office_pb2.Chunk]:
-        with refusals(context), _time_limit(context):
+        with self._timely(context), _time_limit(context):
             office = self._office()
             plan_digest, chunk, choices = read_choices(request_iterator)
             for piece in office.seal_chunk(plan_digest, chunk, choices):
@@ -147,7 +161,7 @@ class OfficeService(office_pb2_grpc.OfficeServicer):
     def CloseSeal(
         self, request: office_pb2.CloseSealRequest, context: grpc.ServicerContext
     ) -> office_pb2.CloseSealResponse:
-        with refusals(context):
+        with self._timely(context):
             self._office().close_seal(request.plan_digest)
             _LOG.info("plan %r: seal closed", request.plan_digest[:12])
             return office_pb2.CloseSealResponse()
@@ -156,7 +170,7 @@ class OfficeService(office_pb2_grpc.OfficeServicer):
     def CloseNight(
         self, request: office_pb2.CloseNightRequest, context: grpc.ServicerContext
     ) -> office_pb2.CloseNightResponse:
-        with refusals(context):
+        with self._timely(context):
             self._office().close_night(request.night)
             _LOG.info("night %r: closed", request.night)
             return office_pb2.CloseNightResponse()
@@ -167,13 +181,15 @@ class OfficeService(office_pb2_grpc.OfficeServicer):
     ) -> Iterator[office_pb2.SealedBatch]:
         with refusals(context):
             last = self._publications().last_directory()
-            batch, sealed = self._relay().collect(
+            batch, sealed, forgotten = self._relay().collect(
                 request.after, last.batch if last.digest else None
             )
             _LOG.info("batch %d: %d messages collected", batch, len(sealed))
+            if forgotten:
+                _LOG.warning("HQ lost batches %d to %d", request.after + 1, forgotten)
             for start in range(0, max(len(sealed), 1), _MESSAGES_A_PIECE):
                 piece = sealed[start : start + _MESSAGES_A_PIECE]
-                yield office_pb2.SealedBatch(batch=batch, sealed=piece)
+                yield office_pb2.SealedBatch(batch=batch, sealed=piece, forgotten=forgotten)
 
     @override
     def LastDirectory(
@@ -190,8 +206,14 @@ class OfficeService(office_pb2_grpc.OfficeServicer):
         self, request: office_pb2.FetchDirectoryRequest, context: grpc.ServicerContext
     ) -> Iterator[office_pb2.Chunk]:
         with refusals(context):
-            copy = self._publications().fetch_directory(request.network)
-            _LOG.warning("directory: HQ lost batches, and takes the last countersigned one over")
+            publications = self._publications()
+            copy = publications.fetch_directory(request.network)
+            publications.note_loss(request.after, self._clock())
+            _LOG.warning(
+                "directory: HQ lost the batches after %d, and takes the last countersigned one "
+                "over; outlets are told",
+                request.after,
+            )
             yield from _chunks(copy.encode())
 
     @override
@@ -200,7 +222,7 @@ class OfficeService(office_pb2_grpc.OfficeServicer):
         request_iterator: Iterator[office_pb2.DirectoryPart],
         context: grpc.ServicerContext,
     ) -> office_pb2.CountersignedPublication:
-        with refusals(context):
+        with self._timely(context):
             publications, relay = self._publications(), self._relay()
             network, changes, evidence, last = read_directory(request_iterator)
             made = publications.countersign_directory(
@@ -208,7 +230,7 @@ class OfficeService(office_pb2_grpc.OfficeServicer):
                 changes,
                 evidence,
                 last,
-                open_batch=relay.open_batch()[0],
+                open_batch=relay.open_batch().batch,
                 sizes=relay.sizes(),
                 at=self._clock(),
             )
@@ -222,7 +244,7 @@ class OfficeService(office_pb2_grpc.OfficeServicer):
     def CountersignBook(
         self, request: office_pb2.CountersignBookRequest, context: grpc.ServicerContext
     ) -> office_pb2.CountersignedPublication:
-        with refusals(context):
+        with self._timely(context):
             summary = BookSummary(request.signature, request.header, request.body)
             made = self._publications().countersign_book(
                 request.directory, summary, at=self._clock()
@@ -238,6 +260,15 @@ class OfficeService(office_pb2_grpc.OfficeServicer):
             share = self._refresh(request.epoch, request.delta)
             _LOG.info("share of the token key: epoch %d", share.epoch)
             return office_pb2.RefreshShareResponse(epoch=share.epoch, public_key=share.public)
+
+    @override
+    def FetchLedger(
+        self, request: office_pb2.FetchLedgerRequest, context: grpc.ServicerContext
+    ) -> Iterator[office_pb2.LedgerEntries]:
+        with refusals(context):
+            entries = self._office().entries(request.after)
+            for some in _some_entries(entries):
+                yield office_pb2.LedgerEntries(entries=some)
 
 
 class RelayService(outlets_pb2_grpc.RelayServicer):
@@ -257,8 +288,11 @@ class RelayService(outlets_pb2_grpc.RelayServicer):
         self, request: outlets_pb2.OpenBatchRequest, context: grpc.ServicerContext
     ) -> outlets_pb2.OpenBatchResponse:
         with refusals(context):
-            batch, messages = self._relay().open_batch()
-            return outlets_pb2.OpenBatchResponse(batch=batch, messages=messages)
+            outlet = self._peers.require(context, PartyKind.OUTLET).name
+            found = self._relay().open_batch(outlet)
+            return outlets_pb2.OpenBatchResponse(
+                batch=found.batch, messages=found.messages, epoch=found.epoch, last=found.last
+            )
 
     @override
     def Submit(
@@ -282,6 +316,7 @@ class NotaryService(outlets_pb2_grpc.NotaryServicer):
         publications: Publications,
         peers: Peers,
         clock: Callable[[], float],
+        entries: Callable[[int], Sequence[LedgerEntry]],
     ) -> None:
         """Serves a notary.
 
@@ -290,9 +325,10 @@ class NotaryService(outlets_pb2_grpc.NotaryServicer):
             publications: What was countersigned for HQ.
             peers: Who may call.
             clock: Unix seconds.
+            entries: Gives the ledger's entries after so many.
         """
         self._notary, self._publications = notary, publications
-        self._peers, self._clock = peers, clock
+        self._peers, self._clock, self._entries = peers, clock, entries
 
     @override
     def Countersign(
@@ -306,8 +342,20 @@ class NotaryService(outlets_pb2_grpc.NotaryServicer):
             statement = outlets_pb2.LogStatement(payload=made.payload, signature=made.signature)
             directory, book = map(_encoded, self._publications.latest())
             return outlets_pb2.CountersignResponse(
-                statement=statement, directory=directory, book=book
+                statement=statement,
+                directory=directory,
+                book=book,
+                loss=_encoded(self._publications.last_loss()),
             )
+
+    @override
+    def Ledger(
+        self, request: outlets_pb2.LedgerRequest, context: grpc.ServicerContext
+    ) -> Iterator[outlets_pb2.LedgerPart]:
+        with refusals(context):
+            self._peers.require(context, PartyKind.OUTLET)
+            for some in _some_entries(self._entries(request.after)):
+                yield outlets_pb2.LedgerPart(entries=some)
 
 
 @contextmanager
@@ -320,6 +368,12 @@ def _time_limit(context: grpc.ServicerContext) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
+
+
+def _some_entries(entries: Sequence[LedgerEntry]) -> Iterator[list[bytes]]:
+    """The entries as they travel, so many that a message stays below 1 MiB."""
+    for start in range(0, len(entries), _ENTRIES_A_PIECE):
+        yield [entry.encode() for entry in entries[start : start + _ENTRIES_A_PIECE]]
 
 
 def _encoded(made: Countersigned | None) -> bytes:

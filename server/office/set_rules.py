@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
+import datetime as dt
 from math import ceil
 from typing import TYPE_CHECKING
 
 from privacy.errors import AnswerRefused
-from privacy.seal_plans import SealKind
-from privacy.two_key_sum import CARRY_DAYS
+from privacy.seal_plans import LEAST_THERE, SealKind
+from privacy.two_key_sum import CARRY_DAYS, KeptSeed
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Mapping, Sequence, Set
 
     from privacy.envelopes import VerifyKey
     from privacy.plans import ReleasePlan
     from privacy.seal_plans import SealPlan
-    from privacy.two_key_sum import Carried, Envelope, KeptSeed
+    from privacy.two_key_sum import Carried, Envelope
     from server.office.ledger_store import Transaction
-
-
-LEAST_THERE = Fraction(3, 4)
-"""The part of the listed outlets of earlier seals without which nothing is sealed."""
 
 
 def check_set(
@@ -69,8 +65,8 @@ def check_set(
 def check_complete(
     transaction: Transaction,
     plan: SealPlan,
-    outlets: Collection[str],
-    names: Collection[str],
+    outlets: Mapping[str, VerifyKey],
+    names: Set[str],
     at: int,
 ) -> None:
     """Refuses a seal that leaves out an outlet which it could carry, or too many others.
@@ -80,34 +76,52 @@ def check_complete(
     `CARRY_DAYS` in which HQ says that others are away, a quorum of HQ's choice would be one outlet
     among HQ's own. So three quarters of all who were ever in a seal have to be there, fresh or
     carried, but for those whom a person took off the list; a quarter may be absent, of HQ's choice
-    or not. The first seal, of whatever kind, is of whom it has.
+    or not. The first seal, of whatever kind, is of whom it has. Of slots that only some of the set
+    answered about see `reached_slots`.
 
     Args:
         transaction: In which the set is stored.
         plan: The seal.
-        outlets: The office's list.
+        outlets: The office's list, with their keys.
         names: Who is in the set.
         at: Unix seconds.
 
     Raises:
         AnswerRefused: If so; no outlet is at fault.
     """
-    listed, there = set(outlets), set(names)
     if plan.kind is SealKind.BAND:
-        left_out = sorted((transaction.seeds.usable(plan, at) & listed) - there)
+        usable = transaction.seeds.usable(plan, outlets, at)
+        left_out = sorted(usable.keys() - names)
         if left_out:
+            over = max(usable[name] for name in left_out) + dt.timedelta(CARRY_DAYS)
             raise AnswerRefused(
                 f"release {plan.release}: its set lacks {len(left_out)} outlets that answered "
-                f"within {CARRY_DAYS} days, of which {left_out[0]} is one; carry its last answer"
+                f"within {CARRY_DAYS} days, of which {left_out[0]} is one; carry its last answer, "
+                f"or, where HQ has lost it, seal when it is there, or after {over:%Y-%m-%d}"
             )
-    before = transaction.seals.outlets() & listed
+    before = transaction.seals.outlets() & outlets.keys()
     least = ceil(LEAST_THERE * len(before))
-    if len(before & there) < least:
+    if len(before & names) < least:
         raise AnswerRefused(
-            f"release {plan.release}: got {len(before & there)} of the {len(before)} outlets that "
+            f"release {plan.release}: got {len(before & names)} of the {len(before)} outlets that "
             f"were in seals before, expected at least {least}; seal on a night when more are "
             "there, or have the privacy office take off its list who left"
         )
+
+
+def reached_slots(plan: SealPlan, seeds: Sequence[KeptSeed]) -> int:
+    """How many slots of a seal, from the first on, three quarters of its set answered about.
+
+    An answer that is carried is of the slots that there were when it was given. Of those listed
+    since the sum is that of the fresh answers alone, a quorum of HQ's choice: so nothing is told of
+    them, and they read "new", until enough outlets answered about them.
+
+    Args:
+        plan: The seal.
+        seeds: Of its set, each with the length of its mask.
+    """
+    longest = sorted((kept.dimension for kept in seeds), reverse=True)
+    return longest[ceil(LEAST_THERE * len(longest)) - 1] // plan.width
 
 
 def kept_seeds(

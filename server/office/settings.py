@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from privacy.budget import Policy
 from privacy.loss import EpsilonDelta
 from privacy.purposes import Purpose
-from server.holder.settings import SettingsFile, TokenSettings
+from server.holder.settings import HolderSettings, TokenSettings
 
 Share = Annotated[Fraction, BeforeValidator(lambda value: Fraction(str(value)))]
 
@@ -82,7 +82,7 @@ class OfficeTokens(TokenSettings):
     batch_hours: float = Field(20, ge=0)
 
 
-class OfficeFile(SettingsFile):
+class OfficeFile(HolderSettings):
     """office.toml. Unknown keys are refused.
 
     Attributes:

@@ -230,15 +230,32 @@ def _check_number(
 def _check_terms(
     transaction: Transaction, settings: OfficeSettings, draft: SealDraft, at: int
 ) -> None:
-    """Refuses bands by other scorecards or cuts than before, too soon or without a calibration.
+    """Refuses other scorecards or cuts than before, too soon or without a calibration.
 
     Cuts that HQ moved as it likes would tell each slot's sum, a seal at a time; and other weights
-    move a sum over cuts that stay. So the two change together.
+    move a sum over cuts that stay, or over bins. So scorecards and cuts of bands change together,
+    those that are calibrated as seldom, and bands are by those that were calibrated last, or go on
+    with what they have.
     """
-    before = transaction.seals.terms()
-    if draft.kind is not SealKind.BAND or before is None:
+    before, fine = transaction.seals.terms(), transaction.seals.fine_terms()
+    if draft.kind is SealKind.FINE:
+        if fine is None or fine.scorecard == draft.scorecard:
+            return
+        days = (at - fine.since) / _DAY_SECONDS
+        if days < settings.cut_days:
+            raise PlanRefused(
+                f"release {draft.release}: got other scorecards {days:.1f} days after the last "
+                f"change, expected those of before, or at least {settings.cut_days} days"
+            )
         return
-    if (before.scorecard, before.cuts) == (draft.scorecard, draft.cuts):
+    if before is not None and (before.scorecard, before.cuts) == (draft.scorecard, draft.cuts):
+        return
+    if fine is not None and fine.scorecard != draft.scorecard:
+        raise PlanRefused(
+            f"release {draft.release}: got scorecards that are not those calibrated last; "
+            "calibrate them first, or go on with the scorecards and cuts of before"
+        )
+    if before is None:
         return
     days = (at - before.since) / _DAY_SECONDS
     if days < settings.cut_days or not before.calibrated:

@@ -13,14 +13,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from privacy.budget import LedgerForked
 from privacy.envelopes import SealKey
 from privacy.errors import AnswerRefused, PlanRefused
 from privacy.fixed_point import Residues, ring_type
+from privacy.ledger_copies import went_back
 from privacy.noise import DiscreteGaussian
 from privacy.plans import NightPlan, ReleasePlan, sign
 from privacy.purposes import Purpose
 from privacy.seal_plans import is_seal_plan
 from privacy.two_key_sum import KeptSeed, digest_of_set, open_seed, sum_of_masks
+from server.office.clock import seconds_ahead, set_right
 from server.office.seal_store import SealState
 from server.office.sealing import Sealing
 from server.office.set_rules import check_set
@@ -29,6 +32,7 @@ from server.office.signing_rules import DayKind, check_days, check_draft, check_
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from privacy.budget import LedgerEntry, LedgerPosition
     from privacy.directory import Directory
     from privacy.envelopes import SigningKey, VerifyKey
     from privacy.plans import PlannedReleases, ReleaseDraft, Signed
@@ -52,6 +56,8 @@ class Office:
         directory: Gives the digest of the directory that was countersigned last; "" before any.
         listed: Gives that directory whole; an empty one before any.
         vault: Wraps what must die with a seal.
+        clock_was_ahead: Whether an operator said that the ledger's last moments are wrong.
+        clock_is_set: Called once the ledger's clock is set back.
     """
 
     settings: OfficeSettings
@@ -62,6 +68,8 @@ class Office:
     directory: Callable[[], str]
     listed: Callable[[], Directory]
     vault: Vault
+    clock_was_ahead: Callable[[], bool] = lambda: False
+    clock_is_set: Callable[[], None] = lambda: None
 
     def sign_night(self, night: str, cut_off: str, lines: Sequence[PlannedReleases]) -> Signed:
         """Signs a night plan and reserves its cost. The same request again gets the same plan.
@@ -236,8 +244,29 @@ class Office:
         self._sealing.end(plan_digest, SealState.CLOSED)
 
     def tidy(self) -> None:
-        """Ends what is over, and deletes its keys and seeds; so that nothing waits for a call."""
-        self._begin()
+        """Deletes keys and seeds of what is over; so that nothing waits for a call.
+
+        The ledger stays as it is: by a clock that nobody else confirmed nothing is entered.
+        """
+        with self.store.transaction() as transaction:
+            self._delete_expired(transaction, int(self.clock()))
+
+    def check_history(self, known: LedgerPosition) -> None:
+        """Refuses to go on with a ledger that does not go on from HQ's copy; nothing is entered.
+
+        Raises:
+            LedgerForked: If it does not.
+        """
+        ledger = self.store.ledger()
+        if known.length == 0:
+            return
+        entries = ledger.since(known.length - 1)
+        if not entries or entries[0].digest != known.head:
+            raise LedgerForked(went_back(known))
+
+    def entries(self, after: int) -> Sequence[LedgerEntry]:
+        """The ledger's entries after the first so many; none where there are no more."""
+        return self.store.ledger().since(after)
 
     def close_night(self, night: str) -> None:
         """Ends a night: what it reserved and did not charge becomes available again."""
@@ -305,20 +334,32 @@ class Office:
 
     def _tidy(self, transaction: Transaction, at: int) -> None:
         """Closes what is over, and deletes keys and seeds that must not be used any more."""
-        transaction.delete_expired_keys(at)
-        transaction.seeds.delete_old(at)
-        self._sealing.tidy(transaction, at)
+        self._delete_expired(transaction, at)
         ledger = transaction.ledger()
         for night in transaction.expired_nights(ledger.open_nights(), at):
             ledger = ledger.close(night, at)
         transaction.append(ledger)
 
     def _begin(self) -> int:
-        """Now, after what is over was tidied away; never before the ledger's last entry."""
+        """Now, after what is over was tidied away; never before the ledger's last entry or seal.
+
+        Raises:
+            LedgerAhead: If that entry is of a moment that is yet to come.
+        """
+        now = int(self.clock())
         with self.store.transaction() as transaction:
-            at = transaction.ledger().not_before(int(self.clock()))
+            confirmed = self.clock_was_ahead()
+            set_right(transaction, now, confirmed=confirmed)
+            at = now + seconds_ahead(transaction, now)
             self._tidy(transaction, at)
+        if confirmed:
+            self.clock_is_set()
         return at
+
+    def _delete_expired(self, transaction: Transaction, at: int) -> None:
+        transaction.delete_expired_keys(at)
+        transaction.seeds.delete_old(at)
+        self._sealing.tidy(transaction, at)
 
 
 def _night_name(transaction: Transaction, plan: ReleasePlan) -> str:

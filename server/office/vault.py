@@ -15,12 +15,12 @@ beyond this program.
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from privacy.at_rest import AtRest, SecretUnreadable
+from server.holder.vault import write_in_place
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,11 +43,13 @@ class OpenSeal:
         sender: With the seal's secrets.
         masks: uint16[slots, width], the sum of masks.
         directory: The seal's.
+        reached: How many slots enough answers reach.
     """
 
     sender: Sender
     masks: Shares = field(repr=False)
     directory: Directory = field(repr=False)
+    reached: int
 
 
 class Vault:
@@ -72,7 +74,7 @@ class Vault:
         if self._file is None:
             self._key = secrets.token_bytes(_KEY_BYTES)
             return
-        _write(self._file, 0, secrets.token_bytes(_KEY_BYTES))
+        write_in_place(self._file, 0, secrets.token_bytes(_KEY_BYTES))
 
     def note(self, name: str, value: str) -> bool:
         """Binds the open seal to a value; within a transaction, before it is stored there.
@@ -97,7 +99,7 @@ class Vault:
         if self._file is None:
             self._key += note
         else:
-            _write(self._file, end, note)
+            write_in_place(self._file, end, note)
         return True
 
     def wrapped(self, secret: bytes, place: str) -> bytes:
@@ -124,14 +126,3 @@ class Vault:
         if self._file is None:
             return self._key
         return self._file.read_bytes() if self._file.exists() else b""
-
-
-def _write(file: Path, place: int, data: bytes) -> None:
-    """Writes into a file where it is, durably, from a place on; it ends there."""
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT, 0o600)
-    with os.fdopen(descriptor, "wb") as opened:
-        opened.seek(place)
-        opened.write(data)
-        opened.truncate()
-        opened.flush()
-        os.fsync(opened.fileno())

@@ -104,6 +104,11 @@ class OfficeStub:
                 request_serializer=server_dot_wire_dot_office__pb2.RefreshShareRequest.SerializeToString,
                 response_deserializer=server_dot_wire_dot_office__pb2.RefreshShareResponse.FromString,
                 _registered_method=True)
+        self.FetchLedger = channel.unary_stream(
+                '/escapement.v1.Office/FetchLedger',
+                request_serializer=server_dot_wire_dot_office__pb2.FetchLedgerRequest.SerializeToString,
+                response_deserializer=server_dot_wire_dot_office__pb2.LedgerEntries.FromString,
+                _registered_method=True)
 
 
 class OfficeServicer:
@@ -207,6 +212,13 @@ class OfficeServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def FetchLedger(self, request, context):
+        """The ledger's entries after so many: HQ keeps a copy, by which a lost ledger is brought back.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OfficeServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -279,6 +291,11 @@ def add_OfficeServicer_to_server(servicer, server):
                     servicer.RefreshShare,
                     request_deserializer=server_dot_wire_dot_office__pb2.RefreshShareRequest.FromString,
                     response_serializer=server_dot_wire_dot_office__pb2.RefreshShareResponse.SerializeToString,
+            ),
+            'FetchLedger': grpc.unary_stream_rpc_method_handler(
+                    servicer.FetchLedger,
+                    request_deserializer=server_dot_wire_dot_office__pb2.FetchLedgerRequest.FromString,
+                    response_serializer=server_dot_wire_dot_office__pb2.LedgerEntries.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -659,6 +676,33 @@ class Office:
             '/escapement.v1.Office/RefreshShare',
             server_dot_wire_dot_office__pb2.RefreshShareRequest.SerializeToString,
             server_dot_wire_dot_office__pb2.RefreshShareResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FetchLedger(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/escapement.v1.Office/FetchLedger',
+            server_dot_wire_dot_office__pb2.FetchLedgerRequest.SerializeToString,
+            server_dot_wire_dot_office__pb2.LedgerEntries.FromString,
             options,
             channel_credentials,
             insecure,

@@ -63,6 +63,8 @@ class OfficeStub:
     """Countersigns the one book of the directory that was countersigned last."""
     RefreshShare: _grpc.UnaryUnaryMultiCallable[_office_pb2.RefreshShareRequest, _office_pb2.RefreshShareResponse]
     """Moves the office's share of the token key by what HQ moves its own; the sum stays."""
+    FetchLedger: _grpc.UnaryStreamMultiCallable[_office_pb2.FetchLedgerRequest, _office_pb2.LedgerEntries]
+    """The ledger's entries after so many: HQ keeps a copy, by which a lost ledger is brought back."""
 
 @_typing.type_check_only
 class OfficeAsyncStub(OfficeStub):
@@ -95,6 +97,8 @@ class OfficeAsyncStub(OfficeStub):
     """Countersigns the one book of the directory that was countersigned last."""
     RefreshShare: _aio.UnaryUnaryMultiCallable[_office_pb2.RefreshShareRequest, _office_pb2.RefreshShareResponse]  # type: ignore[assignment]
     """Moves the office's share of the token key by what HQ moves its own; the sum stays."""
+    FetchLedger: _aio.UnaryStreamMultiCallable[_office_pb2.FetchLedgerRequest, _office_pb2.LedgerEntries]  # type: ignore[assignment]
+    """The ledger's entries after so many: HQ keeps a copy, by which a lost ledger is brought back."""
 
 class OfficeServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -208,5 +212,13 @@ class OfficeServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_office_pb2.RefreshShareResponse, _abc.Awaitable[_office_pb2.RefreshShareResponse]]:
         """Moves the office's share of the token key by what HQ moves its own; the sum stays."""
+
+    @_abc_1.abstractmethod
+    def FetchLedger(
+        self,
+        request: _office_pb2.FetchLedgerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_office_pb2.LedgerEntries], _abc.AsyncIterator[_office_pb2.LedgerEntries]]:
+        """The ledger's entries after so many: HQ keeps a copy, by which a lost ledger is brought back."""
 
 def add_OfficeServicer_to_server(servicer: OfficeServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -236,6 +236,11 @@ class NotaryStub:
                 request_serializer=server_dot_wire_dot_outlets__pb2.CountersignRequest.SerializeToString,
                 response_deserializer=server_dot_wire_dot_outlets__pb2.CountersignResponse.FromString,
                 _registered_method=True)
+        self.Ledger = channel.unary_stream(
+                '/escapement.v1.Notary/Ledger',
+                request_serializer=server_dot_wire_dot_outlets__pb2.LedgerRequest.SerializeToString,
+                response_deserializer=server_dot_wire_dot_outlets__pb2.LedgerPart.FromString,
+                _registered_method=True)
 
 
 class NotaryServicer:
@@ -249,6 +254,13 @@ class NotaryServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Ledger(self, request, context):
+        """The entries of the privacy ledger after so many, by which an outlet sees that it goes on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_NotaryServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -256,6 +268,11 @@ def add_NotaryServicer_to_server(servicer, server):
                     servicer.Countersign,
                     request_deserializer=server_dot_wire_dot_outlets__pb2.CountersignRequest.FromString,
                     response_serializer=server_dot_wire_dot_outlets__pb2.CountersignResponse.SerializeToString,
+            ),
+            'Ledger': grpc.unary_stream_rpc_method_handler(
+                    servicer.Ledger,
+                    request_deserializer=server_dot_wire_dot_outlets__pb2.LedgerRequest.FromString,
+                    response_serializer=server_dot_wire_dot_outlets__pb2.LedgerPart.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -286,6 +303,33 @@ class Notary:
             '/escapement.v1.Notary/Countersign',
             server_dot_wire_dot_outlets__pb2.CountersignRequest.SerializeToString,
             server_dot_wire_dot_outlets__pb2.CountersignResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Ledger(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/escapement.v1.Notary/Ledger',
+            server_dot_wire_dot_outlets__pb2.LedgerRequest.SerializeToString,
+            server_dot_wire_dot_outlets__pb2.LedgerPart.FromString,
             options,
             channel_credentials,
             insecure,

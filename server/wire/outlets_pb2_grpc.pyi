@@ -111,6 +111,8 @@ class NotaryStub:
     def __new__(cls, channel: _aio.Channel) -> NotaryAsyncStub: ...
     Countersign: _grpc.UnaryUnaryMultiCallable[_outlets_pb2.CountersignRequest, _outlets_pb2.CountersignResponse]
     """Countersigns a head, or gives the last statement again to whom it was lost."""
+    Ledger: _grpc.UnaryStreamMultiCallable[_outlets_pb2.LedgerRequest, _outlets_pb2.LedgerPart]
+    """The entries of the privacy ledger after so many, by which an outlet sees that it goes on."""
 
 @_typing.type_check_only
 class NotaryAsyncStub(NotaryStub):
@@ -119,6 +121,8 @@ class NotaryAsyncStub(NotaryStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Countersign: _aio.UnaryUnaryMultiCallable[_outlets_pb2.CountersignRequest, _outlets_pb2.CountersignResponse]  # type: ignore[assignment]
     """Countersigns a head, or gives the last statement again to whom it was lost."""
+    Ledger: _aio.UnaryStreamMultiCallable[_outlets_pb2.LedgerRequest, _outlets_pb2.LedgerPart]  # type: ignore[assignment]
+    """The entries of the privacy ledger after so many, by which an outlet sees that it goes on."""
 
 class NotaryServicer(metaclass=_abc_1.ABCMeta):
     """At the privacy office: says when it saw the head of an outlet's log, and learns nothing of it."""
@@ -130,6 +134,14 @@ class NotaryServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_outlets_pb2.CountersignResponse, _abc.Awaitable[_outlets_pb2.CountersignResponse]]:
         """Countersigns a head, or gives the last statement again to whom it was lost."""
+
+    @_abc_1.abstractmethod
+    def Ledger(
+        self,
+        request: _outlets_pb2.LedgerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_outlets_pb2.LedgerPart], _abc.AsyncIterator[_outlets_pb2.LedgerPart]]:
+        """The entries of the privacy ledger after so many, by which an outlet sees that it goes on."""
 
 def add_NotaryServicer_to_server(servicer: NotaryServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 

@@ -10,6 +10,12 @@ from server.wire.office_pb2 import Refusal
 
 METADATA_KEY = "escapement-refusal-bin"
 
+TIME_KEY = "escapement-time"
+"""Under which HQ says its time with a call, in Unix seconds."""
+
+LEDGER_KEY = "escapement-ledger"
+"""Under which it says how far its copy of the office's ledger is: length and head."""
+
 STATUS: dict[str, grpc.StatusCode] = {
     "PlanRefused": grpc.StatusCode.FAILED_PRECONDITION,
     "ReleaseClosed": grpc.StatusCode.FAILED_PRECONDITION,
@@ -28,6 +34,11 @@ STATUS: dict[str, grpc.StatusCode] = {
     "PublicationTooSoon": grpc.StatusCode.FAILED_PRECONDITION,
     "BookRefused": grpc.StatusCode.INVALID_ARGUMENT,
     "HeadRefused": grpc.StatusCode.FAILED_PRECONDITION,
+    "ClocksApart": grpc.StatusCode.FAILED_PRECONDITION,
+    "LedgerAhead": grpc.StatusCode.FAILED_PRECONDITION,
+    "LedgerForked": grpc.StatusCode.FAILED_PRECONDITION,
+    "TooManyCalls": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "RequestTooLarge": grpc.StatusCode.RESOURCE_EXHAUSTED,
 }
 """Every error that a peer may see, by the name of its type; any other is INTERNAL, without text."""
 

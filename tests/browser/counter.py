@@ -44,11 +44,16 @@ from privacy.keyring import Keyring
 from privacy.tokens import token
 from sandbox.enrolment import free_port, introduce
 from sandbox.processes import ENVIRONMENT
+from server.holder.database import create_stores
 from server.holder.meter import Meter
 from server.hq.services import running as hq_running
 from server.hq.settings import HqFile
+from server.hq.tables import HQ_METER
+from server.hq.tables import STORES as HQ_STORES
 from server.office.running import running as office_running
 from server.office.settings import OfficeFile
+from server.office.tables import OFFICE_METER
+from server.office.tables import STORES as OFFICE_STORES
 from tests.shelves import Press, band_codes, make_book, make_directory, shelve
 
 if TYPE_CHECKING:
@@ -182,7 +187,8 @@ class Counter:
         """How many evaluations HQ and the office have given this outlet."""
         found = []
         for ring in (self._hq, self._office):
-            with closing(Meter(f"sqlite:///{ring.folder}/meter.db")) as meter:
+            schema = HQ_METER if ring.kind is PartyKind.HQ else OFFICE_METER
+            with closing(Meter(schema.url(ring.folder), schema)) as meter:
                 found.append(meter.given(time.time()).get(OUTLET, 0))
         return found
 
@@ -235,8 +241,10 @@ class Counter:
         self._office = office = Keyring(self.folder / "office", PartyKind.OFFICE)
         self._outlet = outlet = Keyring(self.folder / "outlet", PartyKind.OUTLET)
         hq.create("hq", f"127.0.0.1:{free_port()}", self.at, f"127.0.0.1:{free_port()}")
+        create_stores(hq.folder, HQ_STORES)
         address = f"127.0.0.1:{free_port()}"
         office.create("office", address, self.at, address)
+        create_stores(office.folder, OFFICE_STORES)
         outlet.create(OUTLET, "", self.at)
         for one, other in ((hq, office), (hq, outlet), (office, outlet)):
             introduce(one, other)

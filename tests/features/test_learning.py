@@ -42,7 +42,7 @@ from features.learning import (
     short_vectors,
     usual_rows,
 )
-from features.scorecard import Scorecard
+from features.scorecard import LARGEST_WEIGHT, Scorecard
 from privacy.fixed_point import clipping_units, to_integers
 from privacy.plans import ReleasePlan
 from privacy.two_key_sum import Contribution
@@ -100,12 +100,12 @@ LAYOUTS = {
 
 
 def rows_of_each_sum(sums: CustomerSums, y: list[np.ndarray], size: float) -> dict[str, np.ndarray]:
-    """The rows of every sum, at scorecards of weights times a size."""
+    """The rows of every sum, at scorecards of weights times a size, as far as there are such."""
     matrix = np.diag(np.arange(1.0, DIMENSION + 1))
-    cards = [
-        Scorecard.of(card.outcome, size * np.asarray(card.weights), np.asarray(card.usual))
-        for card in CARDS
-    ]
+    cards = []
+    for card in CARDS:
+        weights = np.clip(size * np.asarray(card.weights), -LARGEST_WEIGHT, LARGEST_WEIGHT)
+        cards.append(Scorecard.of(card.outcome, weights, np.asarray(card.usual)))
     return {
         "usual": usual_rows(sums),
         "moments": moments_rows(cards[0].vectors(sums)),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import time
 from contextlib import closing
 from dataclasses import replace
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from features.bands import BandPolicy
 from outlet_client.contribution.answer_store import AnswerStore
@@ -90,6 +91,25 @@ RELEASES = ("usual", "moments", "training", "evaluation", "points", "calibration
 HQ_NIGHT = ("night", "--name", "n1", "--cut-off", str(CUT_OFF), "--as-of", str(CUT_OFF))
 
 
+NIGHT_NOW = f"""
+import datetime as dt
+import server.hq.daily_nights as nights
+import server.hq.settings as hq
+times = iter([dt.timedelta(0)])
+hq.HqFile.next_night = lambda self, now: now + next(times, dt.timedelta(days=1))
+nights.NightRecords.free_name = lambda self, day: "n1"
+run = nights.run_night
+nights.run_night = lambda home, name, cut_off, **how: run(
+    home, name, {str(CUT_OFF)!r}, as_of={str(CUT_OFF)!r}, **how
+)
+nights.FIRST_WAIT = 0.5
+"""
+"""Lets `serve` begin night n1 at once, as of the world's days, and try again soon."""
+
+NO_NIGHT_NOW = NIGHT_NOW.replace("timedelta(0)", "timedelta(days=1)")
+"""The same `serve` a moment later: the night's time is past."""
+
+
 def night(network: Forked, name: str = "n1") -> NightReport:
     return network.night(name, str(CUT_OFF))
 
@@ -133,6 +153,33 @@ def _forget_goodnight(network: Forked) -> None:
         with closing(sqlite3.connect(home / "outlet.db")) as database, database:
             if database.execute("SELECT 1 FROM sqlite_master WHERE name = 'nights'").fetchone():
                 database.execute("DELETE FROM nights WHERE ended IS NULL")
+
+
+def record_of(network: Forked, name: str = "n1") -> dict[str, Any]:
+    """The record of a night in HQ's folder; nothing before it begins."""
+    file = network.folder / "hq" / "nights" / f"{name}.json"
+    return dict(json.loads(file.read_text())) if file.exists() else {}
+
+
+def wait_until_over(network: Forked, name: str = "n1", seconds: float = 60.0) -> None:
+    """Waits until the record of a night says that it is over."""
+    end = time.monotonic() + seconds
+    while record_of(network, name).get("state") != "over":
+        assert time.monotonic() < end, last_words(network.folder / "hq")
+        time.sleep(0.05)
+
+
+def wait_for_words(file: Path, words: str, seconds: float = 60.0) -> None:
+    """Waits until a log says so."""
+    end = time.monotonic() + seconds
+    while not (file.exists() and words in file.read_text()):
+        assert time.monotonic() < end, f"{file} never said {words!r}; it ends: {tail(file)}"
+        time.sleep(0.02)
+
+
+def tail(file: Path) -> str:
+    """The end of a log."""
+    return file.read_text()[-1500:] if file.exists() else "(no file)"
 
 
 def last_words(home: Path) -> str:

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from outlet_client.commands import upkeep
+from outlet_client.commands import doctor
 from outlet_client.contribution.answer_store import AnswerStore
 from outlet_client.main import app as outlet_app
 from outlet_client.services import Services
@@ -106,7 +106,7 @@ def test_a_card_of_another_kind_a_forged_one_and_another_under_its_name_are_refu
     said = run(
         hq_app, "outlets", "add", other.public_file, "--home", parties / "hq", code=1, typed="y\n"
     )
-    assert "another card is trusted; remove it first" in said
+    assert "another card is trusted; `replace` it" in said
     run(hq_app, "outlets", "remove", "o1", "--home", parties / "hq")
     run(hq_app, "outlets", "add", other.public_file, "--home", parties / "hq", typed="y\n")
 
@@ -169,7 +169,7 @@ def test_databases_are_for_their_own_user_only(parties: Path) -> None:
 def test_doctor_names_what_is_wrong_and_what_to_do(
     parties: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upkeep, "REACH_SECONDS", 0.2)
+    monkeypatch.setattr(doctor, "REACH_SECONDS", 0.2)
     home = parties / "o1"
     assert "`escapement-outlet init" in run(outlet_app, "doctor", "--home", home, code=1)
     (home / "escapement.toml").write_text('ledger = "ledger.csv"\n')

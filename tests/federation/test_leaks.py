@@ -36,6 +36,8 @@ from privacy.tokens import Token, token
 from sandbox.enrolment import NOTICE
 from sandbox.world import World
 from server.office.notary import Notary
+from server.office.tables import OFFICE
+from tests.builders import store_at
 from tests.federation.forked import Forked
 from tests.federation.nights import whole_nights
 from tests.networks import TARGET
@@ -95,10 +97,10 @@ def record(self, head, end):
             file.write(value if isinstance(value, bytes) else str(value).encode())
     return reply
 def record_batch(self, after):
-    batch, sealed = collect(self, after)
+    collected = collect(self, after)
     with open("{file}", "ab") as file:
-        file.write(b"".join(sealed))
-    return batch, sealed
+        file.write(b"".join(collected.sealed))
+    return collected
 SuperLinkGrid._inflated, OfficeClient.collect_batch = record, record_batch
 from server.hq.registry import Registry
 apply = Registry.apply
@@ -309,7 +311,7 @@ def test_no_phone_email_customer_or_purchase_is_in_anything_hq_or_the_office_has
 
 def test_no_token_is_in_any_file_message_or_log_of_hq_or_the_office(after: Aftermath) -> None:
     hq, office = (written(after.network.folder / role) for role in ("hq", "office"))
-    stores = {"office.db", "relay.db", "meter.db", "notary.db", "publications.db"}
+    stores = {"office.db", "relay.db", "meter.db"}
     assert stores | {"recorded-serve.bin", "serve.log"} <= set(office)
     assert {"hq.db", "meter.db", "recorded-serve.bin", "recorded-night.bin", "serve.log"} <= set(hq)
     held = b"\0".join([*hq.values(), *office.values()])
@@ -318,7 +320,7 @@ def test_no_token_is_in_any_file_message_or_log_of_hq_or_the_office(after: After
     # The search would have found them: public keys are there, but where a page of the file ends.
     publics = [SlotKey.of(one.raw).public for one in after.tokens.values()]
     assert all(public in hq["hq.db"] for public in publics)
-    assert sum(public in office["publications.db"] for public in publics) > len(publics) * 0.9
+    assert sum(public in office["office.db"] for public in publics) > len(publics) * 0.9
 
 
 def test_after_a_registration_no_token_is_in_hqs_memory(after: Aftermath) -> None:
@@ -345,7 +347,7 @@ def test_the_office_countersigned_every_log_and_knows_nothing_that_is_in_one(
         assert found.last is not None
         assert found.covers == found.head.number
         lengths.append(found.head.number)
-        assert found.last.digest.encode() in office["notary.db"]  # the search would have found it
+        assert found.last.digest.encode() in office["office.db"]  # the search would have found it
         assert f"clerk-of-{name}".encode() in (home / "rights.db").read_bytes()
         for held in (at_office, at_hq):
             assert f"clerk-of-{name}".encode() not in held
@@ -360,7 +362,7 @@ def test_the_office_countersigned_every_log_and_knows_nothing_that_is_in_one(
 def _statements(after: Aftermath) -> list[HeadStatement]:
     folder = after.network.folder / "office"
     signing = Keyring(folder, PartyKind.OFFICE).identity().signing
-    with closing(Notary(f"sqlite:///{folder / 'notary.db'}", signing)) as notary:
+    with closing(Notary(store_at(f"sqlite:///{folder / 'office.db'}", OFFICE), signing)) as notary:
         return notary.last()
 
 

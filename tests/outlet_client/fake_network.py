@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from outlet_client.people.directory_files import PublishedDirectory
     from outlet_client.people.people_store import People
+    from privacy.budget import LedgerEntry
     from privacy.envelopes import SigningKey
     from privacy.identity import Card
 
@@ -153,6 +154,7 @@ class Notaries(outlets_pb2_grpc.NotaryServicer):
         self.shown: list[bytes] = []
         self.before: Callable[[grpc.ServicerContext], None] = lambda _: None
         self.directory = self.book = b""
+        self.ledger: list[LedgerEntry] = []
 
     @override
     def Countersign(
@@ -169,6 +171,13 @@ class Notaries(outlets_pb2_grpc.NotaryServicer):
         return outlets_pb2.CountersignResponse(
             statement=statement, directory=self.directory, book=self.book
         )
+
+    @override
+    def Ledger(
+        self, request: outlets_pb2.LedgerRequest, context: grpc.ServicerContext
+    ) -> Iterator[outlets_pb2.LedgerPart]:
+        for entry in self.ledger[request.after :]:
+            yield outlets_pb2.LedgerPart(entries=[entry.encode()])
 
 
 @dataclass

@@ -439,7 +439,7 @@ def test_nothing_that_was_typed_is_stored(tmp_path: Path) -> None:
     boutique.consents(ONE, X)
     stored = b"".join(file.read_bytes() for file in tmp_path.iterdir())
     assert boutique.key(ONE).encode() in stored
-    for typed in (b"8111", b"0001", b"example.com"):
+    for typed in (b"8111", b" 0001", b"10001", b"example.com"):
         assert typed not in stored
 
 

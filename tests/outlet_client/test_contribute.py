@@ -40,11 +40,11 @@ from outlet_client.contribution.contributions import HomeCustomers, Outlet, Slot
 from outlet_client.errors import OutletError, QuestionRefused
 from outlet_client.settings import OutletSettings
 from privacy.books import Book, BookRefused
-from privacy.budget import YEAR_SECONDS
+from privacy.budget import YEAR_SECONDS, Ledger, Policy
 from privacy.dither import Dither
 from privacy.envelopes import SigningKey, digest
 from privacy.errors import PlanRefused
-from privacy.loss import Rho, epsilon_of
+from privacy.loss import EpsilonDelta, Rho, epsilon_of
 from privacy.plans import ReleasePlan
 from privacy.purposes import Purpose
 from privacy.seal_plans import SealKind, SealPlan
@@ -59,8 +59,10 @@ from tests.outlet_client.questions import CUTS, DIRECTORY, NEVER, UNLOCK
 from tests.shelves import SealKeys, directory_of, make_book
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from privacy.budget import LedgerEntry
     from privacy.two_key_sum import Contribution
 
 USUAL = RATE_BOUNDS * np.linspace(0.1, 0.4, RATES)
@@ -98,6 +100,7 @@ def outlets_of(world: World) -> dict[str, Outlet]:
             name, floors_of(), SigningKey.generate(), SigningKey.generate().public,
             AnswerStore("sqlite://"), lambda: float(NOW), member.cut_off, member.home,
             {member.cut_off: view}, keys, DIRECTORY, HORIZON_DAYS, Dither.of(name.encode()),
+            lambda _after: [],
         )  # fmt: skip
     return outlets
 
@@ -216,16 +219,113 @@ def test_another_plan_under_an_answered_name_is_refused(stage: tuple[Stage, Rele
         office.outlet.answer(office.ask(replace(plan, quorum=4)))
 
 
-def test_a_ledger_that_goes_back_is_refused(stage: tuple[Stage, ReleasePlan]) -> None:
+POLICY = Policy(EpsilonDelta(4.0, 1e-6), {Purpose.TRAINING: Fraction(1)})
+
+
+def nights(*names: str, ledger: Ledger | None = None) -> Ledger:
+    """A ledger of nights, a day apart."""
+    made = ledger or Ledger(POLICY)
+    for name in names:
+        at = NOW + made.length * 86_400
+        made = made.reserve(name, {Purpose.TRAINING: Rho(0)}, at).close(name, at)
+    return made
+
+
+def answers_under(office: Stage, plan: ReleasePlan, ledger: Ledger, release: str) -> None:
+    """Has the outlet answer in a night of an office with this ledger."""
+    outlet = replace(office.outlet, ledger=ledger.since)
+    asked = replace(plan, release=release)
+    question = office.ask(asked, length=ledger.length, head=ledger.head)
+    assert outlet.answer(question).vector.shape == (plan.dimension,)
+
+
+def test_a_ledger_that_goes_back_is_refused_and_however_long_it_grows(
+    stage: tuple[Stage, ReleasePlan],
+) -> None:
     office, plan = stage
-    office.outlet.answer(office.ask(plan, length=9, head="a"))
-    for length, head in [(8, "b"), (9, "b")]:
-        later = replace(plan, release=f"later-{length}-{head}")
+    seen = nights("a", "b", "c")
+    answers_under(office, plan, seen, "r0")
+    restored, begun_anew = nights("a", "b"), nights("x")
+    for number in range(9):
+        for name, other in (("restored", restored), ("anew", begun_anew)):
+            with pytest.raises(QuestionRefused, match="went back: it does not go on from entry 6"):
+                answers_under(office, plan, other, f"{name}-{number}")
+        restored = nights(f"later-{number}", ledger=restored)
+        begun_anew = nights(f"later-{number}", ledger=begun_anew)
+    assert restored.length > seen.length
+    answers_under(office, plan, nights("d", ledger=seen), "r1")
+
+
+def test_a_plan_that_names_another_ledger_than_its_entries_make_is_refused(
+    stage: tuple[Stage, ReleasePlan],
+) -> None:
+    office, plan = stage
+    seen = nights("a")
+    answers_under(office, plan, seen, "r0")
+    later = nights("b", ledger=seen)
+    office.outlet = replace(office.outlet, ledger=later.since)
+    question = office.ask(replace(plan, release="r1"), length=later.length, head="c" * 64)
+    with pytest.raises(QuestionRefused, match="went back"):
+        office.outlet.answer(question)
+
+
+def test_a_ledger_that_was_brought_back_is_answered_under_again(
+    stage: tuple[Stage, ReleasePlan],
+) -> None:
+    office, plan = stage
+    seen = nights("a", "b")
+    answers_under(office, plan, seen, "r0")
+    with pytest.raises(QuestionRefused, match="went back"):
+        answers_under(office, plan, nights("a", "other"), "r1")
+    answers_under(office, plan, seen.reconcile(NOW, {}), "r2")
+
+
+def test_a_lost_ledger_is_answered_under_where_it_has_charged_a_year_and_while_that_counts(
+    stage: tuple[Stage, ReleasePlan],
+) -> None:
+    office, plan = stage
+    answers_under(office, plan, nights("a", "b"), "r0")
+    anew = nights("x").lose(NOW + 60)
+    answers_under(office, plan, anew, "r1")
+    later = nights("y", ledger=anew)
+    answers_under(office, plan, later, "r2")
+    for number, back in enumerate((anew, nights("z", ledger=anew), nights("z", "u", ledger=anew))):
         with pytest.raises(QuestionRefused, match="went back"):
-            office.outlet.answer(office.ask(later, length=length, head=head))
-    later = replace(plan, release="later")
-    share = office.outlet.answer(office.ask(later, length=10, head="c"))
-    assert share.vector.shape == (plan.dimension,)
+            answers_under(office, plan, back, f"r3-{number}")
+    answers_under(office, plan, nights("y", ledger=anew).reconcile(NOW, {}), "r4")
+    other = Stage(fresh())
+    answers_under(other, plan, nights("a", "b"), "r0")
+    other.outlet = replace(other.outlet, clock=lambda: float(NOW + 61 + YEAR_SECONDS))
+    with pytest.raises(QuestionRefused, match="went back"):
+        answers_under(other, plan, anew, "r1")
+
+
+def test_a_plan_that_an_outlet_forgot_is_answered_under_fresh_masks() -> None:
+    """By an outlet that was restored from a copy: the office opens one set, so one of the two."""
+    office = Stage(fresh())
+    for plan in (MOMENTS, seal_of(office.outlet, scores=1)):
+        question = office.ask(plan)
+        first = office.outlet.answer(question)
+        forgot = replace(office.outlet, answers=AnswerStore("sqlite://"))
+        second = forgot.answer(question)
+        assert (first.vector != second.vector).mean() > 0.9
+        for secret in ("sealed_seed", "commitment"):
+            assert getattr(first.envelope, secret) != getattr(second.envelope, secret)
+        assert first.salt != second.salt
+        assert forgot.answer(question).vector.tobytes() == second.vector.tobytes()
+
+
+def test_a_first_ledger_is_taken_as_it_is_and_one_that_is_known_is_not_asked_for(
+    stage: tuple[Stage, ReleasePlan],
+) -> None:
+    def never(_after: int) -> Sequence[LedgerEntry]:
+        raise AssertionError
+
+    office, plan = stage
+    office.outlet = replace(office.outlet, ledger=never)
+    for number in range(2):
+        asked = office.ask(replace(plan, release=f"r{number}"), length=9, head="a" * 64)
+        office.outlet.answer(asked)
 
 
 def test_an_outlet_answers_no_more_a_rolling_year_than_its_own_floor_whatever_its_clock(

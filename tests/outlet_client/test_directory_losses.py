@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from outlet_client.bands.lookup import Answer, LookUp, Status
-from outlet_client.commands import upkeep
+from outlet_client.commands import doctor
 from outlet_client.log_tables.rights_store import rights_of
 from outlet_client.main import app
 from outlet_client.people import directory_losses
@@ -241,10 +241,10 @@ def test_what_waits_waits_on_where_the_outlet_grows(
 def test_status_doctor_and_show_say_how_many_wait_and_what_to_do(
     outlet: Outlet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upkeep, "REACH_SECONDS", 0.1)
+    monkeypatch.setattr(doctor, "REACH_SECONDS", 0.1)
     fine = {
         "number": 1, "batch": 1, "slots": 10, "listed": 10, "in_no_directory": 0, "lost": 0,
-        "lost_since": None,
+        "lost_since": None, "again": 0, "again_since": None,
     }  # fmt: skip
     assert outlet.shown()["number"] is None
     assert "No directory yet" in outlet.run("directory", "show")[1]

@@ -32,6 +32,7 @@ from outlet_client.ledger.event_reader import read_events
 from outlet_client.ledger.event_store import EventsDamaged, EventStore
 from outlet_client.ledger.intake import Intake, first_day
 from outlet_client.ledger.old_parts import OldPartDamaged
+from outlet_client.migrating import upgrade_database
 from outlet_client.people.client_entries import note_entries
 from outlet_client.people.network_change import move_people
 from outlet_client.people.people_store import People
@@ -627,6 +628,7 @@ def test_customers_of_files_that_are_gone_are_known_after_an_upgrade(home: Path)
     store_of_0_1(home, (11, str(home / "gone.csv"), ""))
     part_of_0_1(home, (11, 1, "7", 7.0))
     move_people(home / "outlet.db")
+    upgrade_database(home / "outlet.db")
     with closing(People(f"sqlite:///{home / 'outlet.db'}", SECRET)) as people:
         with people.transaction() as connection:
             of_gone = {"customer_id": ["cleo"], "phone": ["+6591234568"], "email": [None]}

@@ -332,3 +332,18 @@ def test_nothing_is_handed_in_for_a_batch_far_from_the_directory_that_was_follow
     assert nights.state(PHONES[0]) is State.EVALUATED
     network.relay.batch = MOST_AHEAD
     assert nights.introduce().registered == 1
+
+
+def test_for_a_batch_that_a_directory_holds_already_nothing_is_handed_in(
+    nights: Nights, network: FakeNetwork, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The relay lost its store, and HQ has not asked yet: nobody would open it."""
+    nights.consent(PHONES[0])
+    network.shown(nights.people, 5)
+    network.relay.batch = 5
+    done = nights.introduce()
+    assert (done.messages, done.failed) == (0, None)
+    assert network.relay.taken == {}
+    assert "the relay was lost" in caplog.text
+    network.relay.batch = 6
+    assert nights.introduce().registered == 1

@@ -6,6 +6,8 @@ import datetime as dt
 import json
 import sqlite3
 import stat
+import subprocess
+import sys
 import threading
 import time
 from contextlib import closing
@@ -19,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from typer.testing import CliRunner
 
 from features.bands import SCHEMES
-from outlet_client.bands.book_store import fetch_book, store_book
+from outlet_client.bands.book_store import fetch_book, read_shelf, store_book
 from outlet_client.bands.lookup import (
     A_PERSON_LOOKS,
     MANY_OUTLETS,
@@ -743,6 +745,59 @@ def test_a_dispute_says_nothing_of_who_never_agreed_or_withdrew(shop: Shop) -> N
     assert shop.look.look_up(ANNA, None, ASKED) == Answer(Status.NOT_IN_NETWORK)
 
 
+WRITE = """
+import sqlite3, sys
+store = sqlite3.connect(sys.argv[1])
+store.execute(sys.argv[2], sys.argv[3:])
+store.commit()
+"""
+
+
+def elsewhere(file: Path, statement: str, *cells: str) -> None:
+    """Changes a database in another process."""
+    subprocess.run([sys.executable, "-c", WRITE, file, statement, *cells], check=True)  # noqa: S603
+
+
+def test_what_another_process_writes_counts_from_the_next_look_up_on(shop: Shop) -> None:
+    key = shop.key(ANNA)
+    columns = "kind, key, received, due, taken_by, about"
+    dispute = f"INSERT INTO requests ({columns}) VALUES ('dispute', ?, ?, ?, 'mei', '')"  # noqa: S608
+    moved = "UPDATE people SET state = ? WHERE key = ?"
+    found = [shop.look.look_up(ANNA, None, ASKED).status]
+    for file, statement, cells in (
+        (RIGHTS_FILE, dispute, (key, "2026-03-02", "2026-04-01")),
+        (RIGHTS_FILE, "UPDATE requests SET answered = ?", (NOW.isoformat(),)),
+        ("outlet.db", moved, ("withdrawing", key)),
+        ("outlet.db", moved, ("listed", key)),
+    ):
+        elsewhere(shop.home / file, statement, *cells)
+        found.append(shop.look.look_up(ANNA, None, ASKED).status)
+    known, gone = Status.KNOWN, Status.NOT_IN_NETWORK
+    assert found == [known, Status.UNDER_REVIEW, known, gone, known]
+
+
+def test_a_dispute_under_a_key_that_another_process_typed_beside_is_one(shop: Shop) -> None:
+    mail = shop.people.local_key("mailto:anna@example.com")
+    taking = NewRequest(NOW.date(), 30, "mei")
+    with rights_of(shop.home) as connection:
+        receive(connection, RequestKind.DISPUTE, mail, taking)
+    assert shop.look.look_up(ANNA, None, ASKED).status is Status.KNOWN
+    beside = "INSERT INTO consent_keys VALUES (?, ?)"
+    elsewhere(shop.home / "outlet.db", beside, shop.key(ANNA), mail)
+    assert shop.look.look_up(ANNA, None, ASKED).status is Status.UNDER_REVIEW
+
+
+def test_a_slot_that_an_earlier_directory_gave_is_held_against_the_books_own(shop: Shop) -> None:
+    shelf = read_shelf(shop.home, shop.network.press.publishers)
+    key = SlotKey.of(shop.network.token(f"tel:{ANNA}").raw).public
+    for given in (None, 0, ANNAS_SLOT, shelf.directory.slots, 10**9, -1):
+        assert shelf.slot(key, given) == ANNAS_SLOT
+        assert shelf.slot(bytes(31) + b"\1", given) is None
+    good = shop.look.look_up(ANNA, None, ASKED)
+    elsewhere(shop.home / "outlet.db", "UPDATE people SET slot = 0")
+    assert shop.look.look_up(ANNA, None, ASKED) == good
+
+
 # --- threads and commands -------------------------------------------------------------------------
 
 
@@ -895,7 +950,7 @@ def test_a_first_time_without_a_network_keeps_the_consent_and_says_who_is_missin
 
 
 def test_doctor_looks_for_both_services(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("outlet_client.commands.upkeep.REACH_SECONDS", 0.1)
+    monkeypatch.setattr("outlet_client.commands.doctor.REACH_SECONDS", 0.1)
     said = folder.run("doctor")[1]
     assert "✗ HQ's services: HQ: no answer" in said
     assert "✗ office's services: the privacy office: no answer" in said

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
+from sqlalchemy.exc import SQLAlchemyError
 
 from outlet_client.commands.consents import export_consents, import_consents
+from outlet_client.database import database_error_text
 from outlet_client.errors import ConsentRefused
 from outlet_client.people.consents import Recorded
 from outlet_client.people.people_store import People, State
@@ -700,6 +702,17 @@ def test_a_look_up_does_not_wait_for_a_night_that_writes(outlet: Outlet) -> None
     writer.execute("BEGIN IMMEDIATE")
     assert outlet.state(ANNA) is State.KNOWN
     writer.close()
+
+
+def test_what_the_database_refuses_is_said_as_such_and_names_nobody(outlet: Outlet) -> None:
+    outlet.consents(ANNA)
+    key = outlet.key(ANNA)
+    with closing(sqlite3.connect(outlet.folder / "outlet.db")) as store:
+        store.execute("ALTER TABLE people RENAME TO gone")
+    with pytest.raises(SQLAlchemyError) as caught:
+        outlet.people.person(key)
+    assert database_error_text(caught.value).startswith("database: no such table: people")
+    assert key not in str(caught.value)
 
 
 def test_many_people_are_followed_at_once(outlet: Outlet) -> None:

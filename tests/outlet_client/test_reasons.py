@@ -370,7 +370,7 @@ def outlet_of(boutique: Boutique, **floors: Any) -> Outlet:
             (SEALED, CUT_OFF),
             SlotSums.of(features, np.zeros(len(features.points), np.int64), nowhere),
         ),
-        keys, DIRECTORY, 180, boutique.people.dither,
+        keys, DIRECTORY, 180, boutique.people.dither, lambda _after: [],
     )  # fmt: skip
 
 

@@ -88,7 +88,14 @@ CHANGED = {
 }  # fmt: skip
 """What an upgrade changes: the log by a line about the backup."""
 
-NEW = {"outlet.db: directory_losses", "outlet.db: held_losses"}
+MARKS = {
+    f"{file}.db: {table}" for file in ("outlet", "rights", "staff")
+    for table in ("store", "alembic_version")
+}  # fmt: skip
+NEW = {
+    "outlet.db: directory_losses", "outlet.db: held_losses", "outlet.db: registration_resyncs",
+    "outlet.db: latest_days", "outlet.db: fine_plan",
+}  # fmt: skip
 
 
 class OldOutlet:
@@ -226,7 +233,9 @@ def test_consents_withdrawals_decisions_events_staff_and_the_log_stay(old: OldOu
     assert "35 people with a standing consent" not in (said := old.upgrade())
     assert "32 people with a standing consent wait for a token, 3 without one stay away" in said
     after = kept(old.home)
-    assert set(after) == set(before) | NEW
+    assert set(after) == set(before) | NEW | MARKS
+    for mark in MARKS:
+        assert after[mark] == [("0001",) if "alembic" in mark else (mark.partition(".")[0],)]
     for table in set(before) - CHANGED:
         assert after[table] == before[table], table
     assert all(after[table] == [] for table in NEW)
@@ -271,7 +280,7 @@ def test_who_has_a_standing_consent_is_known_and_others_stay_away(old: OldOutlet
         assert people.in_no_directory() == 0
         assert people.withdraw(KNOWN) is State.WITHDRAWN  # nothing of them left
         rows = kept(old.home)["outlet.db: people"]
-    assert {row[2:] for row in rows} == {(None,) * 6 + (0, 0, 0)}
+    assert {row[2:] for row in rows} == {(None,) * 6 + (0, 0, 0, None)}
 
 
 def test_a_new_consent_brings_back_who_stayed_away(old: OldOutlet) -> None:
@@ -353,15 +362,16 @@ least_event_noise = 0.123
 """
 
 
-def test_a_floor_that_is_gone_is_refused_with_the_line_to_delete(old: OldOutlet) -> None:
+def test_a_floor_that_is_gone_is_refused_and_an_upgrade_takes_it_out(
+    old: OldOutlet,
+) -> None:
     place = old.home / "escapement.toml"
     place.write_text(FLOORS)
-    old.upgrade()  # reads no settings
-    code, said = old.run("nightly")
-    assert (code, "line 5: least_event_noise is gone" in said) == (6, True), said
-    assert "delete that line" in said
-    assert "0.123" not in said
-    place.write_text("\n".join(line for line in FLOORS.split("\n") if "0.123" not in line))
+    with pytest.raises(NotConfigured, match=r"line 5: least_event_noise is gone.*delete that line"):
+        OutletFile.read(place)
+    said = old.upgrade()
+    assert "took out floors.least_event_noise, which means nothing any more" in said
+    assert place.read_text() == FLOORS.replace("least_event_noise = 0.123\n", "")
     assert OutletFile.read(place).floors == OutletSettings(least_quorum=4)
 
 
@@ -408,17 +418,26 @@ def test_before_the_upgrade_a_command_says_what_to_do_and_changes_nobody(
     before = kept(old.home)
     code, said = old.run(*words)
     assert code == 1
-    assert "outlet.db: of a network in which HQ held tokens, as release 0.1 made them" in said
-    assert "run `escapement-outlet upgrade` with HQ's and the privacy office's new" in said
+    assert ".db: got revision none of the tables" in said
+    assert "an earlier release made it. Run `escapement-outlet upgrade`" in said
     after = kept(old.home)
     assert {table: after[table] for table in before} == before
 
 
 def test_doctor_says_what_to_do_too(old: OldOutlet, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("outlet_client.commands.upkeep.REACH_SECONDS", 0.1)
+    monkeypatch.setattr("outlet_client.commands.doctor.REACH_SECONDS", 0.1)
     code, said = old.run("doctor")
     assert code == 1
-    assert "✗ directory: outlet.db: of a network in which HQ held tokens" in said
+    assert "✗ directory: outlet.db: got revision none of the tables" in said
+
+
+def test_an_upgrade_out_of_the_old_network_needs_the_new_public_files(old: OldOutlet) -> None:
+    before = kept(old.home)
+    code, said = old.run("upgrade")
+    assert code == 1
+    assert "outlet.db: of a network in which HQ held tokens, as release 0.1 made them" in said
+    assert "run `escapement-outlet upgrade` with HQ's and the privacy office's new" in said
+    assert kept(old.home) == before
 
 
 def test_a_second_upgrade_changes_nothing(old: OldOutlet) -> None:
@@ -440,7 +459,7 @@ def test_cards_of_another_party_or_kind_are_refused_and_nothing_is_moved(
     altered = tmp_path / "altered.json"
     altered.write_text(re.sub(r'"token_key": "..', '"token_key": "00', hq.read_text()))
     for one, other, reason in (
-        (strange.public_file, office, "hq hq: another card is trusted; remove it first"),
+        (strange.public_file, office, "hq hq: another card is trusted; `replace` it"),
         (altered, office, "card: not signed by its own key"),
         (office, hq, "card: got one of office, expected one of hq"),
         (tmp_path / "none", office, "No such file"),
@@ -473,9 +492,9 @@ def killing(where: Callable[..., Any], turn: int = 1, *, before: bool = True) ->
 
 
 KILLS: dict[str, tuple[object, str, int, bool]] = {
-    "before the backup": (upgrade_command, "write_backup", 1, True),
+    "before the backup": (upgrade_command, "copy_folder", 1, True),
     "within the backup": (tarfile.TarFile, "add", 5, True),
-    "after the backup": (upgrade_command, "write_backup", 1, False),
+    "after the backup": (upgrade_command, "copy_folder", 1, False),
     "between the cards": (Keyring, "trust", 2, True),
     "after the cards": (Keyring, "trust", 2, False),
     "before a file of the old network goes": (Path, "unlink", 1, True),

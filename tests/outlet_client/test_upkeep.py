@@ -12,8 +12,10 @@ import pytest
 from typer.testing import CliRunner
 
 from outlet_client.allocation.ranking import DEFAULT_POLICY
-from outlet_client.commands import upkeep
+from outlet_client.commands import doctor
+from outlet_client.commands.upkeep import BackupFailed, write_backup
 from outlet_client.ledger.event_store import EventStore
+from outlet_client.log_tables.rights_store import RightsStore
 from outlet_client.main import app
 from outlet_client.settings import OutletFile
 from privacy.identity import PartyKind
@@ -37,7 +39,7 @@ FILES = {
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An outlet's folder with all files that the settings may name; nobody is reached from it."""
-    monkeypatch.setattr(upkeep, "REACH_SECONDS", 0.1)
+    monkeypatch.setattr(doctor, "REACH_SECONDS", 0.1)
     now = dt.datetime.now(dt.UTC)
     rings = {kind: Keyring(tmp_path / kind.value, kind) for kind in PartyKind}
     for kind, ring in rings.items():
@@ -140,6 +142,7 @@ def test_a_backup_brings_back_the_events_and_what_is_known_of_them(
     settings, at = OutletFile.read(home / "escapement.toml"), dt.datetime.now(dt.UTC)
     EventStore(home).take_in(settings, at)
     events = EventStore(home).rows()
+    RightsStore(home).close()
     with closing(sqlite3.connect(home / "rights.db")) as rights:
         rights.execute("CREATE TABLE asked (who)")
     run("backup", tmp_path / "b.tar.gz", "--home", home)
@@ -151,6 +154,40 @@ def test_a_backup_brings_back_the_events_and_what_is_known_of_them(
     with closing(sqlite3.connect(tmp_path / "again" / "rights.db")) as rights:
         assert rights.execute("SELECT * FROM asked").fetchall() == []
     assert (tmp_path / "again" / "events").stat().st_mode & 0o077 == 0
+
+
+def test_a_backup_that_was_killed_leaves_the_last_one_as_it_was(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "b.tar.gz"
+    run("backup", file, "--home", home)
+    before = file.read_bytes()
+    with monkeypatch.context() as patched:
+        patched.setattr("outlet_client.commands.upkeep._copy_whole", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            write_backup(home, file)
+    assert file.read_bytes() == before
+    write_backup(home, file)
+    assert file.read_bytes() != before
+    assert {one.name for one in tmp_path.glob("b.tar.gz*")} == {"b.tar.gz"}
+
+
+def test_a_damaged_database_is_no_backup(home: Path, tmp_path: Path) -> None:
+    rights = home / "rights.db"
+    EventStore(home).take_in(OutletFile.read(home / "escapement.toml"), dt.datetime.now(dt.UTC))
+    RightsStore(home).close()
+    with closing(sqlite3.connect(rights)) as connection:
+        connection.execute("CREATE TABLE some (a INTEGER PRIMARY KEY, b TEXT)")
+        rows = ((n, "x" * 500) for n in range(200))
+        connection.executemany("INSERT INTO some VALUES (?, ?)", rows)
+        connection.commit()
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    data = bytearray(rights.read_bytes())
+    data[-20 * 4096 :: 4096] = b"\xff" * len(data[-20 * 4096 :: 4096])
+    rights.write_bytes(data)
+    with pytest.raises(BackupFailed, match=r"rights\.db: its copy is damaged"):
+        write_backup(home, tmp_path / "b.tar.gz")
+    assert not (tmp_path / "b.tar.gz").exists()
 
 
 def test_a_backup_brings_back_the_policy(home: Path, tmp_path: Path) -> None:

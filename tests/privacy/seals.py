@@ -154,16 +154,18 @@ class Parties:
             Sender(plan, name, set_digest, office),
         )  # fmt: skip
 
-    def take(self, sums: Shares, masks: Shares, keys: Slots) -> Taken:
-        """The transfer of all chunks, over the wire's bytes."""
+    def take(self, sums: Shares, masks: Shares, keys: Slots, reached: int | None = None) -> Taken:
+        """The transfer of all chunks, over the wire's bytes; all slots told unless given."""
         codes, messages, hidden = [], [], []
+        told = len(keys) if reached is None else reached
         for chunk in range(self.plan.chunks):
             places = self.plan.places(chunk)
             part = slice(places.start, places.stop)
             message, rows = self.receiver.choose(chunk, sums[part])
             read = self.sender.read(chunk, message.encode())
             checked = self.sender.rows(chunk, read)
-            tables = b"".join(self.sender.tables(chunk, read, checked, masks[part], keys[part]))
+            made = self.sender.tables(chunk, read, checked, masks[part], keys[part], told)
+            tables = b"".join(made)
             codes.append(self.receiver.pick(rows, sums[part], tables))
             messages.append(message)
             hidden.append(tables)

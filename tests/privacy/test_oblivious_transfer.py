@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -191,19 +192,21 @@ def test_the_reference_refuses_what_the_office_refuses() -> None:
 
 @pytest.mark.parametrize("table", TABLES, ids=name)
 def test_tables_and_what_is_picked_of_them_equal_the_references(table: SealTable) -> None:
-    """Several slots, one of them blank, behind tables of another kind."""
+    """Several slots, one blank, the first one not told, behind tables of another kind."""
     slots = 2 if table.modulus == 2048 else 4
     sums, masks, pads = drawn(table, slots)
     before = np.array([1, 0, 1], np.uint8)  # the bits of some other table
     choices = np.concatenate([before, choice_bits(table, sums)])
     made, own = choose(COINS.pairs, SEED, CONTEXT, choices)
     office = checked_rows(COINS.bits, COINS.keys, CONTEXT, made, len(choices))
-    live = np.ones(slots, bool)
-    live[1] = False
-    hidden = b"".join(hidden_tables(office, BITS, len(before), table, masks, pads, live))
+    live, told = np.ones(slots, bool), np.ones(slots, bool)
+    live[1] = told[0] = False
+    made_tables = hidden_tables(office, BITS, len(before), table, masks, pads, live, told)
+    hidden = b"".join(made_tables)
     picked = picked_codes(own, len(before), table, sums, packed(hidden, table))
 
     law, expected, codes = law_of(table), [], []
+    laws = [law if known else replace(law, cuts=()) for known in told]
     _, t = reference.hq_message(COINS.pairs, SEED, CONTEXT, choices.tolist())
     message = reference.Message([c.tobytes() for c in made.columns], made.check)
     q = reference.office_rows(bits_of(BITS), COINS.keys, CONTEXT, message, len(choices))
@@ -215,14 +218,15 @@ def test_tables_and_what_is_picked_of_them_equal_the_references(table: SealTable
         made_table = bytes(table.table_bytes)
         if live[slot]:
             made_table = reference.office_table(
-                law, key, BITS, q[mine], start, int(masks[slot]), int(pads[slot])
+                laws[slot], key, BITS, q[mine], start, int(masks[slot]), int(pads[slot])
             )
         expected.append(made_table)
         codes.append(reference.hq_pick(law, key, t[mine], start, int(sums[slot]), made_table))
     assert hidden == b"".join(expected)
     assert picked.tolist() == codes
-    opened = (picked ^ pads)[live].tolist()
-    assert opened == [law.code(int(total)) for total in (sums.astype(int) - masks)[live]]
+    totals = (sums.astype(int) - masks).tolist()
+    clear = np.array([one.code(total) for one, total in zip(laws, totals, strict=True)])
+    assert (picked ^ pads)[live].tolist() == clear[live].tolist()
 
 
 def packed(hidden: bytes, table: SealTable) -> npt.NDArray[np.uint8]:
@@ -259,7 +263,7 @@ def test_tables_are_the_same_in_however_many_pieces_they_are_made() -> None:
     sums, masks, pads = drawn(table, slots)
     made, own = choose(COINS.pairs, SEED, CONTEXT, choice_bits(table, sums))
     office = checked_rows(COINS.bits, COINS.keys, CONTEXT, made, slots * 6)
-    pieces = list(hidden_tables(office, BITS, 0, table, masks, pads, np.ones(slots, bool)))
+    pieces = list(hidden_tables(office, BITS, 0, table, masks, pads, *[np.ones(slots, bool)] * 2))
     assert [len(piece) for piece in pieces] == [16 * PIECE_SLOTS] * 2 + [16 * 3]
     hidden, law = packed(b"".join(pieces), table), law_of(table)
     for slot in (0, PIECE_SLOTS - 1, PIECE_SLOTS, slots - 1):
@@ -323,7 +327,7 @@ def test_the_transcript_of_a_transfer_is_frozen(table: SealTable, expected: str)
     made, own = choose(COINS.pairs, SEED, CONTEXT, choices)
     office = checked_rows(COINS.bits, COINS.keys, CONTEXT, made, len(choices))
     live = np.array([True, True, False, True, True])
-    hidden = b"".join(hidden_tables(office, BITS, 0, table, masks, pads, live))
+    hidden = b"".join(hidden_tables(office, BITS, 0, table, masks, pads, live, live))
     picked = picked_codes(own, 0, table, sums, packed(hidden, table))
     whole = hashlib.sha256(made.encode() + hidden + picked.tobytes()).hexdigest()
     assert whole == expected

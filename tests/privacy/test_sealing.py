@@ -5,6 +5,7 @@ Chi-squared and binomial tests name their samples; each fails falsely once in 10
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from privacy.books import Book, Entry, SealedEntries
 from privacy.envelopes import SealKey, SigningKey, digest
 from privacy.errors import PlanRefused
 from privacy.oblivious_transfer import Choices, TransferFailed
-from privacy.seal_plans import CHUNK_SLOTS, SealKind, SealPlan
+from privacy.seal_plans import CHUNK_SLOTS, SealContext, SealKind, SealPlan
 from privacy.sealing import Receiver, SealSecrets, Sender, fresh_seed
 from privacy.slot_keys import OneTimeKey
 from privacy.two_key_sum import Aggregate, KeptSeed, Parts, mask_share, open_seed, sum_of_masks
@@ -106,7 +107,7 @@ def sums_of(plan: SealPlan) -> st.SearchStrategy[list[list[int]]]:
 
 @given(st.data())
 def test_who_has_the_slots_key_reads_the_codes_of_the_clear_sum(data: st.DataObject) -> None:
-    """For every share, mask, cut, wrap edge and kind; marks, blank and newer slots besides."""
+    """For every share, mask, cut, wrap edge and kind; marks, slots blank, newer, untold besides."""
     plan = data.draw(plans())
     slots = plan.slots
     totals = np.array(data.draw(sums_of(plan)), dtype=np.int64)
@@ -119,8 +120,9 @@ def test_who_has_the_slots_key_reads_the_codes_of_the_clear_sum(data: st.DataObj
     nonces = [bytes([slot]) * 32 for slot in range(slots)]
     fine = plan.kind is SealKind.FINE
 
+    reached = data.draw(st.integers(0, slots))
     parties = Parties.of(plan)
-    taken = parties.take(shared(totals, masks), masks, keys_of(*keys))
+    taken = parties.take(shared(totals, masks), masks, keys_of(*keys), reached)
     entries = parties.seal(taken).masked(
         taken.codes, marked, keys_of(*keys), parties.hq_key, nonces if fine else None
     )
@@ -129,35 +131,56 @@ def test_who_has_the_slots_key_reads_the_codes_of_the_clear_sum(data: st.DataObj
         if key is None:
             book.read(slot, slot_key(slot), nonces[slot])  # raises nothing
             continue
-        expected = expected_entry(parties.plan, totals[slot].tolist(), marked=bool(marked[slot]))
+        mark = bool(marked[slot])
+        expected = expected_entry(parties.plan, totals[slot].tolist(), marked=mark)
+        if slot >= reached:
+            expected = Entry((0,) * plan.scores, 0, mark)
         assert book.read(slot, key, nonces[slot] if fine else b"") == expected
     assert book.read(slots, slot_key(0)) is None
     assert book.read(slots + 1, slot_key(0)) is None
 
 
 def test_slots_of_several_chunks_are_sealed_each_in_its_own() -> None:
-    """50,003 slots of one score, nearly all of the first chunk blank."""
+    """50,003 slots of one score, nearly all of the first chunk blank; the last one is not told."""
     plan, random = plan_of(CHUNK_SLOTS + 3, cuts=BAND_CUTS[:1]), np.random.default_rng(2)
     some = [0, 1, CHUNK_SLOTS - 1, CHUNK_SLOTS, CHUNK_SLOTS + 1, CHUNK_SLOTS + 2]
-    totals = random.integers(0, 12, (plan.slots, 2))
+    totals = random.integers(3, 12, (plan.slots, 2))
     masks = random.integers(0, 2**16, totals.shape).astype(np.uint16)
     keys = np.zeros((plan.slots, 32), np.uint8)
     for slot in some:
         keys[slot] = np.frombuffer(slot_key(slot % 7).public, np.uint8)
     parties = Parties.of(plan)
-    taken = parties.take(shared(totals, masks), masks, keys)
+    taken = parties.take(shared(totals, masks), masks, keys, plan.slots - 1)
     assert len(set(taken.digests)) == 2
     entries = parties.seal(taken).masked(
         taken.codes, np.zeros(plan.slots, bool), keys, parties.hq_key
     )
     book = book_of(entries, np.asarray(~keys.any(axis=1)))
     for slot in some:
-        expected = expected_entry(parties.plan, totals[slot].tolist(), marked=False)
+        clear = expected_entry(parties.plan, totals[slot].tolist(), marked=False)
+        expected = clear if slot < plan.slots - 1 else Entry((0,), 0, many_outlets=False)
         assert book.read(slot, slot_key(slot % 7)) == expected
     swapped = replace(entries.seal, choices=entries.seal.choices[::-1])
     wrong = [replace(book, seal=swapped).read(slot, slot_key(slot % 7)) for slot in some]
     right = [book.read(slot, slot_key(slot % 7)) for slot in some]
     assert wrong != right  # by chance at 4^-12
+
+
+@pytest.mark.parametrize("kind", list(SealKind))
+def test_hqs_message_is_the_references_under_the_padding_of_this_answer(kind: SealKind) -> None:
+    parties, totals, masks, _ = small(kind)
+    sums = shared(totals, masks)
+    base = reference.base_transfers(SEED, bytes.fromhex(parties.digest), bits_of(BITS), SCALARS)
+    padding = hashlib.sha256(b"escapement/v1/choices-padding" + SEED + base.answer).digest()
+    choices = [
+        int(total) % table.modulus >> bit & 1
+        for place, table in enumerate(parties.plan.tables())
+        for total in sums[:, place]
+        for bit in range(table.choice_bits)
+    ]
+    context = SealContext(parties.digest, SET, 0).encode()
+    message, _ = reference.hq_message(base.pairs, padding, context, choices)
+    assert parties.receiver.choose(0, sums)[0].encode() == message.encoded
 
 
 def test_a_seal_gives_the_same_bytes_however_often_it_is_continued() -> None:
@@ -208,8 +231,8 @@ OWNERS = [slot_key(1), slot_key(2), slot_key(3)]
 @pytest.mark.parametrize(
     ("kind", "expected"),
     [
-        (SealKind.BAND, "42ec6773cabd1198a15a38dd36b26c334395225159c09410700fb1e59f8a2d0e"),
-        (SealKind.FINE, "1d641c63101723518baadaa45fabf6c557f8df054cf1d2e863a7e06d830efc45"),
+        (SealKind.BAND, "2aecc4f31cfb9853918ec79c30da6823e18fa3bc6088a15163c56b69ae6dd947"),
+        (SealKind.FINE, "9312298746403508336a4262e3fe6e5cab6454103746997209732f19556187aa"),
     ],
     ids=["band", "fine"],
 )

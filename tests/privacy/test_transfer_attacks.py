@@ -25,8 +25,9 @@ from privacy.oblivious_transfer import (
     hidden_tables,
     picked_codes,
 )
-from privacy.seal_plans import CHUNK_SLOTS
+from privacy.seal_plans import CHUNK_SLOTS, SealContext
 from privacy.sealed_tables import SealTable
+from privacy.sealing import Receiver
 from privacy.slot_keys import OneTimeKey
 from tests.privacy import reference_transfer as reference
 from tests.privacy.seals import (
@@ -75,7 +76,7 @@ def made(
     message, rows = choose(coins.pairs, SEED, context, bits)
     office = checked_rows(coins.bits, coins.keys, context, message, len(bits))
     live = np.ones(len(sums), bool)
-    hidden = b"".join(hidden_tables(office, coins.bits, 0, table, masks, pads, live))
+    hidden = b"".join(hidden_tables(office, coins.bits, 0, table, masks, pads, live, live))
     return message, rows, np.frombuffer(hidden, np.uint8).reshape(len(sums), -1)
 
 
@@ -414,6 +415,61 @@ def test_they_would_open_every_mask_if_the_hashs_key_left_out_the_choices(
     assert restored.recovered() == [[int(mask)] for mask in restored.masks]
 
 
+# An office that answers one plan with other points, as HQ was put back to a copy of before
+
+
+def inverse(x: int) -> int:
+    """x^(2^128 - 2), of GF(2^128)."""
+    found = 1 << 127
+    for _ in range(127):
+        x = reference.product(x, x)
+        found = reference.product(found, x)
+    return found
+
+
+def choices_of(sums: npt.NDArray[np.uint16], parties: Parties) -> npt.NDArray[np.uint8]:
+    tables = enumerate(parties.plan.tables())
+    return np.concatenate([choice_bits(t, t.residues(sums[:, place])) for place, t in tables])
+
+
+def first_block(parties: Parties, receivers: Sequence[Receiver], sums: object) -> bytes:
+    """What two checks say of r's first block, if the second one is the same under both.
+
+    Of the two blocks of r the sums are b1 h^3 + b2 h^2, under another h each time.
+    """
+    context, found = SealContext(parties.digest, parties.set, 0).encode(), []
+    for receiver in receivers:
+        message, _ = receiver.choose(0, sums)  # type: ignore[arg-type]
+        columns = [column.tobytes() for column in message.columns]
+        key = reference.Message(columns, b"").check_key(context)
+        h = int.from_bytes(reference.aes(key, bytes(16)), "big")
+        summed = int.from_bytes(message.check[:16], "big")
+        found.append((h, reference.product(summed, inverse(reference.product(h, h)))))
+    (one, first), (other, second) = found
+    return reference.product(first ^ second, inverse(one ^ other)).to_bytes(16, "big")
+
+
+@pytest.mark.parametrize("padding", ["of each answer", "the same"])
+def test_an_office_that_answers_a_plan_twice_reads_no_choices_of_it(padding: str) -> None:
+    """120 bits of four slots, 12 times; the control has one padding, and reads them all."""
+    hits, runs, random = 0, 12, np.random.default_rng(9)
+    for _ in range(runs):
+        one = Parties.of(plan_of(4))
+        draw = Draw.fresh(bytes.fromhex(one.plan.transfer_key))
+        again = Receiver.of(one.plan, one.digest, one.set, one.seed, draw.answer)
+        if padding == "the same":
+            again = replace(again, _padding=one.receiver._padding)
+        sums = random.integers(0, 2**16, (4, 3)).astype(np.uint16)
+        block = first_block(one, [one.receiver, again], sums)
+        true = choices_of(sums, one)
+        assert len(true) == 120
+        hits += int((np.unpackbits(np.frombuffer(block, np.uint8))[:120] == true).sum())
+    if padding == "the same":
+        assert hits == 120 * runs
+    else:
+        assert is_share(hits, 120 * runs, 1 / 2)
+
+
 # Nothing is used twice: attacks/sealed_streams.py, 1 and 3
 
 
@@ -507,7 +563,7 @@ def test_no_stream_and_no_row_is_used_twice(monkeypatch: pytest.MonkeyPatch) -> 
         assert len(set(used.streams)) == len(used.streams) == 128
         assert set(used.streams) < set(hq)
         keys = keys_of(slot_key(1), slot_key(2), slot_key(3))
-        tables = b"".join(parties.sender.tables(chunk, read, office, masks, keys))
+        tables = b"".join(parties.sender.tables(chunk, read, office, masks, keys, len(keys)))
         parties.receiver.pick(rows, sums, tables)
         check_hashes(used, parties)
         everything.append((set(hq), {key for key, *_ in used.hashes}))

@@ -16,6 +16,8 @@ from server.hq.flower_link import Replies
 from server.hq.known_slots import KnownSlots
 from server.hq.sealing import SealAsk, Sealing
 from server.hq.store import HqStore
+from server.hq.tables import HQ
+from tests.builders import store_at
 from tests.privacy.slots import slot_key
 from tests.server.seal_benches import CUTS, DAY, SealBench
 
@@ -88,7 +90,7 @@ class HqBench:
 
     def __post_init__(self) -> None:
         self.office = WatchedOffice(self.at)
-        self.store = HqStore(self.url)
+        self.store = HqStore(store_at(self.url, HQ))
         self.parts: dict[str, np.ndarray] = {}
         self.given: dict[tuple[str, str], MaskedShare] = {}
         self.questions: list[Mapping[str, bytes]] = []
@@ -171,7 +173,7 @@ class HqBench:
     def restart(self) -> None:
         """HQ as another process, at the same file; the office stays."""
         self.store.close()
-        self.store = HqStore(self.url)
+        self.store = HqStore(store_at(self.url, HQ))
         self.office.dies = None
 
     # --- what came of it -----------------------------------------------------------------------

@@ -11,10 +11,12 @@ from privacy.envelopes import SealKey, SigningKey
 from privacy.registrations import Registration, nonce_of, tag_of
 from privacy.tokens import TokenShare, total_key
 from server.hq.directory_announcement import announce
+from server.hq.privacy_office import CollectedBatch
 from server.hq.registry import BatchCounts, Registry
 from server.office.publications import Publications
 from server.office.seal_store import CompleteSeal
-from tests.builders import Clock
+from server.office.tables import OFFICE
+from tests.builders import Clock, store_at
 from tests.privacy.slots import slot_key
 
 if TYPE_CHECKING:
@@ -121,6 +123,7 @@ class OfficeOf:
         sizes: Of batches that the relay closed; of others it does not know them.
         hours: After which a directory that did not change gets another number; in so few another
             one is never too soon.
+        forgotten: Batches up to this one were collected before, by an HQ that lost them.
         sealed: By its plan's digest, when each seal was complete that books may be made of.
     """
 
@@ -133,15 +136,20 @@ class OfficeOf:
     key: SigningKey = field(default_factory=SigningKey.generate)
     sealed: dict[str, CompleteSeal] = field(default_factory=dict)
     asked: list[int] = field(default_factory=list)
+    forgotten: int = 0
     shown: list[tuple[DirectoryChanges, dict[int, Evidence]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.publications = Publications(self.url, self.key, self.hours, self.sealed.get)
+        self.publications = Publications(
+            store_at(self.url, OFFICE), self.key, self.hours, self.sealed.get
+        )
 
-    def collect_batch(self, after: int) -> tuple[int, list[bytes]]:
+    def collect_batch(self, after: int) -> CollectedBatch:
         self.asked.append(after)
+        if after < self.forgotten:
+            return CollectedBatch(0, [], self.forgotten)
         found = self.batches.get(after + 1)
-        return (0, []) if found is None else (after + 1, found)
+        return CollectedBatch(0, []) if found is None else CollectedBatch(after + 1, found)
 
     def refresh_share(self, epoch: int, _delta: bytes) -> tuple[int, bytes]:
         return epoch, OFFICE_SHARE.public
@@ -149,8 +157,10 @@ class OfficeOf:
     def last_directory(self) -> DirectoryPosition:
         return self.publications.last_directory()
 
-    def fetch_directory(self, network: bytes) -> DirectoryCopy:
-        return self.publications.fetch_directory(network)
+    def fetch_directory(self, network: bytes, after: int) -> DirectoryCopy:
+        copy = self.publications.fetch_directory(network)
+        self.publications.note_loss(after, self.clock())
+        return copy
 
     def countersign_directory(
         self,

@@ -28,7 +28,8 @@ from privacy.slot_keys import OneTimeKey
 from privacy.two_key_sum import Aggregate, Carried, MaskedShare, Parts, mask_share
 from server.office.ledger_store import OfficeStore
 from server.office.settings import OfficeSettings
-from tests.builders import Bench, vault_beside
+from server.office.tables import OFFICE
+from tests.builders import Bench, store_at, vault_beside
 from tests.privacy.slots import directory_of, slot_key
 
 if TYPE_CHECKING:
@@ -80,13 +81,13 @@ class SealBench:
 
     def restart(self) -> None:
         """Goes on as another process does, at the same files."""
-        store = OfficeStore(self.url, self.settings.policy())
+        store = OfficeStore(store_at(self.url, OFFICE), self.settings.policy())
         self.bench.store, self.bench.vault = store, vault_beside(self.url)
         self.bench.office = self.twin()
 
     def twin(self, **changes: object) -> Office:
         """The office as another worker has it."""
-        store = OfficeStore(self.url, self.settings.policy())
+        store = OfficeStore(store_at(self.url, OFFICE), self.settings.policy())
         changes = {"store": store, "vault": vault_beside(self.url), **changes}
         return replace(self.bench.office, **changes)  # type: ignore[arg-type]
 
@@ -105,11 +106,17 @@ class SealBench:
         """The next seal of a night, as HQ drafts it."""
         return HonestSeal(self, release, night or self.night(), kind, changes)
 
-    def whole(self, release: str = "s1", names: str = "abc", **given: object) -> HonestSeal:
+    def whole(
+        self,
+        release: str = "s1",
+        names: str = "abc",
+        *carried: tuple[HonestSeal, str],
+        **given: object,
+    ) -> HonestSeal:
         """A seal from draft to close."""
         seal = self.seal(release, **given)  # type: ignore[arg-type]
         seal.sign()
-        seal.store(names)
+        seal.store(names, *carried)
         seal.take_all()
         seal.close()
         return seal
@@ -137,6 +144,7 @@ class HonestSeal:
         self.seed, self.one_time = fresh_seed(), OneTimeKey.generate()
         self.shares: dict[str, MaskedShare] = {}
         self.carried: list[tuple[Carried, Residues]] = []
+        self.last: tuple[tuple[HonestSeal, str], ...] = ()
         self.answers: dict[int, bytes] = {}
 
     @property
@@ -189,6 +197,7 @@ class HonestSeal:
     def store(self, names: str = "abc", *carried: tuple[HonestSeal, str]) -> str:
         """Step 4, of fresh answers and others' last ones."""
         fresh = [self.share(name).envelope for name in names]
+        self.last = carried
         self.carried = [
             (self.carry(earlier, name), earlier.shares[name].vector) for earlier, name in carried
         ]
@@ -268,11 +277,11 @@ class HonestSeal:
 
     def clear(self) -> Codes:
         """The codes of the clear sum: uint8[slots, tables]."""
-        total = sum(self.parts(name) for name in self.shares)
-        for last, _ in self.carried:
-            total = total + self.parts(last.envelope.outlet)
+        total = np.sum([self.parts(name) for name in self.shares], axis=0)
+        for earlier, name in self.last:
+            total[: earlier.plan.slots] += earlier.parts(name)
         tables = self.plan.tables()
-        return np.stack([t.codes(np.asarray(total)[:, i]) for i, t in enumerate(tables)], axis=1)
+        return np.stack([t.codes(total[:, i]) for i, t in enumerate(tables)], axis=1)
 
     def seal(self) -> Seal:
         """What the office has to say of it."""

@@ -18,7 +18,8 @@ from privacy.seal_plans import SealKind
 from privacy.tokens import TokenShare
 from server.office.publications import Publications
 from server.office.seal_store import CompleteSeal
-from tests.builders import Clock
+from server.office.tables import OFFICE
+from tests.builders import Clock, store_at
 from tests.privacy.slots import slot_key, tag_for
 
 if TYPE_CHECKING:
@@ -125,12 +126,12 @@ class PublishingOffice:
     )
 
     def __post_init__(self) -> None:
-        self.store = Publications(self.url, self.key, self.hours, self.sealed.get)
+        self.store = Publications(store_at(self.url, OFFICE), self.key, self.hours, self.sealed.get)
 
     def reopen(self) -> None:
         """As after a kill."""
         self.store.close()
-        self.store = Publications(self.url, self.key, self.hours, self.sealed.get)
+        self.store = Publications(store_at(self.url, OFFICE), self.key, self.hours, self.sealed.get)
 
     def show(self, hq: HonestHq) -> Publication:
         """HQ shows its directory as a night does, and hears the answer."""

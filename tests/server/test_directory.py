@@ -28,7 +28,9 @@ from privacy.publications import (
 )
 from privacy.registrations import Registration, RegistrationAct, RegistrationRefused
 from privacy.tokens import TokenShare
+from server.holder.database import copy_store
 from server.holder.errors import RefreshRefused
+from server.hq import shelf
 from server.hq.directory_announcement import (
     collect_registrations,
     network_key,
@@ -36,8 +38,12 @@ from server.hq.directory_announcement import (
 )
 from server.hq.errors import OfficeUnreachable
 from server.hq.night_assembly import run_night
+from server.hq.privacy_office import CollectedBatch
 from server.hq.registry import Registry
+from server.hq.tables import HQ
+from server.office.tables import OFFICE
 from server.wire import outlets_pb2, outlets_pb2_grpc
+from tests.builders import store_at
 from tests.privacy.slots import slot_key
 from tests.server.registrations import (
     BLANK,
@@ -62,6 +68,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from privacy.publications import Publication
+
+pytestmark = pytest.mark.usefixtures("both_engines")
 
 
 @pytest.fixture
@@ -119,7 +127,7 @@ def test_an_office_that_was_restored_from_a_copy_is_shown_all_since_and_numbers_
 ) -> None:
     hq.apply(Register(0, 0))
     office.announce(hq.registry)
-    office.publications.copy(tmp_path / "copy.db")
+    copy_store(office.publications._engine, f"sqlite:///{tmp_path / 'copy.db'}", OFFICE)
     directory = Directory.empty()
     for message in (Withdraw(0, 0), Register(0, 2, since=2), Register(2, 3)):
         hq.apply(message)
@@ -239,6 +247,22 @@ def test_the_directory_of_the_book_that_stands_is_kept_too(hq: Hq, office: Offic
     assert whole(office, hq.registry.published(first.digest)).digest == first.digest
 
 
+def test_directories_of_long_ago_leave_no_row_and_their_holders_fetch_the_whole(
+    hq: Hq, office: OfficeOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shelf, "ROWS_KEPT", 4)
+    digests = []
+    for number in range(6):
+        hq.apply(Register(number, number))
+        digests.append(office.announce(hq.registry).digest)
+    last = digests[-1]
+    full = hq.registry.published(last)
+    assert full is not None
+    answers = [hq.registry.published(last, held) for held in digests]
+    assert [answer == full for answer in answers[:2]] == [True, True]
+    assert [answer == full for answer in answers[2:]] == [False] * 4
+
+
 def test_an_unchanged_directory_is_published_under_the_offices_next_number(
     hq: Hq, office: OfficeOf
 ) -> None:
@@ -292,6 +316,7 @@ HISTORIES = st.lists(
 )
 
 
+@pytest.mark.sqlite_only
 @settings(max_examples=40)
 @given(history=HISTORIES, announced=st.lists(st.booleans(), min_size=7, max_size=7))
 def test_what_changed_since_any_directory_makes_the_whole_of_it(
@@ -398,7 +423,7 @@ class Silent(OfficeOf):
     relays = False
 
     @override
-    def collect_batch(self, after: int) -> tuple[int, list[bytes]]:
+    def collect_batch(self, after: int) -> CollectedBatch:
         if not self.relays:
             raise OfficeUnreachable("UNAVAILABLE")
         return super().collect_batch(after)
@@ -475,7 +500,7 @@ def test_a_batch_that_is_not_the_next_stops_no_night(
     hq: Hq, office: OfficeOf, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     hq.apply(Register(0, 0))
-    monkeypatch.setattr(office, "collect_batch", lambda _after: (7, []))
+    monkeypatch.setattr(office, "collect_batch", lambda _after: CollectedBatch(7, []))
     assert tonight(office, hq.registry).slots == 1
     assert "got 7, expected 2; going on with the directory as it is" in caplog.text
 
@@ -508,7 +533,7 @@ def test_another_batch_than_the_next_is_refused_instead_of_asked_for_without_end
     hq: Hq, office: OfficeOf, monkeypatch: pytest.MonkeyPatch, says: int
 ) -> None:
     hq.apply(Register(0, 0))
-    monkeypatch.setattr(office, "collect_batch", lambda _after: (says, []))
+    monkeypatch.setattr(office, "collect_batch", lambda _after: CollectedBatch(says, []))
     with pytest.raises(RegistrationRefused, match=f"got {says}, expected 2"):
         collect_registrations(office, hq.registry, KEY, NETWORK)
 
@@ -542,7 +567,7 @@ def test_outlets_fetch_directory_and_book_and_hq_gives_them_to_outlets_only(
     parties: Parties, office: OfficeOf
 ) -> None:
     address = parties.run(PartyKind.HQ)
-    registry = Registry(f"sqlite:///{parties.hq.folder / 'hq.db'}")
+    registry = Registry(store_at(f"sqlite:///{parties.hq.folder / 'hq.db'}", HQ))
     stub = outlets_pb2_grpc.LibraryStub(
         parties.channel(parties.outlets["a"], PartyKind.HQ, address)
     )
@@ -592,7 +617,7 @@ def test_a_night_publishes_what_outlets_registered_before_it_asks_anybody(
     (home / "hq.toml").write_text('listen = "127.0.0.1:0"\njoin_seconds = 0.1\n')
     report = run_night(home, "n1", None)
     assert report.ended.startswith("QuorumNotMet")  # nobody joined; registrations count the same
-    registry = Registry(f"sqlite:///{home / 'hq.db'}")
+    registry = Registry(store_at(f"sqlite:///{home / 'hq.db'}", HQ))
     directory = registry.directory()
     assert {key.tobytes() for key in directory.keys} == {slot_key(n).public for n in range(3)}
     assert registry.network() == network

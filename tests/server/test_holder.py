@@ -29,6 +29,7 @@ from privacy.tokens import (
 )
 from privacy.voprf import POINT_BYTES
 from server.holder import serving
+from server.holder.database import create_stores
 from server.holder.errors import HolderNotConfigured, NotAllowed, RefreshRefused
 from server.holder.meter import Meter
 from server.holder.peers import Peers
@@ -39,11 +40,16 @@ from server.hq.main import app as hq_app
 from server.hq.office_client import OfficeClient
 from server.hq.services import running as hq_running
 from server.hq.settings import HqFile
+from server.hq.tables import HQ_METER
+from server.hq.tables import STORES as HQ_STORES
 from server.office.main import app as office_app
 from server.office.running import running as office_running
 from server.office.settings import OfficeFile, OfficeTokens
+from server.office.tables import OFFICE_METER
+from server.office.tables import STORES as OFFICE_STORES
 from server.wire import office_pb2, office_pb2_grpc, outlets_pb2, outlets_pb2_grpc
 from server.wire.refusals import read_refusal
+from tests.builders import store_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -52,6 +58,9 @@ if TYPE_CHECKING:
 DAY = 86400
 NOON = 1_800_014_400.0  # 2027-01-15, 12:00 UTC
 HOLDERS = (PartyKind.HQ, PartyKind.OFFICE)
+
+
+STORES = {PartyKind.HQ: HQ_STORES, PartyKind.OFFICE: OFFICE_STORES}
 
 
 @dataclass
@@ -103,6 +112,8 @@ class Parties:
         ring = Keyring(self.folder / name, kind)
         address = "" if kind is PartyKind.OUTLET else f"127.0.0.1:{free_port()}"
         ring.create(name, address, dt.datetime.now(dt.UTC))
+        if kind is not PartyKind.OUTLET:
+            create_stores(ring.folder, STORES[kind])
         return ring
 
 
@@ -168,7 +179,8 @@ def test_a_thousand_guessed_phones_stop_at_the_quota_with_an_alert(
             assert refusal is not None
             assert "a: its quota of 640 evaluations a day is reached" in refusal.message
     assert answered == 640
-    meter = Meter(f"sqlite:///{parties.holder(kind).folder / 'meter.db'}")
+    schema = STORES[kind][-1]
+    meter = Meter(schema.url(parties.holder(kind).folder), schema)
     at = dt.datetime.now(dt.UTC).timestamp()
     assert [(alert.who, alert.quota) for alert in meter.alerts(at)] == [("a", 640)]
     app = hq_app if kind is PartyKind.HQ else office_app
@@ -204,10 +216,10 @@ def test_no_point_is_in_a_log_or_on_a_holders_disk(
 
 def test_counting_survives_a_restart_and_begins_anew_at_midnight(tmp_path: Path) -> None:
     url, quota = f"sqlite:///{tmp_path / 'meter.db'}", Quota(10, 100, {})
-    meter = Meter(url)
+    meter = Meter(store_at(url, HQ_METER), HQ_METER)
     meter.take("a", 6, quota, NOON)
     meter.close()
-    reborn = Meter(url)
+    reborn = Meter(store_at(url, HQ_METER), HQ_METER)
     with pytest.raises(QuotaReached):
         reborn.take("a", 6, quota, NOON + 60)
     reborn.take("a", 4, quota, NOON + 60)
@@ -347,14 +359,14 @@ def test_a_request_of_no_or_too_many_points_costs_nothing(parties: Parties) -> N
         status, message = refused(lambda: evaluate(channel, points))  # noqa: B023
         assert status is grpc.StatusCode.INVALID_ARGUMENT
         assert f"expected 1 to {MOST_POINTS}" in message
-    meter = Meter(f"sqlite:///{parties.hq.folder / 'meter.db'}")
+    meter = Meter(store_at(f"sqlite:///{parties.hq.folder / 'meter.db'}", HQ_METER), HQ_METER)
     assert meter.given(dt.datetime.now(dt.UTC).timestamp()) == {}
 
 
 def test_an_evaluation_is_counted_even_where_it_then_fails(parties: Parties) -> None:
     channel = parties.channel(parties.outlets["a"], PartyKind.HQ, parties.run(PartyKind.HQ))
     assert refused(lambda: evaluate(channel, [b"\xff" * POINT_BYTES] * 5))[1]
-    meter = Meter(f"sqlite:///{parties.hq.folder / 'meter.db'}")
+    meter = Meter(store_at(f"sqlite:///{parties.hq.folder / 'meter.db'}", HQ_METER), HQ_METER)
     assert meter.given(dt.datetime.now(dt.UTC).timestamp()) == {"a": 5}
 
 
@@ -448,7 +460,7 @@ def test_a_refresh_that_was_interrupted_at_the_office_is_taken_up(
     assert not pending.exists()
 
 
-@pytest.mark.parametrize("step", ["keep_token_share", "write_private"])
+@pytest.mark.parametrize("step", ["keep_token_share", "keep"])
 def test_a_refresh_killed_while_hq_keeps_its_share_is_taken_up(
     parties: Parties, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
@@ -463,11 +475,7 @@ def test_a_refresh_killed_while_hq_keeps_its_share_is_taken_up(
     with pytest.raises(OfficeUnreachable):
         refresh(parties.hq, replace(office, fails="after"))
     with monkeypatch.context() as patched:
-        target = Keyring if step == "keep_token_share" else "server.holder.shares"
-        if isinstance(target, str):
-            patched.setattr(f"{target}.{step}", die)
-        else:
-            patched.setattr(target, step, die)
+        patched.setattr(Keyring, step, die)
         with pytest.raises(Killed):
             refresh(parties.hq, office)
     assert refresh(parties.hq, office) == 1
@@ -505,12 +513,16 @@ def test_a_refresh_of_another_epoch_or_without_a_scalar_is_refused(parties: Part
 
 def test_an_offices_backup_holds_its_share(parties: Parties, tmp_path: Path) -> None:
     home, copy = parties.office.folder, tmp_path / "copy"
-    Meter(f"sqlite:///{home / 'meter.db'}").take("a", 2, Quota(9, 9, {}), NOON)
+    Meter(store_at(f"sqlite:///{home / 'meter.db'}", OFFICE_METER), OFFICE_METER).take(
+        "a", 2, Quota(9, 9, {}), NOON
+    )
     done = CliRunner().invoke(office_app, ["backup", str(copy), "--home", str(home)])
     assert done.exit_code == 0, done.output
     restored = Keyring(copy, PartyKind.OFFICE)
     assert restored.token_share().public == parties.office.token_share().public
-    assert Meter(f"sqlite:///{copy / 'meter.db'}").given(NOON) == {"a": 2}
+    assert Meter(store_at(f"sqlite:///{copy / 'meter.db'}", OFFICE_METER), OFFICE_METER).given(
+        NOON
+    ) == {"a": 2}
     for file in copy.rglob("*"):
         assert "relay" not in file.name
 

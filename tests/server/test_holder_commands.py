@@ -79,7 +79,7 @@ def test_what_is_refused_is_one_line_and_an_exit_code(
     assert "outlet_a_dy" in said
     (home / file).unlink()
     (home / "meter.db").write_text("no database, but long enough to be taken for one" * 99)
-    assert "error: database: file is not a database" in run(app, home, "tokens", "status", code=1)
+    assert "meter.db: file is not a database" in run(app, home, "tokens", "status", code=1)
     (home / "token-share.json").unlink()
     assert run(app, home, "tokens", "status", code=1).startswith("error: ")
 

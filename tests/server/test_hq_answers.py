@@ -21,6 +21,8 @@ from tests.server.hq_sealing import HqBench
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.usefixtures("both_engines")
+
 
 def record_of(share: MaskedShare, **changes: object) -> ConfigRecord:
     """An answer as an outlet's app makes it."""
@@ -82,6 +84,7 @@ def test_the_office_is_shown_the_commitment_and_neither_salt_nor_vector() -> Non
         assert hidden not in raw.SerializeToString()
 
 
+@pytest.mark.sqlite_only
 def test_hq_keeps_no_salt(tmp_path: Path) -> None:
     """With it the office could test what it guesses against the commitment that it has."""
     hq = HqBench(url=f"sqlite:///{tmp_path / 'hq.db'}")

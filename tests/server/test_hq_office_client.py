@@ -70,7 +70,7 @@ def client(parties: Parties) -> OfficeClient:
     """A client of an office whose relay begins after batch 2, of which it knows no size."""
     address = parties.run(PartyKind.OFFICE)
     made = OfficeClient(parties.channel(parties.hq, PartyKind.OFFICE, address), 60)
-    assert made.collect_batch(2) == (0, [])
+    assert made.collect_batch(2) == (0, [], 0)
     return made
 
 
@@ -93,7 +93,7 @@ def test_a_directory_of_many_parts_is_countersigned(parties: Parties, client: Of
     said = client.countersign_directory(NETWORK, first(directory), {}, None)
     check_published(said, key, PublicationKind.DIRECTORY, directory.encode())
     assert client.last_directory() == DirectoryPosition(1, MANY, directory.digest)
-    copy = client.fetch_directory(NETWORK)  # of two pieces
+    copy = client.fetch_directory(NETWORK, 0)  # of two pieces
     assert (copy.said, copy.directory) == (said, directory.encode())
     again = DirectoryChanges.between(directory, directory)
     assert client.countersign_directory(NETWORK, again, {}, said) == said

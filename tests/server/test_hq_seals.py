@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from privacy.envelopes import SigningKey
 from privacy.errors import AnswerRefused, PlanRefused, ReleaseClosed
 from privacy.oblivious_transfer import TransferFailed
 from privacy.plans import Signed
@@ -20,6 +21,8 @@ from tests.server.seal_benches import MANY as MANY_SEALS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+pytestmark = pytest.mark.usefixtures("both_engines")
 
 KINDS = pytest.mark.parametrize("kind", list(SealKind))
 MANY = tuple(f"o{number:02d}" for number in range(20))
@@ -112,17 +115,24 @@ def test_an_outlet_that_is_absent_counts_with_its_last_answer() -> None:
     assert [last.envelope.outlet for last in carried] == list("de")  # type: ignore[attr-defined]
 
 
-def test_slots_that_came_since_an_answer_that_is_carried_have_nothing_of_it() -> None:
+@pytest.mark.parametrize(("there", "told"), [("abcd", True), ("abc", False)])
+def test_slots_that_came_since_an_answer_that_is_carried_have_nothing_of_it(
+    there: str, *, told: bool
+) -> None:
+    """And read as new ones do, until three quarters have answered about them."""
     hq = HqBench(SealBench(customers=(0, 1, 2)))
     hq.seal("n1")
     hq.at.list(0, None, 2, 3, 4, batch=2)
     before = hq.parts
     hq = replace_slots(hq)
     hq.parts = {name: np.concatenate([before[name], hq.parts[name][3:]]) for name in "abcde"}
-    hq.a_week_later("abcd")
+    hq.a_week_later(there)
     seal = hq.seal("n2")
-    hq.parts["e"][3:] = 0
-    assert hq.codes(seal) == hq.clear(seal, "abcde")
+    for name in set("abcde") - set(there):
+        hq.parts[name][3:] = 0
+    clear = hq.clear(seal, "abcde")
+    assert all(any(row) for row in clear[3:] if row)
+    assert hq.codes(seal) == (clear if told else [*clear[:3], [0, 0, 0], [0, 0, 0]])
 
 
 def calibrated(hq: HqBench) -> None:
@@ -150,12 +160,35 @@ def test_an_answer_is_carried_for_a_month_and_then_deleted(days: int, who: str) 
     assert hq.store.carryable() == set(who)
 
 
+def test_an_answer_is_carried_whatever_day_it_was_asked_as_of() -> None:
+    """The office demands it: a month is a month."""
+    hq = HqBench()
+    hq.seal("n1", as_of=hq.at.bench.day(-7))
+    hq.clock.at += 18 * DAY
+    hq.there = "abc"
+    assert hq.seal("n2", as_of=hq.at.bench.day(7)).outlets == tuple("abcde")
+
+
+def test_an_outlet_with_a_new_key_is_missed_by_no_seal_while_it_is_away() -> None:
+    hq = HqBench()
+    hq.seal("n1")
+    hq.a_week_later("abcd")
+    hq.at.bench.keys["e"] = SigningKey.generate()
+    outlets = hq.at.bench.public_keys
+    hq.at.bench.office = replace(hq.at.bench.office, outlets=outlets)
+    assert hq.seal("n2").outlets == tuple("abcd")
+    hq.a_week_later("abcde")
+    assert hq.seal("n3").outlets == tuple("abcde")
+    hq.a_week_later("abcd")
+    assert hq.seal("n4").outlets == tuple("abcde")
+
+
 def test_a_new_scorecard_carries_nobody() -> None:
     hq = HqBench()
     hq.seal("n1")
     hq.clock.at += CARRY_DAYS * DAY
     hq.there = "abcd"
-    hq.seal("n2", SealKind.FINE)
+    hq.seal("n2", SealKind.FINE, scorecards=b"others")
     calibrated(hq)
     assert hq.seal("n3", scorecards=b"others").outlets == tuple("abcd")
 
@@ -238,7 +271,9 @@ def test_a_last_answer_that_the_office_has_not_is_left_out() -> None:
     assert sealing.combiner.failures == {"no answer": 1, "last answer refused": 1}
 
 
-def test_a_last_answer_that_hq_lost_lets_the_office_refuse_and_the_seal_wait() -> None:
+@pytest.mark.parametrize("night", ["n2", "n3"])
+def test_a_last_answer_that_hq_lost_lets_the_office_refuse_and_the_seal_wait(night: str) -> None:
+    """Until the outlet is there: the same night that is taken up again, or the next one."""
     hq = HqBench()
     hq.seal("n1")
     hq.store.forget_old_answers(hq.clock() + (CARRY_DAYS + 1) * DAY)
@@ -246,7 +281,27 @@ def test_a_last_answer_that_hq_lost_lets_the_office_refuse_and_the_seal_wait() -
     with pytest.raises(AnswerRefused, match="its set lacks 1 outlets"):
         hq.seal("n2")
     hq.there = "abcde"
-    assert hq.seal("n3").outlets == tuple("abcde")
+    assert hq.seal(night).outlets == tuple("abcde")
+
+
+@KINDS
+def test_a_set_that_was_refused_whole_is_asked_for_anew_when_its_night_is_taken_up(
+    kind: SealKind,
+) -> None:
+    """Once each time; who answered before counts though it is away now."""
+    hq = HqBench(SealBench(names=tuple("abcdefgh")), there="abcdefgh")
+    hq.seal("n1")
+    hq.clock.at += (CARRY_DAYS + 1) * DAY
+    hq.there, before = "abcde", len(hq.questions)
+    for times in (1, 2):
+        with pytest.raises(AnswerRefused, match="got 5 of the 8 outlets"):
+            hq.seal("n2", kind)
+        assert len(hq.questions) == before + times
+    hq.there = "cdef"
+    seal = hq.seal("n2", kind)
+    assert seal.outlets == tuple("abcdef")
+    assert hq.codes(seal) == hq.clear(seal, "abcdef")
+    assert len(hq.questions) == before + 3
 
 
 def test_fewer_answers_than_the_quorum_seal_nothing() -> None:

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 
 from privacy.seal_plans import SealKind
+from server.holder.vault import SECRETS_FILE, KeyFile
 from server.hq.seal_store import SealStore
 from server.hq.sealing import Sealing
 from tests.server.hq_sealing import HqBench, Killed, in_chunks_of
 from tests.server.seal_benches import SealBench
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from privacy.seal_plans import SealDraft
@@ -30,6 +32,8 @@ class Watched:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.secrets: dict[str, bytes] = {}
+        self.wrapped: dict[bytes, bytes] = {}
+        all_wrapped = KeyFile.all_wrapped
         draft, summed, codes = SealStore.add_draft, SealStore.add_seal_sum, SealStore.add_codes
 
         def add_draft(
@@ -48,17 +52,26 @@ class Watched:
             self.secrets[f"codes {chunk}"] = picked.tobytes()
             codes(store, release, chunk, picked, last=last)
 
+        def wrap(keys: KeyFile, found: Sequence[tuple[bytes, str]]) -> list[bytes]:
+            made = all_wrapped(keys, found)
+            self.wrapped |= zip((secret for secret, _ in found), made, strict=True)
+            return made
+
+        monkeypatch.setattr(KeyFile, "all_wrapped", wrap)
         monkeypatch.setattr(SealStore, "add_draft", add_draft)
         monkeypatch.setattr(SealStore, "add_seal_sum", add_seal_sum)
         monkeypatch.setattr(SealStore, "add_codes", add_codes)
 
     def there(self, folder: Path) -> set[str]:
-        """Which of them the files of a folder hold, in bytes or in hex."""
+        """Which of them the files of a folder hold, in bytes or in hex, or the key to."""
         data = b"".join(file.read_bytes() for file in folder.rglob("*") if file.is_file())
+        keys = KeyFile(folder / SECRETS_FILE)
         return {
             name
             for name, secret in self.secrets.items()
-            if secret in data or secret.hex().encode() in data
+            if secret in data
+            or secret.hex().encode() in data
+            or (secret in self.wrapped and keys.holds([self.wrapped[secret]])[0])
         }
 
 

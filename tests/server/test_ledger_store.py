@@ -15,10 +15,16 @@ import sqlalchemy as sa
 from privacy.budget import Ledger, LedgerBroken, LedgerEntry
 from privacy.loss import Rho
 from privacy.purposes import Purpose
-from server.office.ledger_store import OfficeStore, copy_without_keys
+from server.holder.database import closing_engine
+from server.holder.migrating import upgrade_tables
+from server.office.backup import copy_without_keys
+from server.office.ledger_store import OfficeStore
 from server.office.settings import OfficeSettings
-from tests.builders import Bench
+from server.office.tables import OFFICE
+from tests.builders import Bench, store_at, wrapped_key
 from tests.server.seal_benches import SealBench
+
+pytestmark = pytest.mark.usefixtures("both_engines")
 
 ROOT = Path(__file__).parents[2]
 
@@ -40,7 +46,7 @@ def release(bench: Bench, night: str) -> None:
 
 def opened(bench: Bench) -> OfficeStore:
     """The store as another process has it open."""
-    return OfficeStore(bench.url, bench.settings.policy())
+    return OfficeStore(store_at(bench.url, OFFICE), bench.settings.policy())
 
 
 def past_the_triggers(bench: Bench, *statements: str) -> None:
@@ -93,6 +99,7 @@ def test_what_another_process_appended_is_followed_and_counts(bench: Bench) -> N
     assert Ledger.of(bench.settings.policy(), entries) == other.store.ledger()
 
 
+@pytest.mark.sqlite_only
 def test_an_entry_of_another_process_that_does_not_follow_is_refused(bench: Bench) -> None:
     forged = "INSERT INTO ledger SELECT 3, at, act, 'night-2', '', purpose, rho, noiseless, "
     past_the_triggers(bench, f"{forged} digest, 'x' FROM ledger WHERE sequence = 2")
@@ -103,6 +110,7 @@ def test_an_entry_of_another_process_that_does_not_follow_is_refused(bench: Benc
         opened(bench)
 
 
+@pytest.mark.sqlite_only
 @pytest.mark.parametrize(
     "statement",
     [
@@ -124,6 +132,7 @@ def test_a_ledger_that_was_cut_or_has_another_head_is_refused_at_once(
         assert connection.execute("SELECT COUNT(*) FROM nights").fetchone() == (1,)
 
 
+@pytest.mark.sqlite_only
 def test_a_ledger_that_was_cut_and_grew_to_its_length_again_is_refused_at_once(
     bench: Bench, tmp_path: Path
 ) -> None:
@@ -140,6 +149,7 @@ def test_a_ledger_that_was_cut_and_grew_to_its_length_again_is_refused_at_once(
     assert opened(bench).ledger() == other.store.ledger()  # a chain of its own: HQ has the old head
 
 
+@pytest.mark.sqlite_only
 def test_an_entry_altered_before_the_verified_head_is_noticed_at_the_next_opening(
     bench: Bench,
 ) -> None:
@@ -185,6 +195,7 @@ def test_nights_at_once_in_threads_of_two_processes_make_one_chain(bench: Bench)
     assert bench.store.ledger() == other.store.ledger() == ledger
 
 
+@pytest.mark.sqlite_only
 def test_no_statement_of_a_night_reads_a_whole_table(bench: Bench, tmp_path: Path) -> None:
     seals = SealBench(f"sqlite:///{tmp_path / 'seals.db'}")
     plans: dict[str, list[str]] = {}
@@ -208,7 +219,7 @@ def test_no_statement_of_a_night_reads_a_whole_table(bench: Bench, tmp_path: Pat
     assert seals.bench.store.complete_seal(second.signed.digest) is not None
     assert {s.split()[0] for s in plans} >= {"SELECT", "INSERT", "UPDATE", "DELETE"}
     tables = "ledger|nights|releases|seals|seal_chunks|kept_seeds|latest_days"
-    waiting = "(releases_with_a_key|seals_with_secrets)"
+    waiting = "(releases_with_(a_key|an_answer)|seals_with_(secrets|transfers))"
     whole = re.compile(rf"SCAN ({tables})(?! USING (COVERING )?INDEX {waiting})")
     assert [s for s, steps in plans.items() if any(map(whole.match, steps))] == []
     with closing(sqlite3.connect(bench.url.removeprefix("sqlite:///"))) as connection:
@@ -216,11 +227,14 @@ def test_no_statement_of_a_night_reads_a_whole_table(bench: Bench, tmp_path: Pat
     assert held == (0,)  # that index holds what waits for its answer, and nothing else
 
 
+@pytest.mark.sqlite_only
 def test_a_store_of_release_0_1_is_opened_and_goes_on(tmp_path: Path) -> None:
     place = tmp_path / "office.db"
     with closing(sqlite3.connect(place)) as connection:
         connection.executescript((ROOT / "tests/stores/0.1/office-office.sql").read_text())
         (entries,) = connection.execute("SELECT COUNT(*) FROM ledger").fetchone()
+    with closing_engine(f"sqlite:///{place}", OFFICE) as engine:
+        upgrade_tables(engine, OFFICE, lambda _said: None)
     bench = Bench(url=f"sqlite:///{place}")
     assert bench.store.ledger().length == entries > 40
     release(bench, "night-1")
@@ -241,6 +255,7 @@ def test_a_store_of_release_0_1_is_opened_and_goes_on(tmp_path: Path) -> None:
     assert not {"ledger_in_order", "points_seeds", "points_sets"} & names
 
 
+@pytest.mark.sqlite_only
 def test_a_copy_holds_no_one_time_key_of_an_open_release(bench: Bench, tmp_path: Path) -> None:
     bench.office.sign_release(bench.draft(bench.night("night-2"), "night-2/1"))
     with bench.store.transaction() as transaction:
@@ -248,12 +263,18 @@ def test_a_copy_holds_no_one_time_key_of_an_open_release(bench: Bench, tmp_path:
     assert stored is not None
     assert stored.key is not None
     copy_without_keys(bench.url, tmp_path / "copy.db")
-    assert stored.key.to_bytes() in (tmp_path / "office.db").read_bytes()
-    assert stored.key.to_bytes() not in (tmp_path / "copy.db").read_bytes()
+    wrapped = wrapped_key(bench.url, "night-2/1")
+    assert wrapped in (tmp_path / "office.db").read_bytes()
+    assert wrapped not in (tmp_path / "copy.db").read_bytes()
+    for place in tmp_path.iterdir():
+        assert stored.key.to_bytes() not in place.read_bytes()
 
 
+@pytest.mark.sqlite_only
 def test_a_copy_is_made_of_a_broken_ledger_too(bench: Bench, tmp_path: Path) -> None:
     past_the_triggers(bench, "UPDATE ledger SET rho = '0/1' WHERE act = 'charge'")
     copy_without_keys(bench.url, tmp_path / "copy.db")
     with pytest.raises(LedgerBroken):
-        OfficeStore(f"sqlite:///{tmp_path / 'copy.db'}", OfficeSettings().policy())
+        OfficeStore(
+            store_at(f"sqlite:///{tmp_path / 'copy.db'}", OFFICE), OfficeSettings().policy()
+        )

@@ -55,6 +55,7 @@ from tests.networks import (
 
 if TYPE_CHECKING:
     from sandbox.network import Network
+    from sandbox.world import World
     from server.hq.model_store import StandingModel
     from server.hq.report import NightReport
     from server.hq.seal_store import StoredSeal
@@ -383,6 +384,7 @@ def banded(
     epsilon: float | None = None,
     clock: Clock | None = None,
     office: dict[str, object] | None = None,
+    world: World | None = None,
     **hq: object,
 ) -> Network:
     """A network whose nights end with a book of two scores."""
@@ -393,8 +395,9 @@ def banded(
         hq=made.hq.model_copy(update=hq),
     )
     return small_network(
-        settings=settings, outcomes=(TARGET, SECOND), clock=Clock() if clock is None else clock
-    )
+        settings=settings, outcomes=(TARGET, SECOND), world=world,
+        clock=Clock() if clock is None else clock,
+    )  # fmt: skip
 
 
 def night(network: Network, name: str = "n1", policy: BandPolicy | None = None) -> NightReport:
@@ -678,6 +681,36 @@ def test_new_scorecards_wait_for_their_calibration_and_until_then_the_last_book_
     second = network.book()
     assert (report.book, second.seal) == (second.version, first.seal)
     assert read(network) == read(network, 0)
+
+
+def test_nothing_is_trained_or_calibrated_while_the_office_would_refuse_its_seal() -> None:
+    """Five of eight are there: nothing is charged, and bands go on by carrying the others."""
+    limits: dict[str, object] = {"cut_days": 0, "seals_a_week": 3}
+    network = banded(office=limits, band_days=0.0, world=small_world(8, 200))
+    assert night(network).steps[-1].outlets == 8
+    away = {1005, 1006, 1007}
+    network.grid._drop = lambda node, _message: node in away
+    before, entries = models(network), network.ledger().entries
+    report = night(with_hq(network, train_days=0.0), "n2")
+    assert (report.ended, len(report.cohort)) == ("complete", 5)
+    few = "5 of the 8 outlets of the last seal are there, expected 6"
+    assert report.skipped == [f"training: {few}"]
+    assert [(step.release, step.outlets) for step in report.steps] == [("n2/001-points", 8)]
+    assert [model.cuts for model in models(network)] == [model.cuts for model in before]
+    for model in before:
+        network.hq_store.save_model(replace(model, cuts=None))
+    report = night(network, "n3")
+    assert report.ended == "complete"
+    assert report.skipped[1:] == [f"calibration: {few}; the last book stays"]
+    assert report.steps == []
+    assert network.book().seal == network.book(-2).seal
+    assert network.ledger().entries == entries
+    away.remove(1005)
+    report = night(with_hq(network, train_days=0.0), "n4")
+    assert (report.ended, report.skipped) == ("complete", [])
+    assert [step.purpose for step in report.steps] == WHOLE
+    assert {step.outlets for step in report.steps} == {6}
+    assert len(network.ledger().entries) > len(entries)
 
 
 def test_a_ledger_that_holds_no_calibration_seals_nothing_and_the_report_says_so() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import shutil
 import sqlite3
 import threading
 from contextlib import ExitStack, closing
@@ -29,11 +30,15 @@ from privacy.log_heads import (
 )
 from server.office.main import app
 from server.office.notary import MOST_A_DAY, Notary
+from server.office.tables import OFFICE as OFFICE_STORE
 from server.wire import outlets_pb2, outlets_pb2_grpc
+from tests.builders import store_at
 from tests.server.test_holder import Parties, refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+pytestmark = pytest.mark.usefixtures("both_engines")
 
 DAY = 86_400.0
 NOON = 1_800_014_400.0  # 2027-01-15, 12:00 UTC
@@ -83,6 +88,7 @@ def test_the_same_digest_again_gets_the_very_same_statement(notary: Notary) -> N
     assert notary.countersign("a", shown, made, NOON + 61) == made
 
 
+@pytest.mark.sqlite_only
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 2)), max_size=30))
 def test_whatever_is_lost_an_outlet_that_asks_on_has_every_number(
     nights: list[tuple[bool, int]],
@@ -113,8 +119,11 @@ def test_a_day_has_a_most_of_statements_and_the_next_day_more(notary: Notary) ->
     assert said(notary.countersign("a", digest(), held, NOON + DAY)).number == MOST_A_DAY + 1
 
 
+@pytest.mark.sqlite_only
 def test_one_row_an_outlet_is_all_that_is_kept(tmp_path: Path) -> None:
-    with closing(Notary(f"sqlite:///{tmp_path / 'notary.db'}", OFFICE)) as notary:
+    with closing(
+        Notary(store_at(f"sqlite:///{tmp_path / 'notary.db'}", OFFICE_STORE), OFFICE)
+    ) as notary:
         held: SignedHead | None = None
         for night in range(40):
             held = notary.countersign("a", digest(), held, NOON + night * DAY)
@@ -143,15 +152,20 @@ def test_what_an_outlet_shows_as_held_must_be_this_offices_about_it(notary: Nota
     assert said(notary.countersign("a", digest(), own, NOON)).number == 2
 
 
+@pytest.mark.sqlite_only
 def test_an_office_that_was_restored_goes_on_after_what_an_outlet_shows(
     tmp_path: Path,
 ) -> None:
-    with closing(Notary(f"sqlite:///{tmp_path / 'notary.db'}", OFFICE)) as notary:
+    with closing(
+        Notary(store_at(f"sqlite:///{tmp_path / 'notary.db'}", OFFICE_STORE), OFFICE)
+    ) as notary:
         held = notary.countersign("a", digest(), None, NOON)
-        notary.copy(tmp_path / "copy.db")
+        shutil.copy(tmp_path / "notary.db", tmp_path / "copy.db")
         for night in range(1, 4):
             held = notary.countersign("a", digest(), held, NOON + night * DAY)
-    with closing(Notary(f"sqlite:///{tmp_path / 'copy.db'}", OFFICE)) as restored:
+    with closing(
+        Notary(store_at(f"sqlite:///{tmp_path / 'copy.db'}", OFFICE_STORE), OFFICE)
+    ) as restored:
         assert said(restored.countersign("a", digest(), held, NOON + 4 * DAY)).number == 5
 
 
@@ -159,9 +173,9 @@ def test_an_office_with_another_key_begins_again_and_gives_no_statement_of_the_o
     tmp_path: Path,
 ) -> None:
     url, another = f"sqlite:///{tmp_path / 'notary.db'}", SigningKey.generate()
-    with closing(Notary(url, OFFICE)) as notary:
+    with closing(Notary(store_at(url, OFFICE_STORE), OFFICE)) as notary:
         old = notary.countersign("a", digest(), None, NOON)
-    with closing(Notary(url, another)) as notary:
+    with closing(Notary(store_at(url, OFFICE_STORE), another)) as notary:
         with pytest.raises(HeadRefused, match="not signed"):
             notary.countersign("a", digest(), old, NOON)
         made = notary.countersign("a", digest(), None, NOON)
@@ -171,13 +185,18 @@ def test_an_office_with_another_key_begins_again_and_gives_no_statement_of_the_o
 def test_a_statement_is_stored_before_it_is_sent(tmp_path: Path) -> None:
     """Whoever opens the file then finds it; the process may die at once."""
     url = f"sqlite:///{tmp_path / 'notary.db'}"
-    with closing(Notary(url, OFFICE)) as notary, closing(Notary(url, OFFICE)) as other:
+    with (
+        closing(Notary(store_at(url, OFFICE_STORE), OFFICE)) as notary,
+        closing(Notary(store_at(url, OFFICE_STORE), OFFICE)) as other,
+    ):
         made = notary.countersign("a", digest(), None, NOON)
         assert other.countersign("a", digest(), None, NOON + DAY) == made
 
 
 def test_threads_that_ask_at_once_get_one_statement(tmp_path: Path) -> None:
-    with closing(Notary(f"sqlite:///{tmp_path / 'notary.db'}", OFFICE)) as notary:
+    with closing(
+        Notary(store_at(f"sqlite:///{tmp_path / 'notary.db'}", OFFICE_STORE), OFFICE)
+    ) as notary:
         found: list[SignedHead] = []
         threads = [
             threading.Thread(
@@ -234,6 +253,7 @@ def test_a_paused_office_countersigns_nothing(parties: Parties) -> None:
     assert (status, "is paused" in why) == (grpc.StatusCode.UNAVAILABLE, True)
 
 
+@pytest.mark.sqlite_only
 def test_the_office_lists_whose_log_was_countersigned_when_and_a_backup_has_it(
     parties: Parties, tmp_path: Path
 ) -> None:

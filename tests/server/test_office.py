@@ -11,22 +11,27 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
+from privacy.at_rest import SecretUnreadable
 from privacy.envelopes import SigningKey, seal
 from privacy.errors import AnswerRefused, BudgetExceeded, InvalidParameter, PlanRefused
 from privacy.loss import Rho
 from privacy.plans import NightPlan, PlannedReleases, ReleasePlan, Signed
 from privacy.purposes import Purpose
 from privacy.two_key_sum import _seed_info, _statement
+from server.holder.vault import SECRETS_FILE, KeyFile
 from server.office.ledger_store import OfficeStore
 from server.office.settings import OfficeSettings
+from server.office.tables import OFFICE
 from server.office.unlock import Office
-from tests.builders import CUT_OFF, SCALE, Bench
+from tests.builders import CUT_OFF, SCALE, Bench, store_at, wrapped_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from privacy.two_key_sum import Envelope, MaskedShare
+
+pytestmark = pytest.mark.usefixtures("both_engines")
 
 
 def answers(bench: Bench, signed: Signed, names: str = "abc") -> list[MaskedShare]:
@@ -387,7 +392,7 @@ def offices(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Bench, Offi
     bench = Bench(url=f"sqlite:///{tmp_path / 'office.db'}")
     if request.param == "one process":
         return bench, bench.office, bench.office
-    store = OfficeStore(bench.url, bench.settings.policy())
+    store = OfficeStore(store_at(bench.url, OFFICE), bench.settings.policy())
     return bench, bench.office, replace(bench.office, store=store)
 
 
@@ -448,12 +453,18 @@ def test_no_file_of_the_office_holds_a_one_time_key_after_the_answer(tmp_path: P
         stored = transaction.release(name="r1")
     assert stored is not None
     assert stored.key is not None
-    secret = stored.key.to_bytes()
-    assert any(secret in path.read_bytes() for path in tmp_path.iterdir())
+    secret, wrapped = stored.key.to_bytes(), wrapped_key(bench.url, "r1")
+    keys = KeyFile(tmp_path / SECRETS_FILE)
+    assert keys.opened(wrapped, "key r1") == secret
+    key = (tmp_path / SECRETS_FILE).read_bytes()[32:64]
     bench.office.unlock(signed.digest, [share.envelope for share in answers(bench, signed)])
-    assert not any(secret in path.read_bytes() for path in tmp_path.iterdir())
+    for one in (secret, wrapped, key):
+        assert not any(one in path.read_bytes() for path in tmp_path.iterdir())
+    with pytest.raises(SecretUnreadable):
+        keys.opened(wrapped, "key r1")
 
 
+@pytest.mark.sqlite_only
 def test_the_stored_ledger_can_be_neither_changed_nor_deleted(tmp_path: Path) -> None:
     bench = Bench(url=f"sqlite:///{tmp_path / 'office.db'}")
     bench.night()

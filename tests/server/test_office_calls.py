@@ -31,13 +31,15 @@ from server.office.main import app
 from server.office.publications import Publications
 from server.office.relay import Relay
 from server.office.settings import OfficeSettings
+from server.office.tables import OFFICE
 from server.office.vault import KEY_FILE
 from server.wire import office_pb2, office_pb2_grpc, outlets_pb2, outlets_pb2_grpc
 from server.wire.refusals import read_refusal
-from tests.builders import Bench
+from tests.builders import Bench, store_at
 from tests.server.seal_benches import SealBench
 from tests.server.slot_histories import NETWORK, HonestHq
 from tests.server.test_holder import Parties, introduce, refused
+from tests.server.timed_channel import timed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -112,7 +114,7 @@ class Hq:
         self.model = HonestHq()
         self.key = parties.office.identity().card.verify_key
         self.office = office_pb2_grpc.OfficeStub(
-            parties.channel(parties.hq, PartyKind.OFFICE, address)
+            timed(parties.channel(parties.hq, PartyKind.OFFICE, address))
         )
         self.notary = outlets_pb2_grpc.NotaryStub(
             parties.channel(parties.outlets["a"], PartyKind.OFFICE, address)
@@ -256,11 +258,11 @@ def test_a_relay_that_never_closed_a_batch_begins_near_the_directory_only(
     def collected(after: int) -> None:
         list(hq.office.CollectBatch(office_pb2.CollectBatchRequest(after=after), timeout=20))
 
-    for after in (36, 2**40, 2**64 - 1):
+    for after in (405, 2**40, 2**64 - 1):
         status, why = refused(lambda: collected(after))  # noqa: B023  (called at once)
         assert status is grpc.StatusCode.FAILED_PRECONDITION
-        assert f"batch {after}: got it as the last that HQ applied, expected at most 35" in why
-    collected(35)
+        assert f"batch {after}: got it as the last that HQ applied, expected at most 404" in why
+    collected(404)
 
 
 def test_only_hq_asks_for_countersignatures(parties: Parties) -> None:
@@ -387,7 +389,7 @@ def run(*words: object, code: int = 0, answer: str = "") -> str:
 
 def publications(folder: Path, parties: Parties) -> Publications:
     signing = parties.office.identity().signing
-    return Publications(f"sqlite:///{folder / 'publications.db'}", signing, 20)
+    return Publications(store_at(f"sqlite:///{folder / 'office.db'}", OFFICE), signing, 20)
 
 
 def test_a_backup_goes_on_from_the_directory_that_was_countersigned(
@@ -433,7 +435,9 @@ def test_a_renewal_makes_a_fresh_share_and_keeps_the_ledger(
 ) -> None:
     ring, old = parties.office, parties.office.token_share()
     policy = OfficeSettings().policy()
-    with closing(OfficeStore(f"sqlite:///{standing / 'office.db'}", policy)) as store:
+    with closing(
+        OfficeStore(store_at(f"sqlite:///{standing / 'office.db'}", OFFICE), policy)
+    ) as store:
         ledger = store.ledger()
     assert secrets_in(standing) == (3, 1)
     key = (standing / KEY_FILE).read_bytes()
@@ -450,7 +454,9 @@ def test_a_renewal_makes_a_fresh_share_and_keeps_the_ledger(
     assert not list(standing.glob("publications.db*"))
     assert secrets_in(standing) == (0, 0)
     assert (standing / KEY_FILE).read_bytes() != key
-    with closing(OfficeStore(f"sqlite:///{standing / 'office.db'}", policy)) as store:
+    with closing(
+        OfficeStore(store_at(f"sqlite:///{standing / 'office.db'}", OFFICE), policy)
+    ) as store:
         assert store.ledger() == ledger
         assert ledger.length == 1
 

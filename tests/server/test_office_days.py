@@ -12,7 +12,11 @@ from privacy.plans import PlannedReleases, ReleasePlan, Signed
 from privacy.purposes import Purpose
 from server.office.ledger_store import OfficeStore
 from server.office.settings import OfficeSettings
-from tests.builders import Bench
+from server.office.tables import OFFICE
+from tests.builders import Bench, store_at
+
+pytestmark = pytest.mark.usefixtures("both_engines")
+
 
 DAY = 86_400
 
@@ -124,7 +128,9 @@ def test_a_release_that_was_refused_moves_no_day(bench: Bench) -> None:
 def test_days_survive_a_restart(tmp_path: Path) -> None:
     bench = Bench(url=f"sqlite:///{tmp_path / 'office.db'}")
     bench.night()
-    bench.office = replace(bench.office, store=OfficeStore(bench.url, bench.settings.policy()))
+    bench.office = replace(
+        bench.office, store=OfficeStore(store_at(bench.url, OFFICE), bench.settings.policy())
+    )
     lines = [PlannedReleases(bench.purpose, 1, bench.rho)]
     with pytest.raises(PlanRefused, match="cut-off: got 2026-07-18, expected 2026-07-19, as sign"):
         bench.office.sign_night("n", bench.day(-181), lines)

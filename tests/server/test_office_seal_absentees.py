@@ -6,12 +6,20 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from privacy.books import Book
 from privacy.errors import AnswerRefused
+from privacy.masks import Seed
 from privacy.seal_plans import SealKind
-from privacy.two_key_sum import CARRY_DAYS
-from server.office.ledger_store import copy_without_keys, end_network
+from privacy.two_key_sum import CARRY_DAYS, KeptSeed
+from server.holder.vault import KeyFile
+from server.office.backup import copy_without_keys
+from server.office.ledger_store import end_network
+from server.office.set_rules import reached_slots
 from server.office.vault import KEY_FILE, Vault
+from tests.privacy.seals import plan_of
 from tests.server.seal_benches import DAY, MANY, HonestSeal, SealBench
 
 if TYPE_CHECKING:
@@ -124,6 +132,47 @@ def test_a_set_counts_however_its_seal_ends_and_one_that_was_refused_does_not() 
     attempt(bench, "s1", "abc", kind=FINE)
 
 
+@pytest.mark.parametrize(("fresh", "told"), [("agh", False), ("abcgh", False), ("abcdgh", True)])
+def test_of_slots_listed_since_nothing_is_told_before_three_quarters_answered_about_them(
+    fresh: str, *, told: bool
+) -> None:
+    """A carried answer has nothing of them: the sum is of the fresh ones, one among HQ's own."""
+    bench = bench_of()
+    first = bench.whole("s0", EVERYBODY)
+    bench.list(*range(12), batch=2)
+    carried = [(first, name) for name in EVERYBODY if name not in fresh]
+    seal = bench.whole("s1", fresh, *carried, night=bench.night("n1"))
+    clear = seal.clear()
+    assert clear[6:].any(axis=0).all()  # there is something to be told
+    if not told:
+        clear[6:] = 0
+    assert (seal.codes() == clear).all()
+    book = Book.decode(seal.book().book)
+    new = [seal.read(book, slot) for slot in range(6, 12)]
+    assert (new == [((0, 0), 0)] * 6) != told
+
+
+def test_an_answer_that_is_carried_counts_for_the_slots_that_it_is_about() -> None:
+    bench = bench_of()
+    first = bench.whole("s0", EVERYBODY)
+    bench.list(*range(12), batch=2)
+    carried = [(first, name) for name in "bcdef"]
+    second = bench.whole("s1", "agh", *carried, night=bench.night("n1"))
+    carried = [(second, "g"), (second, "h"), (first, "e"), (first, "f")]
+    third = bench.whole("s2", "abcd", *carried, night=bench.night("n2"))
+    assert (third.codes() == third.clear()).all()
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=12))
+def test_the_slots_that_are_told_are_those_three_quarters_answered_about(
+    lengths: list[int],
+) -> None:
+    plan = plan_of(9)
+    seeds = [KeptSeed(Seed(bytes(32)), slots * plan.width) for slots in lengths]
+    told = [4 * sum(slot < slots for slots in lengths) >= 3 * len(lengths) for slot in range(9)]
+    assert [slot < reached_slots(plan, seeds) for slot in range(9)] == told
+
+
 def test_who_was_taken_off_the_list_is_missed_by_nobody() -> None:
     """A person has to say so; HQ cannot."""
     bench = bench_of()
@@ -142,7 +191,7 @@ def test_neither_restart_nor_backup_nor_another_network_forgets_who_was_there(
     attempt(bench, "s0", EVERYBODY)
     bench.restart()
     refuse(bench, "r1", "abh", "3 of the 8", kind=FINE)
-    end_network(bench.url, Vault(tmp_path / KEY_FILE))
+    end_network(bench.url, Vault(tmp_path / KEY_FILE), KeyFile.beside(bench.url))
     bench.list(*range(6, 16))
     refuse(bench, "r2", "abh", "3 of the 8")
     (tmp_path / "copy").mkdir()

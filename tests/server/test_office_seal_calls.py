@@ -28,6 +28,7 @@ from server.hq.office_client import OfficeClient
 from server.office.choice_parts import MOST_BYTES, read_choices
 from server.office.vault import KEY_FILE
 from server.wire import office_pb2, office_pb2_grpc
+from server.wire.refusals import TIME_KEY
 from tests.server.seal_benches import HonestSeal, SealBench
 from tests.server.slot_histories import NETWORK, HonestHq
 from tests.server.test_holder import Parties, refused
@@ -92,8 +93,13 @@ class Running:
         return seal
 
     def chunk(self, *parts: office_pb2.SealChunkPart) -> bytes:
-        answer = self.stub.SealChunk(iter(parts), timeout=60)
+        answer = self.stub.SealChunk(iter(parts), timeout=60, metadata=now())
         return b"".join(part.data for part in answer)
+
+
+def now() -> tuple[tuple[str, str]]:
+    """What HQ says with each call."""
+    return ((TIME_KEY, str(int(time.time()))),)
 
 
 def part(data: bytes = b"", plan_digest: str = "", chunk: int = 0) -> office_pb2.SealChunkPart:
@@ -153,7 +159,7 @@ def test_a_seal_goes_on_at_an_office_that_was_started_again(tmp_path: Path) -> N
 
 def test_refusals_of_seals_travel_by_their_type(running: Running) -> None:
     request = office_pb2.UnlockRequest(carried=[office_pb2.CarriedEnvelope()])
-    status, why = refused(lambda: list(running.stub.Unlock(request, timeout=20)))
+    status, why = refused(lambda: list(running.stub.Unlock(request, timeout=20, metadata=now())))
     assert (status, "carries nobody" in why) == (grpc.StatusCode.INVALID_ARGUMENT, True)
     seal = running.seal("s1")
     with pytest.raises(InvalidParameter, match="got 3 bytes"):
@@ -182,11 +188,15 @@ def test_a_paused_office_seals_nothing(running: Running) -> None:
     stub, plan = running.stub, seal.signed.digest
     for call in (
         lambda: stub.SignSeal(
-            office_pb2.SignReleaseRequest(draft=seal.drafted.encode()), timeout=20
+            office_pb2.SignReleaseRequest(draft=seal.drafted.encode()), timeout=20, metadata=now()
         ),
-        lambda: stub.StoreSet(office_pb2.UnlockRequest(plan_digest=plan), timeout=20),
+        lambda: stub.StoreSet(
+            office_pb2.UnlockRequest(plan_digest=plan), timeout=20, metadata=now()
+        ),
         lambda: running.chunk(part(DATA, plan)),
-        lambda: stub.CloseSeal(office_pb2.CloseSealRequest(plan_digest=plan), timeout=20),
+        lambda: stub.CloseSeal(
+            office_pb2.CloseSealRequest(plan_digest=plan), timeout=20, metadata=now()
+        ),
     ):
         status, why = refused(call)
         assert (status, "is paused" in why) == (grpc.StatusCode.UNAVAILABLE, True)
@@ -208,14 +218,15 @@ def test_a_set_is_one_message_that_two_thousand_outlets_fit_in_and_no_more_than_
     )
     carried = office_pb2.CarriedEnvelope(envelope=envelope, plan_digest=seal.signed.digest)
 
-    def request(outlets: int) -> office_pb2.UnlockRequest:
+    def store(outlets: int) -> object:
         plan = seal.signed.digest
-        return office_pb2.UnlockRequest(plan_digest=plan, carried=[carried] * outlets)
+        request = office_pb2.UnlockRequest(plan_digest=plan, carried=[carried] * outlets)
+        return running.stub.StoreSet(request, timeout=20, metadata=now())
 
-    status, why = refused(lambda: running.stub.StoreSet(request(2000), timeout=20))
+    status, why = refused(lambda: store(2000))
     assert (status, "an outlet is named twice" in why) == (grpc.StatusCode.INVALID_ARGUMENT, True)
     with pytest.raises(grpc.RpcError) as caught:
-        running.stub.StoreSet(request(20_000), timeout=20)
+        store(20_000)
     assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     seal.store("abc")
 
@@ -267,7 +278,7 @@ def test_a_stream_that_is_broken_off_ends_no_seal(running: Running) -> None:
         yield part(choices[:100], plan)
         go_on.wait(60)
 
-    call = running.stub.SealChunk(parts(), timeout=60)
+    call = running.stub.SealChunk(parts(), timeout=60, metadata=now())
     time.sleep(0.2)
     call.cancel()
     go_on.set()
@@ -290,7 +301,7 @@ def test_who_stalls_is_cut_off_and_the_seal_goes_on(
 
     began = time.monotonic()
     with pytest.raises(grpc.RpcError) as caught:
-        list(running.stub.SealChunk(parts(), timeout=60))
+        list(running.stub.SealChunk(parts(), timeout=60, metadata=now()))
     assert caught.value.code() is grpc.StatusCode.CANCELLED
     assert time.monotonic() - began < 20
     go_on.set()

@@ -24,8 +24,7 @@ from privacy.oblivious_transfer import Choices, TransferFailed
 from privacy.seal_plans import SealKind
 from privacy.sealing import SealSecrets, Sender
 from server.office import sealing
-from server.office.backup import FILES
-from server.office.ledger_store import copy_without_keys
+from server.office.backup import FILES, copy_without_keys
 from server.office.seal_store import SealState, SealStore, StoredSeal
 from server.office.vault import KEY_FILE, Vault
 from tests.server.seal_benches import HonestSeal, SealBench

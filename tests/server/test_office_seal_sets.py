@@ -7,10 +7,10 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from threading import Barrier
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pytest
 import sqlalchemy as sa
 
@@ -18,20 +18,28 @@ from privacy.envelopes import SigningKey
 from privacy.errors import AnswerRefused, PlanRefused, ReleaseClosed
 from privacy.seal_plans import SealKind
 from privacy.two_key_sum import CARRY_DAYS, Carried, Envelope, _statement
+from server.holder.database import closing_engine
+from server.holder.migrating import upgrade_tables
+from server.holder.vault import KeyFile
 from server.office import sealing, set_rules
-from server.office.ledger_store import copy_without_keys, end_network
+from server.office.backup import copy_without_keys
+from server.office.ledger_store import end_network
 from server.office.seal_store import SealStore
 from server.office.seed_store import SeedStore
-from server.office.store_tables import KEPT_SEEDS
+from server.office.settings import OfficeSettings
+from server.office.tables import KEPT_SEEDS, OFFICE
 from server.office.vault import KEY_FILE, Vault
 from tests.server.seal_benches import DAY, MANY, HonestSeal, SealBench
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
+    from server.office.ledger_store import Transaction
     from server.office.unlock import Office
 
+pytestmark = pytest.mark.usefixtures("both_engines")
+
+ROOT = Path(__file__).parents[2]
 BAND, FINE = SealKind.BAND, SealKind.FINE
 KINDS = pytest.mark.parametrize("kind", [BAND, FINE])
 
@@ -51,11 +59,8 @@ def signed(bench: SealBench, release: str = "s1", **given: object) -> HonestSeal
 def sealed(
     bench: SealBench, release: str, names: str, *carried: tuple[HonestSeal, str], **given: object
 ) -> HonestSeal:
-    seal = signed(bench, release, **given)
-    seal.store(names, *carried)
-    seal.take_all()
-    seal.close()
-    return seal
+    night = bench.night(f"night of {release}")
+    return bench.whole(release, names, *carried, night=night, **given)
 
 
 def refuse(
@@ -68,14 +73,19 @@ def refuse(
     """Expects a refusal that names who is at fault, after which nothing is stored."""
     store = seal.at.bench.store
     with store.transaction() as transaction:
-        before = transaction.seals.find(name=seal.release), transaction.seals.terms()
+        before = transaction.seals.find(name=seal.release), terms(transaction)
     seeds = kept(seal.at)
     with pytest.raises(AnswerRefused, match=why) as caught:
         seal.at.office.store_set(seal.signed.digest, envelopes, carried)
     assert caught.value.outlet == outlet
     with store.transaction() as transaction:
-        now = transaction.seals.find(name=seal.release), transaction.seals.terms()
+        now = transaction.seals.find(name=seal.release), terms(transaction)
     assert (now, kept(seal.at)) == (before, seeds)
+
+
+def terms(transaction: Transaction) -> tuple[object, object]:
+    """Of seals for bands, and for calibration."""
+    return transaction.seals.terms(), transaction.seals.fine_terms()
 
 
 def kept(bench: SealBench) -> dict[str, bytes]:
@@ -261,7 +271,7 @@ def test_a_kill_while_a_set_is_stored_stores_all_of_it_or_nothing(
     with bench.bench.store.transaction() as transaction:
         found = transaction.seals.find(digest=plan)
         assert found is not None
-        assert (found.set_digest, transaction.seals.terms()) == (None, None)
+        assert (found.set_digest, *terms(transaction)) == (None, None, None)
         assert "key" in found.secrets
     bound = given
     if step == "open_seed":
@@ -287,6 +297,27 @@ def test_an_outlet_that_answered_before_is_fresh_or_carried_and_never_left_out(
     assert bench.office.store_set(seal.signed.digest, given, [seal.carry(first, "d")])
     bench.office.close_seal(seal.signed.digest)
     sealed(bench, "s3", "abcd")
+
+
+def test_a_refusal_says_from_when_on_nobody_is_demanded_any_more(bench: SealBench) -> None:
+    """A month after the last of those who are left out answered, not after the first."""
+    first = sealed(bench, "s1", "abcde")
+    bench.bench.clock.at += 3 * DAY
+    sealed(bench, "s2", "abce", (first, "d"))
+    seal = signed(bench, "s3")
+    refuse(seal, f"lacks 2 .*, or after {bench.bench.day(31)}$", fresh(seal))
+
+
+def test_an_outlet_with_another_key_than_it_answered_with_is_neither_demanded_nor_carried(
+    bench: SealBench,
+) -> None:
+    """Nobody could sign for its last answer: HQ would wait for a month."""
+    first = sealed(bench, "s1", "abcd")
+    listed = {**bench.office.outlets, "d": SigningKey.generate().public}
+    bench.bench.office = replace(bench.office, outlets=listed)
+    seal = signed(bench, "s2")
+    refuse(seal, "d: signature does not", fresh(seal), [seal.carry(first, "d")], outlet="d")
+    assert bench.office.store_set(seal.signed.digest, fresh(seal), ())
 
 
 def test_an_outlet_that_never_answered_may_come_whenever_it_does(bench: SealBench) -> None:
@@ -375,17 +406,9 @@ def test_an_outlet_is_carried_over_slots_that_were_added_and_blanked_since(
 ) -> None:
     first = sealed(bench, "s1", "abcd")
     bench.list(0, None, 2, 3, 4, 5, 6, 7, batch=2)
-    second = signed(bench, "s2")
-    known = np.zeros((8, 3), dtype=np.int64)
-    known[:6] = first.parts("d")
-    second.store("abc", (first, "d"))
-    second.take_all()
-    second.close()
-    total = sum(second.parts(name) for name in "abc") + known
-    tables = second.plan.tables()
-    clear = np.stack([t.codes(total[:, i]) for i, t in enumerate(tables)], axis=1)
+    second = sealed(bench, "s2", "abc", (first, "d"))
     live = [0, 2, 3, 4, 5, 6, 7]
-    assert (second.codes()[live] == clear[live]).all()
+    assert (second.codes()[live] == second.clear()[live]).all()
 
 
 def test_a_seal_of_fewer_slots_than_an_answer_has_neither_demands_nor_carries_it(
@@ -481,24 +504,29 @@ def test_a_carried_answer_grows_older_however_often_it_is_carried(bench: SealBen
 
 
 @pytest.mark.parametrize("off", [32, -32])
-def test_an_answer_for_a_day_more_than_31_days_away_is_neither_demanded_nor_carried(
-    off: int,
-) -> None:
-    """All as of one day, but one as of another: what it has more then is that one's."""
+def test_of_which_day_an_answer_is_decides_nothing(off: int) -> None:
+    """HQ chooses the days; when an answer came it does not."""
     bench = SealBench(settings=MANY.model_copy(update={"days_off": 40}))
     first = sealed(bench, "s1", "abcd", as_of=bench.bench.day(off))
     with bench.bench.store.transaction() as transaction:
         transaction.keep_day("bands", "2000-01-01")  # as if days might go back
     seal = signed(bench, "s2")
     given = fresh(seal)
-    refuse(seal, "more than 31 days ago", given, [seal.carry(first, "d")], outlet="d")
-    assert bench.office.store_set(seal.signed.digest, given, ())
+    refuse(seal, "its set lacks 1 outlets that answered within 31 days", given)
+    seal.store("abc", (first, "d"))
+    seal.take_all()
+    seal.close()
+    assert (seal.codes() == seal.clear()).all()
 
 
-def test_an_answer_for_a_day_31_days_away_is_carried() -> None:
-    bench = SealBench(settings=MANY.model_copy(update={"days_off": 40}))
-    first = sealed(bench, "s1", "abcd", as_of=bench.bench.day(-31))
-    sealed(bench, "s2", "abc", (first, "d"))
+def test_at_the_days_that_the_office_signs_a_month_of_carrying_is_a_month() -> None:
+    """Sealed as of a week ago, and 18 days later as of a week ahead; with the office's limits."""
+    bench = SealBench(settings=OfficeSettings(), names=tuple("abcdefgh"))
+    first = sealed(bench, "s1", "abcdefgh", as_of=bench.bench.day(-7))
+    bench.bench.clock.at += 18 * DAY
+    seal = signed(bench, "s2", as_of=bench.bench.day(7))
+    refuse(seal, "its set lacks 2 outlets", fresh(seal, "abcdef"))
+    seal.store("abcdef", (first, "g"), (first, "h"))
 
 
 # --- what the office keeps ------------------------------------------------------------------------
@@ -508,6 +536,7 @@ def in_files(folder: Path, secret: bytes) -> bool:
     return any(secret in file.read_bytes() for file in folder.iterdir())
 
 
+@pytest.mark.sqlite_only
 def test_a_new_answer_overwrites_the_seed_of_the_one_before(tmp_path: Path) -> None:
     bench = SealBench(f"sqlite:///{tmp_path / 'office.db'}")
     sealed(bench, "s1", "abcd")
@@ -552,7 +581,7 @@ def test_a_renewed_network_carries_nobody_and_ends_an_open_seal(tmp_path: Path) 
     opened = signed(bench, "s2")
     opened.store("abcd")
     key = (tmp_path / KEY_FILE).read_bytes()
-    end_network(bench.url, Vault(tmp_path / KEY_FILE))
+    end_network(bench.url, Vault(tmp_path / KEY_FILE), KeyFile.beside(bench.url))
     assert kept(bench) == {}
     assert (tmp_path / KEY_FILE).read_bytes() != key
     with pytest.raises(ReleaseClosed, match="s2: expired"):
@@ -563,12 +592,14 @@ def test_a_renewed_network_carries_nobody_and_ends_an_open_seal(tmp_path: Path) 
         refuse(seal, "d: not its last", fresh(seal), [seal.carry(earlier, "d")], outlet="d")
 
 
-def test_seeds_of_release_0_1_die_when_the_store_is_opened(tmp_path: Path) -> None:
-    file, seed = tmp_path / "office.db", b"a seed of release 0.1, 32 bytes."
+@pytest.mark.sqlite_only
+def test_seeds_of_release_0_1_die_when_the_store_is_upgraded(tmp_path: Path) -> None:
+    file = tmp_path / "office.db"
     with closing(sqlite3.connect(file)) as connection:
-        connection.execute("CREATE TABLE points_seeds (outlet TEXT PRIMARY KEY, seed BLOB)")
-        connection.execute("INSERT INTO points_seeds VALUES ('a', ?)", (seed,))
-        connection.commit()
-    assert in_files(tmp_path, seed)
-    SealBench(f"sqlite:///{file}")
-    assert not in_files(tmp_path, seed)
+        connection.executescript((ROOT / "tests/stores/0.1/office-office.sql").read_text())
+        seeds = [seed for (seed,) in connection.execute("SELECT seed FROM points_seeds")]
+    assert seeds
+    assert all(in_files(tmp_path, seed) for seed in seeds)
+    with closing_engine(f"sqlite:///{file}", OFFICE) as engine:
+        upgrade_tables(engine, OFFICE, lambda _said: None)
+    assert not any(in_files(tmp_path, seed) for seed in seeds)

@@ -19,6 +19,8 @@ from tests.server.seal_benches import CUTS, DAY, MANY, HonestSeal, SealBench
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.usefixtures("both_engines")
+
 BAND, FINE = SealKind.BAND, SealKind.FINE
 KINDS = pytest.mark.parametrize("kind", [BAND, FINE])
 
@@ -448,8 +450,67 @@ def test_scorecards_of_bands_change_as_cuts_do(bench: SealBench) -> None:
     refuse(bench.seal("n1/1", bench.night("n1"), **other), "or a calibration since")  # type: ignore[arg-type]
     calibrate(bench, "n2")
     run(bench.seal("n3/1", bench.night("n3"), **other))  # type: ignore[arg-type]
-    refuse(bench.seal("n4/1", bench.night("n4")), "got other scorecards or cuts 0.0 days")
-    bench.whole("n5/1", night=bench.night("n5"), **other)
+    calibrate(bench, "n4")
+    refuse(bench.seal("n5/1", bench.night("n5")), "not those calibrated last")
+    changed = bench.seal("n6/1", bench.night("n6"), cuts=OTHER, **other)  # type: ignore[arg-type]
+    refuse(changed, "got other scorecards or cuts 0.0 days")
+    bench.whole("n7/1", night=bench.night("n7"), **other)
+
+
+CARD: dict[str, object] = {"scorecard": "6" * 64}
+THIRD: dict[str, object] = {"scorecard": "7" * 64}
+
+
+def carded(
+    bench: SealBench, name: str, card: dict[str, object] | None = None, kind: SealKind = FINE
+) -> HonestSeal:
+    return bench.seal(f"{name}/1", bench.night(name), kind, **(card or {}))
+
+
+def test_what_is_calibrated_changes_28_days_after_the_last_change(bench: SealBench) -> None:
+    """A fine seal of crafted weights is a sharp question: not one a night."""
+    run(carded(bench, "n1"))
+    for number in range(2):
+        refuse(carded(bench, f"r{number}", CARD), r"got other scorecards 0\.0 days after the last")
+        run(carded(bench, f"s{number}"))
+    bench.bench.clock.at += 14 * DAY
+    run(carded(bench, "s2"))  # the same again begins no month anew
+    bench.bench.clock.at += 14 * DAY - 1
+    refuse(carded(bench, "n2", CARD), r"other scorecards 28\.0 days .* or at least 28 days")
+    bench.bench.clock.at += 1
+    run(carded(bench, "n3", CARD))
+    for number, card in enumerate([None, THIRD]):
+        refuse(carded(bench, f"q{number}", card), r"got other scorecards 0\.0 days")
+    run(carded(bench, "n4", CARD))
+
+
+@pytest.mark.parametrize("until", ["stored", "expired", "failed"])
+def test_a_calibration_that_failed_is_tried_again_with_its_own_scorecards_alone(
+    bench: SealBench, until: str
+) -> None:
+    run(carded(bench, "n1", CARD), until)
+    refuse(carded(bench, "n2"), "got other scorecards 0")
+    run(carded(bench, "n3", CARD))
+
+
+def test_a_calibration_without_a_set_binds_nobody(bench: SealBench) -> None:
+    run(carded(bench, "n1", CARD), "signed")
+    run(carded(bench, "n2"))
+    run(carded(bench, "n3", kind=BAND))
+
+
+def test_bands_are_by_the_scorecards_calibrated_last_or_go_on(bench: SealBench) -> None:
+    run(carded(bench, "n1", CARD))
+    refuse(carded(bench, "n2", kind=BAND), "not those calibrated last")  # the first ones too
+    run(carded(bench, "n3", CARD, BAND))
+    bench.bench.clock.at += 28 * DAY
+    calibrate(bench, "n4")
+    run(carded(bench, "n5", THIRD))
+    refuse(carded(bench, "n6", kind=BAND), "not those calibrated last")
+    refuse(carded(bench, "n7", {**CARD, "cuts": OTHER}, BAND), "not those calibrated last")
+    run(carded(bench, "n8", CARD, BAND))  # what stands goes on
+    run(carded(bench, "n9", THIRD, BAND))
+    refuse(carded(bench, "n10", CARD, BAND), "not those calibrated last")
 
 
 def test_cuts_of_a_seal_without_a_set_bind_nobody(bench: SealBench) -> None:
@@ -485,7 +546,9 @@ def test_the_middles_of_fine_bins_are_no_cuts_of_bands(bench: SealBench) -> None
 def test_the_last_cuts_survive_a_restart(tmp_path: Path) -> None:
     bench = SealBench(f"sqlite:///{tmp_path / 'office.db'}")
     bench.whole("s1")
+    bench.whole("s2/1", night=bench.night("s2"), kind=FINE)
     bench.restart()
+    refuse(carded(bench, "s3", CARD), "got other scorecards")
     refuse(bench.seal("s2", cuts=OTHER), "got other scorecards or cuts")
     bench.whole("s2")
     assert SealPlan.decode(bench.seal("s3").sign().payload).cuts == CUTS

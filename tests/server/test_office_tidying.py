@@ -16,7 +16,7 @@ from privacy.identity import PartyKind
 from privacy.two_key_sum import CARRY_DAYS
 from server.office import running
 from server.office.seal_store import SealState, StoredSeal
-from server.office.store_tables import KEPT_SEEDS
+from server.office.tables import KEPT_SEEDS
 from server.office.unlock import Office
 from server.office.vault import KEY_FILE
 from tests.server.seal_benches import DAY, SealBench

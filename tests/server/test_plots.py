@@ -22,12 +22,14 @@ from features.scorecard import POINTS_PER_LOGIT
 from privacy.plans import Signed
 from privacy.purposes import Purpose
 from privacy.two_key_sum import Aggregate, CustomerRelease
+from server.holder.database import create_stores
 from server.hq.banding import Judgement
 from server.hq.main import app
 from server.hq.model_store import Calibrated
 from server.hq.plots import plot_scorecard
 from server.hq.store import HqStore
-from tests.builders import SCALE
+from server.hq.tables import HQ
+from tests.builders import SCALE, store_at
 from tests.server.test_banding import plan_of
 
 if TYPE_CHECKING:
@@ -87,7 +89,7 @@ def test_a_plot_shows_curve_and_counts_whatever_the_noise_left(
 
 def folder_with(tmp_path: Path, *outcomes: Outcome, customers: int = 20_000) -> Path:
     """HQ's folder after a calibration."""
-    store = HqStore(f"sqlite:///{tmp_path / 'hq.db'}")
+    store = HqStore(store_at(f"sqlite:///{tmp_path / 'hq.db'}", HQ))
     release = release_of(customers, 15.0)
     name, nothing = release.plan.release, np.zeros(DIMENSION, dtype=np.uint64)
     store.add_plan(name, "n1", Signed(release.plan.encode(), b""))
@@ -136,6 +138,7 @@ def test_where_noise_covers_the_counts_the_report_has_no_figures(tmp_path: Path)
 
 
 def test_a_report_of_one_scorecard_and_of_none_says_so(tmp_path: Path) -> None:
+    create_stores(tmp_path, [HQ])
     assert "No calibration yet" in run("--home", str(tmp_path))
     assert "eligibility" not in run("--home", str(folder_with(tmp_path, Outcome.FLIPPED)))
     assert (tmp_path / "report" / "flipper_risk.png").stat().st_size > 20_000

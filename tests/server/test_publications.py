@@ -38,13 +38,17 @@ from privacy.registrations import Evidence, RegistrationAct
 from privacy.seal_plans import SealKind
 from privacy.slot_keys import KEY_BYTES
 from privacy.tokens import TokenShare
+from server.holder.database import copy_store
 from server.office import directory_rules
 from server.office.publications import Publications
 from server.office.seal_store import CompleteSeal
+from server.office.tables import OFFICE
 from tests.builders import Clock
 from tests.privacy.slots import NOT_POINTS, rows_of, slot_key
 from tests.server.seal_benches import SealBench
 from tests.server.slot_histories import NETWORK, SEAL, HonestHq, PublishingOffice, seal_named
+
+pytestmark = pytest.mark.usefixtures("both_engines")
 
 HOUR = 3600.0
 
@@ -645,7 +649,7 @@ def test_after_a_relay_was_lost_nobody_knows_how_many_can_have_registered(
 
 def restored(office: PublishingOffice, tmp_path: Path) -> PublishingOffice:
     place = tmp_path / "copy.db"
-    office.store.copy(place)
+    copy_store(office.store._engine, f"sqlite:///{place}", OFFICE)
     return PublishingOffice(f"sqlite:///{place}", office.hours, clock=office.clock, key=office.key)
 
 
@@ -935,6 +939,7 @@ def test_a_seal_that_came_to_no_end_or_is_not_of_bands_has_no_book(
 # --- what is kept -------------------------------------------------------------------------------
 
 
+@pytest.mark.sqlite_only
 def test_of_a_withdrawn_key_a_hash_stays_that_is_another_one_at_each_office(
     tmp_path: Path,
 ) -> None:
@@ -955,6 +960,7 @@ def test_of_a_withdrawn_key_a_hash_stays_that_is_another_one_at_each_office(
     assert {len(name) for name, _ in kept} == {32}
 
 
+@pytest.mark.sqlite_only
 def test_what_is_asked_every_night_reads_nothing_that_is_long(tmp_path: Path) -> None:
     """`latest_directory` and `latest` are asked by each outlet and for each release."""
     office, hq = PublishingOffice(f"sqlite:///{tmp_path / 'p.db'}"), HonestHq()
@@ -982,6 +988,7 @@ Steps = st.lists(
 )
 
 
+@pytest.mark.sqlite_only
 @given(Steps)
 def test_every_honest_history_is_accepted_and_the_office_has_hqs_directory(
     steps: list[tuple[object, ...]],

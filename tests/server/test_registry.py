@@ -25,6 +25,8 @@ from privacy.registrations import (
 from privacy.slot_keys import PROOF_BYTES, SlotKey
 from privacy.tokens import Token, TokenShare
 from server.hq.registry import BatchCounts, Registry
+from server.hq.tables import HQ
+from tests.builders import store_at
 from tests.privacy.slots import NOT_POINTS, slot_key
 from tests.server.registrations import (
     BLANK,
@@ -46,6 +48,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+pytestmark = pytest.mark.usefixtures("both_engines")
+
 
 @pytest.fixture
 def hq() -> Hq:
@@ -60,6 +64,7 @@ def test_a_key_gets_a_slot_and_its_first_registration_is_the_home(hq: Hq) -> Non
     assert hq.registry.directory().batch == 2
 
 
+@pytest.mark.sqlite_only
 def test_within_a_batch_no_outlet_can_choose_a_tag_that_makes_it_the_home() -> None:
     homes = set[bytes]()
     for _ in range(60):  # by chance one home for all at less than 1 in 10^41
@@ -74,23 +79,29 @@ def test_a_batch_that_is_applied_again_after_a_kill_has_the_same_order(
 ) -> None:
     tried: list[list[bytes]] = []
 
-    def killed(_connection: object, message: Registration) -> str:
-        tried[-1].append(message.shown)
-        if len(tried[-1]) == 5:
-            raise KeyboardInterrupt
-        return "nothing"
+    def killed(_connection: object, messages: Sequence[Registration]) -> None:
+        tried.append([message.shown for message in messages])
+        raise KeyboardInterrupt
 
     messages = [Register(0, secret) for secret in range(5)]
     with monkeypatch.context() as patched:
-        patched.setattr("server.hq.registry.apply_message", killed)
+        patched.setattr("server.hq.registry.apply_messages", killed)
         for _ in range(4):
-            tried.append([])
             with pytest.raises(KeyboardInterrupt):
-                Hq(Registry(f"sqlite:///{tmp_path / 'hq.db'}")).apply(*messages)
-    hq = Hq(Registry(f"sqlite:///{tmp_path / 'hq.db'}"))
+                Hq(Registry(store_at(f"sqlite:///{tmp_path / 'hq.db'}", HQ))).apply(*messages)
+    hq = Hq(Registry(store_at(f"sqlite:///{tmp_path / 'hq.db'}", HQ)))
     assert hq.apply(*messages) == BatchCounts(registered=5)
     assert [some[0] for some in tried] == [hq.slots()[0][1]] * 4
     assert tried == [tried[0]] * 4
+
+
+def test_what_is_known_is_found_however_many_are_asked_for_at_once(
+    hq: Hq, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.hq.slot_changes._AT_ONCE", 2)
+    messages = [Register(0, secret) for secret in range(5)]
+    assert hq.apply(*messages) == BatchCounts(registered=5)
+    assert hq.apply(*messages) == BatchCounts(nothing=5)
 
 
 def registrations(hq: Hq) -> dict[bytes, int]:
@@ -355,6 +366,7 @@ MESSAGES = st.one_of(
 BATCHES = st.lists(st.lists(MESSAGES, max_size=8), max_size=3)
 
 
+@pytest.mark.sqlite_only
 @settings(max_examples=60)
 @given(batches=BATCHES, data=st.data())
 def test_any_order_and_any_repetition_within_a_batch_gives_the_same_registry(
@@ -386,6 +398,7 @@ def test_of_two_proofs_of_one_registration_the_same_is_evidence_in_whatever_orde
     assert len(kept) == 1
 
 
+@pytest.mark.sqlite_only
 @settings(max_examples=60)
 @given(batches=BATCHES)
 def test_registering_everything_again_after_the_fact_brings_nobody_back(
@@ -400,6 +413,7 @@ def test_registering_everything_again_after_the_fact_brings_nobody_back(
     assert hq.slots() == before
 
 
+@pytest.mark.sqlite_only
 @settings(max_examples=60)
 @given(batches=BATCHES)
 def test_a_slot_has_one_key_for_ever_or_none_any_more(batches: Sequence[Sequence[Message]]) -> None:
@@ -430,11 +444,12 @@ def test_the_same_batch_again_or_an_older_one_changes_nothing(hq: Hq) -> None:
 # --- what is kept ------------------------------------------------------------------------------
 
 
+@pytest.mark.sqlite_only
 def test_what_was_withdrawn_is_in_no_file_of_hq_and_no_table_names_an_outlet(
     tmp_path: Path,
 ) -> None:
     file = tmp_path / "hq.db"
-    hq = Hq(Registry(f"sqlite:///{file}"))
+    hq = Hq(Registry(store_at(f"sqlite:///{file}", HQ)))
     hq.apply(Register(0, 0), Register(1, 1))
     gone = (slot_key(0).public, nonce(0), tag(0))
     for forgotten in gone:
@@ -446,10 +461,24 @@ def test_what_was_withdrawn_is_in_no_file_of_hq_and_no_table_names_an_outlet(
     assert slot_key(1).public in held
     columns = {
         f"{table}.{column['name']}"
-        for table in sa.inspect(sa.create_engine(f"sqlite:///{file}")).get_table_names()
+        for table in (
+            "slot_keys",
+            "slot_evidence",
+            "registrations",
+            "registry",
+            "burials",
+            "burial_key",
+            "orders",
+            "ledger_copy",
+            "ledger_proof",
+            "directories",
+            "book_drafts",
+            "books",
+        )
         for column in sa.inspect(sa.create_engine(f"sqlite:///{file}")).get_columns(table)
     }
     assert columns == {
+        "burial_key.number",
         *(f"slot_keys.{name}" for name in ("slot", "key", "home_nonce", "home_tag", "opened")),
         *(f"slot_evidence.{name}"
           for name in ("slot", "act", "batch", "since", "bound", "proof")),
@@ -462,6 +491,8 @@ def test_what_was_withdrawn_is_in_no_file_of_hq_and_no_table_names_an_outlet(
           for name in ("number", "digest", "batch", "slots", "countersigned", "encoded")),
         *(f"book_drafts.{name}" for name in ("version", "directory", "signed")),
         *(f"books.{name}" for name in ("version", "encoded")),
+        *(f"ledger_copy.{name}" for name in ("sequence", "digest", "entry")),
+        *(f"ledger_proof.{name}" for name in ("payload", "signature")),
     }  # fmt: skip
 
 
@@ -478,8 +509,8 @@ def test_a_withdrawn_key_cannot_be_found_by_its_hash_alone(hq: Hq) -> None:
 
 def test_the_networks_key_is_kept_for_good(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'hq.db'}"
-    registry = Registry(url)
+    registry = Registry(store_at(url, HQ))
     assert registry.network() is None
     registry.keep_network(NETWORK)
     registry.close()
-    assert Registry(url).network() == NETWORK
+    assert Registry(store_at(url, HQ)).network() == NETWORK

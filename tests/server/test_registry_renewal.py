@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from privacy.identity import Card, PartyKind
 from privacy.keyring import Keyring
+from server.holder.database import create_stores
 from server.holder.errors import RefreshRefused
 from server.holder.shares import PENDING_FILE, refresh, renew
 from server.hq.errors import RegistryOutdated
@@ -22,8 +23,10 @@ from server.hq.main import app
 from server.hq.model_store import StandingModel
 from server.hq.night_assembly import run_night
 from server.hq.registry import Registry
+from server.hq.registry_renewal import erase
 from server.hq.store import HqStore
-from server.hq.store_tables import OUTDATED
+from server.hq.tables import HQ, HQ_METER
+from tests.builders import store_at
 from tests.server.hq_sealing import HqBench
 from tests.server.registrations import Hq, OfficeOf, Register, Withdraw, nonce
 from tests.server.test_holder import introduce
@@ -39,6 +42,7 @@ def ring(tmp_path: Path) -> Keyring:
     """HQ's folder, without a database yet."""
     ring = Keyring(tmp_path / "hq", PartyKind.HQ)
     ring.create("hq", "h:1", dt.datetime.now(dt.UTC), service_address="127.0.0.1:0")
+    create_stores(ring.folder, [HQ_METER])
     office = Keyring(tmp_path / "office", PartyKind.OFFICE)
     office.create("dpo", "h:2", dt.datetime.now(dt.UTC))
     introduce(ring, office)
@@ -87,7 +91,6 @@ def test_a_renewal_leaves_no_token_of_release_0_1_in_hqs_folder(
     assert len(hidden) > 200
     assert all(one in database.read_bytes() for one in hidden)
     share, certificate = ring.token_share(), ring.identity().card.certificate
-    size = database.stat().st_size
 
     said = run(ring, "tokens", "renew", "--yes")
     assert said.exit_code == 0, said.output
@@ -95,7 +98,8 @@ def test_a_renewal_leaves_no_token_of_release_0_1_in_hqs_folder(
         assert word in said.output
     kept = b"".join(file.read_bytes() for file in ring.folder.rglob("*") if file.is_file())
     assert not [one for one in hidden if one in kept]
-    assert database.stat().st_size < size
+    with closing(sqlite3.connect(database)) as connection:
+        assert connection.execute("PRAGMA freelist_count").fetchone() == (0,)
 
     card = Card.decode(ring.public_file.read_bytes(), PartyKind.HQ)
     assert card == ring.identity().card
@@ -103,7 +107,10 @@ def test_a_renewal_leaves_no_token_of_release_0_1_in_hqs_folder(
     assert card.token_key == ring.token_share().public.hex() != share.public.hex()
     assert ring.token_share().epoch == 0
 
-    registry, store = Registry(f"sqlite:///{database}"), HqStore(f"sqlite:///{database}")
+    registry, store = (
+        Registry(f"sqlite:///{database}"),
+        HqStore(f"sqlite:///{database}"),
+    )
     assert registry.directory().slots == registry.last_batch() == 0
     assert registry.network() is registry.latest_book() is registry.latest_directory() is None
     assert store.models(("y_loyal", "y_flipped")) == []  # of another catalogue: trained anew
@@ -152,13 +159,13 @@ def test_a_registry_of_this_release_is_erased_alike_and_its_scorecards_stay(
     ring: Keyring,
 ) -> None:
     file = ring.folder / "hq.db"
-    store = HqStore(f"sqlite:///{file}")
+    store = HqStore(store_at(f"sqlite:///{file}", HQ))
     standing = StandingModel("y_loyal", "n1", 5, b"a scorecard", np.eye(2), (-4, 10))
     store.save_model(standing)
     sealed = HqBench(url=f"sqlite:///{file}")
     seal = sealed.seal()
     vectors = [share.vector.tobytes() for share in sealed.given.values()]
-    hq = Hq(Registry(f"sqlite:///{file}"))
+    hq = Hq(Registry(store_at(f"sqlite:///{file}", HQ)))
     hq.apply(Register(0, 0))
     hq.apply(Withdraw(0, 0), Register(1, 1))
     directory = OfficeOf().announce(hq.registry)
@@ -172,12 +179,12 @@ def test_a_registry_of_this_release_is_erased_alike_and_its_scorecards_stay(
         nonce(1), directory.keys[1].tobytes(), b"a book that was signed", entries, *vectors
     ):  # fmt: skip
         assert hidden not in file.read_bytes()
-    store = HqStore(f"sqlite:///{file}")
+    store = HqStore(store_at(f"sqlite:///{file}", HQ))
     assert store.standing_seal() is None
     found = store.model("y_loyal")
     assert found is not None
     assert (found.scorecard, found.cuts) == (b"a scorecard", (-4, 10))
-    again = Registry(f"sqlite:///{file}")
+    again = Registry(store_at(f"sqlite:///{file}", HQ))
     assert (again.directory().slots, again.last_batch(), again.drafted(directory.digest)) == (
         0, 0, None
     )  # fmt: skip
@@ -217,6 +224,7 @@ def test_sums_that_release_0_1_left_unfinished_are_asked_for_anew(database: Path
         unfinished = "UPDATE releases SET value = NULL, envelopes = ?, masked_sum = ?, noise = ?"
         connection.execute(f"{unfinished} WHERE release = ?", (old, b"12345678", bytes(8), release))
         connection.commit()
+    erase(f"sqlite:///{database}")
     store = HqStore(f"sqlite:///{database}")
     known = store.checkpoint(release)
     assert known is not None
@@ -226,11 +234,13 @@ def test_sums_that_release_0_1_left_unfinished_are_asked_for_anew(database: Path
         finished = connection.execute("SELECT count(*) FROM releases WHERE value IS NOT NULL")
         assert finished.fetchone()[0] > 5
     assert {"kept_answers", "seals", "seal_chunks", "scorecards_in_use"} <= tables
-    assert not set(OUTDATED) & tables
+    assert not {"points_answers", "points_sets", "estimates", "fine_books", "models"} & tables
     HqStore(f"sqlite:///{database}").close()
 
 
-def test_what_release_0_1_opened_of_slots_is_gone_when_the_store_is_opened(database: Path) -> None:
+def test_what_release_0_1_opened_of_slots_is_gone_once_its_registry_is_erased(
+    database: Path,
+) -> None:
     """Noisy sums a slot, estimates, bands and cuts of another law; what was charged stays."""
     with closing(sqlite3.connect(database)) as connection:
         of_points = "FROM releases WHERE release LIKE '%-points'"
@@ -240,6 +250,7 @@ def test_what_release_0_1_opened_of_slots_is_gone_when_the_store_is_opened(datab
         others = connection.execute("SELECT count(*) FROM releases").fetchone()[0]
     assert len(opened) >= 4
     assert all(one in database.read_bytes() for one in opened if len(one) < 2000)
+    erase(f"sqlite:///{database}")
     HqStore(f"sqlite:///{database}").close()
     data = database.read_bytes()
     pieces = {one[at : at + 64] for one in opened for at in range(0, len(one), 64)}

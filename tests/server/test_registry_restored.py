@@ -28,6 +28,7 @@ from privacy.publications import (
     countersign,
     open_publication,
 )
+from privacy.registration_losses import open_loss
 from privacy.registrations import Registration
 from privacy.seal_plans import SealKind
 from privacy.tokens import Token, TokenShare
@@ -35,9 +36,12 @@ from server.holder.directory_copy import DirectoryCopy
 from server.hq.directory_announcement import take_over, tonights_directory
 from server.hq.main import app
 from server.hq.office_client import OfficeClient
+from server.hq.privacy_office import CollectedBatch
 from server.hq.registry import BatchCounts, Registry
 from server.hq.registry_adoption import AdoptedSlots
+from server.hq.tables import HQ
 from server.wire import office_pb2, office_pb2_grpc
+from tests.builders import store_at
 from tests.privacy.slots import slot_key
 from tests.server.registrations import (
     BLANK,
@@ -91,7 +95,7 @@ class History:
 
     def __init__(self, folder: Path, nights: Sequence[Sequence[Message]] = NIGHTS) -> None:
         self.folder, self.office = folder, OfficeOf()
-        self.newest = Hq(Registry(f"sqlite:///{folder / 'hq.db'}"))
+        self.newest = Hq(Registry(store_at(f"sqlite:///{folder / 'hq.db'}", HQ)))
         self.past: list[Directory] = []
         for messages in nights:
             self.copy()
@@ -106,7 +110,7 @@ class History:
         """HQ as it was when that was the last batch."""
         place = self.folder / f"restored-{len(list(self.folder.iterdir()))}.db"
         shutil.copy(self._file(batch), place)
-        return Hq(Registry(f"sqlite:///{place}"))
+        return Hq(Registry(store_at(f"sqlite:///{place}", HQ)))
 
     def _file(self, batch: int) -> Path:
         return self.folder / f"copy-{batch}.db"
@@ -207,7 +211,7 @@ def test_a_registry_that_is_no_older_copy_takes_nothing_over(history: History) -
 def test_where_the_office_is_not_ahead_its_directory_is_not_asked_for(
     history: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def never(_network: bytes) -> DirectoryCopy:
+    def never(_network: bytes, _after: int) -> DirectoryCopy:
         raise AssertionError
 
     monkeypatch.setattr(history.office, "fetch_directory", never)
@@ -266,7 +270,9 @@ def test_a_restored_hq_is_restored_once_more(history: History) -> None:
     hq.apply(Withdraw(2, 2))
     history.office.announce(hq.registry)
     assert place is not None
-    other = Hq(Registry(f"sqlite:///{shutil.copy(history._file(2), place + '.older')}"))
+    other = Hq(
+        Registry(store_at(f"sqlite:///{shutil.copy(history._file(2), place + '.older')}", HQ))
+    )
     assert recovered(history.office, other).encode() == hq.registry.directory().encode()
     assert other.apply(Register(2, 6, since=3)) == BatchCounts(refused=1)
     assert other.apply(Register(2, 6, since=4)) == BatchCounts(registered=1)
@@ -279,7 +285,7 @@ def test_a_withdrawal_by_an_outlet_whose_registration_was_lost_comes_through_in_
     office, whose = OfficeOf(), Token(TokenShare.generate().public)
     first, second = (People("sqlite://", secret * 32) for secret in (b"1", b"2"))
     at = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
-    hq = Hq(Registry(f"sqlite:///{tmp_path / 'hq.db'}"))
+    hq = Hq(Registry(store_at(f"sqlite:///{tmp_path / 'hq.db'}", HQ)))
 
     def night(hq: Hq) -> None:
         batch = (office.last_directory().batch or 0) + 1
@@ -306,7 +312,7 @@ def test_a_withdrawal_by_an_outlet_whose_registration_was_lost_comes_through_in_
     consents(second)
     night(hq)
     assert states() == [State.LISTED, State.LISTED]
-    hq = Hq(Registry(f"sqlite:///{tmp_path / 'copy.db'}"))
+    hq = Hq(Registry(store_at(f"sqlite:///{tmp_path / 'copy.db'}", HQ)))
     restore(office, hq)
     assert second.withdraw("anna") is State.WITHDRAWING
     for _ in range(3):  # refused twice, as HQ does not know the registration; then registered
@@ -366,6 +372,72 @@ def test_of_slots_that_were_taken_over_only_the_homes_are_counted(history: Histo
     assert set(counts[blank].tolist()) == {0}
 
 
+# --- registrations that are handed in again ----------------------------------------------------
+
+
+def test_the_office_tells_outlets_once_what_an_hq_lost(history: History) -> None:
+    office = history.office
+    assert office.publications.last_loss() is None
+    restore(office, history.restored(1))
+    restore(office, history.restored(1))  # its folder was copied back twice
+    restore(office, history.restored(2))
+    signed = office.publications.last_loss()
+    assert signed is not None
+    found = open_loss(signed, office.key.public)
+    assert (found.number, found.after, found.upto) == (1, 1, 3)
+    restore(office, history.restored(0))
+    assert [(loss.after, loss.upto) for loss in office.publications.losses()] == [(1, 3), (0, 3)]
+
+
+def test_what_outlets_hand_in_again_is_all_that_hq_lost_of_live_slots(history: History) -> None:
+    hq, newest = history.restored(0), history.newest
+    recovered(history.office, hq)
+    assert set(hq.registry.home_nonces()) & set(newest.registry.home_nonces()) == {b""}
+    again = [Register(1, 1), Register(2, 2), Register(1, 3), Register(3, 4), Register(0, 5)]
+    assert hq.apply(*again) == BatchCounts(registered=5)
+    assert hq.slots() == newest.slots()
+    assert hq.apply(*again) == BatchCounts(nothing=5)
+    counts = hq.registry.registrations_of_slots()
+    assert counts.tolist() == newest.registry.registrations_of_slots().tolist()
+    assert hq.apply(Withdraw(1, 3)) == BatchCounts(withdrawn=1)
+
+
+def test_nobody_who_withdrew_in_a_lost_batch_gets_a_slot_by_what_is_handed_in_again(
+    tmp_path: Path,
+) -> None:
+    history = History(tmp_path, [[CAME], [Register(4, 5)], [WENT]])
+    hq = history.restored(1)
+    recovered(history.office, hq)
+    assert hq.apply(CAME, Register(4, 5)) == BatchCounts(nothing=1, refused=1)
+    assert hq.slots() == [BLANK]
+    assert history.office.announce(hq.registry).blank.tolist() == [True]
+
+
+def test_a_stranger_who_knows_a_tag_gives_a_home_no_other_nonce(history: History) -> None:
+    hq = history.restored(0)
+    recovered(history.office, hq)
+    nonces = hq.registry.home_nonces()
+    # Another outlet knows the key, and not the secret: its own nonce has another tag.
+    assert hq.apply(Register(1, 6)) == BatchCounts(registered=1)
+    assert hq.registry.home_nonces() == nonces
+
+
+def test_batches_that_hq_had_collected_and_lost_are_passed_over(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No directory shows them, so outlets hand in again by themselves."""
+    history = History(tmp_path, [[Register(1, 1)]])
+    hq, office = history.newest, history.office
+    office.forgotten, office.batches = 4, {5: sealed(5, Register(2, 2))}
+    assert tonight(office, hq).batch == 5
+    assert [one[0] for one in hq.slots()] == [slot_key(1).public, slot_key(2).public]
+    assert "batches 2 to 4 were collected before and are lost" in caplog.text
+    office.forgotten = 10**6
+    tonight(office, hq)
+    assert hq.registry.last_batch() == 5  # that far nobody is
+    assert "said to be collected before, expected at most" in caplog.text
+
+
 # --- what is refused ---------------------------------------------------------------------------
 
 
@@ -387,7 +459,7 @@ def refuses(hq: Hq, history: History, copy: DirectoryCopy, why: str) -> None:
     hq.registry.keep_network(NETWORK)  # as every night does
     before = everything(hq)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(history.office, "fetch_directory", lambda _network: copy)
+        patched.setattr(history.office, "fetch_directory", lambda _network, _after: copy)
         with pytest.raises((DirectoryRefused, PublicationRefused), match=why) as caught:
             restore(history.office, hq)
     assert everything(hq) == before
@@ -398,7 +470,7 @@ def refuses(hq: Hq, history: History, copy: DirectoryCopy, why: str) -> None:
 
 def test_a_forged_or_altered_directory_is_refused_and_changes_nothing(history: History) -> None:
     hq, office = history.restored(1), history.office
-    copy = office.fetch_directory(NETWORK)
+    copy = office.fetch_directory(NETWORK, 1)
     stranger = replace(office, key=SigningKey.generate())
     forged = statement(stranger, copy.directory)
     name = Directory.decode(copy.directory).digest
@@ -419,7 +491,7 @@ def test_a_forged_or_altered_directory_is_refused_and_changes_nothing(history: H
 def test_a_directory_that_does_not_go_on_from_hqs_is_refused_whoever_signed_it(
     history: History,
 ) -> None:
-    copy = history.office.fetch_directory(NETWORK)
+    copy = history.office.fetch_directory(NETWORK, 1)
     mine = Directory.decode(copy.directory)
     one = int(np.flatnonzero(~mine.blank[:2])[0])
     shorter = Directory(3, mine.rows[:1]).encode()
@@ -434,7 +506,7 @@ def test_a_withdrawal_of_a_batch_that_is_not_in_the_directory_is_refused(
     history: History, batch: int
 ) -> None:
     """No consent would ever be newer than such a one."""
-    copy = history.office.fetch_directory(NETWORK)
+    copy = history.office.fetch_directory(NETWORK, 1)
     withdrawn = {**copy.withdrawn, bytes(32): batch}
     why = f"a withdrawal of batch {batch}, expected at most 3, its own; ask the office"
     refuses(history.restored(1), history, replace(copy, withdrawn=withdrawn), why)
@@ -445,7 +517,7 @@ def test_a_withdrawal_of_a_batch_that_is_not_in_the_directory_is_refused(
 @pytest.mark.parametrize("batch", [10_002, 2**32, 2**50, 2**53])
 def test_a_directory_of_a_batch_that_cannot_be_is_refused(history: History, batch: int) -> None:
     """HQ would ask for the batch after that one, and outlets would seal for it."""
-    copy = history.office.fetch_directory(NETWORK)
+    copy = history.office.fetch_directory(NETWORK, 1)
     other = Directory(batch, Directory.decode(copy.directory).rows).encode()
     altered = replace(copy, said=statement(history.office, other), directory=other)
     why = f"is of batch {batch}, expected at most 10001, 10000 after HQ's registry"
@@ -465,7 +537,7 @@ def test_whatever_batch_the_office_names_hq_says_what_is_wrong(
 
 
 def test_a_home_tag_of_another_registration_is_refused(history: History) -> None:
-    copy = history.office.fetch_directory(NETWORK)
+    copy = history.office.fetch_directory(NETWORK, 1)
     rows = Directory.decode(copy.directory).rows.copy()
     for known in (tag(1), tag(0), rows[3, 32:].tobytes()):  # of a slot, of a dead one, of a new one
         rows[4, 32:] = np.frombuffer(known, np.uint8)
@@ -498,7 +570,7 @@ def test_a_renewed_hq_does_not_take_the_old_networks_directory(history: History)
 
 def test_an_office_that_countersigned_nothing_gives_no_directory() -> None:
     with pytest.raises(DirectoryRefused, match="none was countersigned yet"):
-        OfficeOf().fetch_directory(NETWORK)
+        OfficeOf().fetch_directory(NETWORK, 1)
 
 
 # --- kills, and an office that is a copy too ----------------------------------------------------
@@ -568,7 +640,7 @@ def test_an_office_that_lost_its_publications_then_is_shown_all_and_an_older_cop
 def test_a_copy_of_the_directory_travels_as_it_is_and_a_cut_one_is_refused(
     history: History,
 ) -> None:
-    copy = history.office.fetch_directory(NETWORK)
+    copy = history.office.fetch_directory(NETWORK, 1)
     assert len(copy.withdrawn) == 1
     data = copy.encode()
     read = DirectoryCopy.decode(data)
@@ -588,16 +660,18 @@ def parties(tmp_path: Path) -> Iterator[Parties]:
 
 
 def test_a_restored_hq_goes_on_with_a_running_office(
-    parties: Parties, caplog: pytest.LogCaptureFixture
+    parties: Parties, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.DEBUG)
     parties.hours = 0
     close_batches(parties, 3)
+    # What was in these batches is not the relay's here.
+    monkeypatch.setattr(OfficeClient, "collect_batch", lambda *_: CollectedBatch(0, []))
     address, network = parties.run(PartyKind.OFFICE), parties.outlets["a"].token_key()
     office = OfficeClient(parties.channel(parties.hq, PartyKind.OFFICE, address), 60)
     key, file = parties.office.identity().card.verify_key, parties.hq.folder / "hq.db"
     share = parties.hq.token_share()
-    registry = Registry(f"sqlite:///{file}")
+    registry = Registry(store_at(f"sqlite:///{file}", HQ))
 
     def night(registry: Registry) -> Directory:
         return tonights_directory("", office, registry, KEY, share, key)
@@ -621,13 +695,13 @@ def test_a_restored_hq_goes_on_with_a_running_office(
     command = ["restored", "--home", str(parties.hq.folder)]
     for answer in ("", "n\n"):
         asked = CliRunner().invoke(app, command, input=answer)
-        assert (asked.exit_code, Registry(f"sqlite:///{file}").last_batch()) == (1, 1)
+        assert (asked.exit_code, Registry(store_at(f"sqlite:///{file}", HQ)).last_batch()) == (1, 1)
         assert "Did you restore" in asked.output
     done = CliRunner().invoke(app, [*command, "--yes"])
     assert done.exit_code == 0, done.output
     assert "was of batch 1, and is now the privacy office's directory of batch 3: 2 " in done.output
     assert "2 slots more, 1 withdrawn." in done.output
-    restored = Registry(f"sqlite:///{file}")
+    restored = Registry(store_at(f"sqlite:///{file}", HQ))
     assert restored.last_statement() == said
     assert night(restored).encode() == newest.encode()
     again = CliRunner().invoke(app, command, input="y\n")
@@ -637,7 +711,7 @@ def test_a_restored_hq_goes_on_with_a_running_office(
         assert str(slot_key(number).public)[2:-1] not in caplog.text
     other = TokenShare.generate().public
     with pytest.raises(DirectoryRefused, match="another network"):
-        office.fetch_directory(other)
+        office.fetch_directory(other, 1)
     outlet = office_pb2_grpc.OfficeStub(
         parties.channel(parties.outlets["a"], PartyKind.OFFICE, address)
     )

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MESSAGES = 4
+NOTHING: tuple[int, list[bytes], int] = (0, [], 0)
 
 
 def submission(count: int = MESSAGES) -> list[bytes]:
@@ -47,7 +48,7 @@ def relay() -> Relay:
 
 def fill(relay: Relay, names: str = "abc") -> dict[str, list[bytes]]:
     """A submission of each outlet for the open batch."""
-    batch, _ = relay.open_batch()
+    batch = relay.open_batch().batch
     handed = {name: submission() for name in names}
     for name, sealed in handed.items():
         relay.submit(name, batch, sealed)
@@ -57,13 +58,13 @@ def fill(relay: Relay, names: str = "abc") -> dict[str, list[bytes]]:
 def test_two_outlets_are_not_enough_and_three_are(relay: Relay) -> None:
     handed = fill(relay, "ab")
     relay.submit("a", 1, submission())  # a second submission of one outlet is no third outlet
-    assert relay.collect(0) == (0, [])
-    assert relay.open_batch() == (1, MESSAGES)
+    assert relay.collect(0) == NOTHING
+    assert relay.open_batch()[:2] == (1, MESSAGES)
     handed |= fill(relay, "c")
-    batch, sealed = relay.collect(0)
+    batch, sealed, _ = relay.collect(0)
     assert batch == 1
     assert len(sealed) == 4 * MESSAGES
-    assert relay.open_batch() == (2, MESSAGES)
+    assert relay.open_batch()[:2] == (2, MESSAGES)
     assert {one for some in handed.values() for one in some} <= set(sealed)
 
 
@@ -73,7 +74,7 @@ def test_a_batch_holds_exactly_what_was_submitted_in_another_order() -> None:
     for name, sealed in zip("abc", handed, strict=True):
         relay.submit(name, 1, sealed)
     flat = [one for sealed in handed for one in sealed]
-    _, collected = relay.collect(0)
+    collected = relay.collect(0).sealed
     assert Counter(collected) == Counter(flat)
     kept = sum(first == second for first, second in zip(flat, collected, strict=True))
     assert kept < 12  # of a random order one on average, 12 at less than 1 in 10^8
@@ -92,9 +93,22 @@ def test_a_repeated_collection_gives_the_same_bytes_until_the_next_is_asked_for(
     second = relay.collect(1)
     assert second[0] == 2
     assert not set(second[1]) & set(first[1])
-    assert relay.collect(2) == (0, [])
-    with pytest.raises(RegistrationRefused, match="batch 2: collected and forgotten"):
-        relay.collect(1)
+    assert relay.collect(2) == NOTHING
+
+
+def test_an_hq_that_went_back_is_told_how_far_batches_are_gone_and_goes_on_after_them(
+    relay: Relay,
+) -> None:
+    for after in range(3):
+        fill(relay)
+        relay.collect(after)
+    relay.collect(3)  # batches 1 to 3 were applied
+    assert [relay.collect(after) for after in (0, 1, 2)] == [(0, [], 3)] * 3
+    fill(relay)
+    assert relay.collect(1) == (0, [], 3)  # and it closes no batch for an HQ that went back
+    assert relay.collect(3).batch == 4
+    assert relay.collect(2) == (0, [], 3)  # batch 4 is held, until HQ asks for the one after
+    assert relay.collect(3).batch == 4
 
 
 def test_a_message_for_another_batch_is_refused_and_told_which_is_open(relay: Relay) -> None:
@@ -177,7 +191,7 @@ def test_a_relay_survives_a_restart_in_every_state(tmp_path: Path) -> None:
         return opened(url)
 
     fill(reborn(), "ab")
-    assert reborn().collect(0) == (0, [])
+    assert reborn().collect(0) == NOTHING
     fill(reborn(), "c")
     first = reborn().collect(0)
     assert reborn().open_batch()[0] == 2
@@ -186,14 +200,14 @@ def test_a_relay_survives_a_restart_in_every_state(tmp_path: Path) -> None:
 
 def test_a_restored_office_that_never_closed_a_batch_begins_where_hq_is(relay: Relay) -> None:
     fill(relay)
-    assert relay.collect(7) == (0, [])
+    assert relay.collect(7) == NOTHING
     assert relay.open_batch()[0] == 8
     fill(relay)
     assert relay.collect(7)[0] == 8
 
 
 @pytest.mark.parametrize(
-    ("directory", "most"), [(None, 100_000), (0, 31), (7, 38), (2**32 - 1, 2**32 + 30)]
+    ("directory", "most"), [(None, 100_000), (0, 400), (7, 407), (2**32 - 1, 2**32 + 399)]
 )
 def test_hq_does_not_move_the_number_of_the_batch_to_where_nobody_comes(
     relay: Relay, directory: int | None, most: int
@@ -203,7 +217,7 @@ def test_hq_does_not_move_the_number_of_the_batch_to_where_nobody_comes(
         with pytest.raises(RegistrationRefused, match=f"expected at most {most} by the directory"):
             relay.collect(after, directory)
         assert relay.open_batch()[0] == 1
-    assert relay.collect(most, directory) == (0, [])
+    assert relay.collect(most, directory) == NOTHING
     assert relay.open_batch()[0] == most + 1
 
 
@@ -250,11 +264,11 @@ def test_a_batch_is_closed_so_many_hours_after_the_last_and_not_before(tmp_path:
     for hours in (0, 19.99):
         clock.at = Clock().at + hours * 3600
         reborn = opened(url, hours=20, clock=clock)  # when the last was closed survives a restart
-        assert reborn.collect(1) == (0, [])
-        assert reborn.open_batch() == (2, MESSAGES)
+        assert reborn.collect(1) == NOTHING
+        assert reborn.open_batch()[:2] == (2, MESSAGES)
         handed |= fill(reborn, "ab")
     clock.at = Clock().at + 20 * 3600
-    batch, sealed = opened(url, hours=20, clock=clock).collect(1)
+    batch, sealed, _ = opened(url, hours=20, clock=clock).collect(1)
     assert batch == 2
     assert {one for some in handed.values() for one in some} <= set(sealed)
 
@@ -266,7 +280,7 @@ def test_hours_alone_close_no_batch() -> None:
     relay.collect(0)
     fill(relay, "ab")
     clock.at += 200 * 3600
-    assert relay.collect(1) == (0, [])
+    assert relay.collect(1) == NOTHING
     fill(relay, "c")
     assert relay.collect(1)[0] == 2
 
@@ -280,7 +294,7 @@ def test_hours_are_counted_from_the_last_closing_and_not_from_the_first() -> Non
         clock.at += 20 * 3600
     clock.at -= 1
     fill(relay)
-    assert relay.collect(3) == (0, [])
+    assert relay.collect(3) == NOTHING
 
 
 def test_a_clock_that_was_far_ahead_does_not_stop_the_relay() -> None:
@@ -310,7 +324,7 @@ def test_registrations_reach_hq_over_the_wire_in_pieces(parties: Parties) -> Non
     network, slot_key = TokenShare.generate().public, SlotKey.of(secrets.token_bytes(32))
     real = Registration.register(network, slot_key, fresh_secret(), 1)
     for ring in parties.outlets.values():
-        assert hq.collect_batch(0) == (0, [])  # of two outlets neither: the office's own minimum
+        assert hq.collect_batch(0) == NOTHING  # of two outlets neither: the office's own minimum
         stub = outlets_pb2_grpc.RelayStub(parties.channel(ring, PartyKind.OFFICE, address))
         opened = stub.OpenBatch(outlets_pb2.OpenBatchRequest(), timeout=20)
         assert (opened.batch, opened.messages) == (1, 3100)
@@ -326,7 +340,7 @@ def test_registrations_reach_hq_over_the_wire_in_pieces(parties: Parties) -> Non
     assert len(pieces) == 2
     assert {piece.batch for piece in pieces} == {1}
     assert all(piece.ByteSize() <= 2**20 for piece in pieces)
-    batch, collected = hq.collect_batch(0)
+    batch, collected, _ = hq.collect_batch(0)
     assert (batch, len(collected)) == (1, 9300)
     found = 0
     for one in collected:
@@ -335,6 +349,5 @@ def test_registrations_reach_hq_over_the_wire_in_pieces(parties: Parties) -> Non
         except RegistrationRefused:
             continue
     assert found == 3
-    assert hq.collect_batch(1) == (0, [])
-    with pytest.raises(RegistrationRefused, match="forgotten"):
-        hq.collect_batch(0)
+    assert hq.collect_batch(1) == NOTHING
+    assert hq.collect_batch(0) == (0, [], 1)
