@@ -40,10 +40,13 @@ from privacy.keyring import Keyring
 from privacy.slot_keys import KEY_BYTES
 from privacy.tokens import token
 from sandbox.enrolment import free_port, introduce
+from server.holder.database import create_stores
 from server.hq.services import running as hq_running
 from server.hq.settings import HqFile
+from server.hq.tables import STORES as HQ_STORES
 from server.office.running import running as office_running
 from server.office.settings import OfficeFile, OfficeTokens
+from server.office.tables import STORES as OFFICE_STORES
 from server.wire import outlets_pb2, outlets_pb2_grpc
 from tests.shelves import Press, make_book, public_keys, shelve
 
@@ -134,6 +137,8 @@ def parties(folder: Path) -> tuple[Keyring, Keyring, Keyring]:
     outlet.create("outlet", "", at)
     for one, other in ((hq, office), (hq, outlet), (office, outlet)):
         introduce(one, other)
+    create_stores(hq.folder, HQ_STORES)
+    create_stores(office.folder, OFFICE_STORES)
     return hq, office, outlet
 
 
