@@ -341,9 +341,10 @@ def _continue_numbers(connection: sa.Connection, table: sa.Table) -> None:
 
 def _missing(place: str, schema: StoreSchema) -> StoreMissing:
     return StoreMissing(
-        f"{place}: no store there, expected that of {schema.role}; bring it back from a backup, or "
-        f"name the right place. `{schema.program} init` makes one with new keys; where it is lost "
-        f"for good, `{schema.program} new-store` makes an empty one"
+        f"{place}: no store there, expected that of {schema.role}; bring the whole folder back "
+        "from a backup, never a database alone, or name the right place. "
+        f"`{schema.program} init` makes one with new keys; where it is lost for good, "
+        f"`{schema.program} new-store` makes an empty one"
     )
 
 

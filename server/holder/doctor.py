@@ -119,6 +119,12 @@ def examine(ring: Keyring, at: dt.datetime) -> Iterator[Finding]:
     yield _found(Check("disk", lambda: _disk(ring.folder)))
 
 
+def faults(checks: Sequence[Check]) -> list[str]:
+    """What is wrong by some checks, a line each."""
+    found = [_found(check) for check in checks]
+    return [f"{one.name}: {one.text}" for one in found if one.standing is Standing.FAULT]
+
+
 def stores(home: Path, schemas: Sequence[StoreSchema], database: Callable[[], str]) -> list[Check]:
     """Whether a role's stores can be opened, are its own, and are whole.
 

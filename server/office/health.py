@@ -23,11 +23,18 @@ def office_checks(home: Path) -> list[Check]:
     """
     ring = Keyring(home, PartyKind.OFFICE)
     return [
-        Check("settings", lambda: _settings(home)),
-        *stores(home, STORES, lambda: OfficeFile.read(home / "office.toml").database),
+        *folder_checks(home),
         Check("HQ's card", lambda: ring.peer(PartyKind.HQ).fingerprint),
         Check("pause", lambda: _pause(home)),
         Check("own port", lambda: own_port(ring, _address(home, ring))),
+    ]
+
+
+def folder_checks(home: Path) -> list[Check]:
+    """Settings and databases."""
+    return [
+        Check("settings", lambda: _settings(home)),
+        *stores(home, STORES, lambda: OfficeFile.read(home / "office.toml").database),
     ]
 
 

@@ -24,11 +24,11 @@ from server.holder.commands import (
     settle_keys,
     stop_signal,
 )
-from server.holder.doctor import add_doctor
+from server.holder.doctor import add_doctor, faults
 from server.holder.key_commands import add_key_commands
 from server.office import office_report
 from server.office.backup import back_up
-from server.office.health import PAUSE_FILE, office_checks
+from server.office.health import PAUSE_FILE, folder_checks, office_checks
 from server.office.notary import Notary
 from server.office.reconcile_command import ledger_app
 from server.office.renewal import renew_network, sign_again
@@ -155,17 +155,26 @@ def status(
     home: Home = HERE,
     as_json: AsJson = False,  # noqa: FBT002  (a flag on the command line)
 ) -> None:
-    """Says how the office stands: whether it is paused, its lists, and what to do about keys."""
+    """Says how the office stands: whether it is paused, its lists, and what to do about keys.
+
+    The exit code is 1 where settings or a database are wrong or missing; `doctor` looks further.
+    """
     with one_line_errors():
         ring = Keyring(home, PartyKind.OFFICE)
         warnings = key_warnings(ring, dt.datetime.now(dt.UTC))
         paused, outlets = _pause_file(home).exists(), len(ring.peers(PartyKind.OUTLET))
+        wrong = faults(folder_checks(home))
         if as_json:
-            print_json({"paused": paused, "outlets": outlets, "warnings": warnings})
-            return
-        say(f"{'Paused' if paused else 'Not paused'}, {outlets} outlets on the list.")
-        for line in warnings or ["Nothing to do about keys and cards."]:
-            say(line)
+            found = {"paused": paused, "outlets": outlets, "warnings": warnings, "wrong": wrong}
+            print_json(found)
+        else:
+            say(f"{'Paused' if paused else 'Not paused'}, {outlets} outlets on the list.")
+            for line in warnings or ["Nothing to do about keys and cards."]:
+                say(line)
+            for line in wrong:
+                say(f"Wrong: {line}")
+        if wrong:
+            raise typer.Exit(1)
 
 
 @app.command()

@@ -158,3 +158,13 @@ def test_doctor_names_every_fault_and_ends_with_1(kind: PartyKind, holder: Holde
     faults = [text for text, standing in found(1).items() if standing == "fault"]
     for words in ("outlet-a.json: card: malformed", "meter.db", "no_such", "certificate ended"):
         assert any(words in text for text in faults), (words, faults)
+
+
+@pytest.mark.parametrize("lost", ["office.db", "meter.db", "relay.db"])
+def test_the_offices_status_names_a_database_that_is_gone(tmp_path: Path, lost: str) -> None:
+    office = Holder(PartyKind.OFFICE, tmp_path)
+    assert json.loads(office.run("status", "--json"))["wrong"] == []
+    (office.ring.folder / lost).unlink()
+    (wrong,) = json.loads(office.run("status", "--json", code=1))["wrong"]
+    assert f"{lost}: no store there" in wrong
+    assert f"{lost}: no store there" in office.run("status", code=1)
