@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import re
 from contextlib import contextmanager
-from threading import Timer
 from typing import TYPE_CHECKING
 
 from typing_extensions import override
@@ -46,9 +45,6 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 CHUNK_BYTES = 2**20
-CHUNK_SECONDS = 600.0
-"""How long one chunk of a seal may take, both ways: who stalls keeps no thread for ever."""
-
 _ENTRIES_A_PIECE = 1000
 _MESSAGES_A_PIECE = CHUNK_BYTES // (SEALED_BYTES + 3)  # with what protobuf adds to each
 
@@ -150,7 +146,7 @@ class OfficeService(office_pb2_grpc.OfficeServicer):
         request_iterator: Iterator[office_pb2.SealChunkPart],
         context: grpc.ServicerContext,
     ) -> Iterator[office_pb2.Chunk]:
-        with self._timely(context), _time_limit(context):
+        with self._timely(context):
             office = self._office()
             plan_digest, chunk, choices = read_choices(request_iterator)
             for piece in office.seal_chunk(plan_digest, chunk, choices):
@@ -356,18 +352,6 @@ class NotaryService(outlets_pb2_grpc.NotaryServicer):
             self._peers.require(context, PartyKind.OUTLET)
             for some in _some_entries(self._entries(request.after)):
                 yield outlets_pb2.LedgerPart(entries=some)
-
-
-@contextmanager
-def _time_limit(context: grpc.ServicerContext) -> Iterator[None]:
-    """Cancels a call that takes longer than a chunk may."""
-    timer = Timer(CHUNK_SECONDS, context.cancel)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
 
 
 def _some_entries(entries: Sequence[LedgerEntry]) -> Iterator[list[bytes]]:

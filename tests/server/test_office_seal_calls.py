@@ -292,7 +292,7 @@ def test_who_stalls_is_cut_off_and_the_seal_goes_on(
     """Each stream holds a thread of the office's few."""
     seal = running.seal("s1")
     choices, plan = seal.choices(), seal.signed.digest
-    monkeypatch.setattr("server.office.service.CHUNK_SECONDS", 0.3)
+    monkeypatch.setattr("server.holder.call_limits.STALL_SECONDS", 0.3)
     go_on = Event()
 
     def parts() -> Iterator[office_pb2.SealChunkPart]:
