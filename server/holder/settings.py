@@ -82,7 +82,10 @@ def _explained(model: type[BaseModel], error: ErrorDetails) -> str:
     if error["type"] == "value_error":  # a rule of ours, which says both by itself
         return f"{where}: {said}" if where else said
     said = said.removeprefix("Input should be ")
-    return f"{where}: got {error['input']!r:.60}, expected {said[:1].lower()}{said[1:]}"
+    got = repr(error["input"])
+    if error["loc"][:1] == ("database",):  # it may hold a password
+        got = f"a value of type {type(error['input']).__name__}"
+    return f"{where}: got {got:.60}, expected {said[:1].lower()}{said[1:]}"
 
 
 def _names(model: type[BaseModel], sections: Sequence[int | str]) -> list[str]:

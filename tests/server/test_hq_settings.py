@@ -9,8 +9,10 @@ import pytest
 
 from server.holder.errors import HolderNotConfigured
 from server.hq.settings import HqFile, WatchedSettings
+from server.office.settings import OfficeFile
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -38,6 +40,19 @@ def test_a_wrong_setting_is_named_with_its_file_what_it_got_and_what_was_expecte
     assert said in str(refused.value)
     assert "pydantic" not in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("read", [HqFile.read, OfficeFile.read])
+@pytest.mark.parametrize("value", ['["{}"]', '{{url = "{}"}}', '"{}'])
+def test_a_wrong_database_setting_never_shows_a_password(
+    tmp_path: Path, read: Callable[[Path], object], value: str
+) -> None:
+    file = tmp_path / "its.toml"
+    file.write_text(f"database = {value.format('postgresql+psycopg://u:geheim@h/d')}\n")
+    with pytest.raises(HolderNotConfigured) as refused:
+        read(file)
+    assert "geheim" not in str(refused.value)
+    assert str(refused.value).startswith(f"{file}: ")
 
 
 def test_while_hq_serves_the_last_good_settings_hold_and_what_is_wrong_is_said_once(
