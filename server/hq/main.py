@@ -156,7 +156,7 @@ def backup(folder: Path, home: Home = HERE) -> None:
     when the copy was made is over. Make a new copy after every `escapement-hq tokens refresh`.
     """
     with one_line_errors():
-        database = HqFile.read(home / "hq.toml").database
+        database = HqFile.database_of(home / "hq.toml")  # a mistake elsewhere stops no backup
         back_up(Keyring(home, PartyKind.HQ), folder, HQ.url(home, database))
         OUT.print(f"{folder}: holds HQ's secret keys; keep it where only you can read it.")
 

@@ -35,7 +35,7 @@ from server.office.renewal import renew_network, sign_again
 from server.office.running import running
 from server.office.settings import OfficeFile
 from server.office.store_place import office_url
-from server.office.tables import STORES
+from server.office.tables import OFFICE, STORES
 from server.office.upgrade import upgrade
 
 HERE = Path("office")
@@ -204,7 +204,10 @@ def backup(folder: Path, home: Home = HERE) -> None:
     again. Make a new copy after every `escapement-hq tokens refresh`.
     """
     with one_line_errors():
-        back_up(Keyring(home, PartyKind.OFFICE), folder, office_url(home))
+        database = OfficeFile.database_of(
+            home / "office.toml"
+        )  # a mistake elsewhere stops no backup
+        back_up(Keyring(home, PartyKind.OFFICE), folder, OFFICE.url(home, database))
         OUT.print(f"{folder}: holds the office's secret keys; keep it where only you can read it.")
 
 

@@ -62,6 +62,20 @@ def test_a_backup_of_a_serving_holder_is_a_home(
 
 
 @pytest.mark.parametrize("kind", HOLDERS)
+def test_a_mistake_in_the_settings_stops_no_backup(
+    parties: Parties, tmp_path: Path, kind: PartyKind
+) -> None:
+    """A timer makes them, while a holder goes on with the settings of before."""
+    ring, folder = parties.holder(kind), tmp_path / "one"
+    settings = ring.folder / f"{kind}.toml"
+    settings.write_text("join_second = 3\n")
+    assert back_up(APPS[kind], ring, folder).startswith("0 ")
+    assert (folder / settings.name).read_text() == settings.read_text()
+    settings.write_text("database = 3\n")
+    assert back_up(APPS[kind], ring, tmp_path / "two").startswith("2 ")
+
+
+@pytest.mark.parametrize("kind", HOLDERS)
 def test_a_backup_that_was_killed_is_not_there_and_the_next_is_whole(
     parties: Parties, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: PartyKind
 ) -> None:
