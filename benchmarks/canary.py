@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from scipy import stats
 
-from features.events import POINTS, RATE_BOUNDS, RATES, CustomerSums
+from features.events import POINTS, RATE_BOUNDS, RATE_FEATURES, RATES, CustomerSums
 from features.learning import (
     MOMENTS_DIMENSION,
     ROW_CLIP,
@@ -59,6 +59,9 @@ CLAIMED = Rho(2)
 FAULTS = ("none", "half", "double", "unclipped")
 DELTA, CONFIDENCE = 1e-6, 0.95
 
+_EVENTS = 400.0
+"""Of the canary."""
+
 _DRAWS = cache(DiscreteGaussian)
 
 
@@ -83,7 +86,11 @@ class CanaryAudit(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """A customer of very many events whose outcomes are against what the start says.
+    """A customer whose row is as long as a row may be, in every round.
+
+    All returns and no purchase: no scorecard thinks that either outcome comes true for such a
+    customer, and both do. So the gradients are nearly as long as the whitened vector, which the
+    clip cuts.
 
     Attributes:
         sums: One row.
@@ -140,14 +147,11 @@ def audit(trials: int, fault: str = "none") -> CanaryAudit:
 
 @cache
 def _canary() -> Canary:
-    sums = CustomerSums(
-        np.full((1, POINTS), 400.0), np.tile(RATE_BOUNDS * 400.0, (1, 1)), np.array([400.0])
-    )
-    y = []
-    for outcome in OUTCOMES:
-        sure = float(starting_scorecard(HqSettings().starting[outcome]).score(sums)[0]) > 0
-        y.append(np.array([0.0 if sure else 1.0]))
-    return Canary(sums, y)
+    rates = np.zeros((1, RATES))
+    returned = [rate.__name__ for rate in RATE_FEATURES].index("returned")
+    rates[0, returned] = _EVENTS * RATE_BOUNDS[returned]
+    sums = CustomerSums(np.zeros((1, POINTS)), rates, np.array([_EVENTS]))
+    return Canary(sums, [np.ones(1) for _ in OUTCOMES])
 
 
 def _night(homes: Sequence[HomeCustomers], inside: bool, fault: str) -> float:  # noqa: FBT001  (with or without)
@@ -157,7 +161,7 @@ def _night(homes: Sequence[HomeCustomers], inside: bool, fault: str) -> float:  
     moments = _plan(Purpose.MOMENTS, MOMENTS_DIMENSION, ROW_CLIP**2, CLAIMED)
     cards = [starting_scorecard(settings.starting[name], usual) for name in OUTCOMES]
     rows = [moments_rows(cards[0].vectors(home.sums)) for home in homes]
-    made = _release(moments, rows, "none")
+    made = _release(moments, [_sums(moments, own, fault) for own in rows], "none")
     space = Whitening.of(made.values, made.noise_sd)
     trainings = [
         Training.begin(name, usual, space, card) for name, card in zip(OUTCOMES, cards, strict=True)
@@ -173,12 +177,15 @@ def _night(homes: Sequence[HomeCustomers], inside: bool, fault: str) -> float:  
 
         others = [gradient(home.sums, [home.y[name] for name in OUTCOMES]) for home in homes]
         mine = gradient(canary.sums, canary.y)
+        without = [_sums(plan, rows, fault) for rows in others]
         sent = [
-            np.vstack([rows, mine]) if inside and place < 1 + (fault == "double") else rows
+            _sums(plan, np.vstack([rows, mine]), fault)
+            if inside and place < 1 + (fault == "double")
+            else without[place]
             for place, rows in enumerate(others)
         ]
         made = _release(plan, sent, fault)
-        known = sum(_sums(plan, rows, fault) for rows in others) / plan.scale
+        known = sum(without) / plan.scale
         told = _sums(plan, mine, fault) / plan.scale
         variance = (plan.noise_scale / plan.scale) ** 2
         ratio += float((made.values - known) @ told - told @ told / 2) / variance
@@ -206,14 +213,13 @@ def _sums(plan: ReleasePlan, rows: Matrix, fault: str) -> Vector:
     return Contribution(rows).sums(plan).astype(np.float64)
 
 
-def _release(plan: ReleasePlan, rows: Sequence[Matrix], fault: str) -> CustomerRelease:
-    """The real path; HQ's own noise is known to it, so it draws none."""
+def _release(plan: ReleasePlan, sums: Sequence[Vector], fault: str) -> CustomerRelease:
+    """The real path of outlets' sums; HQ's own noise is known to it, so it draws none."""
     total = np.zeros(plan.dimension, dtype=ring_type(plan.ring_bits))
     masks = total.copy()
-    for own in rows:
+    for own in sums:
         covered = mask(Seed.fresh(), plan.dimension, plan.ring_bits)
-        sums = _sums(plan, own, fault).astype(np.int64)
-        total += to_ring(sums, plan.outlet_bound, plan.ring_bits) + covered
+        total += to_ring(own.astype(np.int64), plan.outlet_bound, plan.ring_bits) + covered
         masks += covered
     scale = plan.noise_scale if fault != "half" else plan.noise_scale // 2
     answer = masks - _DRAWS(scale).draw(plan.dimension).astype(total.dtype)

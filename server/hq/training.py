@@ -116,15 +116,16 @@ class Training:
         # The first round from nothing is far from any intercept, and what it says of features is
         # mostly the mean's noise: it sets the intercept alone.
         believed = table[:, 1:] if self.from_card else table[1:, 1:]
+        mean = believed.mean(axis=0) if len(believed) else None
         at = self.at.copy()
         for _ in range(_STEPS):  # the spread and both moves depend on each other
             probability, bend = modelled(at[0], self._spread(at[1:]))
             bend = max(bend, LEAST_CURVATURE)
             move = min(max((chance - probability) / bend, -1.0), 1.0)
             at[0] = min(max(at[0] + 0.7 * move, -LARGEST_INTERCEPT), LARGEST_INTERCEPT)
-            if len(believed):
+            if mean is not None:
                 variance = noise_sd**2 / len(believed)
-                to = self._features(believed.mean(axis=0), variance, customers * bend)
+                to = self._features(mean, variance, customers * bend)
                 at[1:] += 0.5 * (to - at[1:])
         return at
 

@@ -1,7 +1,9 @@
-"""A canary in a training night tells no more than the claim, and a planted fault is seen.
+"""A canary in a training night tells no more than the claim, and every planted fault is seen.
 
-150 nights each way. The measure has a standard error of .2: honest nights measure about 1.4 of the
-claimed 2, nights of half the noise about 2.9, and the line is drawn at 2.2.
+Honest nights measure 1.91 of the claimed 2, since the canary's row is a little shorter than a row
+may be. In n nights each way the measure has a standard error of sqrt((2 + mu^2 / 4) / n), .1 in
+300; the lines at 1.5 and 2.3 are four of them away, so a correct build fails one time in 15,000.
+Draws are the system's own; there is no seed.
 """
 
 from __future__ import annotations
@@ -10,15 +12,24 @@ import pytest
 
 from benchmarks.canary import audit
 
-pytestmark = pytest.mark.statistical
+pytestmark = [pytest.mark.statistical, pytest.mark.slow]
+
+LEAST, MOST = 1.5, 2.3
 
 
-def test_the_strongest_adversary_measures_no_more_loss_than_is_claimed() -> None:
-    found = audit(150)
+def test_the_strongest_adversary_measures_the_loss_that_is_claimed_and_no_more() -> None:
+    found = audit(300)
     assert found.consistent
-    assert found.claimed / 2 < found.measured < 1.1 * found.claimed  # else it would be nobody
+    assert LEAST < found.measured < MOST  # below: it would be nobody worth looking for
 
 
-def test_half_the_noise_is_seen_as_a_larger_loss() -> None:
-    found = audit(150, "half")
-    assert found.measured > 1.1 * found.claimed
+@pytest.mark.parametrize(
+    ("fault", "nights"),
+    [
+        ("half", 80),  # measures 4.0
+        ("double", 80),  # 3.9
+        ("unclipped", 300),  # 2.7, and is missed one time in 3,000
+    ],
+)
+def test_a_planted_fault_is_seen_as_a_larger_loss(fault: str, nights: int) -> None:
+    assert audit(nights, fault).measured > MOST
