@@ -28,6 +28,7 @@ import polars as pl
 from features.events import event_features
 from features.snapshot import CutOff, Snapshot
 from outlet_client.contribution.tonights_data import RollCall, prepare_outlet
+from outlet_client.database import create_databases
 from outlet_client.ledger.event_reader import read_events
 from outlet_client.ledger.event_store import EventStore
 from outlet_client.ledger.intake import first_day
@@ -215,6 +216,7 @@ def _settings(home: Path) -> OutletFile:
 
 
 def _people(home: Path) -> People:
+    create_databases(home)
     return People(f"sqlite:///{home / 'outlet.db'}", SECRET)
 
 

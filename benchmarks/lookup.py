@@ -23,6 +23,7 @@ import numpy as np
 from benchmarks.directory import strangers
 from features.bands import SCHEMES
 from outlet_client.bands.lookup import LookUp, Status
+from outlet_client.database import create_databases
 from outlet_client.desk.socket_service import DESK_SOCKET, DeskService, start_desk
 from outlet_client.log_tables.rights_store import RightsStore
 from outlet_client.moments import today
@@ -135,6 +136,7 @@ def parties(folder: Path) -> tuple[Keyring, Keyring, Keyring]:
     address = f"127.0.0.1:{free_port()}"
     office.create("office", address, at, address)
     outlet.create("outlet", "", at)
+    create_databases(outlet.folder)
     for one, other in ((hq, office), (hq, outlet), (office, outlet)):
         introduce(one, other)
     create_stores(hq.folder, HQ_STORES)

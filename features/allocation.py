@@ -52,6 +52,9 @@ CELLS = tuple(Cell(*one) for one in product(ELIGIBILITY, FLIPPER_RISK, Tier))
 
 _LISTS = {"tier": tuple(Tier), "eligibility": ELIGIBILITY, "flipper_risk": FLIPPER_RISK}
 _KEYS = (*_LISTS, "decision", "say")
+_REST, _MOST_REST = "rest_days", 3650
+REST_DAYS = 90
+"""Where a policy does not say it."""
 _TELLING = re.compile(
     r"\b(?:(?:flip|re-?s(?:al|ell|old)|risk|suspic|suspect|score|network|profit|black[\s-]*list)\w*"
     r"|(?:trader|dealer|band)s?|elevated|gr[ae]y[\s-]*markets?|(?:an)?other\s+(?:boutique|outlet)s?"
@@ -127,11 +130,13 @@ class AllocationPolicy:
         rules: In order.
         source: The file's name.
         text: What it was read from.
+        rest_days: For how long whoever was given a piece is proposed no other.
     """
 
     rules: tuple[Rule, ...]
     source: str
     text: str = field(repr=False)
+    rest_days: int = REST_DAYS
 
     def __post_init__(self) -> None:
         checks = (
@@ -146,8 +151,9 @@ class AllocationPolicy:
         """Reads a policy.
 
         Args:
-            text: TOML: a list of `rule`, each with any of tier, eligibility and flipper_risk
-                (lists; a missing one means any), and with decision and say.
+            text: TOML: perhaps `rest_days`, and a list of `rule`, each with any of tier,
+                eligibility and flipper_risk (lists; a missing one means any), and with decision
+                and say.
             source: The file's name, for errors.
 
         Raises:
@@ -157,14 +163,25 @@ class AllocationPolicy:
             found = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise PolicyRefused(source, None, f"not TOML: {error}; correct that line") from error
-        _known(source, None, found, ("rule",))
+        _known(source, None, found, ("rule", _REST))
+        rest = found.get(_REST, REST_DAYS)
+        if type(rest) is not int or not 0 <= rest <= _MOST_REST:
+            raise PolicyRefused(
+                source, None,
+                f"{_REST}: got {rest!r}, expected a whole number of days from 0 to {_MOST_REST}",
+            )  # fmt: skip
         rules = found.get("rule")
         if not isinstance(rules, list) or not rules:
             raise PolicyRefused(
                 source, None, "got no rules, expected a list of tables named rule; add one"
             )
         made = tuple(_rule(source, number, entry) for number, entry in enumerate(rules, 1))
-        return cls(made, source, text)
+        return cls(made, source, text, rest)
+
+    def offer_sentence(self, tier: Tier) -> str:
+        """What the policy says to whom it offers a piece of a tier; "" where it offers none."""
+        offers = (self._ruling(one) for one in CELLS if one.tier == tier)
+        return next((one.say for one in offers if one.decision is Decision.OFFER), "")
 
     def decide(self, eligibility: str, flipper_risk: str, tier: str) -> Ruling:
         """What the policy says of a customer with these bands and a reference of this tier.

@@ -19,224 +19,93 @@ Resale sightings have no customer of their own: `sightings.py` finds whose piece
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import polars as pl
 
-from features.cell_parsing import (
-    ISO,
-    LARGEST_AMOUNT,
-    Cells,
-    Format,
-    amounts,
-    days,
-    days_of,
-    keys,
-    optional_keys,
-    text_of,
-    truths,
-)
+from features.cell_parsing import ISO, LARGEST_AMOUNT, Format, days_of, text_of
 from features.errors import LedgerError
+from features.judging import (
+    CUSTOMER,
+    HERE,
+    IS_RETURN,
+    KIND,
+    LINE_ID,
+    NEEDED,
+    OPTIONAL,
+    REFERENCE,
+    REFUND,
+    ROW,
+    SERIAL,
+    WALK_IN,
+    Judged,
+    judge,
+)
+from features.kinds import KINDS, LEDGER_KINDS, SIGHTINGS, TIERS, Kind, Tier
+from features.ledger_format import LedgerFormat
+from features.sold_amounts import PRICE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["ISO", "LARGEST_AMOUNT", "Format", "days_of", "text_of"]
+__all__ = [
+    "HERE",
+    "ISO",
+    "IS_RETURN",
+    "KIND",
+    "KINDS",
+    "LARGEST_AMOUNT",
+    "LEDGER_KINDS",
+    "LINE_ID",
+    "NEEDED",
+    "OPTIONAL",
+    "REFERENCE",
+    "REFUND",
+    "ROW",
+    "SERIAL",
+    "SIGHTINGS",
+    "TIERS",
+    "WALK_IN",
+    "Format",
+    "Judged",
+    "Kind",
+    "LedgerFormat",
+    "Tier",
+    "canonical_events",
+    "days_of",
+    "judge",
+    "text_of",
+    "with_refunds",
+    "with_tiers",
+]
 
 
-class Kind(StrEnum):
-    """What a row is."""
-
-    PURCHASE = "purchase"
-    RETURN = "return"
-    SERVICE = "service"
-    """A service visit: the owner still has the piece."""
-
-    INTEREST = "interest"
-    """An entry on the waitlist."""
-
-    ACCEPTED = "accepted"
-    DECLINED = "declined"
-    """Answers to an offer, in the basket of their interest."""
-
-    SUSPECTED = "suspected"
-    CONFIRMED = "confirmed"
-    """Resale sightings of a serial."""
-
-    DISMISSED = "dismissed"
-    """A person found that the sightings of the serial so far were of another piece."""
-
-
-class Tier(StrEnum):
-    """How scarce a reference is."""
-
-    OPEN = "open"
-    LIMITED = "limited"
-    ALLOCATION = "allocation"
-    """By allocation only."""
-
-
-KINDS = pl.Enum([kind.value for kind in Kind])
-TIERS = pl.Enum([tier.value for tier in Tier])
-SIGHTINGS = (Kind.SUSPECTED, Kind.CONFIRMED, Kind.DISMISSED)
-LEDGER_KINDS = tuple(kind for kind in Kind if kind not in SIGHTINGS)
-
-NEEDED = ("customer_id", "purchased_at", "price")
-"""What a ledger must hold, and `kind` or `is_return`."""
-
-OPTIONAL = ("outlet_id", "list_price", "basket_id", "serial", "reference", "line_id")
-"""What it may hold; further columns are left where they are."""
-
-LINE_ID = "line_id"
-"""Rows that repeat a line id are one row that was corrected: the last one stands."""
-
-KIND, IS_RETURN, SERIAL, REFERENCE = "kind", "is_return", "serial", "reference"
-
-ROW = "row"
-"""A column of row numbers; counted from 1 where there is none."""
-
-HERE = "here"
-"""The outlet of a ledger that names none."""
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Judged:
-    """A ledger's rows, good and bad; each row is one or the other.
-
-    Attributes:
-        events: The good ones: the canonical columns without `tier`, and `row` Int64 and `line`
-            String, null where there are no line ids; in the ledger's order.
-        bad: Each bad cell of the others: `row` Int64, `column` and `reason` String, by column.
-    """
-
-    events: pl.DataFrame
-    bad: pl.DataFrame
-
-
-def judge(rows: pl.DataFrame, source: str, form: Format = ISO) -> Judged:
-    """Reads a ledger's rows, and says of each that is not readable why.
+def with_refunds(events: pl.DataFrame, mark: str | None = None) -> pl.DataFrame:
+    """Makes of each purchase that came back the same day two events, the return behind it.
 
     Args:
-        rows: Canonical column names, as text or native types; `NEEDED` and `kind` or `is_return`
-            at least. Where both are there, the kind counts. Without `outlet_id` all is here;
-            without `list_price` nothing had a discount; without `basket_id` one customer's rows of
-            one kind, day and outlet are a basket. A purchase with a negative price is a return.
-        source: The file's or table's name, for errors.
-        form: How the outlet writes its cells.
+        events: With `refund`.
+        mark: The name of a Boolean column that is true for the returns that are made here; None for
+            no such column.
 
-    Raises:
-        LedgerError: If a column is missing, or is of a type that cannot be read.
+    Returns:
+        The events without `refund`, in their order. A return is of the same customer, day, basket
+        and piece, and of the amount that came back.
     """
-    for name in (*NEEDED, KIND if KIND in rows.columns else IS_RETURN):
-        if name not in rows.columns:
-            got = ", ".join(name for name in rows.columns if name != ROW)
-            raise LedgerError(source, None, name, f"missing; got the columns {got}")
-    if ROW not in rows.columns:
-        rows = rows.with_row_index(ROW, offset=1)
-    number = rows[ROW].cast(pl.Int64)
-    read = _read(rows, source, form)
-    bad = pl.concat(
-        [
-            pl.DataFrame(schema={ROW: pl.Int64, "column": pl.String, "reason": pl.String}),
-            *(_at(cells, name, number) for name, cells in read.items()),
-        ]
-    )
-    good = pl.DataFrame([number, *(cells.values.alias(name) for name, cells in read.items())])
-    if not bad.is_empty():
-        good = good.filter(~number.is_in(bad[ROW].implode()))
-    return Judged(_canonical(good), bad)
-
-
-def _at(cells: Cells, column: str, number: pl.Series) -> pl.DataFrame:
-    """The bad cells of a column, by row number."""
-    found = cells.bad()
-    return found.select(
-        number.gather(found["at"]).alias(ROW), pl.lit(column).alias("column"), "reason"
-    )
-
-
-def _read(rows: pl.DataFrame, source: str, form: Format) -> dict[str, Cells]:
-    """Each column, read; what is not there is as `judge` says."""
-    kinds = _kinds(rows, source, form)
-    name = KIND if KIND in rows.columns else IS_RETURN
-    sale = kinds.values.is_in([Kind.PURCHASE.value, Kind.RETURN.value]) | (name == IS_RETURN)
-    price = _priced(amounts(rows["price"], source, form.decimal), sale)
-    read = {
-        "customer_id": keys(rows["customer_id"], source),
-        "purchased_at": days(rows["purchased_at"], source, form.dates),
-        "price": price,
-        "list_price": Cells(price.values, ()),
-        name: kinds,
-    }
-    if "list_price" in rows.columns:
-        read["list_price"] = _priced(amounts(rows["list_price"], source, form.decimal), sale)
-    for column in ("outlet_id", "basket_id", LINE_ID):
-        if column in rows.columns:
-            read[column] = keys(rows[column], source)
-    for column in (SERIAL, REFERENCE):
-        if column in rows.columns:
-            read[column] = optional_keys(rows[column], source)
-    return read
-
-
-def _priced(cells: Cells, sale: pl.Series) -> Cells:
-    """Amounts that are empty are 0 where nothing was sold or brought back."""
-    (empty, why), *others = cells.wrong
-    free = empty & ~sale.fill_null(value=False)
-    if not free.any():
-        return cells
-    values = pl.select(pl.when(free).then(0.0).otherwise(cells.values)).to_series()
-    wrong = [(mask & ~free, reason) for mask, reason in ((empty, why), *others)]
-    return Cells(values, tuple(wrong))
-
-
-def _kinds(rows: pl.DataFrame, source: str, form: Format) -> Cells:
-    """What each row is, as `KINDS`."""
-    if KIND not in rows.columns:
-        returned = truths(rows[IS_RETURN], source)
-        names = {True: Kind.RETURN.value, False: Kind.PURCHASE.value}
-        kinds = returned.values.replace_strict(names, default=None, return_dtype=KINDS)
-        return Cells(kinds, returned.wrong)
-    text = text_of(rows[KIND], source)
-    names_of_kinds = {kind.value: kind.value for kind in LEDGER_KINDS}
-    known = {code.strip(): str(kind) for code, kind in form.kinds.items()} | names_of_kinds
-    coded = text.fill_null("").replace_strict(known, default=None, return_dtype=KINDS)
-    empty = text.is_null() & coded.is_null()
-    reason = f"no kind of row; expected one of {', '.join(LEDGER_KINDS)}"
-    wrong = ((empty, "empty; expected a value"), (coded.is_null(), reason))
-    return Cells(coded, wrong)
-
-
-def _canonical(good: pl.DataFrame) -> pl.DataFrame:
-    """Good cells under their canonical names."""
-    says_what = KIND if KIND in good.columns else IS_RETURN
-    kind = pl.col(says_what)
-    back = (kind == Kind.PURCHASE.value) & (pl.col("price") < 0)
-    optional = {
-        name: pl.col(name) if name in good.columns else pl.lit(None, pl.String)
-        for name in (SERIAL, REFERENCE, LINE_ID)
-    }
-    outlet = pl.col("outlet_id") if "outlet_id" in good.columns else pl.lit(HERE)
-    found = good.select(
-        pl.col("customer_id").alias("customer"),
-        outlet.alias("outlet"),
-        pl.col("purchased_at").alias("date"),
-        pl.when(back).then(pl.lit(Kind.RETURN.value, KINDS)).otherwise(kind).alias(KIND),
-        pl.col("price").abs(),
-        pl.col("list_price").abs(),
-        pl.col("basket_id" if "basket_id" in good.columns else "customer_id").alias("basket"),
-        optional[SERIAL].alias(SERIAL),
-        optional[REFERENCE].alias(REFERENCE),
-        ROW,
-        optional[LINE_ID].alias("line"),
-    )
-    if "basket_id" in good.columns:
-        return found
-    parts = ("customer", "outlet", "date", KIND)
-    together = pl.concat_str([pl.col(part).cast(pl.String) for part in parts], separator="|")
-    return found.with_columns(together.alias("basket"))
+    marks = [] if mark is None else [pl.lit(value=False).alias(mark)]
+    plain = events.drop(REFUND).with_columns(marks)
+    if events[REFUND].null_count() == len(events):
+        return plain
+    numbered = events.with_row_index("_place").filter(pl.col(REFUND).is_not_null())
+    share = pl.when(pl.col(PRICE) > 0).then(pl.col(REFUND) / pl.col(PRICE)).otherwise(1.0)
+    returns = numbered.with_columns(
+        pl.lit(Kind.RETURN.value, KINDS).alias(KIND),
+        pl.col(REFUND).alias(PRICE),
+        (pl.col("list_price") * share).alias("list_price"),
+        *([] if mark is None else [pl.lit(value=True).alias(mark)]),
+    ).drop(REFUND)
+    both = pl.concat([plain.with_row_index("_place"), returns.select("_place", *plain.columns)])
+    return both.sort("_place", maintain_order=True).drop("_place")
 
 
 def with_tiers(
@@ -288,9 +157,12 @@ def canonical_events(
         row, column, reason = judged.bad.row(0)
         alike = len(judged.bad.filter(column=column, reason=reason))
         raise LedgerError(source, row, column, f"{reason} ({alike} such rows)")
+    if not judged.apart.is_empty():
+        raise LedgerError(source, judged.apart[ROW][0], CUSTOMER, "empty; expected a value")
     events = judged.events
     if LINE_ID in ledger.columns:
         events = events.unique("line", keep="last", maintain_order=True)
+    events = with_refunds(events)
     tiered, unknown = with_tiers(events.drop(ROW, "line"), tiers)
     if not unknown.is_empty():  # no row: with it, the error would tell of a purchase
         reason = f"'{unknown[REFERENCE][0]}' is in no tier; add it to the references file"

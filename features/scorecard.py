@@ -85,9 +85,12 @@ class Scorecard:
         """Reads `encode`'s bytes.
 
         Raises:
-            CatalogueError: If they are of another catalogue or not a scorecard.
+            CatalogueError: If they are of another catalogue, not a scorecard, or in another form.
         """
-        return cls._read(_parsed(data))
+        made = cls._read(_parsed(data))
+        if made.encode() != data:
+            raise CatalogueError("scorecard: not in canonical form")
+        return made
 
     def _body(self) -> dict[str, Any]:
         return {
@@ -98,7 +101,9 @@ class Scorecard:
     @classmethod
     def _read(cls, raw: Any) -> Self:
         try:
-            catalogue, outcome = raw["catalogue"], str(raw["outcome"])
+            catalogue, outcome = raw["catalogue"], raw["outcome"]
+            if not isinstance(outcome, str):
+                raise CatalogueError("scorecard: its outcome is no text")
             if catalogue != CATALOGUE:
                 raise CatalogueError(f"scorecard: of another catalogue, expected {CATALOGUE}")
             weights = tuple(float(w) for w in raw["weights"])

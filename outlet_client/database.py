@@ -4,8 +4,10 @@ Invariant: a transaction takes the database's write lock when it begins, so noth
 change before it ends; another writer waits up to a minute for its turn. Who only reads waits for no
 writer, and sees what was last committed.
 
-A file says whose tables it has, by its name, and of which revision; one of another is refused with
-the command to run. A table that was not used yet is made when its store is opened first.
+Opening a store never makes its file: `create_databases` does, with an outlet's keys, so that a file
+which is missing later was lost, and is refused with the command to run. A file says whose tables it
+has, by its name, and of which revision; one of another is refused likewise. A table that was not
+used yet is made when its store is opened first.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy.pool import StaticPool
 
-from outlet_client.errors import StoreOutdated, StoreRefused
+from outlet_client.errors import StoreMissing, StoreOutdated, StoreRefused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -30,8 +32,12 @@ _WAIT_SECONDS = 60
 _TABLES = "SELECT name FROM sqlite_master WHERE type = 'table'"
 _MARK = "SELECT role, version_num FROM store, alembic_version"
 
-REVISION = "0001"
+REVISION = "0002"
 """Of the tables of all three files; the head of `migrations`."""
+
+DATABASES = ("outlet.db", "rights.db", "staff.db")
+"""Without the first an outlet would answer a plan twice; the second has the log of look-ups, the
+third who may use the desk."""
 
 BOOKKEEPING = sa.MetaData()
 STORE = sa.Table("store", BOOKKEEPING, sa.Column("role", sa.Text, primary_key=True))
@@ -101,18 +107,57 @@ def make_tables(
     `then` is done in the transaction that makes some.
 
     Raises:
+        StoreMissing: If there is no file.
         StoreOutdated: If the file is of an earlier release.
         StoreRefused: If it is of a later one, another of this outlet's files, or none of ours.
     """
+    file = engine.url.database
+    if file and is_missing(Path(file)):
+        raise StoreMissing(Path(file).name)
     with closing(engine.raw_connection()) as connection:  # begins no transaction
         there = _checked(connection.cursor(), engine.url)
     if there.issuperset(metadata.tables):
         return
     with engine.begin() as writer:
-        if not driver_rows(writer, _TABLES):
+        if not file and not there:  # in memory
             mark(writer, _role(engine.url))
         metadata.create_all(writer)
         then(writer)
+
+
+def is_missing(database: Path) -> bool:
+    """Whether there is no such file, or only what a kill left of its making."""
+    return not database.exists() or not database.stat().st_size
+
+
+def check_databases(home: Path) -> None:
+    """Refuses a folder in which a database is missing.
+
+    Raises:
+        StoreMissing: If one is.
+    """
+    for name in DATABASES:
+        if is_missing(home / name):
+            raise StoreMissing(name)
+
+
+def create_databases(home: Path) -> list[str]:
+    """Makes each of an outlet's databases that is missing, without a table of its own yet.
+
+    Returns:
+        The names of those that were made.
+    """
+    missing = [name for name in DATABASES if is_missing(home / name)]
+    for name in missing:
+        (home / name).touch(mode=0o600)
+        engine = engine_of(f"sqlite:///{home / name}")
+        try:
+            with engine.begin() as connection:
+                if not driver_rows(connection, _TABLES):  # another process was faster
+                    mark(connection, Path(name).stem)
+        finally:
+            engine.dispose()
+    return missing
 
 
 def mark(connection: sa.Connection, role: str, revision: str = REVISION) -> None:
@@ -235,6 +280,15 @@ def driver_rows(
     except sqlite3.Error as error:
         raise sa.exc.DBAPIError.instance(query, None, error, sqlite3.Error) from error
     return rows
+
+
+def driver_many(connection: sa.Connection, query: str, rows: Sequence[Sequence[object]]) -> None:
+    """Runs a statement for many rows as the driver does; see `driver_rows`."""
+    driver = connection.connection.driver_connection
+    try:
+        driver.executemany(query, rows)  # type: ignore[union-attr]
+    except sqlite3.Error as error:
+        raise sa.exc.DBAPIError.instance(query, None, error, sqlite3.Error) from error
 
 
 def database_error_text(error: SQLAlchemyError) -> str:

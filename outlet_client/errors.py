@@ -1,7 +1,7 @@
 """The errors of `outlet_client` that several modules raise or tell apart.
 
 Each is an `OutletError`, and so are those of one module, which stand in it: a refused allocation in
-`allocation/ranking.py`, correction in `ledger/corrections.py`, sighting in
+`allocation/lottery.py`, correction in `ledger/corrections.py`, sighting in
 `ledger/sighting_rows.py`, request in `records/customer_requests.py`, decision on two customers in
 `people/duplicates.py`, account or sign-in in `staff/accounts.py`; a log that was altered in
 `records/access_log.py` and `log_audit.py`.
@@ -16,6 +16,8 @@ from privacy.errors import PrivacyError
 
 if TYPE_CHECKING:
     import datetime as dt
+    from collections.abc import Sequence
+    from pathlib import Path
 
 
 class OutletError(Exception):
@@ -87,6 +89,27 @@ class ServiceUnreachable(OutletError):
         self.which = which
 
 
+class ServiceBusy(ServiceUnreachable):
+    """HQ or the privacy office has as many calls of this outlet in flight as it takes."""
+
+    def __init__(self, which: str, why: str) -> None:
+        OutletError.__init__(
+            self,
+            f"{which}: too busy with calls of this outlet, after waiting too ({why}); does another "
+            "program use its keys, such as a second night? Calls that were cut off are over within "
+            "minutes. What was stored is sent next time",
+        )
+        self.which = which
+
+
+class CardsApart(ServiceUnreachable):
+    """One side does not take the certificate that the other shows."""
+
+    def __init__(self, which: str, why: str) -> None:
+        OutletError.__init__(self, f"{which}: {why}. What was stored is sent next time")
+        self.which = which
+
+
 class ServiceRefused(OutletError):
     """HQ or the privacy office said no, or answered what was not asked.
 
@@ -121,27 +144,45 @@ class NoIdentifier(OutletError):
     def __init__(self) -> None:
         super().__init__(
             "customer: got no usable phone or e-mail, expected a whole number, with +country where "
-            "it is not this region's, or one address; ask the customer again"
+            "it is not this region's or no region is set, or one address; none that is typed where "
+            "there is none; ask the customer again"
         )
 
 
 class ConsentRefused(OutletError):
-    """A file of consents that cannot be read; nothing of it was recorded.
+    """A file of consents with something bad in it; nothing of it was recorded.
 
     Attributes:
-        row: The first bad row, counted from 1 without the header; None if it is about the whole.
-        column: The bad column.
+        faults: All that is bad: row, from 1 without the header, or None where it is about the whole
+            file; the file's own heading, "" where it is about the whole row; and reason.
     """
 
-    def __init__(self, source: str, row: int | None, column: str, reason: str) -> None:
-        place = f"{source}, column {column}" if row is None else f"{source}, row {row}, {column}"
-        super().__init__(f"{place}: {reason}; nothing was recorded")
-        self.row = row
-        self.column = column
+    def __init__(self, source: str, faults: Sequence[tuple[int | None, str, str]]) -> None:
+        lines = [f"{_place_of(row, column)}: {reason}" for row, column, reason in faults]
+        told = "".join(f"\n  {line}" for line in lines)
+        super().__init__(f"{source}: nothing was recorded; put this right:{told}")
+        self.faults = tuple(faults)
+
+
+def _place_of(row: int | None, column: str) -> str:
+    if row is None:
+        return f"column {column}"
+    return f"row {row}, {column}" if column else f"row {row}"
 
 
 class BookMissing(OutletError):
     """No directory to read bands in, or only a band book that is too old to show."""
+
+
+class BookBehind(OutletError):
+    """HQ hands out an earlier book than is here; that one stays."""
+
+    def __init__(self, offered: int, held: int) -> None:
+        super().__init__(
+            f"HQ hands out book {offered} of the privacy office's, book {held} is here and stays: "
+            "HQ was restored from an older copy, and its next book comes with its next seal or "
+            "night"
+        )
 
 
 class TokenUnreadable(OutletError):
@@ -176,6 +217,25 @@ class Unforeseen(OutletError):
 
 class StoreRefused(OutletError):
     """A database that is none of this outlet's, or of a later release."""
+
+
+class FolderInUse(OutletError):
+    """A folder that somebody uses who must not, for what was asked."""
+
+    def __init__(self, home: Path, why: str) -> None:
+        super().__init__(f"{home}: {why}")
+
+
+class StoreMissing(StoreRefused):
+    """A database that is not there, and was made with the outlet's keys."""
+
+    def __init__(self, place: str) -> None:
+        super().__init__(
+            f"{place}: not there, expected in the folder with this outlet's keys; name the right "
+            "--home, or bring the whole folder back from a backup, never a database alone. Where "
+            "it is lost for good, `escapement-outlet new-store` makes an empty one, and says what "
+            "to do"
+        )
 
 
 class StoreOutdated(StoreRefused):

@@ -14,9 +14,13 @@ Exit codes of `nightly`, by the first error of the night:
    withdrawals left
 9  the log is not the one that was written, and was not countersigned
 
+What became of the night's mail changes none of these: it is in the log
+and in `status`.
+
 `lookup` and `reasons` end with 2 where the customer's consent is needed
-first, `log verify` with 9 where it finds anything, and all commands
-otherwise as `nightly`.
+first, `log verify` with 9 where it finds anything, `check` with 10
+while a doubt is open, `mail test` with 11 where the mail was not sent,
+and all commands otherwise as `nightly`.
 """
 
 from __future__ import annotations
@@ -25,6 +29,7 @@ import os
 
 import typer
 
+import server.wire.grpc_log  # noqa: F401  (before anything that imports grpc)
 from outlet_client.commands.allocations import allocate, allocation_app
 from outlet_client.commands.check import check
 from outlet_client.commands.consents import consent_app
@@ -34,10 +39,13 @@ from outlet_client.commands.directory import directory_app
 from outlet_client.commands.doctor import doctor
 from outlet_client.commands.duplicates import duplicates, duplicates_decide
 from outlet_client.commands.init import init
+from outlet_client.commands.install_timer import install_timer
 from outlet_client.commands.keys import keys_app, peers_app
 from outlet_client.commands.ledger import ledger_app
 from outlet_client.commands.log import log_app
 from outlet_client.commands.lookup import lookup, serve
+from outlet_client.commands.mail import mail_app
+from outlet_client.commands.new_store import new_store
 from outlet_client.commands.night import enrol, nightly_command
 from outlet_client.commands.reasons import reasons
 from outlet_client.commands.sightings import sightings_app
@@ -83,7 +91,10 @@ app.command()(doctor)
 app.command()(backup)
 app.command()(restore)
 app.command()(upgrade)
+app.command()(new_store)
+app.command()(install_timer)
 app.add_typer(directory_app, name="directory")
 app.add_typer(keys_app, name="keys")
 app.add_typer(ledger_app, name="ledger")
+app.add_typer(mail_app, name="mail")
 app.add_typer(peers_app, name="peers")

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 import grpc
 
-from outlet_client.errors import QuotaSpent, ServiceRefused, ServiceUnreachable
+from outlet_client.errors import (
+    CardsApart,
+    QuotaSpent,
+    ServiceBusy,
+    ServiceRefused,
+    ServiceUnreachable,
+)
 from outlet_client.moments import now
 from privacy.budget import LedgerEntry
 from privacy.errors import InvalidParameter
@@ -18,8 +24,10 @@ from privacy.identity import PartyKind
 from privacy.log_heads import SignedHead
 from privacy.tokens import Blinded, Evaluation, Token, blind, unblind
 from server.wire import outlets_pb2, outlets_pb2_grpc
-from server.wire.connections import CALLER_OPTIONS
+from server.wire.connections import CALLER_OPTIONS, REFUSED_FOR_NOW
+from server.wire.handshakes import why_unreached
 from server.wire.refusals import read_refusal
+from server.wire.retries import patient
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,6 +37,7 @@ if TYPE_CHECKING:
 
 HQ, OFFICE = "HQ", "the privacy office"
 POINTS_A_REQUEST = 1024
+REPLACE_CARD = "`escapement-outlet peers replace FILE`, with its newest public.json"
 
 
 class NotaryAnswer(NamedTuple):
@@ -71,24 +80,24 @@ class Services:
     Attributes:
         timeout: Seconds for one call.
         clock: Says when a day's quota ends.
-        cards: This outlet's own, and by side the other's: where a call fails, one that is over is
-            named. None where nobody looks.
+        parties: This outlet's keys, and by side the other's card: where a call fails, a certificate
+            that is over, or is not taken, is named. None where nobody looks.
     """
 
     hq: grpc.Channel
     office: grpc.Channel
     timeout: float
     clock: Callable[[], dt.datetime] = field(default=now)
-    cards: tuple[Card, Mapping[str, Card]] | None = None
+    parties: tuple[Identity, Mapping[str, Card]] | None = field(default=None, repr=False)
 
     @classmethod
     def connect(
         cls, identity: Identity, hq_card: Card, office_card: Card, timeout: float = 30.0
     ) -> Services:
         """Opens channels on which each side accepts the other's certificate only."""
-        cards = (identity.card, {HQ: hq_card, OFFICE: office_card})
+        parties = (identity, {HQ: hq_card, OFFICE: office_card})
         hq, office = _channel(identity, hq_card), _channel(identity, office_card)
-        return cls(hq, office, timeout, cards=cards)
+        return cls(hq, office, timeout, parties=parties)
 
     def close(self) -> None:
         """Closes both channels."""
@@ -100,16 +109,17 @@ class Services:
 
         Raises:
             ServiceUnreachable: If it does not in time.
+            CardsApart: If one side does not take the other's certificate.
             CertificateEnded: If a certificate is over.
         """
-        self._check_certificates(which)  # before it waits: nobody would answer
+        self._check_dates(which)  # before it waits: nobody would answer
         channel = {HQ: self.hq, OFFICE: self.office}[which]
         ready = grpc.channel_ready_future(channel)
         try:
             ready.result(timeout=self.timeout)
         except grpc.FutureTimeoutError as error:
             ready.cancel()  # else its thread fails when the channel is closed
-            self._check_certificates(which)
+            self._look_at_certificates(which)
             raise ServiceUnreachable(which, f"no answer in {self.timeout:g} s") from error
 
     def tokens(self, identifiers: Sequence[str], pinned_total: bytes, pad_to: int) -> list[Token]:
@@ -230,24 +240,39 @@ class Services:
 
     @contextmanager
     def _refusals(self, which: str) -> Iterator[None]:
-        """Raises what the other side refused; a certificate that is over is named."""
+        """Raises what the other side refused; a certificate that is why is named."""
         try:
             with _refusals(which, self.clock):
                 yield
+        except ServiceBusy:
+            raise
         except ServiceUnreachable:
-            self._check_certificates(which)
+            self._look_at_certificates(which)
             raise
 
-    def _check_certificates(self, which: str) -> None:
+    def _check_dates(self, which: str) -> None:
         """Refuses a certificate that is over, which the transport only calls unreachable.
 
         Raises:
             CertificateEnded: If one is.
         """
-        if self.cards is not None:
-            own, others = self.cards
-            own.check_dates(self.clock(), own=True)
+        if self.parties is not None:
+            own, others = self.parties
+            own.card.check_dates(self.clock(), own=True)
             others[which].check_dates(self.clock())
+
+    def _look_at_certificates(self, which: str) -> None:
+        """Says of a side that was not reached where certificates are why.
+
+        Raises:
+            CertificateEnded: If one is over.
+            CardsApart: If one side does not take the other's.
+        """
+        self._check_dates(which)
+        if self.parties is not None:
+            own, others = self.parties
+            if why := unreached(own, others[which]):
+                raise CardsApart(which, why)
 
     @property
     def _relay(self) -> outlets_pb2_grpc.RelayStub:
@@ -258,6 +283,14 @@ class Services:
         return outlets_pb2_grpc.LibraryStub(self.hq)
 
 
+def unreached(identity: Identity, card: Card, seconds: float = 5.0) -> str:
+    """Why services were not reached, as far as certificates are why; "" where they are not."""
+    accepted, own = "".join(card.accepted(now())), identity.card.certificate
+    return why_unreached(
+        card.service_address, accepted, own, identity.tls_key, seconds, replace=REPLACE_CARD
+    )
+
+
 def _channel(identity: Identity, card: Card) -> grpc.Channel:
     credentials = grpc.ssl_channel_credentials(
         root_certificates="".join(card.accepted(now())).encode(),
@@ -266,7 +299,7 @@ def _channel(identity: Identity, card: Card) -> grpc.Channel:
     )
     name = f"{card.name}.{card.kind}"  # the certificate is pinned; its name is its own
     options = [("grpc.ssl_target_name_override", name), *CALLER_OPTIONS]
-    return grpc.secure_channel(card.service_address, credentials, options)
+    return patient(grpc.secure_channel(card.service_address, credentials, options))
 
 
 @contextmanager
@@ -281,6 +314,8 @@ def _refusals(which: str, clock: Callable[[], dt.datetime]) -> Iterator[None]:
             slow = code is grpc.StatusCode.CANCELLED
             why = "ended there: too slow" if slow else str(code.name)
             raise ServiceUnreachable(which, why) from error
+        if refusal.type in REFUSED_FOR_NOW:
+            raise ServiceBusy(which, refusal.message) from error
         if refusal.type == "OfficePaused":
             raise ServiceUnreachable(which, "paused") from error
         if refusal.type == "QuotaReached":

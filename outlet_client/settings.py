@@ -1,11 +1,11 @@
-"""The outlet's settings, `escapement.toml`: sources, floors, desk."""
+"""The outlet's settings, `escapement.toml`: sources, floors, desk, mail."""
 
 from __future__ import annotations
 
 import datetime as dt
 import tomllib
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -97,8 +97,76 @@ class DeskSettings(BaseModel):
         return self.model_copy(update=placed)
 
 
+_Address = Annotated[str, Field(max_length=254, pattern=r"^[\w.!#$%&'*+/=?^`{|}~-]+@[\w.-]+$")]
+
+_PORTS = {"starttls": 587, "tls": 465, "none": 25}
+"""Where a mail server listens, by how the connection is secured."""
+
+
+class MailSettings(BaseModel):
+    """Whom to mail how a night went, and through which server. Unknown keys are refused.
+
+    What each means stands in docs/settings.md; paths are relative to the file.
+    """
+
+    # No error repeats what was written: it may be somebody's address.
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    host: str = Field(pattern=r"^[\w.-]+$")
+    port: int | None = Field(None, ge=1, le=65535)
+    security: Literal["starttls", "tls", "none"] = "starttls"
+    user: str | None = Field(None, min_length=1)
+    password_file: Path | None = None
+    ca_file: Path | None = None
+    sender: _Address
+    to: tuple[_Address, ...] = Field(min_length=1)
+    only_on_failure: bool = False
+
+    @model_validator(mode="after")
+    def _is_safe(self) -> Self:
+        """Nothing crosses a network without TLS, and no password is asked of nobody."""
+        if self.security == "none" and self.host not in {"127.0.0.1", "localhost"}:
+            raise ValueError(
+                'mail.security: "none" only for host 127.0.0.1 or localhost: text and password '
+                'would travel in the clear; expected "starttls" or "tls"'
+            )
+        if (self.user is None) != (self.password_file is None):
+            raise ValueError("mail: expected both user and password_file, or neither")
+        return self
+
+    @property
+    def server_port(self) -> int:
+        """On which port the server is asked."""
+        return self.port or _PORTS[self.security]
+
+    def at(self, folder: Path) -> Self:
+        """The same with its paths in a folder."""
+        names = ("password_file", "ca_file")
+        placed = {name: folder / path for name in names if (path := getattr(self, name))}
+        return self.model_copy(update=placed)
+
+    @classmethod
+    def read(cls, file: Path) -> Self | None:
+        """Reads the section by itself, so that a mistake elsewhere in the file can be mailed.
+
+        Returns:
+            The settings; None where the file has no such section.
+
+        Raises:
+            NotConfigured: If there is no file, or it is not TOML, or the section is wrong.
+        """
+        try:
+            section = tomllib.loads(file.read_text(encoding="utf-8")).get("mail")
+            if section is None:
+                return None
+            return cls.model_validate(section).at(file.parent.resolve())
+        except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError, ValidationError) as error:
+            raise NotConfigured(f"{file}: mail: {error}") from error
+
+
 _IN_FOLDER = (
-    "ledger", "references", "sightings", "interests", "clients", "policy", "outcomes", "desk"
+    "ledger", "references", "rates", "sightings", "interests", "clients", "policy", "outcomes",
+    "desk", "mail",
 )  # fmt: skip
 """Settings with paths, which are relative to the file's folder."""
 
@@ -136,21 +204,24 @@ class OutletFile(BaseModel):
 
     ledger: Source
     references: Source | None = None
+    rates: Source | None = None
     sightings: Source | None = None
     interests: Source | None = None
     clients: Source | None = None
     policy: Path | None = None
-    region: str = Field("SG", pattern="^[A-Z]{2}$")
+    region: str | None = Field(None, pattern="^[A-Z]{2}$")
     most_quarantined: float = Field(0.02, ge=0, le=1)
     keep_days: int = Field(1826, ge=1)
     request_days: int = Field(30, ge=1)
     evaluations_a_night: int = Field(512, ge=1)
+    evaluations_by_day: int = Field(64, ge=0)
     book_days: int = Field(30, ge=1)
     outcomes: Path | None = None
     horizon_days: int = Field(180, ge=1)
     join_minutes: float = Field(30.0, gt=0)
     night_hours: float = Field(4.0, gt=0)
     desk: DeskSettings = DeskSettings()
+    mail: MailSettings | None = None
     floors: OutletSettings = OutletSettings()
 
     @classmethod

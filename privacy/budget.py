@@ -135,7 +135,7 @@ class LedgerEntry:
             raw = json.loads(data)
             purpose = raw["purpose"]
             purpose = None if purpose is None else Purpose(purpose)
-            rho = Rho(Fraction(raw["rho"]))
+            rho = Rho.decode(raw["rho"])
             made = cls(**{**raw, "act": LedgerAct(raw["act"]), "purpose": purpose, "rho": rho})
             if made.encode() != data or made.digest != made.compute_digest():
                 raise LedgerBroken("ledger: an entry is not in canonical form, or was altered")

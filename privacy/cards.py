@@ -249,8 +249,11 @@ class Card:
             KeyError,
             TypeError,
             ValueError,
+            NotImplementedError,  # a compressed point in a node key
             UnsupportedAlgorithm,
+            x509.DuplicateExtension,
             x509.ExtensionNotFound,
+            x509.InvalidVersion,
         ) as error:
             raise CardRefused(
                 "card: malformed; expected the public file of an enrolment"

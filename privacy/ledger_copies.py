@@ -88,6 +88,8 @@ class LedgerCopy:
             ) from error
         if not all(type(n) is int and n > 0 and is_digest(name) for n, name in made.seen):
             raise LedgerBroken("ledger copy: got a malformed position")
+        if made.encode().splitlines() != data.splitlines():  # mail may have changed line ends
+            raise LedgerBroken("ledger copy: not as it was written; copy it again")
         LedgerPosition().followed_by(made.entries)
         return made
 

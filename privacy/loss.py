@@ -8,6 +8,7 @@ an epsilon is rounded up, a rho bought for an epsilon is rounded down.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _RESOLUTION = 2**60
+
+
+_WRITTEN = re.compile(r"\d{1,400}/\d{1,400}", re.ASCII)
 
 
 class Rho(Fraction):
@@ -46,6 +50,20 @@ class Rho(Fraction):
     def encode(self) -> str:
         """Writes the loss exactly, as `numerator/denominator`."""
         return f"{self.numerator}/{self.denominator}"
+
+    @classmethod
+    def decode(cls, text: object) -> Self:
+        """Reads what `encode` wrote, and nothing else: "1e999999999" would take all memory.
+
+        Raises:
+            InvalidParameter: If it is anything else.
+        """
+        if not isinstance(text, str) or not _WRITTEN.fullmatch(text):
+            raise InvalidParameter("rho: expected a fraction of whole numbers")
+        made = cls(text)
+        if made.encode() != text:
+            raise InvalidParameter("rho: expected a fraction in lowest terms")
+        return made
 
 
 @dataclass(frozen=True, slots=True)

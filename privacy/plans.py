@@ -95,12 +95,15 @@ class NightPlan:
         raw = strict(cls, data)
         try:
             lines = tuple(
-                PlannedReleases(Purpose(p), integer(n), None if rho is None else Rho(rho))
+                PlannedReleases(Purpose(p), integer(n), None if rho is None else Rho.decode(rho))
                 for p, n, rho in raw["releases"]
             )
         except (TypeError, ValueError, InvalidParameter) as error:
             raise PlanRefused("night plan: malformed releases") from error
-        return cls(**{**raw, "releases": lines})
+        made = cls(**{**raw, "releases": lines})
+        if made.encode() != data:
+            raise PlanRefused("night plan: releases are no list of lists")
+        return made
 
 
 @dataclass(frozen=True, slots=True)

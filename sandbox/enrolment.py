@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from features.ledger import SIGHTINGS
+from outlet_client.database import create_databases
 from outlet_client.people.consents import Consent
 from outlet_client.people.people_store import People
 from privacy.identity import Card, PartyKind
@@ -78,6 +79,7 @@ def enrol(
     for name, own in world.outlets.items():
         ring = Keyring(folder / "outlets" / name, PartyKind.OUTLET)
         ring.create(name, "", at)
+        create_databases(ring.folder)
         introduce(ring, hq)
         introduce(ring, office)
         _write_ledger(ring.folder, own)
@@ -148,6 +150,7 @@ def _write_outlet_settings(folder: Path, settings: Settings, messages: int, hori
     _write_toml(
         folder / "escapement.toml",
         {
+            "region": "SG",
             "ledger": "ledger.parquet",
             "references": "references.csv",
             "sightings": "sightings.csv",

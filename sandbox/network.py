@@ -19,6 +19,7 @@ from features.bands import BandPolicy, named, newcomer
 from features.events import positions
 from outlet_client.contribution.answer_store import AnswerStore
 from outlet_client.contribution.contributions import HomeCustomers, Outlet, SlotSums
+from outlet_client.database import create_databases
 from outlet_client.night.flower_node import client_app
 from outlet_client.people.people_store import HomeKey
 from outlet_client.people.person_states import keys_as_array
@@ -452,4 +453,5 @@ def _outlets_url(folder: Path | None, name: str) -> str:
         return MEMORY
     place = folder / "outlets" / name
     place.mkdir(parents=True, exist_ok=True)
+    create_databases(place)
     return f"sqlite:///{place / 'outlet.db'}"

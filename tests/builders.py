@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import sqlalchemy as sa
 
+from outlet_client.database import create_databases
 from privacy.directory import Directory
 from privacy.envelopes import SigningKey, VerifyKey
 from privacy.loss import Rho
@@ -51,6 +52,13 @@ def store_at(url: str, schema: StoreSchema) -> str:
     return url
 
 
+def outlet_at(home: Path) -> str:
+    """The URL of `outlet.db` in an outlet's folder, once its databases are there."""
+    home.mkdir(parents=True, exist_ok=True)
+    create_databases(home)
+    return f"sqlite:///{home / 'outlet.db'}"
+
+
 def wrapped_key(url: str, release: str) -> bytes:
     """A release's one-time key as it is stored."""
     with closing_engine(url, OFFICE) as engine, engine.begin() as connection:
@@ -76,7 +84,11 @@ class Bench:
         self.office_key = SigningKey.generate()
         self.store = OfficeStore(store_at(self.url, OFFICE), self.settings.policy())
         self.listed, self.vault = Directory.empty(), vault_beside(self.url)
-        self.office = Office(
+        self.office = self.office_of()
+
+    def office_of(self) -> Office:
+        """The office with its list as it is now."""
+        return Office(
             self.settings,
             self.store,
             self.office_key,

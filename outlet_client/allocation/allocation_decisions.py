@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import secrets
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from features.allocation import AllocationPolicy
 from outlet_client.allocation.disputed_lines import hide_disputed_bands, refuse_disputed
+from outlet_client.allocation.lottery import SEED_BYTES, AllocationRefused, Terms
+from outlet_client.allocation.proposal_history import read_history
 from outlet_client.allocation.proposal_store import AllocationStore, Decided, Proposal
 from outlet_client.allocation.ranking import (
-    SEED_BYTES,
-    AllocationRefused,
-    Terms,
     differences,
     passed_over,
     rank_candidates,
@@ -27,6 +26,7 @@ from outlet_client.allocation.ranking import (
 )
 from outlet_client.allocation.waitlist import allocatable as allocatable_of
 from outlet_client.allocation.waitlist import look_up_bands, open_interests, tier_of
+from outlet_client.errors import OWN_ERRORS
 from outlet_client.people.client_book import client_book
 from outlet_client.records.access_log import LogAct, record_act_in
 from outlet_client.records.actor import checked_name, checked_sentence
@@ -35,9 +35,10 @@ from privacy.keyring import Keyring
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from outlet_client.allocation.ranking import TieBreak
+    from outlet_client.allocation.lottery import TieBreak
+    from outlet_client.allocation.proposal_store import ProposalHeader
     from outlet_client.allocation.waitlist import Allocatable, CandidateBands
     from outlet_client.customer_access import CustomerAccess
     from outlet_client.records.actor import Actor
@@ -57,6 +58,18 @@ class Proposed:
     proposal: Proposal
     no_book: str
     earlier: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ProposedTogether:
+    """What came of asking for several proposals.
+
+    Attributes:
+        failed: Why the next was not made; None where all were.
+    """
+
+    proposed: tuple[Proposed, ...]
+    failed: Exception | None = None
 
 
 def allocatable(access: CustomerAccess, at: dt.datetime) -> tuple[Allocatable, ...]:
@@ -94,21 +107,69 @@ def propose(
     tier = tier_of(access.settings, reference)
     used = secrets.token_hex(SEED_BYTES) if seed is None else seed.strip().lower()
     terms = Terms(reference, tier, pieces, ties, used, drawn=seed is None)
-    found = _banded(access, reference, asked, at)
+    found, person_of = _banded(access, reference, asked, at)
     with closing(AllocationStore.open(access.home)) as store:
         earlier = tuple(store.numbers(reference))
-        number = store.add(
-            Proposal(
-                _moment(at),
-                terms,
-                policy.source,
-                policy.text,
-                found.version,
-                found.as_of,
-                rank_candidates(found.candidates, policy, terms),
-            )
+        with store.reading() as connection:
+            before = read_history(connection, reference, person_of, at, policy.rest_days)
+        candidates = [
+            replace(one, losses=before.losses(one), rests=before.rests(one, policy.rest_days, at))
+            for one in found.candidates
+        ]
+        made = Proposal(
+            _moment(at),
+            terms,
+            policy.source,
+            policy.text,
+            found.version,
+            found.as_of,
+            rank_candidates(candidates, policy, terms),
         )
-        return Proposed(store.read(number), found.no_book, earlier)
+        return Proposed(replace(made, id=store.add(made)), found.no_book, earlier)
+
+
+def propose_several(
+    access: CustomerAccess,
+    wishes: Sequence[tuple[str, int]],
+    ties: TieBreak,
+    asked: Actor,
+    at: dt.datetime,
+) -> ProposedTogether:
+    """Makes a proposal for each of some references, one after another, with drawn seeds.
+
+    Whoever is proposed a piece of one is proposed none of the next. What would make the first
+    impossible makes none; where a later one fails, those before stand.
+
+    Args:
+        access: The open stores.
+        wishes: References with how many pieces there are.
+        ties: What decides between equals.
+        asked: Who asks.
+        at: When.
+
+    Raises:
+        AllocationRefused: If a reference is named twice; else as `propose` for the first.
+    """
+    names = [reference for reference, _ in wishes]
+    if len(set(names)) < len(names):
+        raise AllocationRefused("reference: got one twice; name it once, with all its pieces")
+    for name in names:
+        tier_of(access.settings, name)
+    made: list[Proposed] = []
+    for reference, pieces in wishes:
+        try:
+            made.append(propose(access, reference, pieces, ties, None, asked, at))
+        except OWN_ERRORS as error:
+            if not made:
+                raise
+            return ProposedTogether(tuple(made), error)
+    return ProposedTogether(tuple(made))
+
+
+def headers(access: CustomerAccess, reference: str | None = None) -> list[ProposalHeader]:
+    """All proposals without their lines, or those of one reference; the newest first."""
+    with closing(AllocationStore.open(access.home)) as store:
+        return store.headers(reference)
 
 
 def shown(access: CustomerAccess, number: int | None = None) -> list[Proposal]:
@@ -211,11 +272,14 @@ def rerun(access: CustomerAccess, number: int) -> int:
 
 def _banded(
     access: CustomerAccess, reference: str, asked: Actor, at: dt.datetime
-) -> CandidateBands:
+) -> tuple[CandidateBands, Callable[[str], str]]:
+    """Those who wait with their bands, and the person behind any customer's id."""
     publishers = Keyring(access.home, PartyKind.OUTLET).publishers()
     interests = open_interests(access.home, access.settings, reference, at, access.people)
     book = client_book(access.settings, access.people, by_day=True)
-    return look_up_bands(interests, book, access.look_up, access.home, publishers, asked)
+    persons = dict(book.customers.iter_rows())
+    found = look_up_bands(interests, book, access.look_up, access.home, publishers, asked)
+    return found, lambda customer: persons.get(customer, f"customer {customer}")
 
 
 def _undecided(access: CustomerAccess, store: AllocationStore, number: int) -> Proposal:

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from features.bands import NEW
-from outlet_client.allocation.ranking import AllocationRefused
+from outlet_client.allocation.lottery import AllocationRefused
 from outlet_client.bands.lookup import MANY_OUTLETS, Status
 from outlet_client.log_tables.rights_store import rights_if_any
 from outlet_client.people.linked_keys import contested
-from outlet_client.people.tables import ENTRIES, KEYS
+from outlet_client.people.tables import ENTRIES, KEYS, rows_of
 from outlet_client.records.customer_requests import disputed
 
 if TYPE_CHECKING:
@@ -76,10 +76,13 @@ def disputed_customers(access: CustomerAccess, proposals: list[Proposal]) -> dic
         disputes = {} if connection is None else disputed(connection)
     if not disputes:
         return {}
+    near = _holders(access.people, access.people.linked_closely(disputes))
     lines = (line for one in proposals for line in one.lines if _banded(line))
     found = {}
     for line in dict.fromkeys(lines):
         one = line.candidate
+        if near.isdisjoint((one.customer, *one.also)):
+            continue
         reached = _reached(access.people, (one.customer, *one.also))
         if numbers := [disputes[key] for key in disputes.keys() & reached]:
             found[one.customer] = min(numbers)
@@ -89,6 +92,16 @@ def disputed_customers(access: CustomerAccess, proposals: list[Proposal]) -> dic
 def _banded(line: ProposalLine) -> bool:
     """Whether the line follows from the book: from a band, or from what stands in its place."""
     return line.candidate.no_band in ("", MANY_OUTLETS)
+
+
+def _holders(people: People, keys: frozenset[str]) -> set[str]:
+    """All customers who have one of some keys, or had."""
+    with people.reading() as connection:
+        return {
+            customer
+            for column in KEYS
+            for _, customer in rows_of(connection, keys, column, ENTRIES.c.customer)
+        }
 
 
 def _reached(people: People, customers: tuple[str, ...]) -> set[str]:

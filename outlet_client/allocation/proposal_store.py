@@ -7,76 +7,32 @@ order follows from; a decision is one more row beside it, and there is at most o
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
 
-from features.allocation import Decision, Ruling
+from features.allocation import AllocationPolicy, Decision, PolicyRefused, Ruling
 from features.ledger import Tier
-from outlet_client.allocation.ranking import (
-    AllocationRefused,
-    Candidate,
-    ProposalLine,
-    Terms,
-    TieBreak,
+from outlet_client.allocation.lottery import AllocationRefused, Terms, TieBreak
+from outlet_client.allocation.proposal_tables import (
+    DECISIONS,
+    LINES,
+    METADATA,
+    POLICIES,
+    PROPOSALS,
 )
-from outlet_client.database import Store
+from outlet_client.allocation.ranking import NO_PIECE_LEFT, Candidate, ProposalLine
+from outlet_client.database import Store, driver_many
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-_METADATA = sa.MetaData()
-_POLICIES = sa.Table(
-    "allocation_policies",
-    _METADATA,
-    sa.Column("digest", sa.Text, primary_key=True),
-    sa.Column("source", sa.Text, nullable=False),
-    sa.Column("text", sa.Text, nullable=False),
-)
-_PROPOSALS = sa.Table(
-    "allocation_proposals",
-    _METADATA,
-    sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("made_at", sa.Text, nullable=False),
-    sa.Column("policy", sa.Text, nullable=False),
-    sa.Column("reference", sa.Text, nullable=False),
-    sa.Column("tier", sa.Text, nullable=False),
-    sa.Column("pieces", sa.Integer, nullable=False),
-    sa.Column("ties", sa.Text, nullable=False),
-    sa.Column("seed", sa.Text, nullable=False),
-    sa.Column("drawn", sa.Boolean, nullable=False),
-    sa.Column("book_version", sa.BigInteger),
-    sa.Column("book_as_of", sa.Text, nullable=False),
-    sqlite_autoincrement=True,  # an id is never used twice
-)
-_LINES = sa.Table(
-    "allocation_lines",
-    _METADATA,
-    sa.Column("proposal", sa.Integer, primary_key=True),
-    sa.Column("rank", sa.Integer, primary_key=True),
-    sa.Column("customer", sa.Text, nullable=False),
-    sa.Column("also", sa.JSON, nullable=False),
-    sa.Column("since", sa.Date, nullable=False),
-    sa.Column("eligibility", sa.Text, nullable=False),
-    sa.Column("flipper_risk", sa.Text, nullable=False),
-    sa.Column("no_band", sa.Text, nullable=False),
-    sa.Column("decision", sa.Text, nullable=False),
-    sa.Column("say", sa.Text, nullable=False),
-    sa.Column("rule", sa.Integer, nullable=False),
-    sa.Column("proposed", sa.Boolean, nullable=False),
-    sa.Column("why", sa.Text, nullable=False),
-)
-_DECISIONS = sa.Table(
-    "allocation_decisions",
-    _METADATA,
-    sa.Column("proposal", sa.Integer, primary_key=True),  # decided once
-    sa.Column("at", sa.Text, nullable=False),
-    sa.Column("by", sa.Text, nullable=False),
-    sa.Column("reason", sa.Text, nullable=False),
-    sa.Column("given", sa.JSON, nullable=False),
-    sa.Column("passed_over", sa.JSON, nullable=False),
-)
+OFFERED = "We would be glad to offer you this piece. When would you like to come and see it?"
+"""What staff say to whom a piece was given in a tier in which the policy itself offers none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +61,15 @@ class Decided:
         return f"{what} by {self.by} at {self.at[:16].replace('T', ' ')} UTC"
 
 
+@lru_cache
+def _offer_sentence(policy_text: str, source: str, tier: Tier) -> str:
+    try:
+        policy = AllocationPolicy.parse(policy_text, source)
+    except PolicyRefused:  # a law is newer than these rules
+        return OFFERED
+    return policy.offer_sentence(tier) or OFFERED
+
+
 @dataclass(frozen=True, slots=True)
 class Proposal:
     """One proposal with all that its order follows from.
@@ -128,6 +93,23 @@ class Proposal:
     decided: Decided | None = None
 
     @property
+    def left_over(self) -> int:
+        """How many pieces go to nobody, by the decision or the proposal."""
+        return self.terms.pieces - len(self.given)
+
+    def say(self, line: ProposalLine) -> str:
+        """What may be read aloud to the customer of a line, as it was decided.
+
+        Whoever was given a piece hears of an offer, whatever the policy said; who might have got
+        one hears that there were too few, and nothing of a look that a manager had.
+        """
+        if self.decided is None:
+            return line.say
+        if line.candidate.customer in self.decided.given:
+            return _offer_sentence(self.policy_text, self.policy_source, self.terms.tier)
+        return line.ruling.say if line.ruling.decision is Decision.NOT_YET else NO_PIECE_LEFT
+
+    @property
     def policy_digest(self) -> str:
         """SHA-256 of the rules, as hex."""
         return hashlib.sha256(self.policy_text.encode()).hexdigest()
@@ -140,13 +122,28 @@ class Proposal:
         return tuple(line.candidate.customer for line in self.lines if line.proposed)
 
 
+@dataclass(frozen=True, slots=True)
+class ProposalHeader:
+    """A proposal without its lines.
+
+    Attributes:
+        waiting: How many lines it has.
+    """
+
+    id: int
+    made_at: str
+    terms: Terms
+    waiting: int
+    decided: Decided | None
+
+
 class AllocationStore(Store):
     """Proposals and decisions behind one SQLAlchemy URL."""
 
     @classmethod
     def open(cls, home: Path) -> AllocationStore:
         """Opens the store in an outlet's folder."""
-        return cls(f"sqlite:///{home / 'outlet.db'}", _METADATA)
+        return cls(f"sqlite:///{home / 'outlet.db'}", METADATA)
 
     def add(self, proposal: Proposal) -> int:
         """Stores a proposal, whole or not at all; returns its number."""
@@ -160,18 +157,34 @@ class AllocationStore(Store):
             "book_as_of": proposal.book_as_of,
         }
         with self.transaction() as connection:
-            connection.execute(_POLICIES.insert().prefix_with("OR IGNORE"), policy)
-            number = connection.execute(_PROPOSALS.insert().returning(_PROPOSALS.c.id), row)
+            connection.execute(POLICIES.insert().prefix_with("OR IGNORE"), policy)
+            number = connection.execute(PROPOSALS.insert().returning(PROPOSALS.c.id), row)
             made = int(number.scalar_one())
             lines = [_row(made, rank, line) for rank, line in enumerate(proposal.lines, 1)]
-            connection.execute(_LINES.insert(), lines)
+            driver_many(connection, _INSERT_LINE, lines)
         return made
+
+    def headers(self, reference: str | None = None) -> list[ProposalHeader]:
+        """All proposals without their lines, or those of one reference; the newest first."""
+        counted = sa.select(sa.func.count()).where(LINES.c.proposal == PROPOSALS.c.id)
+        query = sa.select(PROPOSALS, counted.scalar_subquery().label("waiting"))
+        if reference is not None:
+            query = query.where(PROPOSALS.c.reference == reference)
+        with self.reading() as connection:
+            decided = {
+                row.proposal: _decided(row) for row in connection.execute(sa.select(DECISIONS))
+            }
+            rows = connection.execute(query.order_by(PROPOSALS.c.id.desc())).all()
+        return [
+            ProposalHeader(row.id, row.made_at, _terms(row), row.waiting, decided.get(row.id))
+            for row in rows
+        ]
 
     def numbers(self, reference: str | None = None) -> list[int]:
         """The numbers of all proposals, or of those of one reference, the oldest first."""
-        query = sa.select(_PROPOSALS.c.id).order_by(_PROPOSALS.c.id)
+        query = sa.select(PROPOSALS.c.id).order_by(PROPOSALS.c.id)
         if reference is not None:
-            query = query.where(_PROPOSALS.c.reference == reference)
+            query = query.where(PROPOSALS.c.reference == reference)
         with self.reading() as connection:
             return list(connection.scalars(query))
 
@@ -181,13 +194,13 @@ class AllocationStore(Store):
         Raises:
             AllocationRefused: If there is none of this number.
         """
-        proposals = sa.select(_PROPOSALS, _POLICIES.c.source, _POLICIES.c.text).join(
-            _POLICIES, _POLICIES.c.digest == _PROPOSALS.c.policy
+        proposals = sa.select(PROPOSALS, POLICIES.c.source, POLICIES.c.text).join(
+            POLICIES, POLICIES.c.digest == PROPOSALS.c.policy
         )
-        lines = sa.select(_LINES).where(_LINES.c.proposal == number).order_by(_LINES.c.rank)
-        decisions = sa.select(_DECISIONS).where(_DECISIONS.c.proposal == number)
+        lines = sa.select(LINES).where(LINES.c.proposal == number).order_by(LINES.c.rank)
+        decisions = sa.select(DECISIONS).where(DECISIONS.c.proposal == number)
         with self.reading() as connection:
-            row = connection.execute(proposals.where(_PROPOSALS.c.id == number)).one_or_none()
+            row = connection.execute(proposals.where(PROPOSALS.c.id == number)).one_or_none()
             if row is None:
                 raise AllocationRefused(
                     f"allocation {number}: there is none of this number; "
@@ -197,9 +210,7 @@ class AllocationStore(Store):
             found = tuple(_line(one) for one in connection.execute(lines))
         return Proposal(
             row.made_at,
-            Terms(
-                row.reference, Tier(row.tier), row.pieces, TieBreak(row.ties), row.seed, row.drawn
-            ),
+            _terms(row),
             row.source,
             row.text,
             row.book_version,
@@ -228,7 +239,7 @@ class AllocationStore(Store):
         """
         try:
             with self.transaction() as connection:
-                connection.execute(_DECISIONS.insert(), {"proposal": number, **asdict(decided)})
+                connection.execute(DECISIONS.insert(), {"proposal": number, **asdict(decided)})
         except sa.exc.IntegrityError as error:
             raise _decided_before(number) from error
 
@@ -240,16 +251,28 @@ def _decided_before(number: int) -> AllocationRefused:
     )
 
 
-def _row(proposal: int, rank: int, line: ProposalLine) -> dict[str, object]:
-    told = {"proposed": line.proposed, "why": line.why}
-    ruling = asdict(line.ruling)
-    return {"proposal": proposal, "rank": rank, **asdict(line.candidate), **ruling, **told}
+_INSERT_LINE = str(LINES.insert().compile(dialect=sqlite.dialect()))
+
+
+def _row(proposal: int, rank: int, line: ProposalLine) -> tuple[object, ...]:
+    """The cells of a line, in the table's order."""
+    one, ruling = line.candidate, line.ruling
+    return (
+        proposal, rank, one.customer, json.dumps(one.also), one.since.isoformat(),
+        one.eligibility, one.flipper_risk, one.no_band, ruling.decision.value, ruling.say,
+        ruling.rule, line.proposed, line.why, one.losses, one.rests,
+    )  # fmt: skip
+
+
+def _terms(row: sa.Row[Any]) -> Terms:
+    return Terms(row.reference, Tier(row.tier), row.pieces, TieBreak(row.ties), row.seed, row.drawn)
 
 
 def _line(row: sa.Row[Any]) -> ProposalLine:
     one = Candidate(
-        row.customer, row.since, row.eligibility, row.flipper_risk, row.no_band, tuple(row.also)
-    )
+        row.customer, row.since, row.eligibility, row.flipper_risk, row.no_band, tuple(row.also),
+        row.losses, row.rests,
+    )  # fmt: skip
     return ProposalLine(
         one, Ruling(Decision(row.decision), row.say, row.rule), row.proposed, row.why
     )

@@ -7,28 +7,25 @@ offered one, and nobody is refused because this outlet has no band of them.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import re
+from collections import Counter
 from dataclasses import dataclass
-from enum import StrEnum
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from features.allocation import ELIGIBILITY, ORDER, REVIEW, AllocationPolicy, Decision
 from features.bands import NEW
+from outlet_client.allocation.lottery import AllocationRefused
 from outlet_client.bands.lookup import MANY_OUTLETS
-from outlet_client.errors import NotConfigured, OutletError
+from outlet_client.errors import NotConfigured
 
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Iterable, Sequence
 
     from features.allocation import Ruling
-    from features.ledger import Tier
+    from outlet_client.allocation.lottery import Terms
 
-SEED_BYTES = 16
 NO_PIECE_LEFT = (
     "There are fewer pieces than wishes this time; your name stays on our list, and we will tell "
     "you when there is news."
@@ -36,21 +33,6 @@ NO_PIECE_LEFT = (
 """What staff say to who may be offered a piece when there is none left."""
 
 DEFAULT_POLICY = Path(__file__).with_name("default_policy.toml")
-
-_SEED = re.compile(f"[0-9a-f]{{{2 * SEED_BYTES}}}")
-
-
-class AllocationRefused(OutletError):
-    """An allocation that cannot be proposed or decided as asked."""
-
-
-class TieBreak(StrEnum):
-    """What decides between customers whom policy and bands hold equal."""
-
-    WAITING = "waiting"
-    """The longest on the list; those of one day by lot."""
-
-    LOTTERY = "lottery"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +46,9 @@ class Candidate:
         flipper_risk: Likewise.
         no_band: Why this outlet has none; "" where it has.
         also: Further ids of the same person.
+        losses: How many lotteries of this reference they lost since they last got a piece.
+        rests: Why they are proposed no piece for now, such as one that they were just given; ""
+            where they may be.
     """
 
     customer: str
@@ -72,42 +57,13 @@ class Candidate:
     flipper_risk: str = NEW
     no_band: str = ""
     also: tuple[str, ...] = ()
+    losses: int = 0
+    rests: str = ""
 
     @property
     def decided_as(self) -> tuple[str, str]:
         """The bands that a policy is asked about: a person looks as at "review" at many outlets."""
         return self.eligibility, REVIEW if self.no_band == MANY_OUTLETS else self.flipper_risk
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What is allocated, and how.
-
-    Attributes:
-        seed: 32 hex digits, of the lottery.
-        drawn: Whether the seed was drawn for this proposal, and not given by whoever asked.
-    """
-
-    reference: str
-    tier: Tier
-    pieces: int
-    ties: TieBreak
-    seed: str
-    drawn: bool
-
-    def __post_init__(self) -> None:
-        if self.pieces < 1:
-            raise AllocationRefused(f"pieces: got {self.pieces}, expected 1 or more")
-        if not _SEED.fullmatch(self.seed):
-            raise AllocationRefused(
-                f"seed: expected {2 * SEED_BYTES} hex digits, as a proposal prints; leave it out "
-                "to draw a new one"
-            )
-
-    def lot(self, customer: str) -> bytes:
-        """Where the lottery puts a customer: HMAC-SHA256 by the seed; the smallest comes first."""
-        message = f"{self.reference}\n{customer}".encode()
-        return hmac.new(bytes.fromhex(self.seed), message, hashlib.sha256).digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,18 +105,23 @@ def rank_candidates(
 ) -> tuple[ProposalLine, ...]:
     """Orders candidates, and proposes the pieces to the first who may be offered one.
 
-    The order is: the policy's decision; the band of eligibility, "new" and "building" alike; then
-    `terms.ties`.
+    The order is: the policy's decision; who was just given a piece last; the band of eligibility,
+    "new" and "building" alike; then `terms.ties`.
     """
     ruled = [(one, policy.decide(*one.decided_as, terms.tier)) for one in candidates]
     ruled.sort(key=lambda pair: (*_group(*pair), *_tie(pair[0], terms)))
     lines: list[ProposalLine] = []
+    left = terms.pieces
     for _, equals in groupby(ruled, key=lambda pair: _group(*pair)):
         group = list(equals)
+        days = Counter(one.since for one, _ in group)
         for place, (one, ruling) in enumerate(group, 1):
-            offered = ruling.decision is Decision.OFFER
-            proposed = offered and len(lines) < terms.pieces
-            why = _why(place, group, terms) + ("; no piece is left" if offered > proposed else "")
+            offered = ruling.decision is Decision.OFFER and not one.rests
+            proposed = offered and left > 0
+            left -= proposed
+            why = _why(place, group, terms, same_day=days[one.since] > 1)
+            if offered > proposed:
+                why += "; no piece is left"
             lines.append(ProposalLine(one, ruling, proposed, f"{why}."))
     return tuple(lines)
 
@@ -218,26 +179,30 @@ def _standing(eligibility: str) -> int:
     return -max(ELIGIBILITY.index(eligibility), 1)
 
 
-def _group(one: Candidate, ruling: Ruling) -> tuple[int, int]:
-    return ORDER.index(ruling.decision), _standing(one.eligibility)
+def _group(one: Candidate, ruling: Ruling) -> tuple[int, bool, int]:
+    return ORDER.index(ruling.decision), bool(one.rests), _standing(one.eligibility)
 
 
 def _tie(one: Candidate, terms: Terms) -> tuple[str, bytes]:
-    waiting = terms.ties is TieBreak.WAITING
-    return one.since.isoformat() if waiting else "", terms.lot(one.customer)
+    waited = "" if terms.ties.is_lottery else one.since.isoformat()
+    return waited, terms.lot(one.customer, terms.tickets(one.losses))
 
 
-def _why(place: int, group: Sequence[tuple[Candidate, Ruling]], terms: Terms) -> str:
+def _why(
+    place: int, group: Sequence[tuple[Candidate, Ruling]], terms: Terms, *, same_day: bool
+) -> str:
     one, ruling = group[place - 1]
     rank = -_standing(one.eligibility)
     name = ELIGIBILITY[rank] if rank > 1 else f"{ELIGIBILITY[1]} or {NEW}"
     alike = f"'{ruling.decision}' and eligibility {name}"
+    if one.rests:
+        return f"By rule {ruling.rule} {alike}; {one.rests}, so not proposed now"
     if len(group) == 1:
         return f"By rule {ruling.rule}; the only one with {alike}"
     why = f"By rule {ruling.rule}; number {place} of {len(group)} with {alike}, "
-    if terms.ties is TieBreak.LOTTERY:
-        return f"{why}by lot"
-    same_day = sum(other.since == one.since for other, _ in group) > 1
+    if terms.ties.is_lottery:
+        tickets = terms.tickets(one.losses)
+        return f"{why}by lot{f', with {tickets} tickets' if tickets > 1 else ''}"
     return f"{why}by waiting time{', and by lot within the day' if same_day else ''}"
 
 

@@ -16,7 +16,8 @@ from features.bands import SCHEMES
 from features.errors import LedgerError
 from features.ledger import Kind, days_of, text_of
 from features.outcomes import Outcome
-from outlet_client.allocation.ranking import AllocationRefused, Candidate, read_policy
+from outlet_client.allocation.lottery import AllocationRefused
+from outlet_client.allocation.ranking import Candidate, read_policy
 from outlet_client.bands.book_store import file_stamp, read_shelf
 from outlet_client.errors import BookMissing, NotConfigured
 from outlet_client.ledger.event_reader import read_events

@@ -13,7 +13,7 @@ import datetime as dt
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from outlet_client.errors import BookMissing
+from outlet_client.errors import BookBehind, BookMissing
 from outlet_client.people.directory_files import (
     directories_here,
     directory_of,
@@ -143,6 +143,7 @@ def fetch_book(
     """Fetches and stores the latest book and its directory; returns whether there was a new one.
 
     Raises:
+        BookBehind: If it is earlier than the one here, as after HQ was restored.
         PrivacyError: If it must not be used; the last good one stays.
         ServiceUnreachable: If HQ is.
         ServiceRefused: If HQ has no such directory any more.
@@ -151,6 +152,11 @@ def fetch_book(
     if data is None:
         return False
     name = _opened(data, publishers).directory
+    place = home / BOOK_FILE
+    held = _last_number(place.read_bytes(), publishers) if place.exists() else None
+    offered = _last_number(data, publishers)
+    if held is not None and offered is not None and offered < held:
+        raise BookBehind(offered, held)
     try:
         directory = directory_of(home, name, publishers.office).directory
     except (FileNotFoundError, PrivacyError):  # not here, or damaged

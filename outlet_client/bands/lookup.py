@@ -9,8 +9,10 @@ the answer; where it cannot be, there is none.
 from __future__ import annotations
 
 import datetime as dt
+import os
 import threading
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
     from privacy.books import Book
     from privacy.publications import Publishers
     from privacy.slot_keys import SlotKey
+
+_AT_ONCE = 1000
+"""How many of a proposal's look-ups are stored together; others wait for no more than these."""
 
 _SCHEMES = {scheme.name: scheme for scheme in SCHEMES.values()}
 
@@ -109,6 +114,34 @@ class Answer:
         return NO_BANDS_YET if self.status is Status.KNOWN and not self.as_of else ""
 
 
+@dataclass(slots=True, repr=False)
+class _Read:
+    """What was read of some people, and where that ended with an error."""
+
+    persons: Mapping[str, Person | None]
+    answers: dict[str, Answer] = field(default_factory=dict)
+    failed: Exception | None = None
+    failed_key: str = ""
+
+
+class _Reading:
+    """The shelf that some look-ups are answered from together; read when the first needs it."""
+
+    def __init__(self, read: Callable[[], Shelf]) -> None:
+        self._read = read
+        self._shelf: Shelf | None = None
+
+    def shelf(self) -> Shelf:
+        """The shelf.
+
+        Raises:
+            BookMissing: If the book is stale or without its directory, or no night came yet.
+        """
+        if self._shelf is None:
+            self._shelf = self._read()
+        return self._shelf
+
+
 class LookUp:
     """Answers look-ups from an outlet's own folder; one a process, for any number of threads."""
 
@@ -147,7 +180,7 @@ class LookUp:
             BookMissing: If the book is stale or without its directory, or no night came yet.
         """
         key, _, person = self._known_as(phone, email)
-        return self._look_up({key: lambda _: person}, asked)[key]
+        return self._look_up({key: person}, asked)[key]
 
     def look_up_keys(self, keys: Sequence[str], asked: Actor, about: str = "") -> dict[str, Answer]:
         """Answers for several people at once, by `People.local_key`.
@@ -157,29 +190,59 @@ class LookUp:
         Raises:
             BookMissing: If the book is stale or without its directory, or no night came yet.
         """
-        return self._look_up(dict.fromkeys(keys, self._people.person), asked, about)
-
-    def _look_up(
-        self, found_by: Mapping[str, Callable[[str], Person | None]], asked: Actor, about: str = ""
-    ) -> dict[str, Answer]:
-        """Answers for the people with these keys, whom the functions find."""
         answers: dict[str, Answer] = {}
-        failed: Exception | None = None
+        some = list(dict.fromkeys(keys))
+        chunks = [some[place : place + _AT_ONCE] for place in range(0, len(some), _AT_ONCE)]
+        # What takes long is on the curve, where Python lets others go on.
+        with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
+            for read in pool.map(lambda chunk: self._read(self._people.persons(chunk)), chunks):
+                answers |= self._noted(read, asked, about)
+        return answers
+
+    def _look_up(self, persons: Mapping[str, Person | None], asked: Actor) -> dict[str, Answer]:
+        """Answers for the people with these keys."""
+        return self._noted(self._read(persons), asked, "")
+
+    def _read(self, persons: Mapping[str, Person | None]) -> _Read:
+        """Reads what the book says of some people; nobody may see it before it is noted."""
+        made, reading = _Read(persons), _Reading(self._fresh_shelf)
+        for key, person in persons.items():
+            try:
+                made.answers[key] = self._answer(person, reading)
+            except Exception as error:  # noqa: BLE001  (stored first, then raised)
+                made.failed, made.failed_key = error, key
+                break
+        return made
+
+    def _noted(self, read: _Read, asked: Actor, about: str) -> dict[str, Answer]:
+        """Stores who asked, and gives out what was read; nobody waits for the reading itself."""
+        answers, persons, failed = read.answers, read.persons, read.failed
+        outcomes = [] if failed is None else [(read.failed_key, type(failed).__name__)]
         with self._rights.transaction() as connection:
-            outcomes: list[tuple[str, str]] = []
-            under_review = disputed(connection)
-            for key, find in found_by.items():
-                try:
-                    answer = answers[key] = self._answer(key, find(key), under_review)
-                    outcomes.append((key, answer.status.value))
-                except Exception as error:  # noqa: BLE001  (stored first, then raised)
-                    failed = error
-                    outcomes.append((key, type(error).__name__))
-                    break
-            note_lookups(connection, self._clock(), asked, outcomes, about)
+            self._hide_disputed(answers, persons, disputed(connection))
+            if answers.keys() == persons.keys():  # who is under review needs no book
+                failed, outcomes = None, []
+            done = [(key, answer.status.value) for key, answer in answers.items()]
+            note_lookups(connection, self._clock(), asked, done + outcomes, about)
         if failed is not None:
             raise failed
         return answers
+
+    def _hide_disputed(
+        self,
+        answers: dict[str, Answer],
+        persons: Mapping[str, Person | None],
+        under_review: Mapping[str, int],
+    ) -> None:
+        """Takes back what was read of whoever disputes it."""
+        if not under_review:
+            return
+        for key in self._people.linked_closely(under_review) & persons.keys():
+            person = persons[key]
+            if person is None or not person.state.stands:
+                continue
+            if not under_review.keys().isdisjoint(self._people.reached(key)):
+                answers[key] = Answer(Status.UNDER_REVIEW)
 
     def first_time(
         self,
@@ -246,20 +309,16 @@ class LookUp:
             found.append((key, who, person))
         return found[0]
 
-    def _answer(self, key: str, person: Person | None, under_review: Mapping[str, int]) -> Answer:
+    def _answer(self, person: Person | None, reading: _Reading) -> Answer:
         if person is None:
             return Answer(Status.CONSENT_NEEDED)
-        if not person.state.stands:
+        if not person.state.stands or person.slot_key is None:
             return Answer(Status.NOT_IN_NETWORK)
-        if under_review and not under_review.keys().isdisjoint(self._people.reached(key)):
-            return Answer(Status.UNDER_REVIEW)
-        if person.slot_key is None:
-            return Answer(Status.NOT_IN_NETWORK)
-        shelf = self._fresh_shelf()
+        shelf = reading.shelf()
         slot = shelf.slot(person.slot_key.public, person.slot)
         if slot is None:
             return Answer(Status.NOT_IN_NETWORK)
-        return _read(shelf.book, slot, person.slot_key)
+        return _entry(shelf.book, slot, person.slot_key)
 
     def _fresh_shelf(self) -> Shelf:
         shelf = self._shelf
@@ -274,7 +333,7 @@ class LookUp:
         return shelf
 
 
-def _read(book: Book | None, slot: int, key: SlotKey) -> Answer:
+def _entry(book: Book | None, slot: int, key: SlotKey) -> Answer:
     """What a book says of a slot; without a book, or where the slot is newer than its seal, new."""
     as_of, entry = ("", None) if book is None else (book.as_of, book.read(slot, key))
     if entry is not None and entry.many_outlets:

@@ -15,8 +15,8 @@ from rich.table import Table
 
 from outlet_client.allocation import allocation_decisions
 from outlet_client.allocation.disputed_lines import UNDER_REVIEW
+from outlet_client.allocation.lottery import TieBreak
 from outlet_client.allocation.proposal_notes import notes, passed_over_text
-from outlet_client.allocation.ranking import TieBreak
 from outlet_client.bands.lookup import MANY_OUTLETS, WHOSE_BAND
 from outlet_client.commands.command_errors import failing
 from outlet_client.commands.options import HERE, By, Decider, Home, Json
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 allocation_app = typer.Typer(
     no_args_is_help=True, help="Proposals of who gets a scarce piece, and what was decided."
 )
+
+_MOST_LINES = 200
+"""Of a table, which nobody reads to its end."""
 
 Number = Annotated[int, typer.Argument(help="The proposal's number.")]
 
@@ -131,12 +134,14 @@ def _as_dict(proposal: Proposal) -> dict[str, Any]:
     found = asdict(proposal)
     del found["policy_text"]
     found["policy_digest"] = proposal.policy_digest
-    found["lines"] = [_line_dict(rank, line) for rank, line in enumerate(proposal.lines, 1)]
+    found["lines"] = [
+        _line_dict(proposal, rank, line) for rank, line in enumerate(proposal.lines, 1)
+    ]
     return found
 
 
-def _line_dict(rank: int, line: ProposalLine) -> dict[str, Any]:
-    told = {"say": line.say, "proposed": line.proposed, "why": line.why}
+def _line_dict(proposal: Proposal, rank: int, line: ProposalLine) -> dict[str, Any]:
+    told = {"say": proposal.say(line), "proposed": line.proposed, "why": line.why}
     return {"rank": rank, **asdict(line.candidate), **asdict(line.ruling), **told}
 
 
@@ -150,6 +155,8 @@ def _print(
     if no_book:
         say(f"No bands: {no_book}.")
     OUT.print(_table(proposal))
+    if (hidden := len(proposal.lines) - _MOST_LINES) > 0:
+        say(f"And {hidden} more; `--json` has all, and the desk's page.")
     for one in notes(proposal):
         say(one)
     if earlier:
@@ -174,7 +181,7 @@ def _table(proposal: Proposal) -> Table:
     table = Table(title=escape(title), show_lines=True)
     for name in ("rank", "customer", "bands", "waiting since", "decision", "why"):
         table.add_column(name, overflow="fold")
-    for rank, line in enumerate(proposal.lines, 1):
+    for rank, line in enumerate(proposal.lines[:_MOST_LINES], 1):
         one = line.candidate
         bands = f"eligibility {one.eligibility}, flipper risk {one.flipper_risk}"
         if one.no_band == MANY_OUTLETS:

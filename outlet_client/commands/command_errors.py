@@ -18,15 +18,18 @@ from outlet_client.commands.output import ERR
 from outlet_client.database import database_error_text
 from outlet_client.errors import (
     OWN_ERRORS,
+    CardsApart,
     ClockOff,
     HqUnreachable,
     NotConfigured,
     NotOnTheList,
     QuotaSpent,
+    ServiceBusy,
     ServiceUnreachable,
 )
 from outlet_client.ledger.event_reader import TooManyBad
 from outlet_client.records.log_audit import LogContradicted
+from outlet_client.report.mail_delivery import MailFailed
 from privacy.identity import CardRefused, CertificateEnded
 from privacy.keyring import KeyringError
 
@@ -42,9 +45,12 @@ EXIT_CODES: dict[type[Exception], int] = {
     CardRefused: 6,
     CertificateEnded: 6,
     ServiceUnreachable: 3,
+    ServiceBusy: 3,
+    CardsApart: 6,
     QuotaSpent: 7,
     TooManyBad: 8,
     LogContradicted: 9,
+    MailFailed: 11,
 }
 """The one table from an error's type to an exit code; any other of our own is 1."""
 

@@ -1,56 +1,93 @@
 """`escapement-outlet consent`: consents in from a file, out to a file, and how many there are.
 
-Invariant: a phone or e-mail is read from a file, turned into a key and forgotten.
+Invariant: a phone or e-mail is read from a file, turned into a key and forgotten; what is printed
+holds rows, headings, reasons and counts.
 """
 
 from __future__ import annotations
 
-import datetime as dt
+import json
 from collections import Counter
 from pathlib import Path  # noqa: TC003  (typer reads it in annotations)
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import polars as pl
 import typer
 
 from outlet_client.commands.command_errors import failing
 from outlet_client.commands.options import HERE, Home
-from outlet_client.commands.output import say
+from outlet_client.commands.output import OUT, say
 from outlet_client.customer_access import open_people
-from outlet_client.errors import ConsentRefused
+from outlet_client.errors import NotConfigured
 from outlet_client.moments import now
+from outlet_client.night.tokens_by_day import tokens_after_import
 from outlet_client.people.client_book import identifiers_of, refresh_clients
-from outlet_client.people.consents import Consent, Recorded
-from outlet_client.people.identifiers import identifiers
+from outlet_client.people.consent_files import COLUMNS, read_consents
+from outlet_client.people.consents import Recorded
 from outlet_client.records.access_log import LogAct, record_act_in
 from outlet_client.records.actor import system_user
-from outlet_client.setup.sampling import look_at_files
-from outlet_client.sources.table_reader import read_all
+from outlet_client.setup.consent_columns import NAMES, ConsentForm, consent_source
 from privacy.keyring import write_private
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from outlet_client.people.consent_files import ConsentFile, Fault
     from outlet_client.people.people_store import People
+    from outlet_client.sources.source import Source
 
-COLUMNS = ("phone", "email", "notice", "recorded_at", "recorded_by")
-"""Who, which text they agreed to, when (ISO 8601, UTC where it does not say), recorded by whom."""
-
-_CLOCK_SKEW = dt.timedelta(minutes=5)
+WRONG = 1
+"""Exit code of a file with something bad in it."""
 
 consent_app = typer.Typer(no_args_is_help=True, help="Who agreed to take part, and to which text.")
 
 
 @consent_app.command("import")
-def consent_import(file: Path, home: Home = HERE) -> None:
-    """Records the consents of a CSV: phone, email, notice, recorded_at, recorded_by."""
+def consent_import(
+    file: Path,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(help='Your heading of one of ours, as phone="Mobile"; again for each.'),
+    ] = None,
+    constant: Annotated[
+        list[str] | None,
+        typer.Option(help='What stands in every row, as notice="2026-01"; again for each.'),
+    ] = None,
+    dates: Annotated[
+        str | None, typer.Option(help="Form of the days, as '%d/%m/%Y' or excel; else ISO 8601.")
+    ] = None,
+    sheet: Annotated[
+        str | None, typer.Option(help="Of a workbook; else that of most rows.")
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Reads and says what would be recorded.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    home: Home = HERE,
+) -> None:
+    """Records a file's consents, all or none: phone, email, notice, recorded_at, recorded_by."""
     with failing(), open_people(home) as (people, settings):
-        counts = import_consents(file, people, settings.region, at := now())
-        outcome = f"{counts[Recorded.NEW]} recorded"
-        record_act_in(
-            home, at, LogAct.CONSENT, system_user(), about="a file of consents", outcome=outcome
-        )
-        say("; ".join(f"{count} {what}" for what, count in counts.items()))
+        form = ConsentForm(_pairs("column", column), _pairs("constant", constant), dates, sheet)
+        source = consent_source(file, form)
+        found = read_consents(source, people.local_key, settings.region, at := now())
+        counts = None
+        if check and not found.bad:
+            counts = Counter(people.judge_consents(found.consents))
+        elif not found.bad:
+            counts = Counter(people.record_consents(found.consents))
+            outcome = f"{counts[Recorded.NEW]} recorded"
+            record_act_in(
+                home, at, LogAct.CONSENT, system_user(), about="a file of consents", outcome=outcome
+            )
+        if as_json:
+            OUT.print_json(json.dumps(_as_json(source, found, counts, check=check)))
+            raise typer.Exit(WRONG if found.bad else 0)
+        _say_form(source)
+        _say_rest(found)
+        found.check(source.name)
+        _say_counts(counts or Counter(), check=check)
+        for line in () if check else tokens_after_import(home, people, settings):
+            say(line)
 
 
 @consent_app.command("export")
@@ -78,43 +115,8 @@ def consent_show(home: Home = HERE) -> None:
             say("No consents yet; `escapement-outlet consent import FILE` records some.")
 
 
-def import_consents(
-    file: Path, people: People, region: str, at: dt.datetime
-) -> dict[Recorded, int]:
-    """Records the consents of a file, all or none; importing it again changes nothing.
-
-    A consent from the future is refused.
-
-    Returns:
-        How many were recorded, were there already, or are older than a withdrawal.
-
-    Raises:
-        LedgerError: If there is no such file, or it is not CSV or Parquet.
-        ConsentRefused: At the first thing that is wrong, naming file, row and column.
-    """
-    table = read_all(look_at_files(str(file)).source, COLUMNS)
-    for name in COLUMNS:
-        if name not in table.columns:
-            raise ConsentRefused(file.name, None, name, "missing")
-    rows = table.select(pl.col(name).cast(pl.String).fill_null("") for name in COLUMNS)
-    consents = []
-    for number, row in enumerate(rows.iter_rows(named=True), 1):
-        keys = [people.local_key(one) for one in identifiers(row["phone"], row["email"], region)]
-        if not keys:
-            reason = "neither it nor the e-mail is usable; expected a whole number or one address"
-            raise ConsentRefused(file.name, number, "phone", reason)
-        for name in ("notice", "recorded_by"):
-            if not row[name].strip():
-                raise ConsentRefused(file.name, number, name, "empty; expected a value")
-        moment = _moment(file.name, number, row["recorded_at"], at)
-        key, *also = keys
-        consents.append(Consent(key, row["notice"], moment, row["recorded_by"], tuple(also)))
-    counts = Counter(people.record_consents(consents))
-    return {outcome: counts[outcome] for outcome in Recorded}
-
-
 def export_consents(file: Path, people: People, identifiers: Mapping[str, str]) -> tuple[int, int]:
-    """Writes the standing consents as a file that `import_consents` reads, for its owner only.
+    """Writes the standing consents as a file that can be imported, for its owner only.
 
     Returns:
         How many were written, and how many were left out because nobody in the client book has
@@ -131,13 +133,67 @@ def export_consents(file: Path, people: People, identifiers: Mapping[str, str]) 
     return len(known), len(standing) - len(known)
 
 
-def _moment(source: str, row: int, text: str, now: dt.datetime) -> dt.datetime:
-    try:
-        moment = dt.datetime.fromisoformat(text.strip())
-    except ValueError:
-        reason = "not a moment, expected ISO 8601 such as 2026-03-01T10:30:00+08:00"
-        raise ConsentRefused(source, row, "recorded_at", reason) from None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
-    if moment > now + _CLOCK_SKEW:
-        raise ConsentRefused(source, row, "recorded_at", "in the future")
-    return moment
+def _pairs(option: str, told: Sequence[str] | None) -> dict[str, str]:
+    """What was told as name=value.
+
+    Raises:
+        NotConfigured: If a name is none of ours, or there is no "=".
+    """
+    found: dict[str, str] = {}
+    for one in told or ():
+        name, equals, value = one.partition("=")
+        if not equals or name.strip() not in NAMES:
+            names = ", ".join(NAMES)
+            raise NotConfigured(f"--{option}: got '{name}', expected NAME=TEXT, NAME of {names}")
+        found[name.strip()] = value.strip()
+    return found
+
+
+def _say_form(source: Source) -> None:
+    """Says which heading was taken for what, and how days are read."""
+    for name in NAMES:
+        if name in source.constants:
+            say(f"  {name.ljust(12)} '{source.constants[name]}' in every row")
+        elif name in source.columns:
+            say(f"  {name.ljust(12)} {source.columns[name]}")
+    if source.sheet is not None:
+        say(f"  {'sheet'.ljust(12)} {source.sheet}")
+    say(f"  {'dates'.ljust(12)} {_dates(source)}")
+
+
+def _dates(source: Source) -> str:
+    return "ISO 8601" if source.dates == "%Y-%m-%d" else source.dates
+
+
+def _say_rest(found: ConsentFile) -> None:
+    """Says what is left out, and which phones and e-mails are not used."""
+    for reason, count in found.left_out.items():
+        say(f"{count} {'row' if count == 1 else 'rows'} left out: {reason}")
+    for fault in found.unused:
+        say(f"row {fault.row}, column {fault.column} is not used, the other is: {fault.reason}")
+
+
+def _say_counts(counts: Mapping[Recorded, int], *, check: bool) -> None:
+    told = "; ".join(f"{counts.get(what, 0)} {what}" for what in Recorded)
+    say(f"Nothing was recorded; an import would say: {told}" if check else told)
+
+
+def _as_json(
+    source: Source, found: ConsentFile, counts: Mapping[Recorded, int] | None, *, check: bool
+) -> dict[str, object]:
+    def rows(faults: Sequence[Fault]) -> list[dict[str, object]]:
+        return [fault._asdict() for fault in faults]
+
+    return {
+        "checked_only": check,
+        "columns": source.columns,
+        "constants": source.constants,
+        "dates": _dates(source),
+        "consents": len(found.consents),
+        "outcomes": None
+        if counts is None
+        else {what.name.lower(): counts[what] for what in Recorded},
+        "left_out": dict(found.left_out),
+        "bad": rows(found.bad),
+        "unused": rows(found.unused),
+    }

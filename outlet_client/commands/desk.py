@@ -9,6 +9,7 @@ from outlet_client.commands.command_errors import failing
 from outlet_client.commands.options import HERE, Home
 from outlet_client.commands.output import ERR, say
 from outlet_client.errors import NotConfigured
+from outlet_client.folder_locks import in_use
 from outlet_client.logs import logging_to
 
 _LOG = logging.getLogger(__name__)
@@ -22,7 +23,7 @@ def desk(home: Home = HERE) -> None:
     from outlet_client.desk.desk_server import open_site, server_config
 
     report = None if ERR.is_terminal else lambda text: _LOG.error("%s", text)
-    with logging_to(ERR), failing(report), open_site(home) as site:
+    with logging_to(ERR), failing(report), in_use(home), open_site(home) as site:
         server = uvicorn.Server(server_config(site))
         say(f"The desk is at {site.origins[0]}; stop with Ctrl-C.")
         if not site.accounts.all():

@@ -20,12 +20,19 @@ from sqlalchemy.exc import SQLAlchemyError
 from outlet_client.bands.book_store import read_book, why_stale
 from outlet_client.commands.options import HERE, Home, Json
 from outlet_client.commands.output import OUT, say_json
-from outlet_client.commands.upkeep import DATABASES
-from outlet_client.errors import OWN_ERRORS, BookMissing, HqUnreachable, NotConfigured, OutletError
+from outlet_client.database import DATABASES, is_missing
+from outlet_client.errors import (
+    OWN_ERRORS,
+    BookMissing,
+    HqUnreachable,
+    NotConfigured,
+    OutletError,
+    StoreMissing,
+)
 from outlet_client.moments import now
 from outlet_client.night.night_journal import error_text
 from outlet_client.people.people_store import People
-from outlet_client.services import HQ, OFFICE, services_of
+from outlet_client.services import HQ, OFFICE, REPLACE_CARD, services_of
 from outlet_client.settings import OutletFile
 from outlet_client.setup.dry_run import DryRun, dry_run
 from privacy.errors import PrivacyError
@@ -47,11 +54,23 @@ REACH_SECONDS = 5.0
 TABLES = ("ledger", "references", "sightings", "interests", "clients", "policy")
 """What the settings may name."""
 
-_MARKS = {"ok": "[green]✓[/]", "note": "[yellow]?[/]", "fault": "[red]✗[/]"}
+_MARKS = {
+    "ok": "[green]✓[/]", "later": "[dim]-[/]", "note": "[yellow]?[/]", "fault": "[red]✗[/]"
+}  # fmt: skip
 
 
 class _Noted(OutletError):
     """What somebody should know of, and is no fault."""
+
+
+class _Later(OutletError):
+    """What cannot be known now, and is no fault: it says what will answer it, and when."""
+
+
+_BY_NIGHT = (
+    "not known by day: HQ listens there while its night runs, and no longer. Tonight's night "
+    "answers it (`escapement-outlet status` says how it went), or this command while one runs"
+)
 
 
 def doctor(home: Home = HERE, as_json: Json = False) -> None:
@@ -72,7 +91,9 @@ def doctor(home: Home = HERE, as_json: Json = False) -> None:
 def _standing(look: Callable[[], str]) -> tuple[str, str]:
     try:
         return "ok", look()
-    except (HqUnreachable, _Noted) as error:  # HQ listens by night only
+    except _Later as error:
+        return "later", str(error)
+    except _Noted as error:
         return "note", str(error)
     except HandshakeFailed as error:
         return "fault", str(error)
@@ -94,7 +115,7 @@ def _checks(home: Path) -> list[_Check]:
         try:
             socket.create_connection((host, int(port)), timeout=5).close()
         except OSError as error:
-            raise HqUnreachable(f"{host}:{port}", type(error).__name__) from error
+            raise _Later(f"{host}:{port}: {_BY_NIGHT}") from error
         return f"{host}:{port} listens"
 
     def services(which: str) -> str:
@@ -106,7 +127,10 @@ def _checks(home: Path) -> list[_Check]:
         # Loaded here: every command would pay for Flower otherwise.
         from outlet_client.night.flower_node import clock_difference
 
-        off = clock_difference(ring.identity(), ring.peer(PartyKind.HQ))
+        try:
+            off = clock_difference(ring.identity(), ring.peer(PartyKind.HQ))
+        except HqUnreachable as error:
+            raise _Later(f"it is held against HQ's; {_BY_NIGHT}") from error
         return f"{off:+.0f} s against HQ's"
 
     return [
@@ -155,6 +179,7 @@ def _renewed(ring: Keyring) -> Iterator[_Check]:
                 own.card.certificate,
                 own.tls_key,
                 REACH_SECONDS,
+                replace=REPLACE_CARD,
             )
         except HandshakeFailed as error:
             raise _Noted(
@@ -174,8 +199,8 @@ def _database(place: Path) -> str:
     Raises:
         NotConfigured: If not.
     """
-    if not place.exists():
-        raise _Noted("not there yet; where it was, restore it from a backup")
+    if is_missing(place):
+        raise StoreMissing(place.name)
     with closing(sqlite3.connect(f"file:{place}?mode=ro", uri=True, timeout=5)) as database:
         try:
             said = database.execute("PRAGMA quick_check(1)").fetchone()[0]
@@ -192,8 +217,6 @@ def _losses(home: Path, ring: Keyring) -> str:
     Raises:
         NotConfigured: If so.
     """
-    if not (home / "outlet.db").exists():  # a check makes none
-        return "nobody was handed in yet"
     with closing(People.open(home, ring.identity())) as people:
         lost, nowhere = people.held_losses(), people.in_no_directory()
         again = people.held_resync()

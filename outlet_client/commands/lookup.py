@@ -16,6 +16,7 @@ from outlet_client.commands.options import HERE, By, Email, Home, Json, Phone, P
 from outlet_client.commands.output import ERR, say, say_json
 from outlet_client.customer_access import open_customer_access
 from outlet_client.desk.socket_service import DESK_SOCKET, DeskService, start_desk
+from outlet_client.folder_locks import in_use
 from outlet_client.logs import logging_to
 from outlet_client.records.actor import Actor
 from outlet_client.services import services_of
@@ -76,6 +77,7 @@ def serve(home: Home = HERE) -> None:
     with (
         logging_to(ERR),
         failing(None if ERR.is_terminal else lambda text: _LOG.error("%s", text)),
+        in_use(home),
         open_customer_access(home) as access,
         closing(services_of(ring := Keyring(home, PartyKind.OUTLET))) as services,
     ):

@@ -11,6 +11,7 @@ import typer
 from outlet_client.commands.command_errors import failing
 from outlet_client.commands.options import HERE, Home
 from outlet_client.commands.output import ERR, say
+from outlet_client.database import create_databases
 from outlet_client.logs import showing_progress
 from privacy.identity import Card, PartyKind
 from privacy.keyring import Keyring
@@ -37,6 +38,7 @@ def enrol(
         identity = ring.create(name, "", dt.datetime.now(dt.UTC))
         for card, data in cards:
             ring.trust(card, data)
+        create_databases(home)
         say(
             f"Public file, for HQ and the office: {ring.public_file}\n"
             f"Fingerprint, to read to them: {identity.card.fingerprint}\n"

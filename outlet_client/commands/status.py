@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 from outlet_client.bands.book_store import read_book, why_stale
@@ -18,8 +18,11 @@ from outlet_client.commands.output import say, say_json
 from outlet_client.errors import BookMissing
 from outlet_client.night.health_file import Condition, read_health
 from outlet_client.night.night_log import NightLog, NightOutcome, NightRow
+from outlet_client.night.outlook import outlook
+from outlet_client.night.step_failures import advice
 from outlet_client.people.duplicates import pairs
 from outlet_client.people.people_store import People, State
+from outlet_client.people.waiting_people import WaitingPeople, waiting_people
 from outlet_client.records.customer_requests import open_requests, overdue_requests
 from outlet_client.settings import OutletFile
 from privacy.errors import PrivacyError
@@ -41,18 +44,6 @@ UNSIGNED_DAYS = 3
 
 _NONE_YET = "none yet; everybody who is listed reads as a newcomer until the network's first"
 
-_AFTER = {
-    "HqUnreachable": "if the next fails too, `escapement-outlet doctor` says what is off",
-    "ServiceUnreachable": "if the next fails too, `escapement-outlet doctor` says what is off",
-    "NotOnTheList": "send HQ this outlet's public.json, and compare fingerprints",
-    "ClockOff": "set this machine's time, best by NTP",
-    "LedgerError": "mend it; `escapement-outlet check` reads everything and says what is wrong",
-    "TooManyBad": "mend them; `escapement-outlet check` lists them",
-    "LogContradicted": "until then the log is not countersigned",
-    "NotConfigured": "mend escapement.toml; `escapement-outlet check` tries it",
-}
-"""What to do after a night that failed, by the error's type."""
-
 
 @dataclass(frozen=True, slots=True)
 class Standing:
@@ -66,7 +57,12 @@ class Standing:
         in_no_directory: How many registrations were handed in and are in none.
         lost: How many people a directory takes away, who wait for a person.
         again: How many registrations HQ says once more that it lost, who wait for a person.
+        ignored: Rows of the ledger that are no events.
+        walk_ins: Rows of it that are nobody's.
+        waiting: Who waits for what, to have bands.
+        outlook: The same with days, a sentence each.
         warnings: What is to be done about keys and cards; see `key_health`.
+        mail_error: Why the last night's mail was not sent; None where it was, or none was to be.
     """
 
     outlet: str
@@ -87,7 +83,12 @@ class Standing:
     in_no_directory: int
     lost: int
     again: int = 0
+    ignored: int | None = None
+    walk_ins: int | None = None
+    waiting: WaitingPeople = field(default_factory=WaitingPeople)
+    outlook: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    mail_error: str | None = None
 
 
 def status(home: Home = HERE, as_json: Json = False) -> None:
@@ -115,6 +116,7 @@ def standing(home: Path, settings: OutletFile, at: dt.datetime) -> Standing:
     as_of, days, problem = _book(home, ring, settings, at)
     with closing(People.open(home, identity)) as people, closing(NightLog.open(home)) as log:
         losses, again = people.held_losses(), people.held_resync()
+        waiting = waiting_people(people)
         return Standing(
             outlet=identity.card.name,
             nights=tuple(log.last(NIGHTS)),
@@ -134,14 +136,43 @@ def standing(home: Path, settings: OutletFile, at: dt.datetime) -> Standing:
             in_no_directory=people.in_no_directory(),
             lost=0 if losses is None else losses.lost,
             again=0 if again is None else again.people,
+            ignored=None if health is None else health.ignored,
+            walk_ins=None if health is None else health.walk_ins,
+            waiting=waiting,
+            outlook=tuple(outlook(waiting, settings.evaluations_a_night, as_of, at)),
             warnings=tuple(key_warnings(ring, at)),
+            mail_error=None if health is None else health.mail_error,
         )
 
 
 def next_steps(found: Standing, at: dt.datetime) -> list[str]:
     """What somebody should do, the most urgent first; one line where there is nothing."""
-    steps = [*_of_nights(found, at), *found.warnings]
-    steps += _of_log(found, at)
+    steps = [*_of_nights(found, at), *found.warnings, *_of_log(found, at), *_of_directory(found)]
+    if found.mail_error is not None:
+        steps.append(
+            f"the last night was not mailed: {found.mail_error}; `escapement-outlet mail test` "
+            "tries it"
+        )
+    if found.overdue:
+        steps.append(
+            f"{found.overdue} of your customers' requests are overdue: `escapement-outlet "
+            "customer requests` lists them"
+        )
+    if found.book_problem:
+        steps.append(f"no bands are shown: {found.book_problem}")
+    if found.quarantined:
+        steps.append(
+            f"{found.quarantined} rows of the ledger are in quarantine: quarantine.csv says which "
+            "and why"
+        )
+    steps += _of_people(found)
+    if not steps and found.waiting.coming:
+        return [f"nothing: {found.waiting.coming:,} people wait for nights to come, see Waiting"]
+    return steps or ["nothing"]
+
+
+def _of_directory(found: Standing) -> list[str]:
+    steps = []
     if found.lost:
         steps.append(
             f"the directory takes {found.lost} of your people away: `escapement-outlet directory "
@@ -152,26 +183,24 @@ def next_steps(found: Standing, at: dt.datetime) -> list[str]:
             f"HQ says once more that it lost {found.again} of your registrations: ask the privacy "
             "office why; then `escapement-outlet directory resync`"
         )
-    if found.overdue:
-        steps.append(
-            f"{found.overdue} of your customers' requests are overdue: `escapement-outlet "
-            "customer requests` lists them"
-        )
+    return steps
+
+
+def _of_people(found: Standing) -> list[str]:
+    steps = []
     if not any(found.people.values()):
         steps.append("nobody has consented yet: `escapement-outlet consent import FILE`")
-    if found.book_problem:
-        steps.append(f"no bands are shown: {found.book_problem}")
-    if found.quarantined:
-        steps.append(
-            f"{found.quarantined} rows of the ledger are in quarantine: quarantine.csv says which "
-            "and why"
-        )
     if found.ambiguous:
         steps.append(
             f"{found.ambiguous} pairs of customers may be one person each: `escapement-outlet "
             "duplicates` lists them"
         )
-    return steps or ["nothing"]
+    if found.waiting.book:
+        steps.append(
+            f"{found.waiting.book} people consented who are in no row of the client book: see "
+            "Waiting"
+        )
+    return steps
 
 
 def _of_nights(found: Standing, at: dt.datetime) -> list[str]:
@@ -181,8 +210,7 @@ def _of_nights(found: Standing, at: dt.datetime) -> list[str]:
     if last is None:
         return ["no night yet: `escapement-outlet nightly`, best from a timer (deploy/systemd)"]
     if last.outcome is NightOutcome.FAILED:
-        after = _AFTER.get(last.error or "", "the log of that night says more")
-        return [f"the last night failed: {found.error}; {after}"]
+        return [f"the last night failed: {found.error}; {advice(last.error or '')}"]
     if at - (last.ended or last.started) > LATE:
         days = (at - (last.ended or last.started)).days
         return [f"no night since {days} days: is the timer on, and this machine by night?"]
@@ -228,8 +256,11 @@ def _lines(found: Standing) -> list[str]:
         age = f"{_count(found.book_days, 'day')} ago" if found.book_days else "today"
         lines.append(f"Band book: as of {found.book_as_of}, made {age}")
     if found.rows is not None:
+        walk_ins, ignored = found.walk_ins or 0, found.ignored or 0
+        apart = f", {walk_ins:,} of walk-ins and {ignored:,} no events"
         lines.append(
             f"Ledger: {_count(found.rows, 'row')}, {found.quarantined or 0:,} in quarantine"
+            f"{apart if walk_ins or ignored else ''}"
         )
     lines.append("People:")
     lines += [f"  {count:>8,} {state}" for state, count in found.people.items()]
@@ -238,6 +269,7 @@ def _lines(found: Standing) -> list[str]:
             f"  {found.in_no_directory:>8,} of them handed in and in no directory: sent again; HQ "
             "takes no consent that is older than a withdrawal elsewhere"
         )
+    lines += ["Waiting:", *(f"  {one}" for one in found.outlook)] if found.outlook else []
     lines.append(f"Requests: {found.requests:,} open, {found.overdue:,} overdue")
     signed = found.log_countersigned
     when = f"countersigned {signed[:16].replace('T', ' ')} UTC" if signed else "never countersigned"

@@ -15,9 +15,10 @@ from outlet_client.bands.book_store import BOOK_FILE
 from outlet_client.commands.command_errors import failing
 from outlet_client.commands.options import HERE, Home
 from outlet_client.commands.output import say
-from outlet_client.commands.upkeep import DATABASES, copy_folder
-from outlet_client.database import REVISION, is_outdated
+from outlet_client.commands.upkeep import copy_folder
+from outlet_client.database import DATABASES, REVISION, create_databases, is_outdated
 from outlet_client.errors import NotConfigured, OldNetwork
+from outlet_client.folder_locks import alone
 from outlet_client.migrating import upgrade_database
 from outlet_client.people.network_change import (
     is_of_old_network,
@@ -32,6 +33,8 @@ from privacy.keyring import Keyring
 
 BACKUP = f"before-{REVISION}.tar.gz"
 _SETTINGS = "escapement.toml"
+_REGION = "SG"
+"""Where phones without a country were taken to be of, before the setting had no default."""
 
 
 def upgrade(
@@ -46,9 +49,9 @@ def upgrade(
     Consents, log, staff and events stay. With `--hq` and `--office` it moves into its network's new
     token key too, as from a network of release 0.1, in which HQ held tokens: everybody with a
     standing consent is introduced again, so many a day as the holders' quotas allow; `status` says
-    how far it is. Stop the desk before. Safe to run again.
+    how far it is. Stop the desk before: it refuses beside one. Safe to run again.
     """
-    with failing():
+    with failing(), alone(home):
         ring = Keyring(home, PartyKind.OUTLET)
         ring.identity()
         cards, database = _cards(hq, office), home / "outlet.db"
@@ -61,7 +64,8 @@ def upgrade(
             say("All of it is of this release already.")
             return
         _back_up(home)
-        _take_out(home / _SETTINGS, text, removed)
+        text, added = _with_region(text, is_older=bool(outdated))
+        _rewrite(home / _SETTINGS, text, removed, added)
         for card, data in cards:
             ring.trust(card, data)
         if is_old:
@@ -76,6 +80,8 @@ def _upgrade_databases(home: Path, outdated: list[str]) -> None:
     for name in outdated:
         upgrade_database(home / name)
         say(f"{name}: has the tables of this release now")
+    if "outlet.db" in outdated:  # earlier releases made the others when they were used first
+        create_databases(home)
     if (home / "outlet.db").exists():
         overwrite_deleted(home / "outlet.db")  # also what a kill may have left undone
     if outdated:
@@ -153,9 +159,17 @@ def _take(found: dict[str, object], name: str) -> bool:
     return True
 
 
-def _take_out(file: Path, text: str, removed: list[str]) -> None:
-    """Writes settings anew, whole or not at all, where something was taken out of them."""
-    if not removed:
+def _with_region(text: str, *, is_older: bool) -> tuple[str, list[str]]:
+    """Settings of an earlier release with the region that it took where none was set."""
+    if not (is_older and text) or "region" in tomllib.loads(text):
+        return text, []
+    line = f'region = "{_REGION}"'
+    return f"{line}\n{text}", [line]
+
+
+def _rewrite(file: Path, text: str, removed: list[str], added: list[str]) -> None:
+    """Writes settings anew, whole or not at all, where something of them changes."""
+    if not (removed or added):
         return
     unfinished = file.with_name(f"{file.name}.unfinished")
     unfinished.touch(mode=0o600)
@@ -164,3 +178,5 @@ def _take_out(file: Path, text: str, removed: list[str]) -> None:
     unfinished.replace(file)
     for line in removed:
         say(f"{file}: took out {line}, which means nothing any more")
+    for line in added:
+        say(f"{file}: put {line} in, which was meant where nothing was said; is it yours?")

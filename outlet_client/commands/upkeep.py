@@ -17,22 +17,20 @@ from pathlib import Path
 from outlet_client.commands.command_errors import failing
 from outlet_client.commands.options import HERE, Home
 from outlet_client.commands.output import say
+from outlet_client.database import DATABASES
 from outlet_client.errors import OutletError
 from outlet_client.ledger.event_store import EventStore
 from outlet_client.records.access_log import LogAct, record_act_in
 from outlet_client.records.actor import system_user
+from outlet_client.sources.customer_keys import SECRET_FILE
 from privacy.identity import PartyKind
 from privacy.keyring import Keyring, KeyringError, write_private
 
 KEPT = (
-    "identity.json", "public.json", "escapement.toml", "policy.toml", "ledger.password", "peers",
-    "events",
+    "identity.json", "public.json", "escapement.toml", "policy.toml", "ledger.password",
+    "mail.password", "peers", "events", SECRET_FILE,
 )  # fmt: skip
 """What a backup holds beside the databases; `events` is the ledger as far as it was read."""
-
-DATABASES = ("outlet.db", "rights.db", "staff.db")
-"""Without the first an outlet would answer a plan twice; the second has the log of look-ups, the
-third who may use the desk."""
 
 
 class BackupFailed(OutletError):

@@ -23,6 +23,8 @@ from outlet_client.desk import (
     sighting_pages,
     sign_in_pages,
 )
+from outlet_client.desk.browser_marks import own_origin
+from outlet_client.desk.form_handling import keep_typed
 from outlet_client.desk.page_roles import (
     EVERYBODY,
     MAY_ALLOCATE,
@@ -34,7 +36,7 @@ from outlet_client.desk.page_roles import (
     MAY_READ_REPORT,
     MAY_REPORT_SIGHTINGS,
 )
-from outlet_client.desk.request_guard import LEFT, Passwords, enter, left, own_origin, with_headers
+from outlet_client.desk.request_guard import LEFT, Passwords, enter, left, with_headers
 from outlet_client.desk.site import MOST_DIGITS, Page, script, style
 
 if TYPE_CHECKING:
@@ -51,9 +53,27 @@ PAGES = (
         sign_in_pages.show_sign_in,
         sign_in_pages.sign_in,
         checks_password=True,
+        opens_session=True,
+        durable=False,
     ),
-    Page("/sign-in/passkey", frozenset(), None, sign_in_pages.sign_in_by_passkey),
-    Page("/sign-out", EVERYBODY, None, sign_in_pages.sign_out, before_undertaking=True),
+    Page(
+        "/sign-in/passkey",
+        frozenset(),
+        None,
+        sign_in_pages.sign_in_by_passkey,
+        opens_session=True,
+        durable=False,
+        shows="/sign-in",
+    ),
+    Page(
+        "/sign-out",
+        EVERYBODY,
+        None,
+        sign_in_pages.sign_out,
+        before_undertaking=True,
+        durable=False,
+    ),
+    Page("/keep", EVERYBODY, None, keep_typed, before_undertaking=True, acts=False),
     Page("/account", EVERYBODY, sign_in_pages.show_account, before_undertaking=True),
     Page(
         "/account/password",
@@ -62,9 +82,12 @@ PAGES = (
         sign_in_pages.change_password,
         before_undertaking=True,
         checks_password=True,
+        shows="/account",
     ),
-    Page("/account/passkey", EVERYBODY, None, sign_in_pages.make_passkey),
-    Page("/account/passkey/remove", EVERYBODY, None, sign_in_pages.remove_passkey),
+    Page("/account/passkey", EVERYBODY, None, sign_in_pages.make_passkey, shows="/account"),
+    Page(
+        "/account/passkey/remove", EVERYBODY, None, sign_in_pages.remove_passkey, shows="/account"
+    ),
     Page(
         "/undertaking",
         EVERYBODY,
@@ -73,24 +96,79 @@ PAGES = (
         before_undertaking=True,
     ),
     Page("/", EVERYBODY, sign_in_pages.start),
-    Page("/look-up", MAY_LOOK_UP, lookup_pages.show_look_up, lookup_pages.look_up),
-    Page("/look-up/agreed", MAY_LOOK_UP, None, lookup_pages.first_time),
-    Page("/sightings", MAY_REPORT_SIGHTINGS, sighting_pages.show, sighting_pages.tell),
-    Page("/sightings/decision", MAY_DECIDE_SIGHTINGS, None, sighting_pages.decide),
-    Page("/allocations", MAY_ALLOCATE, allocation_pages.show_all, allocation_pages.ask),
+    Page(
+        "/look-up",
+        MAY_LOOK_UP,
+        lookup_pages.show_look_up,
+        lookup_pages.look_up,
+        keeps_text=True,
+        durable=False,
+    ),
+    Page(
+        "/look-up/agreed",
+        MAY_LOOK_UP,
+        None,
+        lookup_pages.first_time,
+        keeps_text=True,
+        shows="/look-up",
+    ),
+    Page(
+        "/sightings",
+        MAY_REPORT_SIGHTINGS,
+        sighting_pages.show,
+        sighting_pages.tell,
+        keeps_text=True,
+    ),
+    Page(
+        "/sightings/decision",
+        MAY_DECIDE_SIGHTINGS,
+        None,
+        sighting_pages.decide,
+        keeps_text=True,
+        shows="/sightings",
+    ),
+    Page(
+        "/allocations",
+        MAY_ALLOCATE,
+        allocation_pages.show_all,
+        allocation_pages.ask,
+        keeps_text=True,
+    ),
     Page(
         "/allocations/{number:number}",
         MAY_ALLOCATE,
         allocation_pages.show_one,
         allocation_pages.decide,
+        keeps_text=True,
     ),
+    Page(
+        "/allocations/{number:number}/look",
+        MAY_ALLOCATE,
+        None,
+        allocation_pages.look_on,
+        acts=False,
+    ),
+    Page("/allocations/{number:number}/draw", MAY_ALLOCATE, allocation_pages.show_draw),
     Page("/report", MAY_READ_REPORT, report_pages.show),
     Page("/log", MAY_READ_LOG, privacy_pages.show_log),
-    Page("/log/reviewed", MAY_READ_LOG, None, privacy_pages.review),
+    Page("/log/reviewed", MAY_READ_LOG, None, privacy_pages.review, shows="/log"),
     Page("/log/verify", MAY_READ_LOG, privacy_pages.verify),
-    Page("/customer", MAY_READ_RECORDS, privacy_pages.show_customer, privacy_pages.on_customer),
+    Page(
+        "/customer",
+        MAY_READ_RECORDS,
+        privacy_pages.show_customer,
+        privacy_pages.on_customer,
+        keeps_text=True,
+    ),
     Page("/requests", MAY_DECIDE_DISPUTES, privacy_pages.show_requests),
-    Page("/requests/{number:number}", MAY_DECIDE_DISPUTES, None, privacy_pages.answer),
+    Page(
+        "/requests/{number:number}",
+        MAY_DECIDE_DISPUTES,
+        None,
+        privacy_pages.answer,
+        keeps_text=True,
+        shows="/requests",
+    ),
     Page("/consents", MAY_READ_RECORDS, privacy_pages.show_consents),
 )
 
@@ -150,7 +228,9 @@ def _files(site: Site) -> list[Route]:
 
     return [
         Route(LEFT, empty),
-        route("/desk.css", style()[0], "text/css; charset=utf-8"),
+        route(
+            "/desk.css", style(site.access.settings.desk.idle_minutes)[0], "text/css; charset=utf-8"
+        ),
         route("/passkeys.js", script(), "text/javascript; charset=utf-8"),
     ]
 

@@ -15,8 +15,11 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from outlet_client.customer_access import open_customer_access
-from outlet_client.desk.asgi_app import desk_app
+from outlet_client.desk.asgi_app import PAGES, desk_app
 from outlet_client.desk.connection_limits import LimitedHttp
+from outlet_client.desk.drafts import DraftBox
+from outlet_client.desk.form_keys import FormKeys
+from outlet_client.desk.kept_pages import StrangersPages
 from outlet_client.desk.sessions import Challenges, Sessions
 from outlet_client.desk.site import Site
 from outlet_client.errors import NotConfigured
@@ -40,6 +43,8 @@ MOST_AT_ONCE = 64
 """Connections; a desk has a handful of browsers."""
 
 _CALL_SECONDS = 10.0
+_DRAFT = dt.timedelta(hours=1)
+"""How much longer than a session a form may live, on its way through a sign-in."""
 
 
 @contextmanager
@@ -51,16 +56,22 @@ def open_site(home: Path, clock: Callable[[], dt.datetime] = now) -> Iterator[Si
         staff = stack.enter_context(closing(StaffStore(home)))
         rights = stack.enter_context(closing(RightsStore(home)))
         settings = opened.settings.desk
+        secret = secret_of(ring.identity())
+        longest = dt.timedelta(hours=settings.session_hours)
         yield Site(
             access=opened,
             rights=rights,
-            accounts=Accounts(staff, secret_of(ring.identity())),
+            accounts=Accounts(staff, secret),
             passkeys=Passkeys(staff),
             sessions=Sessions(
                 dt.timedelta(minutes=settings.idle_minutes),
-                dt.timedelta(hours=settings.session_hours),
+                longest,
             ),
             challenges=Challenges(),
+            strangers=StrangersPages(),
+            form_keys=FormKeys(staff, secret, longest + _DRAFT),
+            drafts=DraftBox(secret),
+            pages=PAGES,
             undertaking=read_text(settings.undertaking or UNDERTAKING),
             notice=read_text(settings.notice or NOTICE),
             origins=settings.origins,

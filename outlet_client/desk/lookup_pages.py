@@ -1,23 +1,25 @@
 """The look-up page: a customer's two bands and what they allow.
 
-Invariant: what was typed is in the answer to that very form and nowhere else, not in an address, a
-cookie or a log; and an answer shows bands, what they allow and the day that they are of, never
-counts, prices, outlets, dates or people of purchases elsewhere.
+Invariant: what was typed is in the page that answers that very form and nowhere else, not in an
+address, a cookie or a log; and an answer shows bands, what they allow and the day that they are of,
+never counts, prices, outlets, dates or people of purchases elsewhere.
 """
 
 from __future__ import annotations
 
 import threading
 from contextlib import contextmanager
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from outlet_client.allocation.waitlist import allowance, tier_of
 from outlet_client.bands.lookup import Status
+from outlet_client.desk.kept_answers import may_still_be_shown, taken_back_since
 from outlet_client.desk.lookup_usage import LookupQuotaReached, used_today
 from outlet_client.desk.messages import MEANS, NO_BANDS, PURPOSES, message_of_error
 from outlet_client.desk.site import render
-from outlet_client.errors import OWN_ERRORS, OutletError
+from outlet_client.errors import OWN_ERRORS, NoIdentifier, OutletError
 from outlet_client.records.actor import Actor, LookupPurpose, NotAsked
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
     from outlet_client.allocation.waitlist import Allowance
     from outlet_client.bands.lookup import Answer
-    from outlet_client.desk.site import Site, Visit
+    from outlet_client.desk.site import PageResponse, Site, Visit
 
 _PATIENCE = 5.0
 _ALONE: dict[str, threading.Lock] = {}
@@ -62,6 +64,8 @@ def first_time(site: Site, visit: Visit) -> Response:
     if visit.typed("agreed") != "yes" or visit.typed("notice") != site.notice.digest:
         words = "Tick the box once the customer has agreed to the notice as it stands here."
         return _page(site, visit, HTTPStatus.BAD_REQUEST, error=words, nothing=_CONSENT)
+    if visit.made is None or taken_back_since(site, *_typed(visit), visit.made):
+        return _page(site, visit, HTTPStatus.CONFLICT, error=_WITHDREW)
 
     def ask(asked: Actor) -> Answer:
         with site.services() as services:
@@ -74,13 +78,28 @@ def first_time(site: Site, visit: Visit) -> Response:
                 asked,
             )
 
-    return _answered(site, visit, ask)
+    return _answered(site, visit, ask, HTTPStatus.ACCEPTED)
 
+
+_WITHDREW = (
+    "The customer withdrew after this page was made, so nothing was recorded. If they agree again, "
+    "look them up again and read the notice to them."
+)
+_NO_PURPOSE = "Say why you look this customer up: choose a purpose."
 
 _CONSENT = (Status.CONSENT_NEEDED.value, *NO_BANDS[Status.CONSENT_NEEDED])
 
 
-def _answered(site: Site, visit: Visit, ask: Callable[[Actor], Answer]) -> Response:
+def _answered(
+    site: Site,
+    visit: Visit,
+    ask: Callable[[Actor], Answer],
+    unanswered: HTTPStatus = HTTPStatus.CONFLICT,
+) -> Response:
+    """The page with what is answered.
+
+    `unanswered` is the status where there is no answer, but something was stored on the way.
+    """
     reference = visit.typed("reference")
     settings = site.access.settings
     try:
@@ -93,17 +112,31 @@ def _answered(site: Site, visit: Visit, ask: Callable[[Actor], Answer]) -> Respo
         allowed = None
         if reference and answer.status is not Status.CONSENT_NEEDED:
             allowed = allowance(settings, reference, answer)
-    except NotAsked:
-        words = "Say why you look this customer up: choose a purpose."
-        return _page(site, visit, HTTPStatus.BAD_REQUEST, error=words)
-    except (LookupQuotaReached, Busy) as error:
-        return _page(site, visit, HTTPStatus.TOO_MANY_REQUESTS, error=str(error))
     except OWN_ERRORS as error:
-        return _page(site, visit, HTTPStatus.CONFLICT, error=message_of_error(error))
+        return _unanswered(site, visit, error, unanswered)
     nothing = None
     if answer.no_band:
         nothing = (answer.no_band, *NO_BANDS[answer.no_band])
-    return _page(site, visit, answer=answer, allowed=allowed, nothing=nothing)
+    made = _page(site, visit, answer=answer, allowed=allowed, nothing=nothing)
+    if answer.bands:
+        made.still = partial(may_still_be_shown, site, *_typed(visit), visit.at)
+    return made
+
+
+def _unanswered(site: Site, visit: Visit, error: Exception, otherwise: HTTPStatus) -> PageResponse:
+    """The page that says why there is no answer."""
+    words, status = message_of_error(error), otherwise
+    if isinstance(error, NotAsked):
+        words, status = _NO_PURPOSE, HTTPStatus.BAD_REQUEST
+    elif isinstance(error, LookupQuotaReached | Busy):
+        status = HTTPStatus.TOO_MANY_REQUESTS
+    elif isinstance(error, NoIdentifier):  # nothing was stored yet
+        status = HTTPStatus.CONFLICT
+    return _page(site, visit, status, error=words)
+
+
+def _typed(visit: Visit) -> tuple[str, str]:
+    return visit.typed("phone"), visit.typed("email")
 
 
 @contextmanager
@@ -131,7 +164,7 @@ def _page(
     answer: Answer | None = None,
     allowed: Allowance | None = None,
     nothing: tuple[str, str, str] | None = None,
-) -> Response:
+) -> PageResponse:
     return render(
         "look_up.html", site, visit, status,
         typed={name: visit.typed(name) for name in ("phone", "email", "purpose", "reference")},

@@ -81,7 +81,7 @@ def review(site: Site, visit: Visit) -> Response:
                 record_act(
                     connection, visit.at, LogAct.REVIEW, visit.name, about=about, outcome=outcome
                 )
-    return redirect_to("/log")
+    return redirect_to("/log", "Kept that you looked at it.")
 
 
 def verify(site: Site, visit: Visit) -> Response:
@@ -156,7 +156,7 @@ def _receive(site: Site, visit: Visit) -> Response:
         return show_customer(site, visit, HTTPStatus.BAD_REQUEST, error)
     access, taking = site.access, _taking(site, visit)
     take_down_request(access.home, access.people, access.settings, kind, _typed(visit), taking)
-    return redirect_to("/requests")
+    return redirect_to("/requests", f"Taken down: the customer wishes to {_KINDS[kind]}.")
 
 
 def _typed(visit: Visit) -> tuple[str | None, str | None]:
@@ -193,7 +193,9 @@ def show_requests(
         }
         for one in sorted(found, key=lambda one: (one.answered is not None, one.due))
     ]
-    return render("requests.html", site, visit, status, requests=listed, error=error)
+    return render(
+        "requests.html", site, visit, status, requests=listed, error=error, typed=visit.form
+    )  # fmt: skip
 
 
 def answer(site: Site, visit: Visit) -> Response:
@@ -206,7 +208,7 @@ def answer(site: Site, visit: Visit) -> Response:
         )
     except OutletError as error:
         return show_requests(site, visit, HTTPStatus.CONFLICT, message_of_error(error))
-    return redirect_to("/requests")
+    return redirect_to("/requests", f"Request {number} is answered.")
 
 
 def show_consents(site: Site, visit: Visit) -> Response:

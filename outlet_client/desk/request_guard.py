@@ -8,16 +8,13 @@ error reaches a browser but those of our own.
 from __future__ import annotations
 
 import asyncio
-import hmac
 import logging
-import re
-import secrets
 import sqlite3
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
@@ -25,6 +22,8 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse
 
 from outlet_client.database import database_error_text
+from outlet_client.desk.browser_marks import own_origin
+from outlet_client.desk.form_handling import not_ours, shown, signed_out, taken
 from outlet_client.desk.messages import FORBIDDEN, HOME, message_of_error, message_of_file_error
 from outlet_client.desk.site import Visit, message_page, redirect_to
 from outlet_client.errors import OWN_ERRORS
@@ -51,10 +50,6 @@ LEFT = "/left"
 
 _MOST_FIELDS = 200
 _ENCODED = "application/x-www-form-urlencoded"
-_MARK = re.compile(r"[A-Za-z0-9_-]{43}")
-_FORM = "desk-form"
-"""Cookie of a browser in which nobody is signed in yet; its forms carry the same."""
-
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
@@ -142,54 +137,41 @@ async def left(site: Site, request: Request) -> Response:
     return with_headers(site, message_page(site, visit, HTTPStatus.OK, "Put down", line, back=HOME))
 
 
-def own_origin(site: Site, request: Request) -> str | None:
-    """Which of the desk's addresses a request was made to; None where it is none of them."""
-    host = request.headers.get("host", "").lower()
-    return next((one for one in site.origins if urlsplit(one).netloc == host), None)
-
-
-def anonymous_mark(site: Site, visit: Visit) -> str:
-    """The mark in forms of a browser in which nobody is signed in."""
-    found = visit.cookies.get(site.cookie_of(_FORM), "")
-    return found if _MARK.fullmatch(found) else secrets.token_urlsafe()
-
-
-def with_anonymous_mark(site: Site, answer: Response, mark: str) -> Response:
-    """Adds the cookie that belongs to the mark in the form."""
-    name = site.cookie_of(_FORM)
-    answer.set_cookie(name, mark, httponly=True, samesite="strict", secure=site.is_secure)
-    return answer
-
-
 def _entered(site: Site, page: Page, request: Request, form: Mapping[str, str]) -> Response:
     origin = own_origin(site, request)
     if origin is None:
         known = ", ".join(site.origins)
         return with_headers(site, PlainTextResponse(f"Open the desk as {known}.", 421))
     path, query = request.path_params, request.query_params
-    visit = Visit(site.clock(), form, path, query, None, None, origin, request.cookies)
+    visit = Visit(
+        site.clock(), form, path, query, None, None, origin, request.cookies,
+        path=request.url.path,
+    )  # fmt: skip
     try:
         visit = _known(site, visit)
         answer = _answered(site, page, visit, request)
-    except OWN_ERRORS as error:
-        answer = message_page(
-            site, visit, HTTPStatus.CONFLICT, "That did not work", message_of_error(error)
-        )
-    except (OSError, SQLAlchemyError, sqlite3.Error) as error:
-        _LOG.error("%s: %s", page.path, type(error).__name__)
-        answer = message_page(site, visit, HTTPStatus.CONFLICT, "That did not work", _why(error))
     except Exception as error:  # noqa: BLE001  (its text may hold a customer's data)
-        _LOG.error("%s: %s", page.path, type(error).__name__)
-        lines = (
-            f"The desk made a mistake ({type(error).__name__}); it is in the program's log.",
-            "What you asked for may not have been done. Tell whoever runs this program.",
-        )
-        answer = message_page(site, visit, HTTPStatus.INTERNAL_SERVER_ERROR, "A mistake", *lines)
+        answer = _failed(site, page, visit, error)
     if visit.account is not None and answer.media_type == "text/html":
         # Whoever takes up a tablet that was put down finds nothing on it.
         seconds = round(60 * site.access.settings.desk.idle_minutes)
         answer.headers["Refresh"] = f"{seconds}; url={LEFT}"
     return with_headers(site, answer)
+
+
+def _failed(site: Site, page: Page, visit: Visit, error: Exception) -> Response:
+    """A page that says what went wrong, in words of ours."""
+    title, status = "That did not work", HTTPStatus.CONFLICT
+    if isinstance(error, OWN_ERRORS):
+        return message_page(site, visit, status, title, message_of_error(error))
+    _LOG.error("%s: %s", page.path, type(error).__name__)
+    if isinstance(error, OSError | SQLAlchemyError | sqlite3.Error):
+        return message_page(site, visit, status, title, _why(error))
+    lines = (
+        f"The desk made a mistake ({type(error).__name__}); it is in the program's log.",
+        "What you asked for may not have been done. Tell whoever runs this program.",
+    )
+    return message_page(site, visit, HTTPStatus.INTERNAL_SERVER_ERROR, "A mistake", *lines)
 
 
 def _why(error: OSError | SQLAlchemyError | sqlite3.Error) -> str:
@@ -215,23 +197,30 @@ def _known(site: Site, visit: Visit) -> Visit:
 
 
 def _answered(site: Site, page: Page, visit: Visit, request: Request) -> Response:
-    view = page.post if request.method == "POST" else page.get
+    is_form = request.method == "POST"
+    view = page.post if is_form else page.get
     if view is None:
         return message_page(site, visit, HTTPStatus.METHOD_NOT_ALLOWED, "Nothing here", back=HOME)
     account = visit.account
+    if is_form and not _is_from_here(visit, request):
+        return not_ours(site, visit)
     if page.roles and account is None:
-        return redirect_to("/sign-in")
-    if request.method == "POST" and not _is_ours(site, visit, request):
-        title = "This form is too old, or not from here"
-        lines = ("Nothing was done. Go back, reload the page, and send it again.",)
-        return message_page(site, visit, HTTPStatus.FORBIDDEN, title, *lines)
-    if page.roles and account is not None:
-        if not page.before_undertaking and (first := _first(site, account)):
-            return redirect_to(first)
-        if account.role not in page.roles:
-            _LOG.warning("%s: another role", page.path)
-            return message_page(site, visit, HTTPStatus.FORBIDDEN, *FORBIDDEN)
-    return view(site, visit)
+        return signed_out(site, page, visit) if is_form else redirect_to("/sign-in")
+    if page.roles and account is not None and (elsewhere := _elsewhere(site, page, visit, account)):
+        return elsewhere
+    if not is_form:
+        return shown(site, page, visit)
+    return taken(site, page, visit, lambda error: _failed(site, page, visit, error))
+
+
+def _elsewhere(site: Site, page: Page, visit: Visit, account: Account) -> Response | None:
+    """Where somebody is sent who may not see a page, or not yet; None who may."""
+    if not page.before_undertaking and (first := _first(site, account)):
+        return redirect_to(first)
+    if account.role in page.roles:
+        return None
+    _LOG.warning("%s: another role", page.path)
+    return message_page(site, visit, HTTPStatus.FORBIDDEN, *FORBIDDEN)
 
 
 def _first(site: Site, account: Account) -> str | None:
@@ -241,17 +230,11 @@ def _first(site: Site, account: Account) -> str | None:
     return None if site.accounts.undertook(account.name, site.undertaking) else "/undertaking"
 
 
-def _is_ours(site: Site, visit: Visit, request: Request) -> bool:
-    """Whether a form comes from a page of ours that was made for this session."""
+def _is_from_here(visit: Visit, request: Request) -> bool:
+    """Whether a form was sent by a page under this desk's own address."""
     if request.headers.get("origin", visit.origin) != visit.origin:
         return False
-    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-        return False
-    sent = visit.form.get("csrf", "")
-    if visit.session is not None:
-        return visit.session.is_form_of(sent)
-    mark = visit.cookies.get(site.cookie_of(_FORM), "")
-    return bool(mark) and hmac.compare_digest(mark.encode(), sent.encode())
+    return request.headers.get("sec-fetch-site", "same-origin") in ("same-origin", "none")
 
 
 async def _form(request: Request) -> dict[str, str]:

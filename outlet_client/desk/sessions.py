@@ -14,6 +14,8 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from outlet_client.desk.kept_pages import KeptPages
+
 if TYPE_CHECKING:
     import datetime as dt
 
@@ -30,6 +32,8 @@ class Session:
     Attributes:
         generation: Of the account when it began; another one ends the session.
         csrf: What every form of it carries.
+        pages: What answered its forms; gone with it.
+        resume: Where its holder goes on once they are let in; "" at their first page.
     """
 
     name: str
@@ -37,6 +41,8 @@ class Session:
     made: dt.datetime
     seen: dt.datetime
     csrf: str = field(default_factory=secrets.token_urlsafe)
+    pages: KeptPages = field(default_factory=KeptPages)
+    resume: str = ""
 
     def is_form_of(self, sent: str) -> bool:
         """Whether a form was made for this session."""
@@ -56,8 +62,7 @@ class Sessions:
         """Begins a session; returns its id, for the browser alone."""
         made = secrets.token_urlsafe(32)
         with self._alone:
-            for key in [key for key, one in self._all.items() if self._over(one, at)]:
-                del self._all[key]
+            self._prune(at)
             mine = [key for key, one in self._all.items() if one.name == account.name]
             for key in mine[: max(0, len(mine) + 1 - _MOST_EACH)]:
                 del self._all[key]
@@ -67,19 +72,21 @@ class Sessions:
     def find(self, cookie: str, at: dt.datetime) -> Session | None:
         """The session of an id, used now; None where it is none, or over."""
         with self._alone:
+            self._prune(at)
             found = self._all.get(_hashed(cookie))
-            if found is None:
-                return None
-            if self._over(found, at):
-                del self._all[_hashed(cookie)]
-                return None
-            found.seen = at
+            if found is not None:
+                found.seen = at
             return found
 
     def end(self, cookie: str) -> None:
         """Ends one."""
         with self._alone:
             self._all.pop(_hashed(cookie), None)
+
+    def _prune(self, at: dt.datetime) -> None:
+        """Ends all that are over: with each goes what its pages said of customers."""
+        for key in [key for key, one in self._all.items() if self._over(one, at)]:
+            del self._all[key]
 
     def _over(self, one: Session, at: dt.datetime) -> bool:
         return at - one.seen > self._idle or at - one.made > self._longest

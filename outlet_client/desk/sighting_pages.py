@@ -46,7 +46,7 @@ def tell(site: Site, visit: Visit) -> Response:
         report(site.access, visit.typed("serial"), day, visit.typed("where"), visit.name, visit.at)
     except OWN_ERRORS as error:
         return show(site, visit, HTTPStatus.CONFLICT, message_of_error(error))
-    return redirect_to("/sightings")
+    return redirect_to("/sightings", "Reported. It counts as suspected until a manager decides.")
 
 
 def decide(site: Site, visit: Visit) -> Response:
@@ -62,7 +62,8 @@ def decide(site: Site, visit: Visit) -> Response:
             dismiss(site.access, serial, visit.name, reason, visit.at)
     except OWN_ERRORS as error:
         return show(site, visit, HTTPStatus.CONFLICT, message_of_error(error))
-    return redirect_to("/sightings")
+    what = "Confirmed" if decision == "confirm" else "Dismissed"
+    return redirect_to("/sightings", f"{what}. Your name and the reason are kept beside it.")
 
 
 def _day(visit: Visit) -> dt.date | None:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from starlette.background import BackgroundTask
 
+from outlet_client.desk.browser_marks import anonymous_mark, known_mark, with_anonymous_mark
+from outlet_client.desk.form_handling import resumed
 from outlet_client.desk.page_roles import MAY_LOOK_UP
-from outlet_client.desk.request_guard import anonymous_mark, with_anonymous_mark
 from outlet_client.desk.site import redirect_to, render
 from outlet_client.records.access_log import LogAct
 from outlet_client.staff.accounts import SignInRefused, StaffRefused
@@ -27,7 +28,10 @@ if TYPE_CHECKING:
 
 
 def start(_site: Site, visit: Visit) -> Response:
-    """The first page of whoever is signed in."""
+    """The first page of whoever is signed in; what they were about to send, where that was kept."""
+    if visit.session is not None and (place := visit.session.resume):
+        visit.session.resume = ""
+        return redirect_to(place)
     looks = visit.account is None or visit.account.role in MAY_LOOK_UP
     return redirect_to("/look-up" if looks else "/log")
 
@@ -140,14 +144,14 @@ def make_passkey(site: Site, visit: Visit) -> Response:
             site.passkeys.register(account, answer, challenge, visit.origin, label, visit.at)
     except StaffRefused as error:
         return show_account(site, visit, HTTPStatus.BAD_REQUEST, str(error))
-    return redirect_to("/account")
+    return redirect_to("/account", "The passkey is made: it signs you in from now on.")
 
 
 def remove_passkey(site: Site, visit: Visit) -> Response:
     """Takes one of one's own passkeys away."""
     with site.logged(visit.at, LogAct.STAFF, visit.name, about="own passkey", outcome="removed"):
         site.passkeys.remove(visit.name, visit.typed("credential"))
-    return redirect_to("/account")
+    return redirect_to("/account", "The passkey is taken away.")
 
 
 def _asked(
@@ -158,7 +162,7 @@ def _asked(
     site.challenges.keep(mark, challenge, visit.at)
     page = render(
         "sign_in.html", site, visit, status, form=mark, error=error, name=visit.typed("name"),
-        options=options,
+        options=options, draft=visit.typed("draft"),
     )  # fmt: skip
     return with_anonymous_mark(site, page, mark)
 
@@ -171,7 +175,11 @@ def _let_in(site: Site, visit: Visit, account: Account, how: str) -> Response:
 def _with_session(site: Site, visit: Visit, account: Account) -> Response:
     gone = redirect_to("/")
     site.sessions.end(visit.cookies.get(site.cookie, ""))
+    site.strangers.forget(known_mark(site, visit))
     made = site.sessions.begin(account, visit.at)
+    if (session := site.sessions.find(made, visit.at)) is not None:
+        draft = visit.typed("draft")
+        session.resume = resumed(site, account.name, draft, session.pages, visit)
     gone.set_cookie(site.cookie, made, httponly=True, samesite="strict", secure=site.is_secure)
     return gone
 

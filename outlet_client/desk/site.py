@@ -7,6 +7,7 @@ in the very form it answers, or by the outlet's own id, and by nothing else.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from outlet_client.customer_access import CustomerAccess
+    from outlet_client.desk.drafts import DraftBox
+    from outlet_client.desk.form_keys import FormKeys
+    from outlet_client.desk.kept_pages import StrangersPages
     from outlet_client.desk.sessions import Challenges, Session, Sessions
     from outlet_client.log_tables.rights_store import RightsStore
     from outlet_client.services import Services
@@ -45,6 +49,8 @@ OWN_STYLE = (
 )
 """For pages that are files of their own, with a style in them and nothing that runs."""
 
+_WARN_SECONDS = 120
+
 MOST_DIGITS = 9
 """Of a number in a path, a query or a form."""
 
@@ -58,6 +64,8 @@ class Site:
             the first is the one for passkeys.
         services: Opens HQ's and the office's services, for a first-time look-up.
         pinned_total: The network's token key.
+        strangers: What answered forms of browsers in which nobody is signed in.
+        pages: All addresses.
     """
 
     access: CustomerAccess
@@ -66,6 +74,10 @@ class Site:
     passkeys: Passkeys
     sessions: Sessions
     challenges: Challenges
+    strangers: StrangersPages
+    form_keys: FormKeys
+    drafts: DraftBox
+    pages: tuple[Page, ...]
     undertaking: Text
     notice: Text
     origins: tuple[str, ...]
@@ -118,6 +130,9 @@ class Visit:
         query: What stands behind the path; never anything of a customer.
         account: Whose; None where nobody is signed in.
         origin: The address under which the browser knows the desk.
+        path: Of the page.
+        made: When the form that was sent was made; None without one.
+        told: A sentence that is shown above the page.
     """
 
     at: dt.datetime
@@ -128,6 +143,9 @@ class Visit:
     session: Session | None
     origin: str
     cookies: Mapping[str, str] = field(default_factory=dict)
+    path: str = ""
+    made: dt.datetime | None = None
+    told: str = ""
 
     @property
     def name(self) -> str:
@@ -160,6 +178,12 @@ class Page:
         roles: Who may go there; empty where nobody has to be signed in.
         before_undertaking: Whether it can be reached before the undertaking was given and a
             temporary password changed.
+        checks_password: Whether its form holds a password, and is queued; a wrong one counts.
+        opens_session: Whether its form lets somebody in; done again, it lets them in again.
+        keeps_text: Whether what was typed is shown again where the form came too late.
+        durable: Whether that its form was sent is remembered over a restart.
+        acts: Whether its form does anything.
+        shows: Which page has its form, and shows the answer; itself where empty.
     """
 
     path: str
@@ -168,20 +192,57 @@ class Page:
     post: View | None = None
     before_undertaking: bool = False
     checks_password: bool = False
+    opens_session: bool = False
+    keeps_text: bool = False
+    durable: bool = True
+    acts: bool = True
+    shows: str = ""
+
+    def form_path(self, path: str) -> str:
+        """The address of the page that has the form which was sent to a path."""
+        return self.shows or path
+
+    def fits(self, path: str) -> bool:
+        """Whether a path is one of this page's."""
+        pattern = self.path.replace("{number:number}", f"[0-9]{{1,{MOST_DIGITS}}}")
+        return re.fullmatch(pattern, path) is not None
+
+
+class PageResponse(HTMLResponse):
+    """A page.
+
+    `acted` is false where a form that it answers did nothing yet, and may be sent again; `still`
+    says whether it may be shown again as it is.
+    """
+
+    acted: bool = True
+    still: Callable[[], bool] = staticmethod(lambda: True)
+
+
+class DoneResponse(RedirectResponse):
+    """Sends the browser on after an act; `said` confirms it there, and names no customer."""
+
+    said: str = ""
 
 
 def render(
     template: str, site: Site, visit: Visit, status: HTTPStatus = HTTPStatus.OK, **values: Any
-) -> HTMLResponse:
-    """Renders a template as a page."""
+) -> PageResponse:
+    """Renders a template as a page.
+
+    In it `key(path)` makes the one-time key of a form.
+    """
+    name = "" if visit.account is None else visit.account.name
     text = _TEMPLATES.get_template(template).render(
         account=visit.account,
         csrf="" if visit.session is None else visit.session.csrf,
         outlet=site.access.outlet,
-        style=style()[1],
+        style=style(site.access.settings.desk.idle_minutes)[1],
+        told=visit.told,
+        key=lambda path: site.form_keys.make(name, path, visit.at),
         **values,
     )
-    return HTMLResponse(text, status)
+    return PageResponse(text, status)
 
 
 def number_of(text: str) -> int | None:
@@ -190,22 +251,32 @@ def number_of(text: str) -> int | None:
     return int(text) if good else None
 
 
-def redirect_to(path: str) -> RedirectResponse:
-    """Sends the browser to another page of ours, to be read with GET."""
-    return RedirectResponse(path, HTTPStatus.SEE_OTHER)
+def redirect_to(path: str, said: str = "") -> DoneResponse:
+    """Sends the browser to another page of ours, to be read with GET.
+
+    `said` is a sentence of ours, with nothing of a customer, that confirms there what was done.
+    """
+    made = DoneResponse(path, HTTPStatus.SEE_OTHER)
+    made.said = said
+    return made
 
 
 def message_page(
     site: Site, visit: Visit, status: HTTPStatus, title: str, *lines: str, back: str = "/"
-) -> HTMLResponse:
+) -> PageResponse:
     """A page with one message."""
     return render("message.html", site, visit, status, title=title, lines=lines, back=back)
 
 
 @cache
-def style() -> tuple[bytes, str]:
-    """The style sheet, and a digest of its content."""
-    data = (_HERE / "desk.css").read_bytes()
+def style(idle_minutes: float) -> tuple[bytes, str]:
+    """The style sheet, and a digest of its content.
+
+    It shows what says that a page is about to be put away, two minutes before: no script runs.
+    """
+    seconds = 60 * idle_minutes
+    warned = max(seconds - _WARN_SECONDS, seconds / 2)
+    data = (_HERE / "desk.css").read_bytes() + f":root {{ --away: {warned:.0f}s; }}\n".encode()
     return data, hashlib.sha256(data).hexdigest()[:12]
 
 

@@ -15,6 +15,7 @@ from outlet_client.errors import OutletError
 from outlet_client.ledger import corrections
 from outlet_client.ledger.event_store import EventStore
 from outlet_client.ledger.intake import first_day
+from outlet_client.ledger.ledger_reading import IS_REFUND
 from outlet_client.ledger.side_tables import read_references
 from outlet_client.ledger.sighting_rows import sightings_of
 
@@ -51,8 +52,9 @@ class TooManyBad(OutletError):
         """
         where = "".join(f"; {one}" for one in first)
         super().__init__(
-            f"ledger: {intake.quarantined} of {intake.rows} rows ({intake.share:.1%}) cannot be "
-            f"used, expected at most {most:.1%}{where}; `escapement-outlet check` lists them"
+            f"ledger: {intake.quarantined} of {intake.of_customers} rows ({intake.share:.1%}) "
+            f"cannot be used, expected at most {most:.1%}{where}; `escapement-outlet check` lists "
+            "them"
         )
         self.intake = intake
 
@@ -105,7 +107,7 @@ def read_events(
         intake = store.take_in(settings, at, people, progress)
     held = corrections.apply(home, store.rows())
     rows = held.filter(pl.col("date") >= first_day(settings, at))
-    old = len(held) - len(rows)
+    old = _rows_of(held) - _rows_of(rows)
     intake = replace(intake, used=intake.used - old, left_out=intake.left_out + old)
     tiers = None if settings.references is None else read_references(settings.references)
     events, unknown, intake = with_known_tiers(rows.drop("line"), tiers, intake)
@@ -127,7 +129,7 @@ def with_known_tiers(
     """Gives each row the tier of its reference; a row whose reference is in none waits for one.
 
     Args:
-        rows: Those that are used so far.
+        rows: Those that are used so far, as `used_rows` has them.
         tiers: The tier of each reference; None where references have none.
         intake: What became of all rows so far.
 
@@ -135,8 +137,15 @@ def with_known_tiers(
         The events, the rows that wait, and the counts with these in quarantine.
     """
     events, unknown = with_tiers(rows, tiers)
-    used, quarantined = intake.used - len(unknown), intake.quarantined + len(unknown)
-    return events, unknown, replace(intake, used=used, quarantined=quarantined)
+    waiting = _rows_of(unknown)
+    used, quarantined = intake.used - waiting, intake.quarantined + waiting
+    counted = replace(intake, used=used, quarantined=quarantined)
+    return events.drop(IS_REFUND), unknown.filter(~pl.col(IS_REFUND)).drop(IS_REFUND), counted
+
+
+def _rows_of(events: pl.DataFrame) -> int:
+    """Of how many of the ledger's rows these events are."""
+    return int((~events[IS_REFUND]).sum())
 
 
 def _judge(
@@ -151,7 +160,7 @@ def _judge(
     if references:
         _LOG.warning("references in no tier: %d; `check` lists them", len(references))
     if intake.quarantined:
-        _LOG.warning("rows in quarantine: %d of %d", intake.quarantined, intake.rows)
+        _LOG.warning("rows in quarantine: %d of %d", intake.quarantined, intake.of_customers)
     if intake.share > settings.most_quarantined and not by_day:
         bad = store.quarantine().head(_SHOWN).rows(named=True)
         first = [

@@ -18,8 +18,13 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from outlet_client.errors import OutletError
+from outlet_client.ledger.earlier_rows import (
+    SecretLost,
+    ensure_customer_secret,
+    of_this_release,
+    without_clear_mailboxes,
+)
 from outlet_client.ledger.intake import (
-    ROW_SCHEMA,
     Intake,
     RowFate,
     bad_cells,
@@ -43,6 +48,9 @@ if TYPE_CHECKING:
 _FOLDER, _FILE, _LOCK = "events", "ledger.parquet", "events.lock"
 _QUARANTINE = "quarantine.csv"
 _ABOUT = "escapement"
+
+
+__all__ = ["EventStore", "EventsDamaged", "SecretLost"]
 
 
 class EventsDamaged(OutletError):
@@ -86,20 +94,24 @@ class EventStore:
         Raises:
             LedgerError: If a file or table cannot be read at all; nothing was changed then.
             EventsDamaged: If what was read before cannot be read back.
+            SecretLost: If the secret of customers' keys is gone that stored rows were made with.
         """
         with self.locked():
             who = people if settings.clients is None else None
+            held = self._load()
+            ensure_customer_secret(self._home, held.rows)
             reading = read_ledger(
                 settings,
                 self._home,
                 at,
-                self._load(),
+                held,
                 noting=who is not None,
                 hear=lambda _name, _batch, judged: progress(len(judged.rows)),
             )
             ledger = reading.ledger
             if not self.is_filled:
                 ledger = with_vanished_files(ledger, self._home)
+                ledger = replace(ledger, rows=without_clear_mailboxes(ledger.rows, self._home))
             if reading.is_new:
                 if who is not None:
                     # Rows that 0.1 kept of files that are gone were not read now.
@@ -115,18 +127,20 @@ class EventStore:
         return self._place.exists()
 
     def rows(self) -> pl.DataFrame:
-        """The events that count: canonical columns without `tier`, and `line`."""
+        """The events that count, as `used_rows` has them."""
         return used_rows(self._load())
 
     def purge(self, before: dt.date) -> int:
         """Removes the rows dated earlier, from the disk too; they are left out from now on.
 
+        So are mailboxes that release 0.2 kept in clear.
+
         Returns:
             How many.
         """
         with self.locked():
-            ledger = self._load()
-            if not (ledger.rows["date"] < before).any():
+            ledger, in_clear = self._loaded()
+            if not in_clear and not (ledger.rows["date"] < before).any():
                 return 0
             rows = with_fates(without_old_cells(ledger.rows, before))
             files = {
@@ -163,18 +177,23 @@ class EventStore:
 
     def _load(self) -> ReadLedger:
         """What was read so far."""
+        return self._loaded()[0]
+
+    def _loaded(self) -> tuple[ReadLedger, bool]:
+        """The same, and whether it holds mailboxes in clear on the disk."""
         if not self.is_filled:
-            return ReadLedger()
+            return ReadLedger(), False
         try:
             with self._place.open("rb") as file:  # one file, also where it is replaced meanwhile
                 about = json.loads(pl.read_parquet_metadata(file)[_ABOUT])
                 file.seek(0)
-                rows = pl.read_parquet(file).select(ROW_SCHEMA.keys())
+                stored = of_this_release(pl.read_parquet(file))
             files = [SourceFile(**one) for one in about["files"]]
         except (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError) as error:
             raise EventsDamaged from error
+        rows = without_clear_mailboxes(stored, self._home)
         names = {file.name: file for file in files}
-        return ReadLedger(names, rows, about["readings"], about["source"])
+        return ReadLedger(names, rows, about["readings"], about["source"]), rows is not stored
 
     def _save(self, ledger: ReadLedger) -> None:
         """Puts a reading in the place of the last one; after this it outlives a power cut.
@@ -207,7 +226,7 @@ def _sync(place: Path) -> None:
         os.close(descriptor)
 
 
-def _note(reading: LedgerReading, people: People, region: str, *, forget: bool) -> None:
+def _note(reading: LedgerReading, people: People, region: str | None, *, forget: bool) -> None:
     """Keeps who the customers of the rows just read are, under keys of this outlet."""
     with people.transaction() as connection:
         if forget:
@@ -217,10 +236,14 @@ def _note(reading: LedgerReading, people: People, region: str, *, forget: bool) 
 
 
 def _bad_cells(ledger: ReadLedger) -> pl.DataFrame:
-    """The bad cells of rows in quarantine, under the names of their files."""
-    names = {file.number: file.label for file in ledger.files.values()}
+    """The bad cells of rows in quarantine, under the names of their files and own columns."""
     rows = ledger.rows.filter(pl.col("fate") == RowFate.QUARANTINED.value)
     cells = bad_cells(rows.select("file", "row", "line", "bad"))
+    for file in ledger.files.values():
+        own = pl.col("column").replace(file.headings)
+        theirs = pl.col("file") == file.number
+        cells = cells.with_columns(column=pl.when(theirs).then(own).otherwise("column"))
+    names = {file.number: file.label for file in ledger.files.values()}
     label = pl.col("file").replace_strict(names, default="", return_dtype=pl.String)
     return cells.with_columns(label)
 

@@ -1,23 +1,26 @@
-"""What becomes of each row of a ledger: used, too old, replaced, or in quarantine.
+"""What becomes of each row of a ledger: used, no event, too old, replaced, or in quarantine.
 
-Invariant: every row that was read has one of these four fates, and a row's fate follows from the
-rows alone: which file a row is in, where, which line it is, whether it can be read, and since when
-its file says so.
+Invariant: every row that was read has one of these six fates, and a row's fate follows from the
+rows alone: which file a row is in, where, which line it is, what it says, and since when its file
+says so.
 
 A line has one row, the last that was read of it. A row that cannot be read replaces only such rows,
-so an unreadable correction leaves what was known.
+so an unreadable correction leaves what was known; one that says that nothing was sold replaces a
+sale.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import polars as pl
 
-from features.ledger import KINDS
+from features.judging import CODE, NOTHING, VOID, WALK_IN
+from features.kinds import KINDS
+from outlet_client.sources.record_rules import BLANK, TOTAL, WHERE
 
 if TYPE_CHECKING:
     from outlet_client.settings import OutletFile
@@ -35,6 +38,12 @@ class RowFate(StrEnum):
 
     QUARANTINED = "quarantined"
     """It cannot be read as an event."""
+
+    IGNORED = "ignored"
+    """It is no event, by the settings or by what it is: a total, a blank, a deposit, void."""
+
+    WALK_IN = "walk-in"
+    """It is an event of nobody."""
 
 
 EVENT_CELLS: dict[str, pl.DataType] = {
@@ -57,20 +66,42 @@ ROW_SCHEMA: dict[str, pl.DataType] = {
     "row": pl.Int64(),
     "line": pl.String(),
     **EVENT_CELLS,
+    "refund": pl.Float64(),
     "bad": BAD_CELLS,
+    "apart": pl.String(),
     "since": pl.Int32(),
     "fate": pl.Enum([fate.value for fate in RowFate]),
 }
-"""A row as it is kept: its file's number and its place there, its line id, its cells, what is wrong
-with them (null where nothing is), the reading since which its file says this of its line (null
-where a later row of the same file replaces it), and its fate."""
+"""A row as it is kept: its file's number and its place there, its line id, its cells, what of a
+purchase came back the same day, what is wrong with the cells (null where nothing is), why it is no
+event (null where it is one, or bad), the reading since which its file says this of its line (null
+where a later row of the same file replaces it), and its fate. Of a row that is bad or no event no
+cell is kept but the line id."""
 
-_IS_BAD, _IS_OLD = pl.col("bad").is_not_null(), pl.col("bad").is_null() & pl.col("date").is_null()
+_SAID = (*EVENT_CELLS, "refund", "apart")
+"""What two rows of a line that say the same have alike."""
+
+_IS_BAD, _IS_APART = pl.col("bad").is_not_null(), pl.col("apart").is_not_null()
+_IS_OLD = ~_IS_BAD & ~_IS_APART & pl.col("date").is_null()
+
+
+REASONS = {
+    BLANK: "nothing but blanks",
+    TOTAL: "a total of other rows",
+    WHERE: "left out by `where`",
+    CODE: "left out by `codes.ignore`",
+    VOID: "void, by its status",
+    NOTHING: "of quantity 0",
+    WALK_IN: "a sale to nobody you know",
+}
+"""Why a row is no event, in words."""
+
+_APART = [RowFate.IGNORED.value, RowFate.WALK_IN.value]
 
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """What became of a ledger's rows; `rows == used + left_out + superseded + quarantined`.
+    """What became of a ledger's rows; each is in one of the counts behind `rows`.
 
     Attributes:
         rows: All that were read and not replaced since by a later reading of their file.
@@ -79,6 +110,9 @@ class Intake:
         superseded: Those whose line was corrected by a later row.
         quarantined: Those that cannot be read as events.
         read_now: How many were read just now.
+        ignored: Those that are no events.
+        walk_ins: Those that are events of nobody.
+        reasons: How many of the last two there are for each reason, by the reason.
     """
 
     rows: int
@@ -87,23 +121,38 @@ class Intake:
     superseded: int
     quarantined: int
     read_now: int
+    ignored: int = 0
+    walk_ins: int = 0
+    reasons: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, rows: pl.DataFrame, read_now: int = 0) -> Intake:
         """Counts rows by their fate."""
         counts = dict(rows["fate"].value_counts().iter_rows())
-        used, left_out, superseded, quarantined = (counts.get(fate.value, 0) for fate in RowFate)
-        return cls(len(rows), used, left_out, superseded, quarantined, read_now)
+        used, left_out, superseded, quarantined, ignored, walk_ins = (
+            counts.get(fate.value, 0) for fate in RowFate
+        )
+        apart = rows.filter(pl.col("fate").is_in(_APART))["apart"]
+        reasons = dict(apart.value_counts().sort("apart").iter_rows())
+        return cls(
+            len(rows), used, left_out, superseded, quarantined, read_now, ignored, walk_ins, reasons
+        )
 
     @property
     def accounted(self) -> int:
         """How many rows have a fate; `rows`, or there is a defect."""
-        return self.used + self.left_out + self.superseded + self.quarantined
+        apart = self.ignored + self.walk_ins
+        return self.used + apart + self.left_out + self.superseded + self.quarantined
+
+    @property
+    def of_customers(self) -> int:
+        """How many rows may be a customer's events."""
+        return self.rows - self.ignored - self.walk_ins
 
     @property
     def share(self) -> float:
-        """Of the rows, those in quarantine."""
-        return self.quarantined / self.rows if self.rows else 0.0
+        """Of the rows that may be a customer's events, those in quarantine."""
+        return self.quarantined / self.of_customers if self.of_customers else 0.0
 
 
 def bad_cells(rows: pl.DataFrame) -> pl.DataFrame:
@@ -121,7 +170,8 @@ def without_old_cells(rows: pl.DataFrame, first: dt.date) -> pl.DataFrame:
     old = pl.col("date") < first
     if not rows.select(old.any()).item():
         return rows
-    return rows.with_columns(pl.when(~old).then(pl.col(name)).alias(name) for name in EVENT_CELLS)
+    cells = (*EVENT_CELLS, "refund")
+    return rows.with_columns(pl.when(~old).then(pl.col(name)).alias(name) for name in cells)
 
 
 def with_since(
@@ -142,13 +192,13 @@ def with_since(
     if before.is_empty():
         return rows.with_columns(since=pl.when(stands).then(pl.lit(reading, pl.Int32)))
     known = before.filter(pl.col("line").is_not_null() & pl.col("since").is_not_null())
-    names = ["line", *EVENT_CELLS]
+    names = ["line", *_SAID]
     here = without_old_cells(rows.select(*names, "bad"), first).with_columns(bad=_IS_BAD)
     there = without_old_cells(known, first).select(*names, "since", bad=_IS_BAD)
     joined = here.join(there, on=["line", "bad"], how="left", maintain_order="left", suffix="_was")
     same = pl.all_horizontal(
         pl.col("since").is_not_null(),
-        *(pl.col(name).eq_missing(pl.col(f"{name}_was")) for name in EVENT_CELLS),
+        *(pl.col(name).eq_missing(pl.col(f"{name}_was")) for name in _SAID),
     )
     since = pl.when(same).then("since").otherwise(pl.lit(reading, pl.Int32))
     told = rows.with_columns(since=pl.when(stands).then(joined.select(since).to_series()))
@@ -174,6 +224,10 @@ def with_fates(rows: pl.DataFrame) -> pl.DataFrame:
         .then(pl.lit(RowFate.SUPERSEDED.value))
         .when(_IS_BAD)
         .then(pl.lit(RowFate.QUARANTINED.value))
+        .when(pl.col("apart") == WALK_IN)
+        .then(pl.lit(RowFate.WALK_IN.value))
+        .when(_IS_APART)
+        .then(pl.lit(RowFate.IGNORED.value))
         .otherwise(pl.lit(RowFate.USED.value))
     )
     fated = numbered.with_columns(fate=fate.cast(ROW_SCHEMA["fate"])).select(ROW_SCHEMA.keys())

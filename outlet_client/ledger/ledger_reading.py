@@ -1,8 +1,8 @@
 """One reading of a ledger: the files that changed are read anew, and every row gets its fate.
 
 Invariant: nothing is written here, so a night and `check` read with the same code. Every record
-that a file holds is a good row or a bad one, never neither and never both; and a reading whose rows
-do not add up is never handed back.
+that a file holds is a good row, a bad one or one that is no event, and never two of them; and a
+reading whose rows do not add up is never handed back.
 
 A file that is there speaks for itself, whole: what it holds no more counts no more. A file that is
 gone keeps the rows that were read of it. A database is read whole, as it stands.
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from features.ledger import with_refunds
 from outlet_client.ledger.intake import (
     EVENT_CELLS,
     ROW_SCHEMA,
@@ -31,19 +32,22 @@ from outlet_client.ledger.intake import (
     without_old_cells,
 )
 from outlet_client.ledger.judged_rows import READ_SCHEMA, judged_file, label_of, paths_of
+from outlet_client.ledger.side_tables import read_rates
+from outlet_client.people.identifiers import reading_rules
+from outlet_client.sources.customer_keys import fingerprint
 from outlet_client.sources.row_batches import readable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from outlet_client.ledger.judged_rows import Hear, JudgedBatch
+    from outlet_client.ledger.judged_rows import Dated, Hear, JudgedBatch
     from outlet_client.settings import OutletFile
     from outlet_client.sources.source import Source
 
 _LOG = logging.getLogger(__name__)
 
-_READING = "2"
+_READING = "3"
 """Grows when this program reads the same cells differently: every file is then read anew."""
 
 
@@ -60,9 +64,10 @@ class SourceFile:
         sha256: Digest of its bytes, by which it is known again under another name.
         mapping: Digest of how its cells were read.
         kept_from: The first day of the rows that were kept of it, ISO 8601.
-        region: The outlet's region with which its client entries were noted; "" where they were
-            not.
+        region: By which rules its client entries were noted, and with which region; "" where they
+            were not.
         columns: The canonical names it has, and phone and email.
+        headings: What it calls its columns where that is not their canonical name.
     """
 
     number: int = 0
@@ -75,6 +80,7 @@ class SourceFile:
     kept_from: str = ""
     region: str = ""
     columns: tuple[str, ...] = ()
+    headings: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -156,11 +162,12 @@ def read_ledger(
     known = before or ReadLedger()
     ledger = _of_this_source(known, settings.ledger, home)
     paths = paths_of(settings.ledger)
+    dated = {} if settings.rates is None else read_rates(settings.rates)
     ledger = _with_renamed(ledger, paths, home)
     wanted = SourceFile(
-        mapping=_mapping_of(settings.ledger),
+        mapping=_mapping_of(settings.ledger, dated, home),
         kept_from=first_day(settings, at).isoformat(),
-        region=settings.region if noting else "",
+        region=reading_rules(settings.region) if noting else "",
     )
     due = [path for path in paths if not _is_as_read(path, ledger, wanted, home)]
     entries: list[pl.DataFrame] = []
@@ -172,9 +179,10 @@ def read_ledger(
             number=ledger.next_number if held is None else held.number,
             name=_name_of(path, home),
             label=label_of(settings.ledger, path),
+            headings=settings.ledger.columns,
             **_stamp_of(path),
         )
-        file, rows = _read(file, judged_file(settings.ledger, path, hear), entries)
+        file, rows = _read(file, judged_file(settings.ledger, path, hear, dated), entries)
         read_now += len(rows)
         ledger = ledger.with_file(file, _told(rows, file, held, ledger))
     if due:
@@ -188,10 +196,14 @@ def read_ledger(
     )
 
 
+IS_REFUND = "is_refund"
+"""Which events were made of a purchase that came back the same day; their row has one more."""
+
+
 def used_rows(ledger: ReadLedger) -> pl.DataFrame:
-    """The events that count: canonical columns without `tier`, and `line`."""
+    """The events that count: canonical columns without `tier`, `line`, and `IS_REFUND`, Boolean."""
     used = ledger.rows.filter(pl.col("fate") == RowFate.USED.value)
-    return used.select(*EVENT_CELLS, "line")
+    return with_refunds(used.select(*EVENT_CELLS, "line", "refund"), IS_REFUND)
 
 
 def _name_of(path: Path | None, home: Path) -> str:
@@ -206,10 +218,12 @@ def _digest(told: object) -> str:
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
-def _mapping_of(source: Source) -> str:
+def _mapping_of(source: Source, dated: Dated, home: Path) -> str:
     """A digest of how a ledger's cells are read."""
-    where = {"source", "table", "query", "password_file"}
-    return _digest([_READING, source.model_dump(mode="json", exclude=where)])
+    other = {"source", "table", "query", "password_file", "accept"}
+    told = source.model_dump(mode="json", exclude=other)
+    rates = {code: [[str(day), rate] for day, rate in days] for code, days in dated.items()}
+    return _digest([_READING, told, rates, fingerprint(home)])
 
 
 def _of_this_source(ledger: ReadLedger, source: Source, home: Path) -> ReadLedger:

@@ -85,7 +85,8 @@ def with_vanished_files(ledger: ReadLedger, home: Path) -> ReadLedger:
 
 
 _NAMES = ("file", "row", "line", *EVENT_CELLS)
-_NO_ROWS = pl.DataFrame(schema={name: ROW_SCHEMA[name] for name in (*_NAMES, "bad")})
+_LATER = ("refund", "bad", "apart")
+_NO_ROWS = pl.DataFrame(schema={name: ROW_SCHEMA[name] for name in (*_NAMES, *_LATER)})
 
 
 def _sha256_of(about: dict[str, str]) -> str | None:
@@ -107,4 +108,5 @@ def _live(home: Path, number: int, dead: bytes, files: Collection[int]) -> pl.Da
         ~pl.col("place").is_in(np.frombuffer(dead, np.int64).tolist())
     )
     theirs = alive.filter(pl.col("file").is_in(list(files)))
-    return theirs.with_columns(bad=pl.lit(None, ROW_SCHEMA["bad"])).select(_NO_ROWS.columns)
+    none = (pl.lit(None, ROW_SCHEMA[name]).alias(name) for name in _LATER)
+    return theirs.with_columns(none).select(_NO_ROWS.columns)

@@ -1,4 +1,4 @@
-"""The small tables beside a ledger: references, sightings, interests.
+"""The small tables beside a ledger: references, rates of currencies, sightings, interests.
 
 Invariant: each is read whole every time, so nothing of it is kept here; of a bad cell there is one
 error that names file, row and column.
@@ -6,20 +6,29 @@ error that names file, row and column.
 
 from __future__ import annotations
 
+import math
+import re
 from typing import TYPE_CHECKING
 
+from features.cell_parsing import amounts
 from features.errors import LedgerError
+from features.exchange_rates import by_day
 from features.ledger import Tier, days_of, text_of
 from features.sightings import SIGHTING_COLUMNS, canonical_sightings
 from outlet_client.sources.row_batches import missing
 from outlet_client.sources.table_reader import decoded, header_of, read_all
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    import datetime as dt
+    from collections.abc import Collection, Mapping
 
     import polars as pl
 
     from outlet_client.sources.source import Source
+
+
+_RATES = ("currency", "rate")
+_CODE = re.compile("[A-Z]{3}")
 
 
 def read_references(source: Source) -> dict[str, Tier]:
@@ -46,6 +55,39 @@ def read_references(source: Source) -> dict[str, Tier]:
             raise LedgerError(file, row, "tier", reason)
         found[reference] = known[tier]
     return found
+
+
+def read_rates(source: Source) -> Mapping[str, tuple[tuple[dt.date, float], ...]]:
+    """Reads what one unit of other currencies is worth in the outlet's own.
+
+    Args:
+        source: currency, rate and, where rates change, since.
+
+    Returns:
+        By currency, the first day of each rate and the rate; sorted by day.
+
+    Raises:
+        LedgerError: If a column is missing, a cell is none, or a currency has two rates of a day.
+    """
+    table = present(read_all(source, (*_RATES, "since")), source, _RATES)
+    codes = text_of(table["currency"], source.name).fill_null("").str.to_uppercase()
+    rates = amounts(table["rate"], source.name, source.decimal).values
+    has_days = "since" in table.columns
+    since = days_of(table["since"], source.name, source.dates).to_list() if has_days else []
+    found: dict[tuple[str, dt.date | None], float] = {}
+    cells = (table["file"], table["row"], codes, rates, since or [None] * len(table))
+    for file, row, code, rate, day in zip(*cells, strict=True):
+        if not _CODE.fullmatch(code):
+            raise LedgerError(file, row, "currency", "expected a code such as JPY")
+        if rate is None or not 0 < rate < math.inf:
+            raise LedgerError(file, row, "rate", "expected what one unit is worth, above 0")
+        if has_days and day is None:
+            raise LedgerError(file, row, "since", "expected the day from which the rate holds")
+        if (code, day) in found:
+            reason = "a currency with two rates of a day; expected one"
+            raise LedgerError(file, row, "currency", reason)
+        found[code, day] = rate
+    return by_day((code, day, rate) for (code, day), rate in found.items())
 
 
 def read_sightings(source: Source) -> pl.DataFrame:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 from typing_extensions import override
 
-from outlet_client.database import Store, reader_of
+from outlet_client.database import BOOKKEEPING, Store, is_missing, reader_of
 from outlet_client.errors import OutletError
 from outlet_client.log_tables.hash_chain import beginning
 from outlet_client.moments import MomentText
@@ -190,9 +190,10 @@ def rights_as_they_are(home: Path) -> Iterator[sa.Connection | None]:
     """Reads an outlet's folder as it is at one moment; who writes is not waited for, and goes on.
 
     Whoever looks for what was changed must not stumble over it, nor mend it: text that is none is
-    read too, and a table that is missing stays so. None where there is no file.
+    read too, and a table that is missing stays so. None where there is no file, or nothing was ever
+    stored in it.
     """
-    if not (home / RIGHTS_FILE).exists():
+    if is_missing(home / RIGHTS_FILE):
         yield None
         return
     engine = reader_of(f"sqlite:///{home / RIGHTS_FILE}")
@@ -200,7 +201,8 @@ def rights_as_they_are(home: Path) -> Iterator[sa.Connection | None]:
     sa.event.listen(engine, "begin", lambda c: c.exec_driver_sql("BEGIN"))
     try:
         with engine.begin() as connection:
-            yield connection
+            is_new = BOOKKEEPING.tables.keys() == set(sa.inspect(connection).get_table_names())
+            yield None if is_new else connection
     finally:
         engine.dispose()
 

@@ -45,9 +45,12 @@ class Health:
     error: str | None = None
     rows: int | None = None
     quarantined: int | None = None
+    ignored: int | None = None
+    walk_ins: int | None = None
     book_as_of: str | None = None
     log_countersigned: str | None = None
     log_findings: int = 0
+    mail_error: str | None = None
 
 
 def write_health(home: Path, health: Health) -> None:

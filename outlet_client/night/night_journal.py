@@ -17,7 +17,15 @@ from outlet_client.errors import OWN_ERRORS
 from outlet_client.logs import set_log_position
 from outlet_client.moments import now
 from outlet_client.night.health_file import Condition, Health, read_health, write_health
-from outlet_client.night.night_log import NightLog, NightOutcome, NightRow, NightStep
+from outlet_client.night.night_log import (
+    ROW_COUNTS,
+    NightLog,
+    NightOutcome,
+    NightRow,
+    NightStep,
+)
+from outlet_client.night.night_mail import NightSummary, mail_night
+from outlet_client.night.step_failures import StepFailure
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -74,6 +82,11 @@ class NightJournal:
         self.note(ended=now(), outcome=outcome, error=kind)
         self._write(error)
 
+    def _counts(self) -> dict[str, Any]:
+        """What became of the ledger's rows; what the last night says until this one has read it."""
+        told = self._health if self.night.rows is None else self.night
+        return {name: getattr(told, name) for name in ROW_COUNTS}
+
     def _write(self, error: BaseException | None = None) -> None:
         night, ended = self.night, seconds_text(self.night.ended)
         running = Condition.RUNNING if ended is None else Condition.OK
@@ -87,8 +100,7 @@ class NightJournal:
             ended=ended,
             last_complete=complete,
             error=None if error is None else error_text(error),
-            rows=night.rows if night.rows is not None else self._health.rows,
-            quarantined=self._health.quarantined if night.rows is None else night.quarantined,
+            **self._counts(),
         )
         write_health(self._home, self._health)
 
@@ -106,11 +118,13 @@ def open_journal(home: Path, longest: dt.timedelta) -> Iterator[NightJournal]:
 
 @contextmanager
 def mark_start_failure(home: Path) -> Iterator[None]:
-    """Writes into the health file what stopped a night before it had a row."""
+    """Writes into the health file, and mails, what stopped a night before it had a row."""
     try:
         yield
     except Exception as error:
         mark_not_begun(home, error)
+        failure = StepFailure.of(None, error)
+        mail_night(home, NightSummary(now(), (failure,), None))
         raise
 
 

@@ -58,10 +58,16 @@ _NIGHTS = sa.Table(
     sa.Column("withdrawn", sa.Integer, nullable=False),
     sa.Column("rows", sa.Integer),
     sa.Column("quarantined", sa.Integer),
+    sa.Column("ignored", sa.Integer),
+    sa.Column("walk_ins", sa.Integer),
     sa.Column("ended", MomentText),
     sa.Column("outcome", sa.Text),
     sa.Column("error", sa.Text),
 )
+
+
+ROW_COUNTS = ("rows", "quarantined", "ignored", "walk_ins")
+"""What a night says of the ledger's rows, each a count of `Intake`."""
 
 
 class NightStep(StrEnum):
@@ -110,6 +116,8 @@ class NightRow:
     withdrawn: int = 0
     rows: int | None = None
     quarantined: int | None = None
+    ignored: int | None = None
+    walk_ins: int | None = None
     ended: dt.datetime | None = None
     outcome: NightOutcome | None = None
     error: str | None = None

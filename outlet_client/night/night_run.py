@@ -5,7 +5,8 @@ stored before it is sent. One night runs at a time in a folder.
 
 What is durable after each step, and what it needs, stands in ARCHITECTURE.md, "A night". A step
 that fails stops those that need it, and no other: withdrawals leave, the book comes and what is too
-old goes, whatever became of the rest. The first error decides how the night ended.
+old goes, whatever became of the rest. The first error decides how the night ended. Its mail comes
+after that, and decides nothing.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from typing import TYPE_CHECKING
 from sqlalchemy.exc import DBAPIError
 
 from features.protocol import app_digest
-from outlet_client.database import database_error_text
+from outlet_client.database import check_databases, database_error_text
 from outlet_client.errors import OWN_ERRORS, Unforeseen
+from outlet_client.folder_locks import in_use
 from outlet_client.logs import NightProgress
 from outlet_client.night.flower_node import client_app, join_night
 from outlet_client.night.night_journal import (
@@ -29,8 +31,10 @@ from outlet_client.night.night_journal import (
     open_journal,
     seconds_text,
 )
-from outlet_client.night.night_log import NightStep, one_night_at_a_time
+from outlet_client.night.night_log import ROW_COUNTS, NightStep, one_night_at_a_time
+from outlet_client.night.night_mail import NightSummary, mail_night
 from outlet_client.night.night_steps import Nightly
+from outlet_client.night.step_failures import StepFailure
 from outlet_client.people.people_store import People
 from outlet_client.services import services_of
 from privacy.identity import PartyKind
@@ -55,18 +59,20 @@ def nightly(home: Path, shown: NightProgress | None = None) -> int | None:
         How many questions were answered; None where a night runs here already.
 
     Raises:
+        FolderInUse: If an upgrade runs.
         OutletError: If the night cannot be joined, or ends badly; or what made this outlet refuse
             its first question, once the night is over.
         PrivacyError: If a key or card is missing.
         FeatureError: If the ledger or the client book cannot be read, once the night is over.
     """
-    with one_night_at_a_time(home) as free:
+    with in_use(home), one_night_at_a_time(home) as free:
         if not free:
             _LOG.info("a night is running here already; nothing to do")
             return None
         with mark_start_failure(home):
             ring = Keyring(home, PartyKind.OUTLET)
             ring.finish_where_over(dt.datetime.now(dt.UTC))
+            check_databases(home)  # without corrections or withdrawals it would tell too much
             people, services = People.open(home, ring.identity()), services_of(ring)
             night = Nightly(home, people, services, [], shown=shown or NightProgress())
         with closing(night):
@@ -87,6 +93,8 @@ def _run(night: Nightly) -> int:
                 work(night, account)
         with _going_on(night, NightStep.RETENTION):
             account.end(night.refusals[0] if night.refusals else None)
+        began = account.night.started
+        mail_night(night.home, NightSummary(began, tuple(night.failures), night.intake))
         if night.refusals:
             raise night.refusals[0]
         _LOG.info("night complete, %d questions answered", account.night.answered or 0)
@@ -96,11 +104,13 @@ def _run(night: Nightly) -> int:
 @contextmanager
 def _going_on(night: Nightly, step: NightStep) -> Iterator[None]:
     """Keeps what a step raised for the end; its text is not logged unless it is ours."""
+    earlier = len(night.refusals)
     try:
         yield
     except Exception as error:  # noqa: BLE001  (whatever it is, the other steps go on)
         night.refusals.append(_of_ours(error, step))
         night.shown.failed()
+    night.failures += [StepFailure.of(step, one) for one in night.refusals[earlier:]]
 
 
 def _of_ours(error: Exception, step: NightStep) -> Exception:
@@ -120,7 +130,7 @@ def _ledger(night: Nightly, account: NightJournal) -> None:
         night.take_in()
     finally:
         if night.intake is not None:
-            account.note(rows=night.intake.rows, quarantined=night.intake.quarantined)
+            account.note(**{name: getattr(night.intake, name) for name in ROW_COUNTS})
 
 
 def _people(night: Nightly, account: NightJournal) -> None:

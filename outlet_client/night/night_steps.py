@@ -18,6 +18,7 @@ from outlet_client.contribution.contributions import Outlet
 from outlet_client.contribution.tonights_data import RollCall, prepare_outlet
 from outlet_client.errors import (
     OWN_ERRORS,
+    BookBehind,
     BookMissing,
     OutletError,
     ServiceRefused,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from outlet_client.ledger.intake import Intake
+    from outlet_client.night.step_failures import StepFailure
     from outlet_client.people.client_book import ClientBook
     from outlet_client.people.people_store import People
     from outlet_client.people.registration import Introduced
@@ -66,6 +68,7 @@ class Nightly:
 
     Attributes:
         refusals: What the outlet's operator must hear of, once the night is over.
+        failures: In which steps they came up, each by its kind.
         intake: What became of its rows, also where too many of them are bad.
         tonight: What roll call said.
         outlet: Ready to answer, once roll call was.
@@ -85,6 +88,7 @@ class Nightly:
     tonight: Mapping[str, str] | None = None
     outlet: Outlet | None = None
     log: LogStanding | None = None
+    failures: list[StepFailure] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.settings = OutletFile.read(self.home / "escapement.toml")
@@ -113,8 +117,9 @@ class Nightly:
                 read.attached.shared,
             )
         _LOG.info(
-            "ledger: %d rows, %d read now, %d quarantined",
+            "ledger: %d rows, %d read now, %d quarantined, %d ignored, %d walk-ins",
             read.intake.rows, read.intake.read_now, read.intake.quarantined,
+            read.intake.ignored, read.intake.walk_ins,
         )  # fmt: skip
         return read
 
@@ -220,6 +225,8 @@ class Nightly:
                 self.home, self.services, publishers, dt.datetime.now(dt.UTC),
                 self.settings.book_days,
             )  # fmt: skip
+        except BookBehind as error:  # what HQ withholds, the privacy office tells; see `not_shown`
+            _LOG.info("no new band book: %s", error)
         except (OutletError, PrivacyError) as error:
             _LOG.warning("no new band book: %s", error)
         else:

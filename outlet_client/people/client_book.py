@@ -17,13 +17,14 @@ import sqlalchemy as sa
 
 from features.errors import LedgerError
 from features.ledger import text_of
+from outlet_client.errors import NotConfigured
 from outlet_client.people.client_entries import (
     COLUMNS,
     leave_clients,
     replace_clients,
     with_keys,
 )
-from outlet_client.people.identifiers import identifiers
+from outlet_client.people.identifiers import identifiers, reading_rules
 from outlet_client.people.person_states import State
 from outlet_client.people.tables import (
     CONTESTED,
@@ -39,6 +40,7 @@ from outlet_client.people.tables import (
     read_before,
 )
 from outlet_client.people.withdrawals import regroup
+from outlet_client.sources.customer_keys import PREFIX, SECRET_FILE, fingerprint, spared_of
 from outlet_client.sources.table_reader import files_of, read_database, read_file
 
 if TYPE_CHECKING:
@@ -103,17 +105,19 @@ def refresh_clients(settings: OutletFile, people: People, *, by_day: bool = Fals
     source = settings.clients
     if source is None:
         return 0
-    stamp = _stamp(source, settings.region)
+    nobody = nobodys_keys(settings)
+    stamp = _stamp(source, settings.region, nobody)
     with people.reading() as connection:
         if read_before(connection) == stamp and (by_day or not source.is_database):
             return 0
     found, malformed = [], []
     for batch in _batches(source):
-        entries = _entries(batch, source)
+        entries = _entries(batch, source, nobody)
         found.append(with_keys(entries, source.name, people.local_key, settings.region))
         malformed.append(batch.malformed)
     _tell_malformed(malformed, source)
     rows = pl.concat(found).unique("typed", maintain_order=True) if found else _NO_ROWS
+    _refuse_without_secret(source, rows)
     with people.transaction() as connection:
         new = replace_clients(connection, rows, people.local_key, settings.region)
         mark_read(connection, stamp)
@@ -138,7 +142,7 @@ def identifiers_of(settings: OutletFile, people: People, keys: Collection[str]) 
         return found
     with closing(_batches(source, last_first=True)) as batches:
         for batch in batches:
-            rows = _entries(batch, source)
+            rows = _entries(batch, source, nobodys_keys(settings))
             customers = text_of(rows["customer_id"], source.name)
             rows = rows.filter(customers.is_in(wanted["customer"].implode()))
             rows = with_keys(rows, source.name, people.local_key, settings.region)
@@ -173,24 +177,58 @@ def _tell_malformed(batches: Sequence[pl.DataFrame], source: Source) -> None:
         )  # fmt: skip
 
 
-def _entries(batch: Batch, source: Source) -> pl.DataFrame:
-    """The columns of a batch's rows that a client book has."""
+def nobodys_keys(settings: OutletFile) -> frozenset[str]:
+    """What stands for nobody where a customer's key does, casefolded.
+
+    A client book may hold it too, with the till's own phone: to link somebody by that would make
+    one person of all who bought without a name.
+    """
+    return spared_of(settings.ledger) | (spared_of(settings.clients) if settings.clients else set())
+
+
+def _refuse_without_secret(source: Source, rows: pl.DataFrame) -> None:
+    """Stores no key that was hashed with a secret which nobody will have tomorrow.
+
+    Raises:
+        NotConfigured: If there is such a key.
+    """
+    if _secret_there(source) or source.folder is None:
+        return
+    if rows["customer_id"].str.starts_with(PREFIX).any():
+        raise NotConfigured(
+            f"{SECRET_FILE}: not there, while customers' keys are mailboxes; bring it back from a "
+            "backup of the outlet's folder, or, in a new one, run `escapement-outlet nightly`"
+        )
+
+
+def _secret_there(source: Source) -> bool:
+    return source.folder is not None and (source.folder / SECRET_FILE).exists()
+
+
+def _entries(batch: Batch, source: Source, nobody: Collection[str]) -> pl.DataFrame:
+    """The columns of a batch's rows that a client book has, of customers who are somebody."""
     got = [name for name in COLUMNS if name in batch.rows.columns]
     if "customer_id" not in got:
         raise LedgerError(source.name, None, "customer_id", "missing; map it or add it")
     if len(got) == 1:
         reason = "missing, and email too; map one of them, or set [clients] to a client book"
         raise LedgerError(source.name, None, "phone", reason)
-    return batch.rows.select(got)
+    rows = batch.rows.select(got)
+    if not nobody:
+        return rows
+    customers = text_of(rows["customer_id"], source.name).str.to_lowercase()
+    return rows.filter(~customers.is_in(list(nobody)).fill_null(value=False))
 
 
-def _stamp(source: Source, region: str) -> str:
+def _stamp(source: Source, region: str | None, nobody: Collection[str]) -> str:
     """What changes whenever a client book is to be read again, but for a database's rows."""
     files = []
     if not source.is_database:
         stats = [(path, path.stat()) for path in files_of(source)]
         files = [[str(path), stat.st_size, stat.st_mtime_ns] for path, stat in stats]
-    return json.dumps([source.model_dump(mode="json"), region, files])
+    secret = fingerprint(source.folder) if source.folder and _secret_there(source) else ""
+    rules = [reading_rules(region), sorted(nobody), secret]
+    return json.dumps([source.model_dump(mode="json"), rules, files])
 
 
 def _holding(people: People, keys: Collection[str]) -> pl.DataFrame:

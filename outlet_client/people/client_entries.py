@@ -16,7 +16,7 @@ import polars as pl
 import sqlalchemy as sa
 
 from features.ledger import text_of
-from outlet_client.people.identifiers import typed_keys
+from outlet_client.people.identifiers import reading_rules, typed_keys
 from outlet_client.people.tables import (
     CLIENTS,
     CURRENT,
@@ -40,7 +40,7 @@ _FEW = 5_000
 
 
 def note_entries(
-    connection: sa.Connection, frame: pl.DataFrame, key_of: Callable[[str], str], region: str
+    connection: sa.Connection, frame: pl.DataFrame, key_of: Callable[[str], str], region: str | None
 ) -> int:
     """Adds the client entries of some rows of the ledger; returns how many are new.
 
@@ -71,7 +71,7 @@ def leave_clients(connection: sa.Connection) -> None:
 
 
 def replace_clients(
-    connection: sa.Connection, rows: pl.DataFrame, key_of: Callable[[str], str], region: str
+    connection: sa.Connection, rows: pl.DataFrame, key_of: Callable[[str], str], region: str | None
 ) -> int:
     """Makes these rows the whole client book; returns how many entries are new."""
     _make_former(connection, LEDGER)
@@ -86,7 +86,7 @@ def replace_clients(
 
 
 def with_keys(
-    table: pl.DataFrame, source: str, key_of: Callable[[str], str], region: str
+    table: pl.DataFrame, source: str, key_of: Callable[[str], str], region: str | None
 ) -> pl.DataFrame:
     """The rows of a client book as text, each once, with what they are stored under.
 
@@ -103,8 +103,9 @@ def with_keys(
         for name in COLUMNS
     )
     rows = rows.filter(pl.col("customer_id").is_not_null()).unique(maintain_order=True)
+    rules = reading_rules(region)
     names = [
-        key_of(f"entry:{region}:{len(who)}:{who}{len(phone or '')}:{phone or ''}{email or ''}")
+        key_of(f"entry:{rules}:{len(who)}:{who}{len(phone or '')}:{phone or ''}{email or ''}")
         for who, phone, email in rows.iter_rows()
     ]
     short = [name[:_NAME_CHARACTERS] for name in names]
@@ -116,7 +117,7 @@ def _keep(
     origin: str,
     rows: pl.DataFrame,
     key_of: Callable[[str], str],
-    region: str,
+    region: str | None,
 ) -> int:
     """Stores the entries that are not there, and brings former ones back."""
     query = sa.select(ENTRIES.c.typed).where(ENTRIES.c.origin == origin)

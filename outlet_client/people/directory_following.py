@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from outlet_client.moments import text_of_moment
 from outlet_client.people.directory_losses import (
     accept_losses,
     are_too_many,
@@ -21,7 +22,7 @@ from outlet_client.people.directory_losses import (
 )
 from outlet_client.people.person_states import State, apply_moves, begin_anew, find_moves
 from outlet_client.people.relay_submissions import assume_delivered
-from outlet_client.people.tables import FOLLOWED, PEOPLE
+from outlet_client.people.tables import FOLLOWED, FOLLOWED_FROM, PEOPLE
 from outlet_client.people.withdrawals import withdraw, would_end
 from privacy.directory import DirectoryRefused
 
@@ -36,7 +37,7 @@ def follow(
 ) -> None:
     """Follows a directory; see `People.follow`."""
     today = at.astimezone(dt.UTC).date()
-    _note_followed(connection, directory.batch, number, accepted=accepted)
+    _note_followed(connection, directory.batch, number, at, accepted=accepted)
     moves = find_moves(connection, directory)
     buried = moves.states.get(State.BURIED, [])
     # Whom one of them shares a phone with goes with them: all of that is counted.
@@ -67,7 +68,9 @@ def _accept(connection: sa.Connection, lost: int) -> None:
     accept_losses(connection)
 
 
-def _note_followed(connection: sa.Connection, batch: int, number: int, *, accepted: bool) -> None:
+def _note_followed(
+    connection: sa.Connection, batch: int, number: int, at: dt.datetime, *, accepted: bool
+) -> None:
     """Notes which directory is followed; what it holds of a submission was handed in."""
     last = connection.execute(sa.select(FOLLOWED)).one_or_none()
     if accepted and (last is None or number != last.number):
@@ -80,6 +83,9 @@ def _note_followed(connection: sa.Connection, batch: int, number: int, *, accept
             f"directory: got the privacy office's number {number}, number {last.number} was "
             "followed before; tell HQ"
         )
+    if last is None or batch != last.batch:
+        insert = FOLLOWED_FROM.insert().prefix_with("OR REPLACE")
+        connection.execute(insert.values(at=text_of_moment(at), batch=batch))
     connection.execute(FOLLOWED.delete())
     connection.execute(FOLLOWED.insert().values(batch=batch, number=number))
     assume_delivered(connection, batch)

@@ -15,7 +15,14 @@ import sqlalchemy as sa
 
 from outlet_client.database import engine_of
 from outlet_client.people.person_states import State
-from outlet_client.people.tables import CONSENTS, FOLLOWED, METADATA, PEOPLE, SUBMISSIONS
+from outlet_client.people.tables import (
+    CONSENTS,
+    FOLLOWED,
+    FOLLOWED_FROM,
+    METADATA,
+    PEOPLE,
+    SUBMISSIONS,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,7 +74,7 @@ def _move(connection: sa.Connection) -> Moved:
     for index in PEOPLE.indexes:
         connection.exec_driver_sql(f"DROP INDEX IF EXISTS {index.name}")
     connection.exec_driver_sql(f"ALTER TABLE {PEOPLE.name} RENAME TO {_OLD}")
-    for table in (SUBMISSIONS, FOLLOWED):  # batches of the old network
+    for table in (SUBMISSIONS, FOLLOWED, FOLLOWED_FROM):  # batches of the old network
         table.drop(connection, checkfirst=True)
     METADATA.create_all(connection)
     old = sa.table(_OLD, sa.column("key"), sa.column("state"))

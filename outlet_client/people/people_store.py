@@ -177,6 +177,13 @@ class People(Store):
         with self.transaction() as connection:
             return record_all(connection, list(consents))
 
+    def judge_consents(self, consents: Iterable[Consent]) -> list[Recorded]:
+        """What `record_consents` would make of consents; nothing is changed."""
+        with self.transaction() as connection, connection.begin_nested() as trial:
+            outcomes = record_all(connection, list(consents))
+            trial.rollback()
+        return outcomes
+
     def consents(self) -> pl.DataFrame:
         """The history: key, notice, recorded_at, recorded_by, withdrawn_at; all String."""
         with self.reading() as connection:
@@ -206,6 +213,11 @@ class People(Store):
         with self.transaction() as connection:
             return withdrawals.withdraw(connection, keys, self._clock())
 
+    def bring_back_withdrawals(self, moments: Mapping[str, dt.datetime]) -> None:
+        """Notes withdrawals by key that a lost store knew: no consent that is older counts."""
+        with self.transaction() as connection:
+            withdrawals.bring_back(connection, moments)
+
     def keys_of(self, key: str) -> tuple[str, ...]:
         """All keys of the person with a key, phones first; itself alone if nobody uses it."""
         with self._reading_rows() as connection:
@@ -220,6 +232,26 @@ class People(Store):
         """The client-book entries of the person with a key, as customer ids; none if nobody's."""
         with self._reading_rows() as connection:
             return customers_of(connection, key)
+
+    def linked_closely(self, keys: Collection[str]) -> frozenset[str]:
+        """All keys that `reached` may lead from to one of some keys; more than these at times."""
+        found, open_keys = set(keys), list(keys)
+        while open_keys:
+            more = self.reached(open_keys.pop()) - found
+            found |= more
+            open_keys += more
+        return frozenset(found)
+
+    def persons(self, keys: Collection[str]) -> dict[str, Person | None]:
+        """Looks several people up at once, each as `person` does."""
+        with self._reading_rows() as connection:
+            rows = {row[0]: row for row in rows_of(connection, keys, *_PERSON)}
+        return {
+            key: self._person(rows[key])
+            if key in rows and State(rows[key][1]).stands
+            else self.person(key)
+            for key in keys
+        }
 
     def person(self, key: str) -> Person | None:
         """Looks one person up: as this key, or as another of theirs that stands.
@@ -236,8 +268,9 @@ class People(Store):
                 )
                 standing = [one for one in rows if State(one[1]).stands]
                 row = min(standing, key=lambda one: one[1] != State.LISTED, default=row)
-        if row is None:
-            return None
+        return None if row is None else self._person(row)
+
+    def _person(self, row: tuple[Any, ...]) -> Person:
         key, state, token, slot = row
         slot_key = None if token is None else self._box.slot_key(key, token)
         return Person(State(state), slot_key, key, slot)
@@ -273,17 +306,17 @@ class People(Store):
         with self.transaction() as connection:
             return connection.execute(update, rows).rowcount if rows else 0
 
-    def asked_today(self) -> bool:
-        """Whether this UTC day's evaluations were asked for already."""
-        query = sa.select(ASKED).where(ASKED.c.day == self._today())
+    def asked_today(self, *, by_day: bool = False) -> bool:
+        """Whether this UTC day's evaluations were asked for already: a night's, or those by day."""
+        query = sa.select(ASKED).where(ASKED.c.day == self._asking(by_day=by_day))
         with self.reading() as connection:
             return connection.execute(query).one_or_none() is not None
 
-    def mark_asked(self) -> None:
-        """Remembers that this UTC day's evaluations were asked for."""
+    def mark_asked(self, *, by_day: bool = False) -> None:
+        """Remembers that this UTC day's evaluations were asked for: a night's, or those by day."""
         with self.transaction() as connection:
             insert = ASKED.insert().prefix_with("OR IGNORE")
-            connection.execute(insert.values(day=self._today()))
+            connection.execute(insert.values(day=self._asking(by_day=by_day)))
 
     def counts(self) -> dict[State, int]:
         """How many people stand where."""
@@ -439,6 +472,9 @@ class People(Store):
         with self.reading() as connection:
             rows = connection.execute(query).all()
         return place_people(rows, directory)
+
+    def _asking(self, *, by_day: bool) -> str:
+        return f"{self._today()} by day" if by_day else self._today()
 
     def _today(self) -> str:
         return self._clock().astimezone(dt.UTC).date().isoformat()

@@ -34,6 +34,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+from bisect import bisect_right
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -41,8 +42,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import sqlalchemy as sa
 
+from outlet_client.moments import text_of_moment
 from outlet_client.people.consents import Consent, Recorded, add_consents
-from outlet_client.people.tables import CONSENTS, FOLLOWED, PEOPLE, SUBMISSIONS, rows_of
+from outlet_client.people.tables import (
+    CONSENTS,
+    FOLLOWED,
+    FOLLOWED_FROM,
+    PEOPLE,
+    SUBMISSIONS,
+    rows_of,
+)
 from privacy.registrations import TAG_BYTES, nonce_of, tag_of
 from privacy.slot_keys import KEY_BYTES
 
@@ -124,15 +133,38 @@ def record_people(
 ) -> list[Recorded]:
     """Adds consents to the history, and makes or revives the people whom they are new for."""
     outcomes = add_consents(connection, consents, withdrawn)
-    pairs = zip(consents, outcomes, strict=True)
+    pairs = list(zip(consents, outcomes, strict=True))
     keys = list(dict.fromkeys(one.key for one, became in pairs if became is Recorded.NEW))
     if keys:
         people = [{"key": key, "state": State.KNOWN.value} for key in keys]
         connection.execute(PEOPLE.insert().prefix_with("OR IGNORE"), people)
-    move(connection, keys, since=followed_batch(connection))
+    _note_since(connection, [one for one, became in pairs if became is Recorded.NEW])
     rows = rows_of(connection, keys, PEOPLE.c.key, PEOPLE.c.state)
     _afresh(connection, [key for key, state in rows if state in (State.WITHDRAWN, State.BURIED)])
     return outcomes
+
+
+def _note_since(connection: sa.Connection, consents: Sequence[Consent]) -> None:
+    """Notes how new consents are: as the directory that was followed at their moment.
+
+    Not as the one followed when they are recorded: an old consent that is imported today would undo
+    a withdrawal elsewhere that came between.
+    """
+    query = sa.select(FOLLOWED_FROM.c.at, FOLLOWED_FROM.c.batch).order_by(FOLLOWED_FROM.c.at)
+    followed = connection.execute(query).all()
+    moments = [row.at for row in followed]
+    rows = [
+        {"b_key": one.key, "b_since": followed[place - 1].batch}
+        for one in consents
+        if (place := bisect_right(moments, text_of_moment(one.at)))
+    ]
+    update = (
+        sa.update(PEOPLE)
+        .where(PEOPLE.c.key == sa.bindparam("b_key"))
+        .values(since=sa.func.max(PEOPLE.c.since, sa.bindparam("b_since")))
+    )
+    if rows:
+        connection.execute(update, rows)
 
 
 def begin_anew(connection: sa.Connection, keys: Sequence[str]) -> None:

@@ -6,7 +6,8 @@ person decided so. What is shared against the rules is *contested*: nobody uses 
 Two customers who share a phone or an e-mail are one person, unless both have e-mails and none in
 common, or both have phones and none in common. Such a pair is listed for a person. So is every pair
 of a chain whose ends would be such a pair; and what more than `MOST_SHARING` customers share is
-nobody's own, but the till's, or made up.
+nobody's own, but the till's, or made up. So is what a customer has who has more phones, or e-mails,
+than that: such a key stands for all who gave no name.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
 MOST_SHARING = 8
-"""An identifier of more customers than this is not one person's."""
+"""An identifier of more customers than this is not one person's, and a customer with more phones or
+e-mails than this is no person."""
 
 MOST_JOINED = 50
 """A group of more customers than this is a chain that nobody meant."""
@@ -141,12 +143,21 @@ def _decided(entries: Iterable[ClientEntry], same: Collection[tuple[str, str]]) 
 
 
 def _take_out_crowds(nodes: Sequence[_Node]) -> set[str]:
-    """Takes keys that too many share out of all nodes; returns them."""
+    """Takes keys that too many share out of all nodes, and those of who has too many.
+
+    A customer with so many phones is the till's, such as "CASH": each of them is a stranger's.
+
+    Returns:
+        These keys.
+    """
     counts: dict[str, int] = defaultdict(int)
+    crowds: set[str] = set()
     for node in nodes:
         for key in node.phones | node.emails:
             counts[key] += 1
-    crowds = {key for key, count in counts.items() if count > MOST_SHARING}
+        if max(len(node.phones), len(node.emails)) > MOST_SHARING:
+            crowds |= node.phones | node.emails
+    crowds |= {key for key, count in counts.items() if count > MOST_SHARING}
     for node in nodes:
         node.phones -= crowds
         node.emails -= crowds

@@ -69,7 +69,7 @@ PEOPLE = sa.Table(
     sa.Column("slot", sa.BigInteger),
     # What was sent in vain: the registration, or since a withdrawal that withdrawal.
     sa.Column("tries", sa.Integer, nullable=False, default=0, server_default="0"),
-    # The last batch followed when the consent was recorded, or withdrawn.
+    # The last batch followed at the moment of the consent, or withdrawn.
     sa.Column("since", sa.BigInteger, nullable=False, default=0, server_default="0"),
     # The first batch that a registration which was sent in vain may be in again.
     sa.Column("not_before", sa.BigInteger, nullable=False, default=0, server_default="0"),
@@ -104,6 +104,13 @@ FOLLOWED = sa.Table(
     # Of the last directory that was followed: its batch, and the office's number for it.
     sa.Column("batch", sa.BigInteger, nullable=False),
     sa.Column("number", sa.BigInteger, nullable=False, default=0, server_default="0"),
+)
+FOLLOWED_FROM = sa.Table(
+    "followed_from",
+    METADATA,
+    # From when on a batch was the last that was followed: how new a consent of some moment is.
+    sa.Column("at", sa.Text, primary_key=True),
+    sa.Column("batch", sa.BigInteger, nullable=False),
 )
 LOSSES = sa.Table(
     "directory_losses",

@@ -83,6 +83,14 @@ def withdraw(connection: sa.Connection, typed: Collection[str], at: dt.datetime)
     return Withdrawal(state, ended, left, reached.persons)
 
 
+def bring_back(connection: sa.Connection, moments: Mapping[str, dt.datetime]) -> None:
+    """Notes withdrawals by key that a lost store knew: no consent that is older counts."""
+    insert = WITHDRAWALS.insert().prefix_with("OR IGNORE")
+    if moments:
+        rows = [{"key": key, "at": text_of_moment(at)} for key, at in moments.items()]
+        connection.execute(insert, rows)
+
+
 def would_end(connection: sa.Connection, keys: Collection[str]) -> int:
     """How many keys' consents a withdrawal by these keys would end."""
     regroup(connection)

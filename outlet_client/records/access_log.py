@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
-from outlet_client.database import driver_rows
+from outlet_client.database import driver_many, driver_rows
 from outlet_client.errors import OutletError
 from outlet_client.log_tables.hash_chain import Link, next_link
 from outlet_client.log_tables.rights_store import ANCHOR, LOG, rights_if_any, rights_of
@@ -67,6 +67,8 @@ class LogAct(StrEnum):
     STAFF = "staff"
     """An account was made, changed or taken away."""
     UNDERTAKING = "undertaking"
+    NEW_STORE = "new store"
+    """A database that was lost was begun anew."""
     REVIEW = "review"
     """The privacy officer looked at a flag."""
 
@@ -193,6 +195,17 @@ def recent_entries(
     return tuple(map(_entry, rows))
 
 
+def withdrawals_in(home: Path) -> dict[str, dt.datetime]:
+    """The last withdrawal of each key that the log of an outlet's folder names."""
+    query = (
+        sa.select(LOG.c.key, LOG.c.at)
+        .where(LOG.c.act == LogAct.WITHDRAWAL.value, LOG.c.key != "")
+        .order_by(LOG.c.number)
+    )
+    with rights_of(home) as connection:
+        return {key: dt.datetime.fromisoformat(at) for key, at in connection.execute(query)}
+
+
 def counts_of_day(connection: sa.Connection, by: str, day_start: dt.datetime) -> int:
     """How many customers somebody looked up since a moment, one by one."""
     theirs = (LOG.c.by == by, LOG.c.at >= text_of_moment(day_start))
@@ -245,10 +258,11 @@ def log_head(connection: sa.Connection) -> Link:
 def _add(connection: sa.Connection, added: Sequence[tuple[str, ...]]) -> None:
     if not added:
         return
-    last = log_head(connection)
+    last, rows = log_head(connection), []
     for cells in added:
         last = next_link(last, cells)
-        driver_rows(connection, _INSERT, (last.number, *cells, last.hash))
+        rows.append((last.number, *cells, last.hash))
+    driver_many(connection, _INSERT, rows)
 
 
 def _cells(

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from outlet_client.people.registration import Introduced
     from outlet_client.records.countersigning import LogStanding
 
+LATEST = "report.html"
+"""The latest night's report, in the outlet's folder."""
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class NightFacts:

@@ -13,11 +13,13 @@ import datetime as dt
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from features.judging import WALK_IN
 from outlet_client.contribution.scorecard_store import ScorecardMissing, read_scorecards
+from outlet_client.ledger.intake import REASONS
 from outlet_client.page_templates import page_templates
 from outlet_client.report import charts, report_text
 from outlet_client.report.data_quality import quality
-from outlet_client.report.night_facts import NightFacts
+from outlet_client.report.night_facts import LATEST, NightFacts
 from outlet_client.report.ranking_comparison import CONFIDENCE, LEAST, WIDENING, Compared, measure
 from outlet_client.report.released_sums import read_released
 from outlet_client.settings import OutletFile
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
 
 __all__ = ["FOLDER", "KEPT", "LATEST", "NightFacts", "render", "write_report"]
 
-LATEST = "report.html"
 FOLDER = "reports"
 KEPT = 30
 
@@ -130,8 +131,11 @@ def _told(found: Measured) -> dict[str, object]:
 def _rows(intake: Intake | None) -> list[tuple[str, int]]:
     if intake is None:
         return []
+    apart = {REASONS[why]: count for why, count in intake.reasons.items() if why != WALK_IN}
     return [
         ("used", intake.used),
+        ("walk-ins: sales to nobody you know", intake.walk_ins),
+        *((f"no event: {why}", count) for why, count in apart.items()),
         ("left out: older than you keep", intake.left_out),
         ("replaced by a later version of the same line", intake.superseded),
         ("in quarantine: not readable, left aside until mended", intake.quarantined),

@@ -14,6 +14,7 @@ from features.ledger import with_tiers
 from features.sightings import attach
 from outlet_client.ledger.corrections import apply
 from outlet_client.ledger.event_store import EventStore
+from outlet_client.ledger.ledger_reading import IS_REFUND
 from outlet_client.ledger.side_tables import read_references
 from outlet_client.ledger.sighting_rows import sightings_of
 from outlet_client.people.client_book import client_book
@@ -59,7 +60,7 @@ def read_ledger_view(access: CustomerAccess, at: dt.datetime) -> LedgerView:
     if len(rows) or settings.clients is not None:  # else there is no client book to read
         client_book(settings, access.people, by_day=True)
     tiers = None if settings.references is None else read_references(settings.references)
-    events, _ = with_tiers(apply(access.home, rows).drop("line"), tiers)
+    events, _ = with_tiers(apply(access.home, rows).drop("line", IS_REFUND), tiers)
     seen = sightings_of(access.home, settings)
     if seen is not None:
         events = attach(events, seen).events

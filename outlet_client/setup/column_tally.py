@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from outlet_client.ledger.intake import bad_cells
-from outlet_client.setup.column_matching import MOST_CODES
 from outlet_client.setup.redaction import CODE_COLUMNS, Column, shown
+from outlet_client.setup.sample_columns import MOST_CODES
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -70,6 +70,13 @@ class ColumnTally:
     usable: tuple[int, int] | None = None
     _codes: set[str] = field(default_factory=set, repr=False)
     _first: list[tuple[str, int, str, str | None]] = field(default_factory=list, repr=False)
+
+    @property
+    def heading(self) -> str:
+        """The column as the outlet calls it, with what it is read as; "" of whole rows."""
+        if self.own in (self.name, "") or self.name == WHOLE_ROW:
+            return self.name
+        return f"{self.own} ({self.name})"
 
     def add(self, cells: pl.Series, read: pl.Series | None) -> None:
         """Counts a batch's cells.

@@ -10,13 +10,20 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from outlet_client.setup.column_matching import MOST_CODES, may_be_shown
+import phonenumbers
+
+from outlet_client.setup.code_guess import may_be_shown
+from outlet_client.setup.sample_columns import MOST_CODES
+from outlet_client.sources.customer_keys import PREFIX
 
 CODE_COLUMNS = ("kind", "is_return")
 _SHAPED = ("purchased_at", "price", "list_price")
 
 _LONGEST = 32
 _LONGEST_INITIALS = 3
+_LEAST_DIGITS = 4
+_LEAST_OF_A_PHONE = 7
+_LONGEST_NAME = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +66,49 @@ def shown(column: Column, cell: str | None) -> str | None:
 
 
 def reference_shown(reference: str) -> str:
-    """A reference, unless it could be a name or a phone: then its shape."""
-    has_digit = any(character.isdigit() for character in reference)
-    return repr(reference) if has_digit and may_be_shown(reference) else shape_of(reference)
+    """A reference as a message may name it."""
+    masked = reference_mask(reference)
+    return repr(masked) if _is_reference(reference) else f"like {masked}"
+
+
+def reference_mask(reference: str) -> str:
+    """A reference as it may be shown: parts with digits as they are, words by their shape.
+
+    What could be a phone or an address is shown by its shape alone, as what has no digit is.
+    """
+    if not _is_reference(reference):
+        return shape_of(reference).removeprefix("like ")
+    return re.sub(r"[^\W\d_]+", _word_mask, reference)
+
+
+def _is_reference(text: str) -> bool:
+    digits = sum(character.isdigit() for character in text)
+    return 0 < digits < _LEAST_OF_A_PHONE and "@" not in text and len(text) <= _LONGEST_NAME
+
+
+def _word_mask(word: re.Match[str]) -> str:
+    """A run of letters; only beside a digit, or of up to three capitals, is it no name."""
+    text, start, end = word.string, word.start(), word.end()
+    beside = text[max(start - 1, 0) : start] + text[end : end + 1]
+    is_code = any(character.isdigit() for character in beside)
+    return word[0] if is_code and len(word[0]) <= _LONGEST_INITIALS else "x" * len(word[0])
+
+
+def customer_mask(key: str) -> str:
+    """A customer's key: its shape, with the last two digits where it has four or more."""
+    if key.startswith(PREFIX):
+        return "mailbox"
+    masked = re.sub(r"\d", "#", re.sub(r"[^\W\d_]", "x", key[:_LONGEST]))
+    digits = [place for place, character in enumerate(key[:_LONGEST]) if character.isdigit()]
+    if len(digits) < _LEAST_DIGITS:
+        return masked
+    return "".join(
+        key[place] if place in digits[-2:] else character for place, character in enumerate(masked)
+    )
+
+
+def phone_mask(number: str) -> str:
+    """A phone in E.164: its country and its last two digits."""
+    country = phonenumbers.parse(number).country_code
+    hidden = len(number) - len(f"+{country}") - 2
+    return f"+{country} {'*' * hidden}{number[-2:]}"

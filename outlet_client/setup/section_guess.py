@@ -1,105 +1,197 @@
 """An outlet's ledger or client book as a section of `escapement.toml`, guessed from a sample.
 
 Invariant: what is guessed is active and says why; what could not be guessed is commented out and
-says what to do. Neither holds a cell, but for the codes of a row's kind.
+says what to do. Neither holds a cell, but for codes.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import polars as pl
 
-from features.cell_parsing import truths
-from features.ledger import IS_RETURN, KIND, LEDGER_KINDS, LINE_ID, Kind
-from outlet_client.setup.column_matching import (
-    SURE_PHONE,
-    Codes,
-    SampleColumn,
-    cells_of,
-    codes_of,
-    fit,
-    may_be_shown,
-    region_of,
+from features.ledger import LINE_ID
+from outlet_client.setup.amount_guess import choose_price, guess_decimal
+from outlet_client.setup.code_guess import region_of
+from outlet_client.setup.column_matching import fit
+from outlet_client.setup.column_names import likeness
+from outlet_client.setup.format_guess import Guess
+from outlet_client.setup.order_layout import (
+    ORDER_COLUMNS,
+    first_row_columns,
+    has_blank_keys,
+    repeated_columns,
 )
-from outlet_client.setup.column_names import likeness, normalised
-from outlet_client.setup.format_guess import CURRENCY, Guess, dates_of, decimal_of
-from outlet_client.setup.settings_sections import CLIENTS, LEDGER, WHAT, Line, Section
+from outlet_client.setup.row_kind_guess import guess_kinds, guess_statuses, guess_walk_ins
+from outlet_client.setup.sample_columns import (
+    FITS,
+    SURE_PHONE,
+    SampleColumn,
+    are_keys,
+    are_mailboxes,
+    are_running_numbers,
+    are_running_texts,
+    cells_of,
+)
+from outlet_client.setup.section_draft import Draft
+from outlet_client.setup.settings_sections import CLIENTS, LEDGER, Line, Section
+from outlet_client.sources.total_words import are_totals
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_GROSS = ("gross", "brutto", "ttc", "lordo")
-_EACH = ("unit", "einzel", "stueck", "stuck", "unitaire", "unitario")
+    from outlet_client.setup.export_presets import ExportPreset
+
+NAME = r"^[^\d_@]*\p{L}{2,},?\s+\p{L}[^\d_@]*$"
+"""What looks like a person's name."""
+
 _MOST_OUTLETS = 50
-_NAME = r"^[^\d_@]*\p{L}{2,},?\s+\p{L}[^\d_@]*$"
+_NEARLY_ALL = 0.9
+_OF_A_ROW = ("price", "unit_price", "quantity", "returned_quantity", "list_price")
+_AMOUNTS = ("price", "unit_price")
 
 
-@dataclass(slots=True)
-class _Draft:
-    """A section while it is made."""
-
-    sample: pl.DataFrame
-    found: dict[str, Guess]
-    section: Section
-
-    def text(self, canonical: str) -> pl.Series | None:
-        """The column found for a canonical one as text; None where there is none."""
-        guess = self.found.get(canonical)
-        return (
-            None if guess is None else cells_of(self.sample.select(guess.value))[guess.value].text
-        )
-
-    def is_text(self, canonical: str) -> bool:
-        """Whether that column is text, so that the settings must say how to read it."""
-        guess = self.found.get(canonical)
-        return guess is not None and self.sample[guess.value].dtype == pl.String
-
-    def finished(self, wanted: tuple[str, ...], needed: tuple[str, ...]) -> Section:
-        """The section, with the columns that are missing to be filled in."""
-        section, found = self.section, self.found
-        section.columns = [
-            Line(name, found[name].value, found[name].why) for name in wanted if name in found
-        ] + [
-            Line(name, "...", f"your column of {WHAT[name]}", todo=True)
-            for name in needed
-            if name not in found
-        ]
-        section.doubts += [
-            f"{name}: is it {guess.value}? {guess.why}"
-            for name, guess in found.items()
-            if not guess.sure
-        ]
-        named = {*found, IS_RETURN, *(line.key for line in section.constants)}
-        section.doubts += [
-            f"{name}: your column of that name is read as {WHAT[name]}, which it does not look like"
-            for name in wanted
-            if name in self.sample.columns and name not in named
-        ]
-        used = {guess.value for guess in found.values()}
-        section.unused = tuple(own for own in self.sample.columns if own not in used)
-        return section
-
-
-def describe_ledger(sample: pl.DataFrame, line_key: str | None = None) -> Section:
+def describe_ledger(
+    sample: pl.DataFrame, line_key: str | None = None, preset: ExportPreset | None = None
+) -> Section:
     """Describes a ledger.
 
     Args:
-        sample: Rows under the outlet's own names, as text or native types.
+        sample: Rows under the outlet's own names, as text or native types, in order.
         line_key: The own column that a database calls the table's key; None where it calls none.
+        preset: Which system wrote the export; None where nothing is known of it.
     """
+    rows = _without_blanks_and_totals(sample)
+    cells = cells_of(rows)
+    found = _columns(rows, cells, line_key) if preset is None else preset.found(cells)
+    draft = Draft(rows, cells, found, Section("ledger"))
+    _customers(draft)
+    guess_decimal(draft)
+    _days(draft, "purchased_at")
+    if preset is None:
+        choose_price(draft)
+        guess_statuses(draft)
+        guess_kinds(draft)
+        _outlets(draft)
+        _fill_down(draft)
+    else:
+        _as_preset(draft, preset)
+    guess_walk_ins(draft)
+    amount = ("price",) if "quantity" not in found or "price" in found else ("unit_price",)
+    return draft.finished(LEDGER, ("customer_id", "purchased_at", *amount))
+
+
+def _without_blanks_and_totals(sample: pl.DataFrame) -> pl.DataFrame:
+    """A sample without rows of nothing but delimiters, and without totals."""
+    texts = [cells.text for cells in cells_of(sample).values()]
+    if not texts:
+        return sample
+    first = pl.select(pl.coalesce(texts)).to_series()
+    return sample.filter(first.is_not_null() & ~are_totals(first))
+
+
+def _columns(
+    sample: pl.DataFrame, cells: Mapping[str, SampleColumn], line_key: str | None
+) -> dict[str, Guess]:
+    """The ledger's columns; what stands in an order's first row only is no line's."""
     key = line_key if line_key in sample.columns else None
-    found = fit(sample if key is None else sample.drop(key), LEDGER)
+    others = {own: column for own, column in cells.items() if own != key}
+    found = _line_columns(sample[list(others)], others)
     if key is not None:
         found[LINE_ID] = Guess(key, "the table's primary key")
-    draft = _Draft(sample, found, Section("ledger"))
-    _customers(draft)
-    _amounts(draft)
-    _days(draft, "purchased_at")
-    _kinds(draft)
-    _outlets(draft)
-    return draft.finished(LEDGER, ("customer_id", "purchased_at", "price"))
+    if "customer_id" not in found and "email" in found:
+        why = "no other column is a customer's key; a mailbox is hashed before it is kept"
+        found["customer_id"] = Guess(found["email"].value, why, sure=False)
+    return found
+
+
+def _line_columns(rows: pl.DataFrame, cells: Mapping[str, SampleColumn]) -> dict[str, Guess]:
+    """The columns by name and cells, without amounts that rows show to be the whole order's."""
+    counting = _counting(cells)
+    found = fit(cells, LEDGER, refused=counting)
+    if "basket_id" not in found:
+        return found
+    basket = found["basket_id"].value
+    of_orders = first_row_columns(rows, basket)
+    lines = counting | dict.fromkeys(_OF_A_ROW, of_orders)
+    if of_orders:
+        found = fit(cells, LEDGER, refused=lines)
+    for totals in (repeated_columns(rows, basket), _seldom_filled(cells)):
+        if {found[name].value for name in _AMOUNTS if name in found} & totals:
+            refused = {name: lines[name] | totals for name in _AMOUNTS}
+            other = fit(cells, LEDGER, refused=lines | refused)
+            if set(_AMOUNTS) & set(other):
+                lines, found = lines | refused, other
+    return found
+
+
+def _counting(cells: Mapping[str, SampleColumn]) -> dict[str, frozenset[str]]:
+    """Columns that count rows or receipts, and so are no key of a piece or customer."""
+    rows = frozenset(own for own in cells if are_running_numbers(cells[own]))
+    named = [own for own in cells if likeness(own, "reference") > 0 and are_keys(cells[own])]
+    receipts = frozenset(own for own in named if are_running_texts(cells[own]))
+    others = [own for own in named if own not in receipts and len(cells[own].filled)]
+    found = {"customer_id": rows, "serial": rows}
+    return found | ({"reference": receipts} if others else {})
+
+
+def _seldom_filled(cells: Mapping[str, SampleColumn]) -> frozenset[str]:
+    """Columns with fewer amounts than another one that sounds like a row's: payments, say."""
+    named = [own for own in cells if max(likeness(own, name) for name in _AMOUNTS) > 0]
+    filled = {own: len(cells[own].filled) for own in named if FITS["price"][0](cells[own])}
+    most = max(filled.values(), default=0)
+    return frozenset(own for own, count in filled.items() if count < most * _NEARLY_ALL)
+
+
+def _as_preset(draft: Draft, preset: ExportPreset) -> None:
+    """Writes what a preset knows; what the export has not is left away."""
+    why = f"as {preset.title} has it"
+    section, found = draft.section, draft.found
+    for constant, value in preset.constants.items():
+        section.constants.append(Line(constant, value, why))
+    if "kind" in found:
+        section.codes = [Line(kind, codes, why) for kind, codes in preset.codes.items()]
+    if "status" in found:
+        section.statuses = [Line(what, codes, why) for what, codes in preset.statuses.items()]
+    where = preset.where(draft.sample)
+    if where is not None:
+        section.form.append(Line("where", where, "gift cards and the like are no events"))
+    _write_fill_down(draft, [name for name in preset.fill_down if name in found], why)
+    customers = draft.text("customer_id")
+    hashed = customers is not None and are_mailboxes(SampleColumn("", customers, customers.dtype))
+    accepted = {
+        doubt: reason
+        for doubt, reason in preset.accept.items()
+        if doubt != "mailbox-keys" or hashed
+    }
+    if accepted:
+        section.form.append(Line("accept", tuple(accepted), "; ".join(accepted.values())))
+
+
+def _fill_down(draft: Draft) -> None:
+    """Writes which columns only an order's first row fills."""
+    basket = draft.found.get("basket_id")
+    if basket is None:
+        return
+    first_only = first_row_columns(draft.sample, basket.value)
+    names = [
+        name for name in ORDER_COLUMNS if name in draft.found
+        and draft.found[name].value in first_only
+    ]  # fmt: skip
+    why = "an order's first row says it for its further rows, which are blank there"
+    if names or has_blank_keys(draft.sample, basket.value):
+        _write_fill_down(draft, names, why)
+
+
+def _write_fill_down(draft: Draft, names: list[str], why: str) -> None:
+    basket = draft.found.get("basket_id")
+    own = [draft.found[name].value for name in names]
+    columns = tuple(dict.fromkeys(one for one in own if basket and one != basket.value))
+    if basket is not None and columns:
+        draft.section.fill_down = [
+            Line("key", basket.value, "tells orders apart"),
+            Line("columns", columns, why),
+        ]
 
 
 def describe_clients(sample: pl.DataFrame, customer: Guess | None) -> Section:
@@ -109,11 +201,14 @@ def describe_clients(sample: pl.DataFrame, customer: Guess | None) -> Section:
         sample: As for `describe_ledger`.
         customer: The own column that holds the ledger's customers, where it is known.
     """
-    found = fit(sample, CLIENTS)
+    cells = cells_of(sample)
+    found = fit(cells, CLIENTS)
     if customer is not None:
         found = {"customer_id": customer, **{n: g for n, g in found.items() if n != "customer_id"}}
     missing = () if {"phone", "email"} & set(found) else ("phone", "email")
-    return _Draft(sample, found, Section("clients")).finished(CLIENTS, ("customer_id", *missing))
+    return Draft(sample, cells, found, Section("clients")).finished(
+        CLIENTS, ("customer_id", *missing)
+    )
 
 
 def customer_among(sample: pl.DataFrame, customers: pl.Series) -> Guess | None:
@@ -154,13 +249,13 @@ def region_among(sections: Mapping[str, pl.DataFrame]) -> Guess | None:
     return None
 
 
-def _customers(draft: _Draft) -> None:
+def _customers(draft: Draft) -> None:
     """A name is no key: two people may have one, and it would be kept and shown as a key is."""
     text = draft.text("customer_id")
     if text is None:
         return
     cells = SampleColumn("", text, text.dtype)
-    for what, pattern in (("names", _NAME), ("phones", SURE_PHONE)):
+    for what, pattern in (("names", NAME), ("phones", SURE_PHONE)):
         if cells.share(pattern) > 0.5:  # noqa: PLR2004  (most)
             own = draft.found["customer_id"].value
             draft.section.doubts.append(
@@ -168,93 +263,23 @@ def _customers(draft: _Draft) -> None:
             )
 
 
-def _amounts(draft: _Draft) -> None:
-    """The decimal sign, and amounts that cannot be read as they are."""
-    written = [draft.text(name) for name in ("price", "list_price") if draft.is_text(name)]
-    columns = [text for text in written if text is not None]
-    if columns:
-        guess = decimal_of(columns) or Guess(".", "no amount of the sample has cents")
-        draft.section.form.append(Line("decimal", guess.value, guess.why))
-        if not guess.sure:
-            draft.section.doubts.append(f"decimal: {guess.why}; is that so?")
-        signs = sum(int(text.str.contains(CURRENCY).sum()) for text in columns)
-        if signs:
-            draft.section.doubts.append(
-                f"price: {signs:,} amounts of the sample have a currency; export them without"
-            )
-    own = draft.found["price"].value if "price" in draft.found else ""
-    if any(word in text for word in _GROSS for text in normalised(own)):
-        draft.section.doubts.append(
-            f"price: {own} sounds gross; use the net amount if you have one"
-        )
-    if any(word in text for word in _EACH for text in normalised(own)):
-        draft.section.doubts.append(
-            f"price: {own} sounds like the price of one; use the row's amount, price x quantity"
-        )
-
-
-def _days(draft: _Draft, canonical: str) -> None:
+def _days(draft: Draft, canonical: str) -> None:
     text = draft.text(canonical)
     if text is None or draft.sample[draft.found[canonical].value].dtype.is_temporal():
         return
-    guess = dates_of(text)
+    guess = draft.cells[draft.found[canonical].value].days()
     if guess is not None:
         draft.section.form.append(Line("dates", guess.value, guess.why))
         if not guess.sure:
             draft.section.doubts.append(f"dates: {guess.why}; is {guess.value} right?")
 
 
-def _kinds(draft: _Draft) -> None:
-    """What tells a sale from a return: codes, a column of truths, or amounts below zero."""
-    kinds, returned = draft.text(KIND), draft.text(IS_RETURN)
-    codes = None if kinds is None else codes_of(kinds)
-    if codes is not None and (codes.told > 0.5 or (returned is None and codes.known)):  # noqa: PLR2004  (most rows)
-        draft.found.pop(IS_RETURN, None)
-        _written(draft, codes)
-        return
-    draft.found.pop(KIND, None)
-    if returned is None:
-        _sales_only(draft)
-    elif KIND in draft.sample.columns or truths(returned.drop_nulls(), "").values.null_count():
-        if draft.sample[draft.found[IS_RETURN].value].dtype == pl.Boolean:
-            return  # a column of codes is of text or whole numbers
-        own = draft.found.pop(IS_RETURN)
-        draft.found[KIND] = Guess(own.value, "says whether a row is a return")
-        _written(draft, codes_of(returned, truths=True))
-
-
-def _written(draft: _Draft, codes: Codes) -> None:
-    for kind, words in codes.known.items():
-        if words != (kind,):
-            draft.section.codes.append(Line(kind, words, "by the word"))
-    if codes.unknown:
-        shown = tuple(code for code in codes.unknown if may_be_shown(code))
-        kinds = ", ".join(kind.value for kind in LEDGER_KINDS)
-        what = (
-            f"what are these codes of {draft.found[KIND].value}, {sum(codes.unknown.values()):,} "
-            f"rows of the sample? One or more of {kinds}; rows of any other go to quarantine"
-        )
-        draft.section.codes.append(Line("...", shown, what, todo=True))
-
-
-def _sales_only(draft: _Draft) -> None:
-    """Every row is a sale, but for amounts below zero."""
-    why = "no column says what a row is; those below zero are returns"
-    draft.section.constants.append(Line(KIND, Kind.PURCHASE.value, why))
-    prices = draft.text("price")
-    if prices is None or not prices.str.contains(r"^[-\u{2212}]|-$").any():
-        draft.section.doubts.append(
-            "kind: no column tells sales from returns, and no amount is below zero; if there are "
-            "returns, name the column in [ledger.columns]"
-        )
-
-
-def _outlets(draft: _Draft) -> None:
+def _outlets(draft: Draft) -> None:
     text = draft.text("outlet_id")
     if text is None:
         return
     outlets = text.drop_nulls().n_unique()
-    if outlets > _MOST_OUTLETS:
+    if outlets > _MOST_OUTLETS or text.null_count():
         draft.found.pop("outlet_id")
     elif outlets > 1:
         draft.section.doubts.append(

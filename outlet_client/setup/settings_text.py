@@ -7,6 +7,7 @@ every guess in it has a comment that says why.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from features.ledger import LINE_ID
@@ -15,7 +16,7 @@ from outlet_client.setup.settings_sections import WHAT, Line
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from outlet_client.setup.settings_sections import Section
+    from outlet_client.setup.settings_sections import Section, Value
     from outlet_client.sources.source import Source
 
 _TOP = """\
@@ -82,7 +83,13 @@ def _section(section: Section, source: Source) -> Iterable[str]:
                 yield f"{key}# not found: {WHAT[canonical]}\n"
     if section.unused:
         yield f"# not used: {_one_line(', '.join(section.unused))}\n"
-    for name, lines in (("codes", section.codes), ("constants", section.constants)):
+    parts = {
+        "fill_down": section.fill_down,
+        "codes": section.codes,
+        "statuses": section.statuses,
+        "constants": section.constants,
+    }
+    for name, lines in parts.items():
         if lines:
             yield f"\n[{section.name}.{name}]\n"
             yield from (_written(line) for line in lines)
@@ -100,11 +107,17 @@ def _places(source: Source) -> Iterable[Line]:
 
 
 def _written(line: Line) -> str:
-    value = line.value
-    text = _quoted(value) if isinstance(value, str) else f"[{', '.join(map(_quoted, value))}]"
-    key = f"{'# TODO: ' if line.todo else ''}{line.key} = {text}"
+    key = f"{'# TODO: ' if line.todo else ''}{line.key} = {_toml(line.value)}"
     comment = f"  # {_one_line(line.why)}" if line.why else ""
     return f"{key.ljust(_COMMENT_AT - 2) if comment else key}{comment}\n"
+
+
+def _toml(value: Value) -> str:
+    if isinstance(value, str):
+        return _quoted(value)
+    if isinstance(value, Mapping):
+        return f"{{ {', '.join(f'{_quoted(key)} = {one}' for key, one in value.items())} }}"
+    return str(value) if isinstance(value, int | float) else f"[{', '.join(map(_quoted, value))}]"
 
 
 def _quoted(text: str) -> str:

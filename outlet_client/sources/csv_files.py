@@ -10,23 +10,25 @@ CSV ends with its first line, and reading begins anew with the next one.
 from __future__ import annotations
 
 import csv
-import gzip
 import io
+import re
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import chain
-from typing import IO, TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from features.errors import LedgerError
-from outlet_client.sources.row_batches import (
-    IDENTIFIERS,
-    ROW,
-    Batch,
-    Picked,
-    malformed,
-    pick,
-    readable,
+from outlet_client.sources.headings import numbered
+from outlet_client.sources.packed_files import unpacked
+from outlet_client.sources.row_batches import Batch, malformed, pick, readable
+from outlet_client.sources.text_rows import (
+    CELLS,
+    UNKNOWN,
+    rows_of,
+    without_guards,
+    without_undecodable,
 )
 
 if TYPE_CHECKING:
@@ -36,20 +38,27 @@ if TYPE_CHECKING:
     from outlet_client.sources.source import Source
 
 _BLOCK_CHARACTERS = 1 << 22
-_CELLS = "cells"
-
-_UNKNOWN = "\ufffd"
-"""What stands for bytes that are no character."""
-
-_BAD_QUOTE = "a bad quote; expected quotes around a whole cell, and doubled within"
 
 _FEW_CELLS = 3
 """Of narrower records a line within a cell may well have as many signs that part cells."""
 
+_DELIMITER_LINE = re.compile(r"\ufeff?sep=(.)\r?\n?|\ufeff?sep=(.)\r")
+"""Tells a spreadsheet what stands between cells; it is no row and no header."""
 
-_Block = tuple[pl.DataFrame, bool]
-"""Some records as `cells`, null where one breaks the rules of CSV; and whether bytes among them may
-be no character."""
+
+@dataclass(frozen=True, slots=True, repr=False)
+class _Block:
+    """Some records.
+
+    Attributes:
+        records: As `cells`, null where one breaks the rules of CSV.
+        has_unknown: Whether bytes among them may be no character.
+        is_guarded: Whether cells among them may have a guard against spreadsheets around them.
+    """
+
+    records: pl.DataFrame
+    has_unknown: bool
+    is_guarded: bool
 
 
 def read_csv(source: Source, path: Path, names: Collection[str]) -> Iterator[Batch]:
@@ -66,12 +75,14 @@ def read_csv(source: Source, path: Path, names: Collection[str]) -> Iterator[Bat
     with _opened(source, path) as (header, blocks, share):
         picked = pick(source, header, names, path.name)
         number = 0
-        for records, has_unknown in blocks:
-            rows, bad = _rows(records, number, header, picked)
-            if has_unknown:
-                rows, unknown = _without_undecodable(rows, picked, source.encoding)
+        for block in blocks:
+            rows, bad = rows_of(block.records, number, header, picked)
+            if block.has_unknown:
+                rows, unknown = without_undecodable(rows, picked, source.encoding)
                 bad = sorted(bad + unknown)
-            number += len(records)
+            if block.is_guarded:
+                rows = without_guards(rows, picked)
+            number += len(block.records)
             yield Batch(picked.filled(rows), malformed(bad), share())
 
 
@@ -91,20 +102,47 @@ def _opened(
 ) -> Iterator[tuple[list[str], Iterator[_Block], Callable[[], float]]]:
     """A file's header, its further records in blocks, and which share of it has been read."""
     _refuse_form(source, path.name)
-    with readable(path.name, "CSV"), path.open("rb") as file:
-        size = max(path.stat().st_size, 1)
-        zipped = path.suffix == ".gz"
-        data = cast("io.BufferedReader", gzip.GzipFile(fileobj=file)) if zipped else file
-        start = data.peek(_BLOCK_CHARACTERS)
-        newline = "\r" if b"\r" in start and b"\n" not in start else "\n"
-        text = io.TextIOWrapper(
-            cast("IO[bytes]", data), source.encoding, errors="replace", newline=newline
-        )
-        blocks = _blocks(text, source.delimiter, newline)
-        first, has_unknown = next(blocks, (None, False))
-        header = _header([] if first is None else first[_CELLS][0], source, path.name)
-        rest = () if first is None else ((first.slice(1), has_unknown),)
-        yield header, chain(rest, blocks), lambda: file.tell() / size
+    with readable(path.name, "CSV"), unpacked(path) as file:
+        if (kind := file.kind()) is not None:
+            reason = f"holds {kind}; expected text: give it the name that says so"
+            raise LedgerError(path.name, None, None, reason)
+        start = file.data.peek(_BLOCK_CHARACTERS).decode(source.encoding, "replace")
+        newline = "\r" if "\r" in start and "\n" not in start else "\n"
+        text = io.TextIOWrapper(file.data, source.encoding, errors="replace", newline=newline)
+        first = _first_line(text, source, path.name)
+        blocks = _blocks(text, first, source.delimiter, newline)
+        header, rest = _header_in(blocks)
+        yield _header(header, source, path.name), chain(rest, blocks), file.share
+
+
+def _first_line(text: io.TextIOWrapper, source: Source, where: str) -> str:
+    """The line that the header begins with; those before it are left out.
+
+    Raises:
+        LedgerError: If a line names another delimiter than the settings.
+    """
+    for _ in range(source.skip_rows):
+        text.readline()
+    line = text.readline()
+    told = _DELIMITER_LINE.fullmatch(line)
+    if told is None:
+        return line
+    named = told[1] or told[2]
+    if named != source.delimiter:
+        reason = f"names the delimiter {named!r}; got delimiter = {source.delimiter!r}"
+        raise LedgerError(where, None, None, f"the line before the header {reason}")
+    return text.readline()
+
+
+def _header_in(blocks: Iterator[_Block]) -> tuple[list[str] | None, Sequence[_Block]]:
+    """The first record that is not blank, and the rest of its block."""
+    for block in blocks:
+        for place in range(len(block.records)):
+            cells = block.records[CELLS][place]
+            if cells is None or cells.str.strip_chars().ne("").any():
+                rest = _Block(block.records.slice(place + 1), block.has_unknown, block.is_guarded)
+                return None if cells is None else cells.to_list(), (rest,)
+    return [], ()
 
 
 def _refuse_form(source: Source, where: str) -> None:
@@ -124,20 +162,21 @@ def _header(cells: Sequence[str] | None, source: Source, where: str) -> list[str
         raise LedgerError(where, None, None, "the header is not readable: a bad quote")
     names = [cell.strip() for cell in cells]
     if not any(names):
-        raise LedgerError(where, None, None, "no rows; expected at least one event")
+        behind = f" behind skip_rows = {source.skip_rows}" if source.skip_rows else ""
+        raise LedgerError(where, None, None, f"no rows{behind}; expected at least one")
     if any("\0" in name for name in names):
         reason = f"no text in {source.encoding}; set `encoding`, or is it no CSV file?"
         raise LedgerError(where, None, None, reason)
-    return names
+    return numbered(names)
 
 
-def _blocks(text: io.TextIOWrapper, delimiter: str, newline: str) -> Iterator[_Block]:
-    """A file's records, blank lines left out."""
+def _blocks(text: io.TextIOWrapper, first: str, delimiter: str, newline: str) -> Iterator[_Block]:
+    """A file's records from some first line on, blank lines left out."""
     left, width, is_first = "", 0, True
     while True:
         more = text.read(_BLOCK_CHARACTERS) + text.readline()
         if is_first:
-            more, is_first = more.removeprefix("\ufeff"), False
+            more, is_first = (first + more).removeprefix("\ufeff"), False
         block = left + more
         if not block:
             return
@@ -148,14 +187,15 @@ def _blocks(text: io.TextIOWrapper, delimiter: str, newline: str) -> Iterator[_B
             parsed, behind = _parsed(lines, delimiter, width, is_whole=not more)
             records, left = _as_lists(parsed, block), "".join(behind)
         if not records.is_empty():
-            width = width or records[_CELLS].list.len()[0] or 0
-            yield records, _UNKNOWN in block
+            width = width or records[CELLS].list.len()[0] or 0
+            is_guarded = "'" in block or "=" in block
+            yield _Block(records, UNKNOWN in block, is_guarded)
 
 
 def _split(block: str, delimiter: str) -> pl.DataFrame:
     """Records without quotes, where a line is a record: as `_parsed` reads them, but fast."""
     lines = pl.Series([block]).str.split("\n").explode().str.strip_suffix("\r")
-    return pl.DataFrame({_CELLS: lines.filter(lines != "").str.split(delimiter)})
+    return pl.DataFrame({CELLS: lines.filter(lines != "").str.split(delimiter)})
 
 
 def _parsed(
@@ -212,47 +252,4 @@ def _as_lists(records: Sequence[list[str] | None], block: str) -> pl.DataFrame:
     """Records as a column of lists; polars splits text ten times faster than it takes lists."""
     sign = next((sign for sign in map(chr, range(0xE000, 0xF900)) if sign not in block), "\x1f")
     joined = [None if cells is None else sign.join(cells) for cells in records]
-    return pl.DataFrame({_CELLS: pl.Series(joined, dtype=pl.String).str.split(sign)})
-
-
-# --- from records to rows -------------------------------------------------------------------------
-
-_Bad = list[tuple[int, str, str]]
-
-
-def _rows(
-    records: pl.DataFrame, before: int, header: Sequence[str], picked: Picked
-) -> tuple[pl.DataFrame, _Bad]:
-    """Records as rows; those that have fewer cells than the header, or more, are none."""
-    cells, width = pl.col(_CELLS), len(header)
-    numbers = pl.int_range(before + 1, before + len(records) + 1, dtype=pl.Int64)
-    counted = records.with_columns(numbers.alias(ROW), got=cells.list.len())
-    extra = cells.list.slice(width).list.join("") != ""
-    fits = (pl.col("got") == width) | ((pl.col("got") > width) & ~extra)
-    counted = counted.with_columns(fits=fits.fill_null(value=False))
-    columns = [
-        cells.list.get(header.index(own)).replace("", None).alias(name)
-        for name, own in picked.own.items()
-    ]
-    bad = [
-        (row, "", _BAD_QUOTE if got is None else f"got {got} cells, expected {width}")
-        for row, got in counted.filter(~pl.col("fits")).select(ROW, "got").iter_rows()
-    ]
-    return counted.filter("fits").select(ROW, *columns), bad
-
-
-def _without_undecodable(
-    rows: pl.DataFrame, picked: Picked, encoding: str
-) -> tuple[pl.DataFrame, _Bad]:
-    """Takes out the rows of which a wanted cell is not in the encoding."""
-    found: dict[int, tuple[int, str, str]] = {}
-    for name in picked.own:
-        unknown = rows[name].str.contains(_UNKNOWN, literal=True).fill_null(value=False)
-        if not unknown.any():
-            continue
-        if name in IDENTIFIERS:
-            rows = rows.with_columns(pl.when(~unknown).then(pl.col(name)).alias(name))
-            continue
-        for row in rows[ROW].filter(unknown):
-            found.setdefault(row, (row, name, f"not readable as {encoding}"))
-    return rows.filter(~pl.col(ROW).is_in(list(found))), list(found.values())
+    return pl.DataFrame({CELLS: pl.Series(joined, dtype=pl.String).str.split(sign)})

@@ -20,7 +20,7 @@ from features.errors import LedgerError
 from outlet_client.sources.row_batches import ROW, ROWS_A_BATCH, Batch, Picked, malformed, pick
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Generator, Iterator, Sequence
 
     from outlet_client.sources.source import Source
 
@@ -142,7 +142,7 @@ def _escaped(query: str) -> str:
     return query.strip().removesuffix(";").replace(":", "\\:")
 
 
-def read_database(source: Source, names: Collection[str]) -> Iterator[Batch]:
+def read_database(source: Source, names: Collection[str]) -> Generator[Batch]:
     """Reads a table or query, batch by batch, as one consistent view of it.
 
     Args:
@@ -243,5 +243,7 @@ def _text(value: object, decimal: str = ".") -> str | None:
         return bytes(value).decode("utf-8", "replace")
     if isinstance(value, float | Decimal):
         whole = value == value // 1 if isinstance(value, float) else _is_whole(value)
-        return str(int(value)) if whole else _fixed(value).replace(".", decimal)
+        return (
+            str(int(value)) if whole else _fixed(value).replace(".", "," if decimal == "," else ".")
+        )
     return None if value is None else str(value)

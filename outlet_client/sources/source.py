@@ -9,7 +9,22 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import sqlalchemy as sa
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+
+
+class FillDown(BaseModel):
+    """Cells that an order's first row says for the rest of its rows.
+
+    Attributes:
+        key: The outlet's own column that tells orders apart; a row where it is blank, or as in the
+            row before, goes on with that row's order.
+        columns: Own columns whose blank cells take the order's value.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    key: str = Field(min_length=1)
+    columns: tuple[str, ...]
 
 
 class Source(BaseModel):
@@ -18,14 +33,15 @@ class Source(BaseModel):
     In `escapement.toml` a section such as `[ledger]`; a bare string stands for `source` alone.
 
     Attributes:
-        source: A Parquet or CSV file (`.csv`, `.csv.gz`, `.txt`), a pattern such as
-            `exports/*.csv`, or a SQLAlchemy URL without its password.
+        source: A Parquet or CSV file, or a workbook (`.xlsx`, `.xlsm`, `.xlsb`, `.xls`, `.ods`),
+            packed or not (`.gz`, `.bz2`, `.xz`, `.zip`); a pattern such as `exports/*.csv`; or a
+            SQLAlchemy URL without its password.
         password_file: The database's password, by itself in a file.
         table: The database's table or view,
         query: or a SELECT instead; one of both for a database, none for files.
         delimiter: Between a CSV file's cells.
         encoding: Of a CSV file, as Python names it.
-        decimal: What stands before cents in text.
+        decimal: What stands before cents in text; "cents" where amounts are whole numbers of them.
         dates: How days, or moments, are written in text, as strptime has it.
         columns: The outlet's own name of each canonical column; others have their canonical name.
         codes: What the outlet writes for a kind of row, a tier or a status; canonical words always
@@ -33,6 +49,21 @@ class Source(BaseModel):
         constants: Canonical columns that the table has not, and what stands in every row.
         changed: The outlet's own column that grows whenever a row is added or changed; a
             database's rows are read in its order, so that of rows of one line the last one stands.
+        skip_rows: How many lines, or rows of a sheet, stand before the header.
+        sheet: A workbook's sheet; its first one by default.
+        currency: The outlet's own, as ISO 4217 has it: what amounts are kept in.
+        rates: What one unit of another currency is worth in it.
+        sales_side: On which side of the ledger a sale stands, where amounts carry DR or CR; those
+            of the other side are below zero.
+        sales_are_negative: Whether a sale has amounts and quantities below zero, and what came back
+            such above it, as in an inventory's own journal.
+        quantity_decimal: What stands before a quantity's fraction, where that is not `decimal`.
+        where: An SQL condition over the outlet's own columns; rows for which it does not hold are
+            left out.
+        fill_down: Which cells an order's first row says for the rest of its rows.
+        statuses: What the outlet writes in the column `status`: `counts`, `void` or `returned`.
+        walk_ins: What stands in `customer_id` for nobody; a blank always does.
+        accept: Doubts of `check` that somebody looked at.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -43,12 +74,25 @@ class Source(BaseModel):
     query: str | None = None
     delimiter: str = Field(",", min_length=1, max_length=1)
     encoding: str = "utf-8-sig"
-    decimal: Literal[".", ","] = "."
+    decimal: Literal[".", ",", "cents"] = "."
     dates: str = "%Y-%m-%d"
     columns: dict[str, str] = {}
     codes: dict[str, list[str]] = {}
     constants: dict[str, str] = {}
     changed: str | None = None
+    skip_rows: int = Field(0, ge=0)
+    sheet: str | None = None
+    currency: str | None = Field(None, pattern="^[A-Z]{3}$")
+    rates: dict[str, float] = {}
+    sales_side: Literal["debit", "credit"] | None = None
+    sales_are_negative: bool = False
+    quantity_decimal: Literal[".", ","] | None = None
+    where: str | None = None
+    fill_down: FillDown | None = None
+    statuses: dict[Literal["counts", "void", "returned"], list[str]] = {}
+    walk_ins: tuple[str, ...] = ()
+    accept: tuple[str, ...] = ()
+    _folder: Path | None = PrivateAttr(None)
 
     @model_validator(mode="before")
     @classmethod
@@ -65,6 +109,11 @@ class Source(BaseModel):
         """For people: a file's name, or a table's; never a URL."""
         return (self.table or "query") if self.is_database else Path(self.source).name
 
+    @property
+    def folder(self) -> Path | None:
+        """The outlet's folder; None of a table that no settings name."""
+        return self._folder
+
     def url(self) -> sa.URL:
         """The database's address, with the password."""
         url = sa.make_url(self.source)
@@ -80,4 +129,6 @@ class Source(BaseModel):
             url = sa.make_url(self.source)
             database = url.database or ""
             source = str(url.set(database=str(folder / database))) if database else source
-        return self.model_copy(update={"source": source, "password_file": password})
+        placed = self.model_copy(update={"source": source, "password_file": password})
+        placed._folder = folder  # noqa: SLF001  (its own class)
+        return placed

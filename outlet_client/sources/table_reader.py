@@ -1,28 +1,28 @@
 """The one door to an outlet's tables: files and databases under canonical names.
 
-Invariant: what a source holds comes as rows or as malformed records, each counted once, in one
-batch at least, so that its columns are known; and what cannot be read at all is one `LedgerError`
-that names the file or table, never a cell.
+Invariant: what a source holds comes as rows, as malformed records or as records apart, each counted
+once, in one batch at least, so that its columns are known; and what cannot be read at all is one
+`LedgerError` that names the file or table, never a cell.
 """
 
 from __future__ import annotations
 
 import glob
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import polars as pl
 import polars.selectors as cs
 
+from features.cell_parsing import without_fraction
 from features.errors import LedgerError
-from features.ledger import LEDGER_KINDS, Format
+from features.kinds import LEDGER_KINDS
+from features.ledger_format import LedgerFormat, Standing, normal
+from outlet_client.sources import databases
 from outlet_client.sources.csv_files import csv_header, read_csv
-from outlet_client.sources.databases import (
-    database_header,
-    primary_key_of,
-    read_database,
-    tables_of,
-)
+from outlet_client.sources.databases import database_header, primary_key_of, tables_of
+from outlet_client.sources.record_rules import RecordRules
 from outlet_client.sources.row_batches import (
     ROW,
     ROWS_A_BATCH,
@@ -31,9 +31,19 @@ from outlet_client.sources.row_batches import (
     pick,
     readable,
 )
+from outlet_client.sources.workbooks import is_workbook, read_workbook, workbook_header
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    import datetime as dt
+    from collections.abc import (
+        Callable,
+        Collection,
+        Generator,
+        Iterable,
+        Iterator,
+        Mapping,
+        Sequence,
+    )
 
     from outlet_client.sources.source import Source
 
@@ -79,7 +89,7 @@ def _different(paths: Iterable[Path]) -> list[Path]:
     return sorted(named.values())
 
 
-def read_file(source: Source, path: Path, names: Collection[str]) -> Iterator[Batch]:
+def read_file(source: Source, path: Path, names: Collection[str]) -> Generator[Batch]:
     """Reads one of a source's files, batch by batch.
 
     Args:
@@ -91,11 +101,41 @@ def read_file(source: Source, path: Path, names: Collection[str]) -> Iterator[Ba
     Raises:
         LedgerError: If there is no such file or column, or it is not of its format.
     """
-    read = _read_parquet if path.suffix == ".parquet" else read_csv
-    return read(source, path, names)
+    read: Callable[[Source, Path, Collection[str]], Iterator[Batch]] = read_csv
+    if path.suffix == ".parquet":
+        read = _read_parquet
+    elif is_workbook(path):
+        read = read_workbook
+    return _ruled(read(source, path, names), source, names, path.name)
 
 
-def _read_parquet(source: Source, path: Path, names: Collection[str]) -> Iterator[Batch]:
+def read_database(source: Source, names: Collection[str]) -> Generator[Batch]:
+    """Reads a source's table or query, batch by batch.
+
+    Args:
+        source: Where it is.
+        names: The canonical columns that are wanted, as `read_file` has them.
+
+    Raises:
+        LedgerError: If there is no connection, table or column.
+    """
+    if source.fill_down is not None and source.changed is None:
+        reason = "the rows of a database are in no order; set `changed`, or fill in the query"
+        raise LedgerError(source.name, None, None, f"fill_down: {reason}")
+    return _ruled(databases.read_database(source, names), source, names, source.name)
+
+
+def _ruled(
+    batches: Iterator[Batch], source: Source, names: Collection[str], where: str
+) -> Generator[Batch]:
+    """Batches by the rules of `record_rules`; who stops early closes the file or connection."""
+    rules = RecordRules(source, names, where)
+    with closing(cast("Generator[Batch]", batches)):
+        for batch in batches:
+            yield rules.applied(batch)
+
+
+def _read_parquet(source: Source, path: Path, names: Collection[str]) -> Generator[Batch]:
     with readable(path.name, "Parquet"):
         picked = pick(source, list(pl.read_parquet_schema(path)), names, path.name)
         columns = [cs.by_name(own).alias(name) for name, own in picked.own.items()]
@@ -125,7 +165,7 @@ def header_of(source: Source, path: Path | None = None) -> list[str]:
     if file.suffix == ".parquet":
         with readable(file.name, "Parquet"):
             return list(pl.read_parquet_schema(file))
-    return csv_header(source, file)
+    return workbook_header(source, file) if is_workbook(file) else csv_header(source, file)
 
 
 def batches_of(source: Source, names: Collection[str]) -> Iterator[tuple[str, Batch]]:
@@ -173,22 +213,75 @@ def _sound(batch: Batch, where: str) -> pl.DataFrame:
     return batch.rows.with_columns(pl.lit(where).alias(FILE))
 
 
-def format_of(source: Source) -> Format:
-    """How a ledger's cells are to be read.
+def format_of(
+    source: Source, dated: Mapping[str, Sequence[tuple[dt.date, float]]] | None = None
+) -> LedgerFormat:
+    """How a ledger's rows are to be read.
+
+    Args:
+        source: The ledger.
+        dated: Rates of other currencies by day, of `exchange_rates.by_day`; the table's own
+            `rates` go before them.
 
     Raises:
-        LedgerError: If a code is of no kind, or of two.
+        LedgerError: If a code is of no kind, or of two, a status means two things, or a price is
+            mapped twice.
     """
+    by_day = {code: days for code, days in (dated or {}).items() if code not in source.rates}
+    _refuse_prices(source)
+    return LedgerFormat(
+        source.dates,
+        source.decimal,
+        _kinds_of(source),
+        currency=source.currency,
+        rates={**{code: days[-1][1] for code, days in by_day.items()}, **source.rates},
+        sales_side=source.sales_side,
+        ignored=frozenset(without_fraction(one.strip()) for one in source.codes.get(IGNORE, ())),
+        statuses=_statuses_of(source),
+        walk_ins=frozenset(normal(without_fraction(one.strip())) for one in source.walk_ins),
+        sales_are_negative=source.sales_are_negative,
+        quantity_decimal=source.quantity_decimal,
+        dated=by_day,
+    )
+
+
+IGNORE = "ignore"
+"""The word for codes of rows that are no events."""
+
+
+def _refuse_prices(source: Source) -> None:
+    names = {*source.columns, *source.constants}
+    if {"price", "unit_price"} <= names:
+        reason = (
+            "mapped beside price; take one of the two away: price is the row's own amount, "
+            "unit_price that of one piece, times quantity"
+        )
+        raise LedgerError(source.name, None, "unit_price", reason)
+
+
+def _kinds_of(source: Source) -> dict[str, str]:
     kinds: dict[str, str] = {}
     for kind, codes in source.codes.items():
-        if kind not in LEDGER_KINDS:
-            reason = f"codes of '{kind}'; expected of one of {', '.join(LEDGER_KINDS)}"
+        if kind not in (*LEDGER_KINDS, IGNORE):
+            expected = ", ".join((*LEDGER_KINDS, IGNORE))
+            reason = f"codes of '{kind}'; expected of one of {expected}"
             raise LedgerError(source.name, None, "kind", reason)
         for code in (one.strip() for one in codes):
-            if kinds.setdefault(code, kind) != kind or code in set(LEDGER_KINDS) - {kind}:
+            canonical = kind != IGNORE and code in set(LEDGER_KINDS) - {kind}
+            if kinds.setdefault(code, kind) != kind or canonical:
                 reason = f"the code '{code}' is of two kinds; expected one"
                 raise LedgerError(source.name, None, "kind", reason)
-    return Format(source.dates, source.decimal, kinds)
+    return {code: kind for code, kind in kinds.items() if kind != IGNORE}
+
+
+def _statuses_of(source: Source) -> dict[str, Standing]:
+    found: dict[str, Standing] = {}
+    for standing, words in source.statuses.items():
+        for word in map(normal, words):
+            if found.setdefault(word, Standing(standing)) != standing:
+                reason = f"the status '{word}' means two things; expected one"
+                raise LedgerError(source.name, None, "status", reason)
+    return found
 
 
 def decoded(column: pl.Series, codes: Mapping[str, list[str]]) -> pl.Series:

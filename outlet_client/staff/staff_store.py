@@ -60,6 +60,17 @@ UNDERTAKINGS = sa.Table(
     sa.Column("at", sa.Text, nullable=False),
     sqlite_autoincrement=True,
 )
+FORMS = sa.Table(
+    "forms",
+    _METADATA,
+    # A keyed hash of what was sent: nothing of it stays.
+    sa.Column("digest", sa.Text, primary_key=True),
+    sa.Column("at", sa.Float, nullable=False, index=True),
+    sa.Column("boot", sa.Text, nullable=False),  # of the program that took it
+    sa.Column("location", sa.Text, nullable=False),  # of the page that says what came of it
+    sa.Column("said", sa.Text, nullable=False),
+)
+"""What was sent to the desk, for as long as it could be sent again."""
 
 
 class StaffStore(Store):

@@ -35,6 +35,7 @@ from server.holder.console import (
 )
 from server.holder.database import create_store, create_stores, is_missing, shown
 from server.holder.key_commands import replace_card
+from server.holder.locks import stopped
 from server.holder.meter import Meter
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ class HolderProgram:
         OUT.print(f"Fingerprint: {identity.card.fingerprint}", highlight=False)
 
     def add_peer_commands(self, app: typer.Typer, peer: PartyKind, whose: str) -> None:
-        """Adds `add` and `replace`: importing a peer's public file, and one that follows it.
+        """Adds `add`, `replace` and `list`: importing cards, renewed ones too, and what is here.
 
         Args:
             app: The group of commands.
@@ -139,8 +140,22 @@ class HolderProgram:
             with one_line_errors():
                 say(replace_card(Keyring(home, self.kind), file, peer, fingerprint))
 
+        listed = f"Lists {whose} card: serial, end, fingerprint; and files that are no card."
+
+        @app.command("list", help=listed)
+        def list_cards(home: Home = self.home) -> None:
+            with one_line_errors():
+                ring = Keyring(home, self.kind)
+                for card in ring.peers(peer).values():
+                    say(
+                        f"{card.kind} {card.name}, serial {card.serial}, until "
+                        f"{card.ends:%Y-%m-%d}, fingerprint {card.fingerprint}"
+                    )
+                for unreadable in ring.unreadable(peer):
+                    say(str(unreadable))
+
     def add_outlet_commands(self, app: typer.Typer, removed: str) -> None:
-        """Adds `add`, `replace`, `remove` and `list`, of the holder's own list of outlets.
+        """Adds `remove` to the same, of the holder's own list of outlets.
 
         Args:
             app: The group of commands.
@@ -153,16 +168,6 @@ class HolderProgram:
             with one_line_errors():
                 Keyring(home, self.kind).distrust(PartyKind.OUTLET, name)
                 OUT.print(f"{name} is off the list.")
-
-        @app.command("list")
-        def listed(home: Home = self.home) -> None:
-            """Lists outlets and fingerprints, and files that are no card."""
-            with one_line_errors():
-                ring = Keyring(home, self.kind)
-                for card in ring.peers(PartyKind.OUTLET).values():
-                    OUT.print(f"{card.name}  {card.fingerprint}", highlight=False)
-                for unreadable in ring.unreadable(PartyKind.OUTLET):
-                    say(str(unreadable))
 
     def add_token_commands(self, app: typer.Typer) -> None:
         """Adds `status`: what was evaluated under the share of the token key."""
@@ -223,7 +228,8 @@ class HolderProgram:
                     asked = f"{shown(url)}: is all of it lost for good, also in backups?"
                     if not yes:
                         typer.confirm(asked, abort=True)
-                    create_store(url, schema)
+                    with stopped(home, schema.program):
+                        create_store(url, schema)
                     OUT.print(f"{shown(url)}: made, empty", highlight=False, soft_wrap=True)
                 if not missing:
                     OUT.print("No store is missing.")

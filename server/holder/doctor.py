@@ -56,10 +56,12 @@ class Check:
     Attributes:
         name: Of what.
         look: Says how it stands, or raises what is wrong.
+        needs: The names of earlier checks without which this one could only repeat their fault.
     """
 
     name: str
     look: Callable[[], str]
+    needs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ def add_doctor(app: typer.Typer, kind: PartyKind, here: Path, checks: Checks) ->
     ) -> None:
         """Checks keys, modes, certificates, peers, clock, stores, disk and who is reached."""
         findings = [*examine(Keyring(home, kind), dt.datetime.now(dt.UTC))]
-        findings += [_found(check) for check in checks(home)]
+        findings += look_at(checks(home))
         if as_json:
             print_json(
                 [
@@ -119,34 +121,64 @@ def examine(ring: Keyring, at: dt.datetime) -> Iterator[Finding]:
     yield _found(Check("disk", lambda: _disk(ring.folder)))
 
 
+def look_at(checks: Sequence[Check]) -> list[Finding]:
+    """How each thing stands; one fault is said once, and what needs it right is not looked at."""
+    found: dict[str, Finding] = {}
+    for check in checks:
+        first = [name for name in check.needs if found[name].standing is not Standing.OK]
+        if first:
+            text = f"not looked at until this is right: {first[0]}"
+            found[check.name] = Finding(check.name, Standing.NOTE, text)
+        else:
+            found[check.name] = _found(check)
+    return list(found.values())
+
+
 def faults(checks: Sequence[Check]) -> list[str]:
     """What is wrong by some checks, a line each."""
-    found = [_found(check) for check in checks]
+    found = look_at(checks)
     return [f"{one.name}: {one.text}" for one in found if one.standing is Standing.FAULT]
 
 
-def stores(home: Path, schemas: Sequence[StoreSchema], database: Callable[[], str]) -> list[Check]:
+def stores(
+    home: Path, schemas: Sequence[StoreSchema], database: Callable[[], str], needs: str
+) -> list[Check]:
     """Whether a role's stores can be opened, are its own, and are whole.
 
     Args:
         home: The role's folder.
         schemas: What it holds, the one first that may be on a server.
         database: The URL of that one in the settings; "" for a file.
+        needs: The name of the check of the settings.
     """
     first, *others = schemas
-    checks = [Check(f"store {first.role}", lambda: _store(first, first.url(home, database())))]
-    return checks + [
-        Check(f"store {one.role}", partial(_store, one, one.url(home))) for one in others
-    ]
+    name = store_name(first)
+    checks = [Check(name, lambda: _store(first, first.url(home, database())), (needs,))]
+    return checks + [Check(store_name(one), partial(_store, one, one.url(home))) for one in others]
 
 
-def handshakes(name: str, address: str, identity: Identity, card: Card) -> list[Check]:
-    """Whether another holder is reached, and takes this one's certificate, and the renewed one."""
+def store_name(schema: StoreSchema) -> str:
+    """The name of the check of a store."""
+    return f"store {schema.role}"
+
+
+def handshakes(
+    name: str, address: str, identity: Identity, card: Card, replace: str
+) -> list[Check]:
+    """Whether another holder is reached, and takes this one's certificate, and the renewed one.
+
+    Args:
+        name: What the other is called.
+        address: Its `host:port`.
+        identity: This holder's.
+        card: The other's, as it is pinned here.
+        replace: What to do where it shows another certificate than that.
+    """
 
     def look(own: Identity) -> str:
         at = dt.datetime.now(dt.UTC)
         accepted = "".join(card.accepted(at))
-        shake_hands(address, accepted, own.card.certificate, own.tls_key)
+        shake_hands(address, accepted, own.card.certificate, own.tls_key, replace=replace)
         return f"{address} takes this certificate, of serial {own.card.serial}"
 
     def renewed() -> str:
@@ -164,10 +196,12 @@ def own_port(ring: Keyring, address: str) -> str:
     """Whether a holder's own services listen, under its own certificate."""
     own = ring.identity()
     try:
-        shake_hands(address, own.card.certificate, own.card.certificate, own.tls_key)
+        certificate = own.card.certificate
+        shake_hands(address, certificate, certificate, own.tls_key, replace="restart `serve`")
     except HandshakeFailed as error:
         if not error.refused:  # refused it is by design: the party is on no list of its own
-            raise Noted(f"{error} `serve` does not run, or shows other keys") from error
+            text = str(error) if error.stale else f"{error} `serve` does not run"
+            raise Noted(text) from error
     return f"{address} listens under this certificate"
 
 

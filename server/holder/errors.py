@@ -3,6 +3,7 @@
 HolderError
 +-- HolderNotConfigured  a setting or a key is missing or wrong
 +-- NotAllowed           a caller that is on no list, or of the wrong kind for what it asks
++-- StillRunning         what is only done while the holder is stopped
 +-- RefreshRefused       a refresh of the shares that is out of step
 +-- StoreRefused         a store that is none of this role's, network's or release's
     +-- StoreMissing     there is no store
@@ -12,6 +13,11 @@ HolderError
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class HolderError(Exception):
@@ -24,6 +30,16 @@ class HolderNotConfigured(HolderError):
 
 class NotAllowed(HolderError):
     """A caller that is on no list here, or of the wrong kind for what it asks."""
+
+
+class StillRunning(HolderError):
+    """What is only done while the holder is stopped: its `serve`, or a night, runs."""
+
+    def __init__(self, home: Path, program: str) -> None:
+        super().__init__(
+            f"{home}: `{program} serve`, its service, or a night runs there, expected none of "
+            "them; stop it and run this again. Nothing was changed"
+        )
 
 
 class RefreshRefused(HolderError):

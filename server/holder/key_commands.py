@@ -15,6 +15,8 @@ import typer
 from privacy.identity import Card, PartyKind, RenewalUnsigned, Renewed
 from privacy.keyring import Keyring
 from server.holder.console import Home, one_line_errors, say
+from server.holder.locks import stopped
+from server.wire.handshakes import HandshakeFailed, shake_hands
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,10 +111,22 @@ def add_key_commands(
             _renew(Keyring(home, kind), what)
 
     @keys.command("finish")
-    def finish(home: Home = here) -> None:
-        """Goes on with the renewed keys, once everybody has their card. The old ones are gone."""
+    def finish(
+        home: Home = here,
+        yes: Yes = False,  # noqa: FBT002  (a flag on the command line)
+    ) -> None:
+        """Goes on with the renewed keys, once everybody has their card. The old ones are gone.
+
+        Names those who are not known to have it, and asks. To such a party this one shows a
+        certificate that is not on its card: it reaches this one no more until it runs `replace`.
+        """
         with one_line_errors():
             ring = Keyring(home, kind)
+            unsure = peers_without_card(ring, ring.identity())
+            for line in unsure:
+                say(line)
+            if unsure and not yes:
+                typer.confirm("Has each of them imported it?", abort=True)
             identity = ring.finish()
             say(
                 f"{identity.card.kind} {identity.card.name} goes on with its keys of serial "
@@ -135,6 +149,37 @@ def add_key_commands(
         """
         with one_line_errors():
             _make_anew(Keyring(home, kind), card, sign_again, stolen=stolen, yes=yes)
+
+
+def peers_without_card(ring: Keyring, identity: Identity) -> list[str]:
+    """Who is not known to have a party's renewed card, a line each, with how to find out.
+
+    Who serves is asked by a handshake with the renewed certificate. Who only calls shows nothing of
+    which card it has.
+
+    Args:
+        ring: The party's.
+        identity: Its keys; of which nothing is said where none are renewed.
+    """
+    if identity.next is None:
+        return []
+    serial, lines = identity.next.card.serial, []
+    for card in (one for kind in PartyKind for one in ring.peers(kind).values()):
+        who = f"{card.kind} {card.name}"
+        if card.kind is PartyKind.OFFICE:
+            accepted = "".join(card.accepted(dt.datetime.now(dt.UTC)))
+            own = identity.next
+            try:
+                shake_hands(card.address, accepted, own.card.certificate, own.tls_key)
+            except HandshakeFailed as error:
+                lines.append(f"{who}: not known to have the card of serial {serial}: {error}")
+            continue
+        program = "hq office" if card.kind is PartyKind.HQ else "outlet peers"
+        lines.append(
+            f"{who}: not known to have the card of serial {serial}; `escapement-{program} list` "
+            "shows it there"
+        )
+    return lines
 
 
 def _renew(ring: Keyring, what: Renewed) -> None:
@@ -161,8 +206,9 @@ def _make_anew(
     if not yes:
         question = f"Is {before.name} stopped, and is there no backup of identity.json?"
         typer.confirm(question, abort=True)
-    made = ring.make_anew(before, dt.datetime.now(dt.UTC), stolen=stolen)
-    sign_again(ring)
+    with stopped(ring.folder, f"escapement-{ring.kind}"):
+        made = ring.make_anew(before, dt.datetime.now(dt.UTC), stolen=stolen)
+        sign_again(ring)
     say(_BOUND[ring.kind].format(books=_BOOKS[stolen]))
     if made.card.token_key == before.token_key:
         say("The share of the token key is the same: tokens, slots and bands stay.")

@@ -7,6 +7,8 @@ import os
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from server.holder.errors import StillRunning
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -39,6 +41,23 @@ def locked(file: Path, *, wait: bool = False) -> Iterator[bool]:
             yield True
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def stopped(home: Path, program: str) -> Iterator[None]:
+    """Keeps `serve` and nights from running in a folder, for what must not happen beside them.
+
+    Args:
+        home: The folder.
+        program: The holder's command line.
+
+    Raises:
+        StillRunning: If one of them runs; nothing was done then.
+    """
+    with locked(home / SERVE_LOCK) as idle, locked(home / NIGHT_LOCK) as asleep:
+        if not (idle and asleep):
+            raise StillRunning(home, program)
+        yield
 
 
 def is_locked(file: Path) -> bool:

@@ -238,6 +238,7 @@ def _copy_server(engine: sa.Engine, place: Path) -> None:
         for table in tables.sorted_tables:
             for column in table.columns:
                 column.server_default = None
+                column.type = column.type.as_generic()  # SQLite has no BYTEA
             table.indexes.clear()
         tables.create_all(new)
         for table in tables.sorted_tables:

@@ -18,13 +18,14 @@ from privacy.envelopes import digest
 from privacy.errors import AnswerRefused
 from privacy.fixed_point import clipping_units
 from privacy.noise import DiscreteGaussian, scale_for
+from privacy.outlet_blocks import largest_set
 from privacy.plans import ReleaseDraft, ReleasePlan
 from privacy.two_key_sum import Aggregate, CustomerRelease, check_share
 from server.hq.errors import AnotherNight, QuorumNotMet
 from server.hq.release_store import Checkpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence, Set
 
     from privacy.envelopes import VerifyKey
     from privacy.fixed_point import Integers
@@ -259,7 +260,34 @@ class Combiner:
         self, plan: ReleasePlan, signed: Signed, ask: Ask, at_fault: Collection[str] = ()
     ) -> Aggregate:
         shares = self.collect(plan, signed, ask.scorecard, ask.attachment, at_fault)
-        return Aggregate.of(plan, shares)
+        return Aggregate.of(plan, self._told_together(plan, shares))
+
+    def _told_together(
+        self, plan: ReleasePlan, shares: Sequence[MaskedShare]
+    ) -> Sequence[MaskedShare]:
+        """The answers over whom a sum may be opened, beside the sums of the last year.
+
+        Raises:
+            QuorumNotMet: If they are fewer than the quorum.
+        """
+        allowed = self.told_together(plan, {share.envelope.outlet for share in shares})
+        return [share for share in shares if share.envelope.outlet in allowed]
+
+    def told_together(self, plan: ReleasePlan | SealPlan, answered: Set[str]) -> Set[str]:
+        """Those of whom a sum may be opened, or fine bins sealed, beside the last year's sums.
+
+        Raises:
+            QuorumNotMet: If they are fewer than the quorum.
+        """
+        known = self.office.sum_blocks()
+        quorum = max(known.quorum, plan.quorum)
+        allowed = largest_set(known.blocks, answered, quorum, known.admitted)
+        if left_out := len(answered) - len(allowed):
+            self.failures["left out with others that are away"] = left_out
+        if not allowed:
+            missing = frozenset[str]().union(*known.blocks) - answered
+            raise QuorumNotMet(f"release {plan.release}", len(answered), quorum, missing)
+        return allowed
 
 
 def _draw(plan: ReleasePlan) -> Integers:

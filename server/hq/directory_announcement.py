@@ -100,7 +100,7 @@ def tonights_directory(
         return _read(published)
     try:
         network = network_key(registry, share, office)
-        _check_not_behind(office, registry)
+        check_not_behind(office, registry)
         _collect(office, registry, key, network)
         return announce(office, registry, network, office_key)
     except _NOT_TONIGHT as not_tonight:
@@ -225,7 +225,13 @@ def announce(
     return directory
 
 
-def _check_not_behind(office: DirectoryOffice, registry: Registry) -> None:
+def check_not_behind(office: DirectoryOffice, registry: Registry) -> None:
+    """Refuses to go on with a registry that is older than what the office countersigned.
+
+    Raises:
+        DirectoryRefused: If it is, as after HQ was restored from an older copy.
+        HolderError: If the office does not answer.
+    """
     last, theirs = registry.last_batch(), office.last_directory().batch
     if theirs > last:
         raise DirectoryRefused(

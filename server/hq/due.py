@@ -1,10 +1,12 @@
 """What a night is about, and what is due in it: when, and as far as the ledger allows.
 
 A training is due a month after the last. Bands are sealed a week after the last time, and as soon
-as there are other scorecards or cuts; scorecards that stand without cuts are calibrated first, and
-until then nothing is sealed. Neither begins while the office would refuse the calibration's seal,
-which is of those who are there. What is not done is said, with the reason. The plan that the office
-signed is stored; a night that is taken up again does what it began with.
+as there are other scorecards or cuts. Scorecards that were trained are calibrated before they
+stand; where that cannot be done tonight, bands go on by those that stand. Nothing is begun that the
+office would refuse for who is missing: a calibration's seal is of those who are there, one of bands
+also of whose last answer can be carried. Days are counted whole, by date. What is not done is said,
+with the reason. The plan that the office signed is stored; a night that is taken up again does what
+it began with.
 """
 
 from __future__ import annotations
@@ -16,13 +18,15 @@ from typing import TYPE_CHECKING
 
 from privacy.envelopes import digest
 from privacy.errors import BudgetExceeded
+from privacy.outlet_blocks import largest_set
 from privacy.plans import PlannedReleases
 from privacy.purposes import Purpose
 from privacy.seal_plans import LEAST_THERE
+from server.hq.errors import QuorumNotMet
 from server.hq.model_store import scorecards_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 
     from privacy.plans import Signed
     from server.hq.model_store import StandingModel
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
     from server.hq.store import HqStore
 
 DAY_SECONDS = 24 * 3600
+
 
 _CALIBRATED = 2
 """Seals where bands are sealed with cuts that are made tonight."""
@@ -107,87 +112,157 @@ class Due:
         if known is not None:
             skipped += known[1]
             return known[0]
-        trains = self._training(skipped)
+        trains, calibrates = self._wanted(skipped)
         if not self._is_banded():
             skipped.append("bands: nobody is in the directory, or switched off in hq.toml")
-        while lines := self._lines(skipped, trains=trains):
+        for training, calibration in self._less_and_less(trains=trains, calibrates=calibrates):
+            lines = self._lines(skipped, trains=training, calibrates=calibration)
+            if not lines:
+                return None
             try:
                 signed = self.office.sign_night(self.tonight.name, self.tonight.cut_off, lines)
             except BudgetExceeded as refusal:
                 skipped.append(str(refusal))
-                if not trains:
-                    skipped.append("bands: no scorecard is calibrated; the last book stays")
-                    return None
-                trains = False
             else:
                 directory = self.tonight.directory
                 self.store.add_night(self.tonight.name, signed, directory, skipped)
                 return signed
         return None
 
-    def _lines(self, skipped: list[str], *, trains: bool) -> list[PlannedReleases]:
+    def _lines(
+        self, skipped: list[str], *, trains: bool, calibrates: bool
+    ) -> list[PlannedReleases]:
         """What the night plan holds: customer sums, and seals, which cost nothing."""
         costs, counts = self.settings.costs(), self.settings.counts()
-        seals = self._seals(skipped, trains=trains)
-        if trains:
-            purposes = [one for one in counts if seals or one is not Purpose.CALIBRATION]
-        else:
-            purposes = [Purpose.CALIBRATION] if seals == _CALIBRATED else []
+        purposes = [one for one in counts if (calibrates if one is Purpose.CALIBRATION else trains)]
+        seals = _CALIBRATED if calibrates else int(self._seals(skipped))
         lines = [PlannedReleases(purpose, counts[purpose], costs[purpose]) for purpose in purposes]
         return [*lines, PlannedReleases(Purpose.POINTS, seals, None)] if seals else lines
 
-    def _training(self, skipped: list[str]) -> bool:
+    def _less_and_less(self, *, trains: bool, calibrates: bool) -> Iterator[tuple[bool, bool]]:
+        """What is asked for, and then less, where the ledger does not hold it."""
+        yield trains, calibrates
+        if trains and calibrates and self.store.uncalibrated(self.tonight.outcomes):
+            yield False, True
+        if trains or calibrates:
+            yield False, False
+
+    def _wanted(self, skipped: list[str]) -> tuple[bool, bool]:
+        """Whether a training is due, and whether scorecards are to be calibrated."""
+        trains = self._is_training_due(skipped)
+        waits = trains or bool(self.store.uncalibrated(self.tonight.outcomes))
+        what = "training" if trains else "calibration"
+        together = self._told_together() if waits else frozenset()
+        if waits and not together:
+            skipped.append(f"{what}: {self._told_apart()}; the scorecards that stand go on")
+            return False, False
+        if not (waits and self._is_banded()):
+            return trains, False
+        if lacking := self._lacking(together):
+            skipped.append(f"{what}: {lacking}; the scorecards that stand go on")
+            return False, False
+        return trains, True
+
+    def _is_training_due(self, skipped: list[str]) -> bool:
         if self.calibrates and not self.tonight.slots:
             skipped.append("training: nobody is in the directory yet")
             return False
-        models = self.store.models(self.tonight.outcomes)
-        days = self.settings.train_days
-        if models and all(self.clock() - model.at < days * DAY_SECONDS for model in models):
-            skipped.append(f"training: the last was less than {days:g} days ago")
-            return False
-        if self._is_banded() and (lacking := self._lacking()):
-            skipped.append(f"training: {lacking}")
+        models = self.store.newest_models(self.tonight.outcomes)
+        today = _day(self.clock())
+        ages = [(today - _day(model.at)).days for model in models]
+        if models and max(ages) < self.settings.train_days:
+            skipped.append(
+                f"training: the last was less than {self.settings.train_days:g} days ago"
+            )
             return False
         return True
 
-    def _lacking(self) -> str:
-        """Why nothing can be calibrated tonight, as too few are there; "" where it can be."""
-        last = self.store.standing_seal()
-        before = self.there.keys() & set(() if last is None else last.outlets)
-        least, here = ceil(LEAST_THERE * len(before)), sum(self.there[name] for name in before)
+    def _here(self) -> frozenset[str]:
+        return frozenset(name for name, is_there in self.there.items() if is_there)
+
+    def _told_together(self) -> frozenset[str]:
+        """Over whom of those who are there a sum may be opened, beside the last year's.
+
+        Of a block all are in a sum, or a quorum is left out.
+
+        Raises:
+            QuorumNotMet: If fewer are there than the office's floor or HQ's quorum.
+        """
+        known, here = self.office.sum_blocks(), self._here()
+        quorum = max(known.quorum, self.settings.quorum)
+        if len(here) < quorum:
+            raise QuorumNotMet("sums", len(here), quorum)
+        return largest_set(known.blocks, here, quorum, known.admitted)
+
+    def _told_apart(self) -> str:
+        """Why no sum over those who are there may be opened."""
+        known, here = self.office.sum_blocks(), self._here()
+        quorum = max(known.quorum, self.settings.quorum)
+        away = ", ".join(sorted(frozenset[str]().union(*known.blocks) - here))
+        return (
+            f"{away} were in the last year's sums and are not there: a sum without them would tell "
+            f"the part of fewer than {quorum} outlets"
+        )
+
+    def _lacking(self, counted: Set[str]) -> str:
+        """Why the office would refuse a seal tonight, as too few are in it; "" where it would not.
+
+        Args:
+            counted: Who would be in it.
+        """
+        before = self.there.keys() & self.store.sealed_outlets()
+        here = len(before & counted)
+        least = ceil(LEAST_THERE * len(before))
         if here >= least:
             return ""
-        return f"{here} of the {len(before)} outlets of the last seal are there, expected {least}"
+        return (
+            f"{here} of the {len(before)} outlets that were in seals before could be in this one, "
+            f"expected {least}"
+        )
 
-    def _seals(self, skipped: list[str], *, trains: bool) -> int:
-        """How many seals are due: one of bands, and before it one that calibrates, or none."""
+    def _seals(self, skipped: list[str]) -> bool:
+        """Whether bands are sealed by the scorecards that stand."""
         if not self._is_banded():
-            return 0
+            return False
         models = self.store.models(self.tonight.outcomes)
-        if trains or any(model.cuts is None for model in models):
-            if lacking := self._lacking():
-                skipped.append(f"calibration: {lacking}; the last book stays")
-                return 0
-            return _CALIBRATED
         if not models:
-            skipped.append("bands: there is no scorecard yet")
-            return 0
-        if not self._is_due(models):
-            days = self.settings.band_days
-            skipped.append(f"bands: the last were sealed less than {days:g} days ago")
-            return 0
-        return 1
+            skipped.append("bands: no scorecard is calibrated yet")
+            return False
+        if until := self._not_due_until(models):
+            skipped.append(f"bands: they are sealed again from {until} on")
+            return False
+        carried = self.store.carryable(digest(scorecards_of(models)))
+        if lacking := self._lacking(self._here() | carried):
+            skipped.append(f"bands: {lacking}; the last book stays")
+            return False
+        return True
 
     def _is_banded(self) -> bool:
         return self.calibrates and self.tonight.slots > 0
 
-    def _is_due(self, models: Sequence[StandingModel]) -> bool:
-        """Whether bands were never sealed, long ago, or with other scorecards or cuts."""
+    def _not_due_until(self, models: Sequence[StandingModel]) -> str:
+        """On which day bands are due again, ISO 8601; "" where they are due.
+
+        They are where they were never sealed, long ago, or with other scorecards or cuts.
+        """
         last = self.store.standing_seal()
         if last is None:
-            return True
-        as_of = dt.date.fromisoformat(last.draft.as_of)
-        days = (dt.date.fromisoformat(self.tonight.as_of) - as_of).days
+            return ""
         sealed = last.draft.scorecard, last.draft.cuts
         stands = digest(scorecards_of(models)), tuple(model.cuts for model in models)
-        return days >= self.settings.band_days or sealed != stands
+        until = next_seal(last.draft.as_of, self.settings.band_days)
+        return until if sealed == stands and self.tonight.as_of < until else ""
+
+
+def next_seal(as_of: str, band_days: float) -> str:
+    """The day on which bands are due again, where scorecards and cuts stay; ISO 8601.
+
+    Args:
+        as_of: The last day that the last ones were made from, ISO 8601.
+        band_days: The setting; part of a day counts as a whole one.
+    """
+    return (dt.date.fromisoformat(as_of) + dt.timedelta(days=ceil(band_days))).isoformat()
+
+
+def _day(at: float) -> dt.date:
+    return dt.datetime.fromtimestamp(at, dt.UTC).date()

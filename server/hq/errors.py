@@ -8,12 +8,18 @@ HqError (a HolderError)
 +-- NightUnnamed       a name that no night may have
 +-- RecordUnreadable   the record of a night that cannot be read
 +-- OfficeUnreachable  the privacy office did not answer, or is paused
+    +-- OfficeBusy     it has as many of HQ's calls in flight as it takes
 +-- RegistryOutdated   a registry of release 0.1, which listed tokens (also a HolderNotConfigured)
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from server.holder.errors import HolderError, HolderNotConfigured
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 
 class HqError(HolderError):
@@ -28,8 +34,24 @@ class QuorumNotMet(HqError):
         quorum: How many were needed.
     """
 
-    def __init__(self, what: str, answered: int, quorum: int) -> None:
-        super().__init__(f"{what}: {answered} outlets answered, expected at least {quorum}")
+    def __init__(
+        self, what: str, answered: int, quorum: int, missing: Collection[str] = ()
+    ) -> None:
+        """Says so.
+
+        Args:
+            what: The release, or what else it is about.
+            answered: How many did.
+            quorum: How many were needed.
+            missing: Of the last year's sums, who did not, so that others' answers cannot be used.
+        """
+        said = f"{what}: {answered} outlets answered, expected at least {quorum}"
+        if missing:
+            said = (
+                f"{what}: {answered} outlets answered; without {', '.join(sorted(missing))} their "
+                f"sum, beside the last year's, would tell the part of fewer than {quorum}"
+            )
+        super().__init__(said)
         self.answered = answered
         self.quorum = quorum
 
@@ -88,6 +110,19 @@ class OfficeUnreachable(HqError):
     def __init__(self, why: str) -> None:
         super().__init__(
             f"privacy office: no answer ({why}); nothing is lost, run the night again by its name"
+        )
+        self.why = why
+
+
+class OfficeBusy(OfficeUnreachable):
+    """The privacy office has as many of HQ's calls in flight as it takes, after waiting too."""
+
+    def __init__(self, why: str) -> None:
+        HqError.__init__(
+            self,
+            f"privacy office: too busy with HQ's calls, after waiting too ({why}); does another "
+            "program of HQ run, such as a second night? Calls that were cut off are over within "
+            "minutes; nothing is lost, run the night again by its name",
         )
         self.why = why
 

@@ -39,8 +39,11 @@ class HqStatus:
         last: The night that began last; None before the first.
         complete: The last one that came to its end.
         unfinished: Nights that can be taken up, the first one first.
-        wrong: Settings and records that cannot be read, each with its file and what to do.
+        wrong: Settings and records that cannot be read, each with its file and what to do; and the
+            office's ledger, where it did not go on from HQ's copy when a night asked last.
         keys: What to see to among keys and cards, such as a certificate that ends.
+        next_seal: From which day on bands are due again, ISO 8601, by the last night that knew; ""
+            where none did.
     """
 
     at: dt.datetime
@@ -52,6 +55,7 @@ class HqStatus:
     unfinished: tuple[NightRecord, ...]
     wrong: tuple[str, ...]
     keys: tuple[str, ...]
+    next_seal: str = ""
 
     @classmethod
     def of(cls, home: Path, at: dt.datetime) -> Self:
@@ -63,6 +67,12 @@ class HqStatus:
         except HolderNotConfigured as error:
             then = "`serve` goes on with the settings of before" if serving else "mend it first"
             wrong.insert(0, f"{error}; {then}")
+        asked = next((one for one in reversed(records) if one.ledger is not None), None)
+        if asked is not None and asked.ledger:
+            wrong.append(
+                f"{asked.ledger} (found in night {asked.night}; the next night asks again, and "
+                "`escapement-hq doctor` now)"
+            )
         return cls(
             at,
             serving,
@@ -73,6 +83,7 @@ class HqStatus:
             tuple(record for record in records if record.is_open(at)),
             tuple(wrong),
             tuple(key_warnings(Keyring(home, PartyKind.HQ), at)),
+            next((one.next_seal for one in reversed(records) if one.next_seal), ""),
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -90,6 +101,7 @@ class HqStatus:
             ],
             "wrong": list(self.wrong),
             "keys": list(self.keys),
+            "next_seal": self.next_seal or None,
             "last_night": None if self.last is None else self.last.model_dump(mode="json"),
         }
 
@@ -110,6 +122,8 @@ class HqStatus:
         ago = self._hours_since_complete()
         if self.complete is not None and ago is not None:
             say(f"Last complete night: {self.complete.night}, {_hours(ago)} ago")
+        if due := self.next_seal:
+            say(f"Bands: sealed again from {due} on")
         if self.last is None:
             say("No night yet. `escapement-hq night` runs one.")
         else:

@@ -67,9 +67,15 @@ class KeptAnswers:
         mine = KEPT_ANSWERS.c.plan == plan_digest
         return [(envelope, vector) for envelope, _, vector in self._read(mine, plan)]
 
-    def carryable(self) -> set[str]:
-        """The outlets of which there is an answer that the office took."""
+    def carryable(self, scorecard: str | None = None) -> set[str]:
+        """The outlets of which there is an answer that the office took.
+
+        Args:
+            scorecard: The digest of the scorecards that it has to be under; any where None.
+        """
         query = sa.select(KEPT_ANSWERS.c.outlet).where(KEPT_ANSWERS.c.released)
+        if scorecard is not None:
+            query = query.where(KEPT_ANSWERS.c.scorecard == scorecard)
         with self._engine.connect() as connection:
             return set(connection.scalars(query))
 

@@ -11,6 +11,8 @@ import typer
 from privacy.identity import PartyKind
 from privacy.keyring import Keyring, write_private
 from server.holder.console import Home, one_line_errors, say
+from server.holder.locks import NIGHT_LOCK, locked
+from server.hq.errors import NightRuns
 from server.hq.registry import Registry
 from server.hq.settings import HqFile
 from server.hq.tables import HQ
@@ -51,8 +53,11 @@ def accept(
                 "charge a whole year?",
                 abort=True,
             )
-        write_private(file, copy.encode())
-        registry.forget_ledger()
+        with locked(home / NIGHT_LOCK) as free:
+            if not free:
+                raise NightRuns
+            write_private(file, copy.encode())
+            registry.forget_ledger()
         say(f"{file}: the old copy. The next night takes the office's ledger as it is.")
 
 

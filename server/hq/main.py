@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+import server.wire.grpc_log  # noqa: F401  (before anything that imports grpc)
 from privacy.identity import PartyKind
 from privacy.keyring import Keyring
 from server.holder.commands import (
@@ -20,13 +21,14 @@ from server.holder.commands import (
     log_to_stderr,
     one_line_errors,
     print_json,
+    say,
     settle_keys,
 )
 from server.holder.database import shown
 from server.holder.doctor import add_doctor
 from server.holder.errors import HolderNotConfigured
 from server.holder.key_commands import add_key_commands
-from server.holder.locks import SERVE_LOCK, locked
+from server.holder.locks import SERVE_LOCK, locked, stopped
 from server.holder.shares import refresh, renew
 from server.hq.backup import back_up
 from server.hq.daily_nights import run_nights
@@ -42,7 +44,7 @@ from server.hq.report import CAVEATS, latest_calibrations, write_report
 from server.hq.services import running
 from server.hq.settings import HqFile, WatchedSettings
 from server.hq.stopping import stoppable
-from server.hq.tables import HQ, STORES
+from server.hq.tables import HQ, PROGRAM, STORES
 from server.hq.upgrade import upgrade
 
 HERE = Path("hq")
@@ -109,7 +111,11 @@ def init(
 def night_command(
     home: Home = HERE,
     name: Annotated[
-        str | None, typer.Option(help="The night's name; that of a killed night resumes it.")
+        str | None,
+        typer.Option(
+            help="The night's name; that of a killed night resumes it. Else today's that was "
+            "interrupted is resumed, or a new one begins."
+        ),
     ] = None,
     cut_off: Annotated[
         str | None, typer.Option(help="Last day that a feature may see, YYYY-MM-DD.")
@@ -120,12 +126,20 @@ def night_command(
 ) -> None:
     """Runs one night now: waits for outlets to join, combines what they answer, says goodnight.
 
+    A second one of a day is a night of its own: it does what is due by then, so it neither trains
+    nor seals anew what the first did. The name of a night that is complete does nothing.
+
     It does not open the port of tokens and directories: `serve` runs beside it for that.
     """
     log_to_stderr()
     with one_line_errors(), stoppable(code=1):
         report = run_night(home, name, cut_off, as_of=as_of)
-        OUT.print(f"Night {report.night}: {report.ended}", highlight=False, markup=False)
+        say(f"Night {report.night}: {report.ended}")
+        if report.again:
+            say(
+                "It was so before: nobody was asked anything, and nothing was charged. Without "
+                "--name a new night begins."
+            )
         if report.ended != "complete":
             raise typer.Exit(1)
 
@@ -177,9 +191,11 @@ def restored(
         database, timeout = HQ.url(home, settings.database), settings.training.timeout
         if not yes:
             typer.confirm(f"Did you restore {shown(database)} from an older copy?", abort=True)
-        office = OfficeClient.connect(identity, card, timeout)
-        registry = Registry(database)
-        with closing(office), closing(registry):
+        with (
+            stopped(home, PROGRAM),
+            closing(OfficeClient.connect(identity, card, timeout)) as office,
+            closing(Registry(database)) as registry,
+        ):
             done = take_over(office, registry, ring.token_share(), card.verify_key)
         OUT.print(
             f"The registry was of batch {done.since}, and is now the privacy office's directory of "
@@ -224,8 +240,9 @@ def tokens_renew(
         if not yes:
             asked = f"Erase all slots, directories and books in {shown(database)}?"
             typer.confirm(asked, abort=True)
-        renew(ring)
-        erase(database)
+        with stopped(home, PROGRAM):
+            renew(ring)
+            erase(database)
         OUT.print(
             f"HQ has a new share of the token key, and an empty registry. Next:\n"
             f"1. At the office: `escapement-office tokens renew`. Run no night before that.\n"

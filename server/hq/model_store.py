@@ -1,5 +1,8 @@
 """What HQ's releases came to: standing scorecards with their cuts, and calibrations.
 
+Invariant: what stands is of one calibration, all outcomes together. A scorecard that was trained
+since waits until it is calibrated, and until then bands go on by the one that stands.
+
 All of it is a function of releases, and is written anew where a night is run again.
 """
 
@@ -14,17 +17,22 @@ import numpy as np
 import sqlalchemy as sa
 
 from features.scorecard import Scorecard, encode_scorecards
-from server.hq.tables import CALIBRATIONS, SCORECARDS, SCORECARDS_IN_USE
+from server.hq.tables import (
+    CALIBRATIONS,
+    SCORECARDS,
+    SCORECARDS_IN_USE,
+    SCORECARDS_TO_CALIBRATE,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     import numpy.typing as npt
 
 
 @dataclass(frozen=True, slots=True)
 class StandingModel:
-    """What stands for an outcome.
+    """What stands for an outcome, or waits for its calibration.
 
     Attributes:
         outcome: What its scorecard predicts.
@@ -74,37 +82,47 @@ class ModelStore:
         """Reads and writes one database."""
         self._engine = engine
 
-    def save_model(self, model: StandingModel) -> None:
-        """Stores what stands for an outcome, in place of what stood."""
+    def save_models(self, models: Sequence[StandingModel]) -> None:
+        """Lets scorecards stand in place of what stood and of what waited, all or none of them."""
         with self._engine.begin() as connection:
-            mine = SCORECARDS_IN_USE.c.outcome == model.outcome
-            connection.execute(SCORECARDS_IN_USE.delete().where(mine))
-            connection.execute(
-                SCORECARDS_IN_USE.insert().values(
-                    outcome=model.outcome,
-                    night=model.night,
-                    at=model.at,
-                    scorecard=model.scorecard,
-                    second=model.second.astype("<f8").tobytes(),
-                    cuts=None if model.cuts is None else json.dumps(model.cuts),
-                )
-            )
+            for model in models:
+                for table in (SCORECARDS_IN_USE, SCORECARDS_TO_CALIBRATE):
+                    connection.execute(table.delete().where(table.c.outcome == model.outcome))
+                cuts = None if model.cuts is None else json.dumps(model.cuts)
+                connection.execute(SCORECARDS_IN_USE.insert().values(**_row(model), cuts=cuts))
+
+    def save_uncalibrated(self, models: Sequence[StandingModel]) -> None:
+        """Stores scorecards that wait for their calibration, in place of what waited."""
+        table = SCORECARDS_TO_CALIBRATE
+        with self._engine.begin() as connection:
+            connection.execute(table.delete())
+            connection.execute(table.insert(), [_row(model) for model in models])
 
     def model(self, outcome: str) -> StandingModel | None:
-        """What stands for an outcome; None before its first training."""
+        """What stands for an outcome; None before its first calibration."""
         with self._engine.connect() as connection:
             row = connection.execute(
                 sa.select(SCORECARDS_IN_USE).where(SCORECARDS_IN_USE.c.outcome == outcome)
             ).one_or_none()
         if row is None:
             return None
-        cuts = None if row.cuts is None else tuple(json.loads(row.cuts))
-        flat = np.frombuffer(row.second, dtype="<f8")
-        second = flat.reshape(math.isqrt(len(flat)), -1)
-        return StandingModel(row.outcome, row.night, row.at, row.scorecard, second, cuts)
+        return _model(row, None if row.cuts is None else tuple(json.loads(row.cuts)))
+
+    def uncalibrated(self, outcomes: Iterable[str]) -> list[StandingModel]:
+        """What waits for its calibration, of some outcomes in their order."""
+        table = SCORECARDS_TO_CALIBRATE
+        with self._engine.connect() as connection:
+            found = {row.outcome: _model(row, None) for row in connection.execute(sa.select(table))}
+        return [found[outcome] for outcome in outcomes if outcome in found]
+
+    def newest_models(self, outcomes: Sequence[str]) -> list[StandingModel]:
+        """The last trained, one an outcome, whether it waits or stands; none before all are."""
+        waits = {model.outcome: model for model in self.uncalibrated(outcomes)}
+        found = [waits.get(outcome) or self.model(outcome) for outcome in outcomes]
+        return [] if None in found else [model for model in found if model is not None]
 
     def models(self, outcomes: Iterable[str]) -> list[StandingModel]:
-        """What stands, one an outcome; none of them before all are trained."""
+        """What stands, one an outcome; none of them before all do."""
         found = [self.model(outcome) for outcome in outcomes]
         return [] if None in found else [model for model in found if model is not None]
 
@@ -152,3 +170,20 @@ class ModelStore:
         mine = (SCORECARDS.c.night == night) & (SCORECARDS.c.outcome == outcome)
         with self._engine.connect() as connection:
             return connection.scalar(sa.select(SCORECARDS.c.payload).where(mine))
+
+
+def _row(model: StandingModel) -> dict[str, object]:
+    """The columns that both tables of scorecards have."""
+    return {
+        "outcome": model.outcome,
+        "night": model.night,
+        "at": model.at,
+        "scorecard": model.scorecard,
+        "second": model.second.astype("<f8").tobytes(),
+    }
+
+
+def _model(row: sa.Row[tuple[object, ...]], cuts: tuple[int, ...] | None) -> StandingModel:
+    flat = np.frombuffer(row.second, dtype="<f8")
+    second = flat.reshape(math.isqrt(len(flat)), -1)
+    return StandingModel(row.outcome, row.night, row.at, row.scorecard, second, cuts)

@@ -35,6 +35,7 @@ from features.learning import (
 )
 from features.points import base_points
 from features.scorecard import Scorecard, encode_scorecards
+from privacy.budget import LedgerForked
 from privacy.envelopes import digest
 from privacy.errors import ClocksApart, PrivacyError
 from privacy.plans import NightPlan
@@ -43,7 +44,7 @@ from privacy.seal_plans import SealKind
 from server.holder.errors import HolderError
 from server.hq.banding import Judgement
 from server.hq.combine import Ask, Combiner
-from server.hq.due import Due, Tonight
+from server.hq.due import Due, Tonight, next_seal
 from server.hq.errors import AnotherNight, HqError, OfficeUnreachable, QuorumNotMet
 from server.hq.model_store import Calibrated, StandingModel, scorecards_of
 from server.hq.report import NightReport, ReleaseReport
@@ -101,6 +102,8 @@ class HqNight:
         on_step: Called after each release, for progress.
         on_plan: Called with the Unix seconds at which the night's plan expires.
         on_end: Called when all is done but to say goodnight and to close the night at the office.
+        follow_ledger: Takes what the office's ledger has more into HQ's copy of it, and refuses one
+            that does not go on from there; None where HQ keeps no copy.
         stays: Whether outlets are kept, without a goodnight, where the night is to be taken up.
     """
 
@@ -115,6 +118,7 @@ class HqNight:
     on_step: Callable[[ReleaseReport], None] = lambda _step: None
     on_plan: Callable[[int], None] = lambda _expires: None
     on_end: Callable[[NightReport], None] = lambda _report: None
+    follow_ledger: Callable[[], None] | None = None
     stays: bool = False
 
     def run(self) -> NightReport:
@@ -148,6 +152,9 @@ class HqNight:
         return {node: name for node, name in present.items() if name in self.outlets}
 
     def _releases(self, nodes: Mapping[int, str], report: NightReport) -> None:
+        if self.follow_ledger is not None:
+            self.follow_ledger()  # also where nothing is due: a lost ledger is found the same night
+            report.ledger = ""
         if len(nodes) < self.settings.quorum:
             raise QuorumNotMet("roll call", len(nodes), self.settings.quorum)
         due = Due(
@@ -207,8 +214,7 @@ class HqNight:
         report.scorecards |= {card.outcome: card for card in cards}
         evaluations = self._evaluate(combiner, report, cards)
         report.evaluations |= dict(zip(outcomes, evaluations, strict=True))
-        for card in cards:
-            self._stands(card, space.second)
+        self._keep(cards, space.second)
 
     def _round(
         self, combiner: Combiner, report: NightReport, trainings: Sequence[Training]
@@ -240,14 +246,22 @@ class HqNight:
         counts = self._noted(report, combiner, combiner.customer_release(ask))
         return ScorecardEvaluation.of(counts, len(cards))
 
-    def _stands(self, card: Scorecard, second: Matrix) -> None:
-        """Lets a new scorecard stand; its cuts wait for its calibration."""
-        before = self.store.model(card.outcome)
-        if before is not None and before.night == self.tonight.name:
-            return
-        at = int(self.clock())
-        made = StandingModel(card.outcome, self.tonight.name, at, card.encode(), second, None)
-        self.store.save_model(made)
+    def _keep(self, cards: Sequence[Scorecard], second: Matrix) -> None:
+        """Keeps new scorecards, to be calibrated; what stands goes on until they are.
+
+        Where no bands are made nobody calibrates, and they stand at once.
+        """
+        known = self.store.newest_models(self.tonight.outcomes)
+        if known and all(model.night == self.tonight.name for model in known):
+            return  # a night that is run again: they may be calibrated already
+        night, at = self.tonight.name, int(self.clock())
+        made = [
+            StandingModel(card.outcome, night, at, card.encode(), second, None) for card in cards
+        ]
+        if self.banding is None:
+            self.store.save_models(made)
+        else:
+            self.store.save_uncalibrated(made)
 
     # --- seals, calibration, books -------------------------------------------------------------
 
@@ -267,7 +281,7 @@ class HqNight:
 
     def _calibrate(self, sealing: Sealing, report: NightReport, banding: Banding) -> None:
         """Scores go out in sealed bins, for homes only; private counts of outcomes come back."""
-        models = self.store.models(self.tonight.outcomes)
+        models = self.store.newest_models(self.tonight.outcomes)
         cards = [Scorecard.decode(model.scorecard) for model in models]
         middles = [middle(card, model.second) for card, model in zip(cards, models, strict=True)]
         cuts = [(one,) for one in middles]
@@ -280,10 +294,13 @@ class HqNight:
         )  # fmt: skip
         counts = self._noted(report, sealing.combiner, sealing.combiner.customer_release(ask))
         self.store.forget_fine_book(seal.release)
-        for place, model in enumerate(models):
-            judged = self._judge(counts, place, model, banding)
-            self.store.save_model(replace(model, cuts=judged.cuts))
-            report.calibrations[model.outcome] = judged
+        judged = [self._judge(counts, place, model, banding) for place, model in enumerate(models)]
+        self.store.save_models(
+            [replace(model, cuts=one.cuts) for model, one in zip(models, judged, strict=True)]
+        )
+        report.calibrations |= {
+            model.outcome: one for model, one in zip(models, judged, strict=True)
+        }
 
     def _fine_book(self, seal: StoredSeal, banding: Banding) -> tuple[bytes, str]:
         """The fine book of a seal and its digest; b"" where it was counted."""
@@ -317,15 +334,20 @@ class HqNight:
         seal = self.store.standing_seal()
         if self.banding is None or seal is None or seal.entries is None:
             return
+        report.next_seal = next_seal(seal.draft.as_of, self.settings.band_days)
         try:
             report.book = self.banding.publish(seal.entries, self.tonight, self.office)
-        except OfficeUnreachable as refusal:
-            if report.ended == "complete":  # but for the book, which is made when it is taken up
-                report.note_refusal(refusal, resumable=True)
+        except (OfficeUnreachable, LedgerForked) as refusal:
+            if report.ended == "complete":  # but for the book
+                resumable = isinstance(refusal, OfficeUnreachable)  # it is made when taken up
+                report.note_refusal(refusal, resumable=resumable)
             else:
                 report.skipped.append(f"book: {refusal}; the last book stays")
         except (PrivacyError, HolderError) as refusal:
-            report.skipped.append(f"book: {refusal}; the last book stays")
+            report.skipped.append(
+                f"book: {refusal}; the last book stays; bands are sealed again from "
+                f"{report.next_seal} on"
+            )
 
     # --- asking and noting --------------------------------------------------------------------
 

@@ -60,12 +60,12 @@ def run_night(
 ) -> NightReport:
     """Runs one night with the keys, lists and settings of a folder.
 
-    Where another process runs one it waits for its end; where that completed the night of this
-    name, it has nothing to do.
+    Where another process runs one it waits for its end. A night that is complete already is not
+    run again: its record and its releases stay what they are.
 
     Args:
         home: HQ's folder.
-        name: The night's name; today's date where None.
+        name: The night's name. Where None, today's that is unfinished, or else a new one of today.
         cut_off: ISO 8601 date; the horizon before today where None.
         listening: Called with the port once outlets can join.
         as_of: ISO 8601 date, the last day that bands are made from; today where None.
@@ -80,9 +80,9 @@ def run_night(
     """
     settings = settings or HqFile.read(home / "hq.toml")
     today = dt.datetime.now(dt.UTC).date()
-    name = name or f"night-{today.isoformat()}"
     horizon = (today - dt.timedelta(days=settings.horizon_days)).isoformat()
     records = NightRecords(home)
+    name = name or records.name_of(today, dt.datetime.now(dt.UTC))
     with ExitStack() as stack:
         free = stack.enter_context(locked(home / NIGHT_LOCK))
         if not free and daily:
@@ -90,9 +90,9 @@ def run_night(
         if not free:
             _LOG.info("another process runs a night; waiting until it is over")
             stack.enter_context(locked(home / NIGHT_LOCK, wait=True))
-        done = records.find(name) if daily or not free else None
+        done = records.find(name)
         if done is not None and (done.is_complete or (daily and done.state is NightState.OVER)):
-            return NightReport(name, done.cohort, ended=done.ended)  # it ended meanwhile
+            return NightReport(name, done.cohort, ended=done.ended, again=True)
         begins = dt.datetime.now(dt.UTC)
         record = records.begin(name, cut_off or horizon, as_of or today.isoformat(), begins)
         journal = NightJournal(records, record)
@@ -188,6 +188,7 @@ def _run(
             on_step=lambda step: _LOG.info("%s: %d outlets", step.release, step.outlets),
             on_plan=journal.planned,
             on_end=journal.ending,
+            follow_ledger=office.follow_ledger,
             stays=daily,
         ).run()
     if report.resumable:

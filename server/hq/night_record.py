@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from privacy.budget import LedgerForked
 from privacy.keyring import write_private
 from server.holder.error_text import error_text
 from server.hq.errors import NightUnnamed, RecordUnreadable
@@ -79,6 +80,9 @@ class NightRecord(BaseModel):
         cohort: Outlets at roll call.
         missing: Outlets on HQ's list that were not.
         skipped: What was not done, and why.
+        ledger: What is wrong with the office's ledger; "" where it goes on from HQ's copy, None
+            where the office was not asked.
+        next_seal: The day from which on bands are due again, ISO 8601; "" where it is not known.
         steps: One per release, in order.
     """
 
@@ -96,6 +100,8 @@ class NightRecord(BaseModel):
     cohort: tuple[str, ...]
     missing: tuple[str, ...]
     skipped: tuple[str, ...]
+    ledger: str | None = None
+    next_seal: str = ""
     steps: tuple[ReleaseRecord, ...]
 
     def is_open(self, now: dt.datetime) -> bool:
@@ -148,11 +154,17 @@ class NightRecords:
 
     def free_name(self, day: dt.date) -> str:
         """A name for a night of a day that none had before."""
-        name, number = f"night-{day.isoformat()}", 1
+        name = first = f"night-{day.isoformat()}"
+        number = 1
         while self._file(name).exists():
             number += 1
-            name = f"night-{day.isoformat()}-{number}"
+            name = f"{first}-{number}"
         return name
+
+    def name_of(self, day: dt.date, now: dt.datetime) -> str:
+        """The name of a day's night that can be taken up, else one that no night had before."""
+        mine = [one for one in self.read()[0] if one.is_open(now) and _is_of(one.night, day)]
+        return mine[-1].night if mine else self.free_name(day)
 
     def begin(self, name: str, cut_off: str, as_of: str, now: dt.datetime) -> NightRecord:
         """Notes that a night begins, or is taken up with the days that it began with.
@@ -254,8 +266,9 @@ class NightJournal:
         ended = self.record.ended
         if self.record.state is NightState.RUNNING:
             ended = "it was stopped" if isinstance(error, Stopped) else error_text(error)
+        forked = {"ledger": error_text(error)} if isinstance(error, LedgerForked) else {}
         try:
-            self._note(ended=ended)
+            self._note(ended=ended, **forked)
         except OSError as other:
             _LOG.warning("night %s: its record is that of before: %s", self.record.night,
                          error_text(other))  # fmt: skip
@@ -289,6 +302,11 @@ def _read(file: Path) -> NightRecord:
     if record.state is NightState.OVER and record.over_at is None:  # of an earlier release
         return record.model_copy(update={"over_at": written})
     return record
+
+
+def _is_of(name: str, day: dt.date) -> bool:
+    """Whether a night has a name that `free_name` gives for a day."""
+    return re.fullmatch(rf"night-{day.isoformat()}(-\d+)?", name) is not None
 
 
 def _read_day(file: Path) -> str:

@@ -5,42 +5,33 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass
-from fractions import Fraction
-from typing import TYPE_CHECKING, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from privacy.books import BookRefused
-from privacy.budget import LedgerAhead, LedgerEntry, LedgerForked
-from privacy.directory import DirectoryPosition, DirectoryRefused
-from privacy.errors import (
-    AnswerRefused,
-    BudgetExceeded,
-    ClocksApart,
-    InvalidParameter,
-    PlanRefused,
-    PrivacyError,
-    ReleaseClosed,
-)
-from privacy.oblivious_transfer import TransferFailed
+from privacy.budget import LedgerEntry, LedgerPosition
+from privacy.directory import DirectoryPosition
+from privacy.errors import PrivacyError
+from privacy.outlet_blocks import SumBlocks
 from privacy.plans import NightPlan, Signed
-from privacy.publications import Countersigned, PublicationRefused, PublicationTooSoon
+from privacy.publications import Countersigned
 from privacy.registrations import RegistrationRefused
-from privacy.voprf import TokenRefused
 from server.holder.directory_copy import DirectoryCopy
-from server.holder.errors import NotAllowed, RefreshRefused
-from server.hq.errors import OfficeUnreachable
 from server.hq.ledger_witness import check_goes_on, check_planned
 from server.hq.office_messages import choice_parts, directory_parts, set_message
+from server.hq.office_refusals import office_refusals
 from server.hq.privacy_office import CollectedBatch
 from server.wire import office_pb2, office_pb2_grpc
-from server.wire.connections import CALLER_OPTIONS, REFUSED_FOR_NOW
-from server.wire.refusals import LEDGER_KEY, TIME_KEY, read_refusal
+from server.wire.connections import CALLER_OPTIONS
+from server.wire.handshakes import why_unreached
+from server.wire.refusals import LEDGER_KEY, TIME_KEY
+from server.wire.retries import Restartable, patient
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from privacy.directory import DirectoryChanges
     from privacy.identity import Card, Identity
@@ -53,27 +44,10 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
+REPLACE_OFFICE = "run `escapement-hq office replace FILE` with the office's newest public.json"
+
 CHUNK_SECONDS = 600.0
 """For a chunk of a seal at least: up to 100 MB come back."""
-
-_OTHERS: dict[str, type[Exception]] = {
-    "BookRefused": BookRefused,
-    "DirectoryRefused": DirectoryRefused,
-    "InvalidParameter": InvalidParameter,
-    "RequestTooLarge": InvalidParameter,
-    "PublicationRefused": PublicationRefused,
-    "PublicationTooSoon": PublicationTooSoon,
-    "RegistrationRefused": RegistrationRefused,
-    "ReleaseClosed": ReleaseClosed,
-    "TransferFailed": TransferFailed,
-    "TokenRefused": TokenRefused,
-    "RefreshRefused": RefreshRefused,
-    "NotAllowed": NotAllowed,
-    "ClocksApart": ClocksApart,
-    "LedgerAhead": LedgerAhead,
-    "LedgerForked": LedgerForked,
-}
-"""Refusals that carry a message and nothing else; PlanRefused where not named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +64,14 @@ class OfficeClient:
         timeout: Seconds for one call.
         witness: Keeps the copy; None where none is kept.
         clock: Unix seconds.
+        unreached: Says why a call did not reach the office, as far as certificates are why; "".
     """
 
     channel: grpc.Channel
     timeout: float
     witness: LedgerWitness | None = None
     clock: Callable[[], float] = time.time
+    unreached: Callable[[], str] = lambda: ""
 
     @classmethod
     def connect(
@@ -109,14 +85,18 @@ class OfficeClient:
         at = dt.datetime.now(dt.UTC)
         identity.card.check_dates(at, own=True)
         office.check_dates(at)
+        accepted, own = "".join(office.accepted(at)), identity.card.certificate
         credentials = grpc.ssl_channel_credentials(
-            root_certificates="".join(office.accepted(at)).encode(),
+            root_certificates=accepted.encode(),
             private_key=identity.tls_key,
-            certificate_chain=identity.card.certificate.encode(),
+            certificate_chain=own.encode(),
         )
         name = f"{office.name}.{office.kind}"  # the certificate is pinned; its name is its own
         options = [("grpc.ssl_target_name_override", name), *CALLER_OPTIONS]
-        return cls(grpc.secure_channel(office.address, credentials, options), timeout, witness)
+        channel = grpc.secure_channel(office.address, credentials, options)
+        why = partial(why_unreached, office.address, accepted, own, identity.tls_key,
+                      replace=REPLACE_OFFICE)  # fmt: skip
+        return cls(channel, timeout, witness, unreached=why)
 
     def sign_night(self, night: str, cut_off: str, lines: Sequence[PlannedReleases]) -> Signed:
         """Signs a night plan and reserves its cost."""
@@ -130,7 +110,7 @@ class OfficeClient:
         ]
         request = office_pb2.SignNightRequest(night=night, cut_off=cut_off, releases=releases)
         self.follow_ledger()  # it waits for an office that is just starting
-        with _refusals():
+        with self._refusals():
             signed = self._stub.SignNight(request, timeout=self.timeout, metadata=self._now())
         if self.witness is not None:
             self.follow_ledger()
@@ -146,19 +126,33 @@ class OfficeClient:
         """
         if self.witness is None:
             return
-        known = self.witness.ledger_position()
+        self.witness.keep_entries(self._later_entries(self.witness))
+
+    def check_ledger(self) -> LedgerPosition:
+        """How far the office's ledger is, without taking anything into HQ's copy.
+
+        Raises:
+            LedgerForked: If it does not go on from the copy.
+        """
+        if self.witness is None:
+            return LedgerPosition()
+        return self.witness.ledger_position().followed_by(self._later_entries(self.witness))
+
+    def _later_entries(self, witness: LedgerWitness) -> list[LedgerEntry]:
+        """The entries that the office's ledger has after those of HQ's copy."""
+        known = witness.ledger_position()
         # The last that is known is asked for too: a ledger that lacks it went back.
-        asked = max(known.length - 1, 0)
-        request = office_pb2.FetchLedgerRequest(after=asked)
-        with _refusals():
+        request = office_pb2.FetchLedgerRequest(after=max(known.length - 1, 0))
+        with self._refusals():
             stub = self._stub.FetchLedger
             parts = list(stub(request, timeout=self.timeout, wait_for_ready=True))
-        entries = [LedgerEntry.decode(entry) for part in parts for entry in part.entries]
-        self.witness.keep_entries(check_goes_on(known, entries))
+        return check_goes_on(
+            known, [LedgerEntry.decode(raw) for one in parts for raw in one.entries]
+        )
 
     def sign_release(self, draft: ReleaseDraft) -> Signed:
         """Signs a release plan."""
-        with _refusals():
+        with self._refusals():
             request = office_pb2.SignReleaseRequest(draft=draft.encode())
             signed = self._stub.SignRelease(request, timeout=self.timeout, metadata=self._now())
         return Signed(signed.payload, signed.signature)
@@ -166,14 +160,22 @@ class OfficeClient:
     def unlock(self, plan_digest: str, envelopes: Sequence[Envelope]) -> bytes:
         """Answers with the sum of masks less the office's noise."""
         request, stub = set_message(plan_digest, envelopes), self._stub.Unlock
-        with _refusals():
+        with self._refusals():
             chunks = list(stub(request, timeout=self.timeout, metadata=self._now()))
         self.follow_ledger()
         return b"".join(chunk.data for chunk in chunks)
 
+    def sum_blocks(self) -> SumBlocks:
+        """Which outlets the sums of the last year tell together only."""
+        with self._refusals():
+            request = office_pb2.SumBlocksRequest()
+            told = self._stub.SumBlocks(request, timeout=self.timeout, metadata=self._now())
+        blocks = tuple(frozenset(block.outlets) for block in told.blocks)
+        return SumBlocks(told.quorum, blocks, frozenset(told.admitted))
+
     def sign_seal(self, draft: SealDraft) -> tuple[Signed, bytes]:
         """Signs a seal plan, and answers the first message of the transfers."""
-        with _refusals():
+        with self._refusals():
             request = office_pb2.SignReleaseRequest(draft=draft.encode())
             signed = self._stub.SignSeal(request, timeout=self.timeout, metadata=self._now())
         return Signed(signed.payload, signed.signature), signed.transfers
@@ -182,30 +184,31 @@ class OfficeClient:
         self, plan_digest: str, envelopes: Sequence[Envelope], carried: Sequence[Carried] = ()
     ) -> str:
         """Takes a seal's set of answers, for good; gives its digest."""
-        with _refusals():
+        with self._refusals():
             request = set_message(plan_digest, envelopes, carried)
             stored = self._stub.StoreSet(request, timeout=self.timeout, metadata=self._now())
             return str(stored.set_digest)
 
     def seal_chunk(self, plan_digest: str, chunk: int, choices: bytes) -> Iterator[bytes]:
         """Checks HQ's choices of a chunk, and gives its hidden tables, a part at a time."""
-        parts, stub = choice_parts(plan_digest, chunk, choices), self._stub.SealChunk
+        parts: Any = Restartable(partial(choice_parts, plan_digest, chunk, choices))
+        stub = self._stub.SealChunk
         longest = max(self.timeout, CHUNK_SECONDS)
-        with _refusals():
+        with self._refusals():
             for answer in stub(parts, timeout=longest, metadata=self._now()):
                 yield answer.data
 
     def close_seal(self, plan_digest: str) -> None:
         """Ends a seal."""
         request = office_pb2.CloseSealRequest(plan_digest=plan_digest)
-        with _refusals():
+        with self._refusals():
             self._stub.CloseSeal(request, timeout=self.timeout, metadata=self._now())
 
     def close_night(self, night: str) -> None:
         """Gives back what the night reserved and did not charge."""
         request = office_pb2.CloseNightRequest(night=night)
         try:
-            with _refusals():
+            with self._refusals():
                 self._stub.CloseNight(request, timeout=self.timeout, metadata=self._now())
             self.follow_ledger()
         except PrivacyError as error:
@@ -215,7 +218,7 @@ class OfficeClient:
     def collect_batch(self, after: int) -> CollectedBatch:
         """The registrations of the next batch; the office forgets those up to `after`."""
         request = office_pb2.CollectBatchRequest(after=after)
-        with _refusals():
+        with self._refusals():
             stub = self._stub.CollectBatch
             # As a night's first call it waits for an office that is just starting.
             pieces = list(stub(request, timeout=self.timeout, wait_for_ready=True))
@@ -227,7 +230,7 @@ class OfficeClient:
 
     def last_directory(self) -> DirectoryPosition:
         """How far the directory is that the office countersigned last."""
-        with _refusals():
+        with self._refusals():
             request = office_pb2.LastDirectoryRequest()
             last = self._stub.LastDirectory(request, timeout=self.timeout)
         return DirectoryPosition(last.batch, last.slots, last.digest)
@@ -240,7 +243,7 @@ class OfficeClient:
             after: The last batch whose registrations HQ has: outlets hear that it lost the others.
         """
         request = office_pb2.FetchDirectoryRequest(network=network, after=after)
-        with _refusals():
+        with self._refusals():
             stub = self._stub.FetchDirectory
             chunks = [chunk.data for chunk in stub(request, timeout=self.timeout)]
         return DirectoryCopy.decode(b"".join(chunks))
@@ -260,8 +263,8 @@ class OfficeClient:
             evidence: By slot, of each that was blanked and each whose key was brought back.
             last: What the office said last of a directory, as far as HQ knows.
         """
-        parts = directory_parts(network, changes, evidence, last)
-        with _refusals():
+        parts: Any = Restartable(partial(directory_parts, network, changes, evidence, last))
+        with self._refusals():
             stub = self._stub.CountersignDirectory
             said = stub(parts, timeout=self.timeout, metadata=self._now())
         return Countersigned(said.payload, said.signature)
@@ -274,7 +277,7 @@ class OfficeClient:
             header=summary.header,
             body=summary.body,
         )
-        with _refusals():
+        with self._refusals():
             said = self._stub.CountersignBook(request, timeout=self.timeout, metadata=self._now())
         return Countersigned(said.payload, said.signature)
 
@@ -284,7 +287,7 @@ class OfficeClient:
         Returns:
             The epoch and public half of the office's share afterwards.
         """
-        with _refusals():
+        with self._refusals():
             request = office_pb2.RefreshShareRequest(epoch=epoch, delta=delta)
             share = self._stub.RefreshShare(request, timeout=self.timeout)
         return share.epoch, share.public_key
@@ -301,32 +304,9 @@ class OfficeClient:
         length, head = self.witness.ledger_position()
         return time_now, (LEDGER_KEY, f"{length} {head}")
 
+    def _refusals(self) -> AbstractContextManager[None]:
+        return office_refusals(self.unreached)
+
     @property
     def _stub(self) -> office_pb2_grpc.OfficeStub:
-        return office_pb2_grpc.OfficeStub(self.channel)
-
-
-@contextmanager
-def _refusals() -> Iterator[None]:
-    """Raises what the office raised."""
-    try:
-        yield
-    except grpc.RpcError as error:
-        refusal = read_refusal(error)
-        if refusal is None:
-            raise OfficeUnreachable(_why(cast("grpc.Call", error).code())) from error
-        if refusal.type in REFUSED_FOR_NOW:
-            raise OfficeUnreachable(refusal.message) from error
-        if refusal.type == "BudgetExceeded":
-            requested, remaining = Fraction(refusal.requested), Fraction(refusal.remaining)
-            raise BudgetExceeded(refusal.purpose, requested, remaining) from error
-        if refusal.type == "AnswerRefused":
-            raise AnswerRefused(refusal.message, refusal.outlet or None) from error
-        if refusal.type == "OfficePaused":
-            raise OfficeUnreachable("paused") from error
-        raise _OTHERS.get(refusal.type, PlanRefused)(refusal.message) from error
-
-
-def _why(code: grpc.StatusCode) -> str:
-    """What a status without a refusal says."""
-    return "ended there: too slow" if code is grpc.StatusCode.CANCELLED else str(code.name)
+        return office_pb2_grpc.OfficeStub(patient(self.channel))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from privacy.outlet_blocks import SumBlocks
     from privacy.plans import PlannedReleases, ReleaseDraft, Signed
     from privacy.publications import Countersigned
     from privacy.published_books import BookSummary
@@ -47,6 +48,9 @@ class PrivacyOffice(BookOffice, Protocol):
 
     def unlock(self, plan_digest: str, envelopes: Sequence[Envelope]) -> bytes:
         """Answers with the sum of masks less the office's noise."""
+
+    def sum_blocks(self) -> SumBlocks:
+        """Which outlets the sums of the last year tell together only."""
 
     def sign_seal(self, draft: SealDraft) -> tuple[Signed, bytes]:
         """Signs a seal plan, and answers the first message of the transfers."""

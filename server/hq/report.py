@@ -14,6 +14,7 @@ import numpy as np
 from rich.table import Table
 
 from features.bands import BandPolicy, scheme_of
+from privacy.budget import LedgerForked
 from privacy.plans import ReleasePlan
 from privacy.purposes import Purpose
 from privacy.two_key_sum import CustomerRelease
@@ -104,8 +105,12 @@ class NightReport:
         book: Version of the band book that was published; None if none was, as before the first
             seal.
         skipped: What was not done tonight, and why.
+        ledger: What is wrong with the office's ledger; "" where it goes on from HQ's copy, None
+            where the office was not asked.
+        next_seal: The day from which on bands are due again, ISO 8601; "" before the first.
         ended: "complete", or why it ended before.
         resumable: Whether it only broke off, and can be taken up under its name.
+        again: Whether it was over before it was asked for: nothing was done.
     """
 
     night: str
@@ -117,13 +122,18 @@ class NightReport:
     calibrations: dict[str, Judgement] = field(default_factory=dict)
     book: int | None = None
     skipped: list[str] = field(default_factory=list)
+    ledger: str | None = None
+    next_seal: str = ""
     ended: str = "not begun"
     resumable: bool = False
+    again: bool = False
 
     def note_refusal(self, refusal: Exception, *, resumable: bool) -> None:
         """Notes what ended the night, or broke it off."""
         self.ended = f"{type(refusal).__name__}: {refusal}"
         self.resumable = resumable
+        if isinstance(refusal, LedgerForked):
+            self.ledger = str(refusal)
 
     def as_json(self) -> dict[str, object]:
         """What may be kept and shown."""
@@ -134,6 +144,8 @@ class NightReport:
             "outcomes": list(self.outcomes),
             "steps": [step.as_json() for step in self.steps],
             "skipped": self.skipped,
+            "ledger": self.ledger,
+            "next_seal": self.next_seal,
             "evaluations": {name: asdict(found) for name, found in self.evaluations.items()},
             "calibrations": {name: found.as_json() for name, found in self.calibrations.items()},
             "book": self.book,

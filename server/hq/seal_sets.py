@@ -126,7 +126,9 @@ class SealSets:
     def _aggregate(self, opened: OpenSeal, fresh: set[str], absent: set[str]) -> Aggregate:
         """The masked sum of answers to this plan and, of bands, of others' last ones."""
         store, plan = self.combiner.store, opened.plan
-        shares = [share for share in self._kept(opened) if share.envelope.outlet in fresh]
         carries = plan.kind is SealKind.BAND
+        if not carries:
+            fresh = set(self.combiner.told_together(plan, fresh))
+        shares = [share for share in self._kept(opened) if share.envelope.outlet in fresh]
         carried = store.last_answers(plan, absent, self.combiner.clock()) if carries else []
         return Aggregate.of(plan, shares, carried)

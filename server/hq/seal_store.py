@@ -43,6 +43,7 @@ from privacy.seal_plans import SealDraft, SealKind, SealPlan
 from privacy.slot_keys import OneTimeKey
 from server.hq.errors import NightTwice
 from server.hq.kept_answers import forget_answers, let_carry, read_sum, summed
+from server.hq.sealed_outlets import keep_outlets
 from server.hq.tables import SEAL_CHUNKS, SEALS
 
 if TYPE_CHECKING:
@@ -197,6 +198,7 @@ class SealStore:
         taken = SEALS.update().where(_is(seal.plan.release)).values(set_digest=set_digest)
         with self._engine.begin() as connection:
             connection.execute(taken)
+            keep_outlets(connection, seal.outlets)
             if isinstance(seal.plan, SealPlan) and seal.plan.kind is SealKind.BAND:
                 let_carry(connection, plan_digest, fresh, int(at))
             else:

@@ -11,6 +11,7 @@ A draft is of the latest directory as the office numbered it last. States of it:
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,16 +21,36 @@ from privacy.books import Book
 from privacy.directory import Directory, DirectoryChanges
 from privacy.publications import Countersigned
 from privacy.published_books import PublishedBook
+from server.holder.database import reading
 from server.hq.slot_evidence import withdrawals
 from server.hq.tables import BOOKS, DIRECTORIES, DRAFTS, PROGRESS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable
 
 DIRECTORIES_KEPT = 3
 ROWS_KEPT = 100
 """Of older directories than these not even their sizes: who holds one fetches the whole."""
 _CHANGES_KEPT = 8
+
+
+class KeptBytes:
+    """The last large value that was read, by name: all who ask for it share one copy in memory.
+
+    Whoever asks while it is being read waits for that.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._held: tuple[Hashable, bytes] | None = None
+
+    def get(self, name: Hashable, read: Callable[[], bytes]) -> bytes:
+        """The value of a name, which never changes; read where another is held."""
+        with self._lock:
+            if self._held is None or self._held[0] != name:
+                self._held = None  # two at a time would be twice the memory
+                self._held = name, read()
+            return self._held[1]
 
 
 class Shelf:
@@ -44,6 +65,7 @@ class Shelf:
         """
         self._engine, self._clock = engine, clock
         self._changes: dict[tuple[str, str], bytes] = {}
+        self._book, self._directory = KeptBytes(), KeptBytes()
 
     # --- directories --------------------------------------------------------------------------
 
@@ -78,33 +100,38 @@ class Shelf:
         base = sa.select(DIRECTORIES.c.batch, DIRECTORIES.c.slots).where(
             DIRECTORIES.c.digest == held
         )
-        with self._engine.begin() as connection:
+        with reading(self._engine) as connection:
             found = connection.execute(there).one_or_none()
             if found is None:
                 return None
+
+            def encoded() -> bytes:
+                query = sa.select(DIRECTORIES.c.encoded).where(wanted)
+                return bytes(connection.scalars(query).one())
+
             known = connection.execute(base).one_or_none()
             if known is None or known.batch > found.batch:
-                encoded = connection.scalars(sa.select(DIRECTORIES.c.encoded).where(wanted)).one()
-                return bytes(found.countersigned + encoded)
+                name = digest, found.countersigned
+                return self._directory.get(name, lambda: bytes(found.countersigned + encoded()))
             changes = self._changes.get((held, digest))
             if changes is None:
-                encoded = connection.scalars(sa.select(DIRECTORIES.c.encoded).where(wanted)).one()
                 blanked = withdrawals(connection, known.slots, known.batch, found.batch)
-                changes = _changes(held, known.slots, list(blanked), Directory.decode(encoded))
+                whole = Directory.decode(encoded())
+                changes = _changes(held, known.slots, list(blanked), whole)
                 self._keep_changes(held, digest, changes)
             return bytes(found.countersigned + changes)
 
     def latest_directory(self) -> bytes | None:
         """The whole directory that was published last, as `published`; None before the first."""
         digest = sa.select(DIRECTORIES.c.digest).order_by(DIRECTORIES.c.number.desc()).limit(1)
-        with self._engine.begin() as connection:
+        with reading(self._engine) as connection:
             last = connection.scalar(digest)
         return None if last is None else self.published(last)
 
     def last_statement(self) -> Countersigned | None:
         """What the office said last of a directory; None before the first."""
         said = sa.select(DIRECTORIES.c.countersigned).order_by(DIRECTORIES.c.number.desc()).limit(1)
-        with self._engine.begin() as connection:
+        with reading(self._engine) as connection:
             last = connection.scalar(said)
         return None if last is None else Countersigned.cut_off(last)[0]
 
@@ -176,9 +203,16 @@ class Shelf:
             connection.execute(BOOKS.insert().values(version=version, encoded=encoded))
 
     def latest_book(self) -> bytes | None:
-        """The published bytes of the book that stands; None where there is none yet."""
-        with self._engine.begin() as connection:
-            return connection.scalar(sa.select(BOOKS.c.encoded))
+        """The published bytes of the book that stands; None where there is none yet.
+
+        Read once a version, however many outlets fetch it.
+        """
+        with reading(self._engine) as connection:
+            version = connection.scalar(sa.select(BOOKS.c.version))
+            if version is None:
+                return None
+            query = sa.select(BOOKS.c.encoded).where(BOOKS.c.version == version)
+            return self._book.get(version, lambda: bytes(connection.scalars(query).one()))
 
 
 def put_on_shelf(

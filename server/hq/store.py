@@ -10,6 +10,7 @@ from server.hq.model_store import ModelStore
 from server.hq.registry_renewal import open_hq
 from server.hq.release_store import ReleaseStore
 from server.hq.seal_store import SealStore
+from server.hq.sealed_outlets import SealedOutlets
 from server.hq.tables import HQ
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
 
-class HqStore(ReleaseStore, SealStore, KeptAnswers, ModelStore):
+class HqStore(ReleaseStore, SealStore, SealedOutlets, KeptAnswers, ModelStore):
     """HQ's state behind one SQLAlchemy URL."""
 
     _engine: sa.Engine

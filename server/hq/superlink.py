@@ -50,7 +50,8 @@ from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
 from typing_extensions import override
 
-from server.hq.gate import Gate
+from server.hq.fleet_limits import CONNECTIONS_A_CERTIFICATE, limited_protocol
+from server.hq.gate import FleetNode, Gate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -61,6 +62,8 @@ if TYPE_CHECKING:
     from privacy.identity import Card, Identity
 
 _RAISED = 2
+_SPARE = 16
+"""Connections that are taken above what all outlets may have, with two certificates each."""
 HEARTBEAT_SECONDS = 10.0
 _POLL_SECONDS = 0.004
 
@@ -88,13 +91,17 @@ class SuperLink:
         manager = get_federation_manager(is_simulation=False)
         _, self._factory = get_objectstore_linkstate_factories(FLWR_IN_MEMORY_DB_NAME, manager)
         self._state: LinkState = self._factory.state()
-        self.names: dict[int, str] = {
-            self._state.create_node(
-                NOOP_FLWR_AID, "", key, HEARTBEAT_DEFAULT_INTERVAL, name=name
-            ): name
+        self._nodes = {
+            key: FleetNode(
+                self._state.create_node(
+                    NOOP_FLWR_AID, "", key, HEARTBEAT_DEFAULT_INTERVAL, name=name
+                ),
+                name,
+            )
             for name, card in outlets.items()
             for key in card.node_keys_pem
         }
+        self.names: dict[int, str] = {node.number: node.outlet for node in self._nodes.values()}
         run_id = self._state.create_run(
             None, None, app_digest, {}, NOOP_FEDERATION_ID, None, None, TaskType.SERVER_APP
         )
@@ -133,7 +140,7 @@ class SuperLink:
         app.state.enable_supernode_auth = True
         app.state.fleet_event_log_plugin = None
         app.include_router(fleet_router)
-        self._gate = gate = Gate(app, self.names, self.grid.has_work, self._largest_answer)
+        self._gate = gate = Gate(app, self._nodes, self.grid.has_work, self._largest_answer)
         self.grid.on_push = gate.wake
         config = uvicorn.Config(
             gate,
@@ -145,8 +152,10 @@ class SuperLink:
             ssl_cert_reqs=ssl.CERT_REQUIRED,
             timeout_graceful_shutdown=3,
             server_header=False,
+            limit_concurrency=_SPARE + 2 * CONNECTIONS_A_CERTIFICATE * len(self._outlets),
         )
         config.load()
+        config.http_protocol_class = limited_protocol(config.http_protocol_class)
         config.ssl = _tls(identity, self._outlets)
         server = uvicorn.Server(config)
         sockets = [config.bind_socket()] if port == 0 else None

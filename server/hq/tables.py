@@ -102,6 +102,24 @@ SCORECARDS_IN_USE = sa.Table(
 )
 """What stands: the scorecard, and its cuts once they are calibrated."""
 
+SCORECARDS_TO_CALIBRATE = sa.Table(
+    "scorecards_to_calibrate",
+    METADATA,
+    sa.Column("outcome", sa.Text, primary_key=True),
+    sa.Column("night", sa.Text, nullable=False),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("scorecard", sa.LargeBinary, nullable=False),
+    sa.Column("second", sa.LargeBinary, nullable=False),
+)
+"""What was trained since, and stands once it is calibrated."""
+
+SEALED_OUTLETS = sa.Table(
+    "sealed_outlets",
+    METADATA,
+    sa.Column("outlet", sa.Text, primary_key=True),
+)
+"""Who was ever in the set of a seal, as the office keeps it: of these some have to be there."""
+
 CALIBRATIONS = sa.Table(
     "calibrations",
     METADATA,
@@ -230,7 +248,7 @@ LEDGER_PROOF = sa.Table(
 
 # --- the store ------------------------------------------------------------------------------------
 
-REVISION = "0001"
+REVISION = "0002"
 """Of these tables; the head of `migrations`."""
 
 PROGRAM = "escapement-hq"

@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from privacy.budget import LedgerAhead, LedgerPosition
 from privacy.envelopes import is_digest
 from privacy.errors import ClocksApart, InvalidParameter
-from server.office.tables import BAND_TERMS, LATEST_DAYS, SEALS
+from server.office.tables import ADMITTED, BAND_TERMS, LATEST_DAYS, SEALS, SUM_SETS
 from server.wire.refusals import LEDGER_KEY, TIME_KEY
 
 if TYPE_CHECKING:
@@ -115,6 +115,8 @@ def set_right(transaction: Transaction, at: int, *, confirmed: bool) -> None:
     connection.execute(LATEST_DAYS.delete().where(LATEST_DAYS.c.day > today))
     connection.execute(BAND_TERMS.update().where(BAND_TERMS.c.since > at).values(since=at))
     connection.execute(SEALS.update().where(SEALS.c.set_at > at).values(set_at=at))
+    connection.execute(SUM_SETS.update().where(SUM_SETS.c.at > at).values(at=at))
+    connection.execute(ADMITTED.update().where(ADMITTED.c.at > at).values(at=at))
     transaction.seeds.delete_all()
 
 

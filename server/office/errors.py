@@ -3,6 +3,7 @@
 OfficeError (a HolderError)
 +-- OfficePaused      nothing is signed, unlocked, evaluated, relayed or countersigned until the
                       office resumes
++-- NotAdmitted       an outlet that cannot be admitted to sums
 """
 
 from __future__ import annotations
@@ -22,3 +23,11 @@ class OfficePaused(OfficeError):
             "the privacy office is paused; it signs, unlocks, evaluates, relays and countersigns "
             "nothing until resumed"
         )
+
+
+class NotAdmitted(OfficeError):
+    """An outlet cannot be admitted to sums; nothing was changed."""
+
+    def __init__(self, outlet: str, why: str) -> None:
+        super().__init__(f"outlet {outlet}: {why}")
+        self.outlet = outlet

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PAUSE_FILE = "paused"
+SETTINGS = "settings"
 
 
 def office_checks(home: Path) -> list[Check]:
@@ -26,15 +27,15 @@ def office_checks(home: Path) -> list[Check]:
         *folder_checks(home),
         Check("HQ's card", lambda: ring.peer(PartyKind.HQ).fingerprint),
         Check("pause", lambda: _pause(home)),
-        Check("own port", lambda: own_port(ring, _address(home, ring))),
+        Check("own port", lambda: own_port(ring, _address(home, ring)), (SETTINGS,)),
     ]
 
 
 def folder_checks(home: Path) -> list[Check]:
     """Settings and databases."""
     return [
-        Check("settings", lambda: _settings(home)),
-        *stores(home, STORES, lambda: OfficeFile.read(home / "office.toml").database),
+        Check(SETTINGS, lambda: _settings(home)),
+        *stores(home, STORES, lambda: OfficeFile.read(home / "office.toml").database, SETTINGS),
     ]
 
 

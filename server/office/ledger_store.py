@@ -50,6 +50,7 @@ from server.holder.vault import KeyFile
 from server.office.retention import blank_over, check_kept
 from server.office.seal_store import SealState, SealStore
 from server.office.seed_store import SeedStore
+from server.office.sum_set_store import SumSetStore
 from server.office.tables import (
     LATEST_DAYS,
     LEDGER,
@@ -165,6 +166,7 @@ class Transaction:
         verified: The ledger as far as it is verified, with what this transaction added.
         seeds: The kept seeds.
         seals: The seals.
+        sum_sets: Over which outlets sums were opened.
         dead: Wrapped secrets that it deletes; their keys are erased once it has ended.
     """
 
@@ -173,6 +175,7 @@ class Transaction:
         self._is_current = False
         self._keys, self.dead = keys, list[bytes]()
         self.seeds, self.seals = SeedStore(connection, keys, self.dead), SealStore(connection)
+        self.sum_sets = SumSetStore(connection)
         self.verified = verified
 
     def ledger(self) -> Ledger:

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+import server.wire.grpc_log  # noqa: F401  (before anything that imports grpc)
 from privacy.identity import PartyKind
 from privacy.key_health import key_warnings
 from privacy.keyring import Keyring
@@ -26,6 +27,7 @@ from server.holder.commands import (
 )
 from server.holder.doctor import add_doctor, faults
 from server.holder.key_commands import add_key_commands
+from server.holder.locks import stopped
 from server.office import office_report
 from server.office.backup import back_up
 from server.office.health import PAUSE_FILE, folder_checks, office_checks
@@ -35,7 +37,8 @@ from server.office.renewal import renew_network, sign_again
 from server.office.running import running
 from server.office.settings import OfficeFile
 from server.office.store_place import office_url
-from server.office.tables import OFFICE, STORES
+from server.office.sums_command import sums_app
+from server.office.tables import OFFICE, PROGRAM, STORES
 from server.office.upgrade import upgrade
 
 HERE = Path("office")
@@ -49,6 +52,7 @@ app.add_typer(hq_app, name="hq")
 app.add_typer(outlets_app, name="outlets")
 app.add_typer(tokens_app, name="tokens")
 app.add_typer(ledger_app, name="ledger")
+app.add_typer(sums_app, name="sums")
 _program.add_peer_commands(hq_app, PartyKind.HQ, "HQ's")
 _program.add_outlet_commands(outlets_app, "from then on it is in no sum")
 _program.add_token_commands(tokens_app)
@@ -123,7 +127,8 @@ def tokens_renew(
         name = ring.identity().card.name
         if not yes:
             typer.confirm(f"Is {name} stopped? Erase its relay, directory and seeds?", abort=True)
-        renew_network(ring, office_url(home))
+        with stopped(home, PROGRAM):
+            renew_network(ring, office_url(home))
         OUT.print(
             f"{name} has a new share of the token key, and has forgotten the directory. Next:\n"
             "1. At HQ: `escapement-hq tokens renew`, if it was not done yet.\n"

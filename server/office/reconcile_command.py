@@ -13,10 +13,12 @@ from privacy.identity import PartyKind
 from privacy.keyring import Keyring
 from privacy.ledger_copies import LedgerCopy
 from server.holder.console import OUT, AsJson, Home, one_line_errors, print_json, say
+from server.holder.locks import stopped
 from server.office import office_report
 from server.office.clock import MOST_AHEAD, SET_CLOCK_FILE, seconds_ahead
 from server.office.reconciliation import reconcile
 from server.office.store_place import open_office
+from server.office.tables import PROGRAM
 
 if TYPE_CHECKING:
     from server.office.reconciliation import Reconciled
@@ -68,7 +70,7 @@ def reconcile_command(
                 "no calibration for 365 days.",
                 abort=True,
             )
-        with closing(open_office(home)) as store:
+        with stopped(home, PROGRAM), closing(open_office(home)) as store:
             done = reconcile(
                 store,
                 copies,
@@ -119,3 +121,7 @@ def _show(done: Reconciled) -> None:
         say("A whole year's budget is charged: nothing is trained for 365 days. HQ: `escapement-hq "
             "ledger accept`.")  # fmt: skip
     say("Start the office; the next night goes on. Make a new backup.")
+    say(
+        "No book is countersigned of a seal that this store does not know: until HQ seals bands "
+        "again, outlets keep the last one. `escapement-hq status` says from which day on that is."
+    )

@@ -29,7 +29,13 @@ from privacy.sealing import SealSecrets, Sender
 from privacy.slot_keys import OneTimeKey
 from privacy.two_key_sum import KeptSeed, digest_of_set, open_seed, shares_of, sum_of_masks
 from server.office.seal_store import SealState
-from server.office.set_rules import check_complete, check_set, kept_seeds, reached_slots
+from server.office.set_rules import (
+    check_blocks,
+    check_complete,
+    check_set,
+    kept_seeds,
+    reached_slots,
+)
 from server.office.signing_rules import check_seal
 from server.office.vault import OpenSeal
 
@@ -110,6 +116,9 @@ class Sealing:
             seal = _find(transaction, plan_digest)
             if not _is_stored(seal, set_digest):  # another call was faster
                 check_complete(transaction, seal.plan, self.outlets, names, at)
+                if seal.plan.kind is SealKind.FINE:  # a calibration counts what it seals
+                    check_blocks(transaction, seal.plan, names, self.outlets.keys(), minimum, at)
+                    transaction.sum_sets.keep(names, at)
                 kept = kept_seeds(transaction, seal.plan, carried, at)
                 seeds = (KeptSeed(seed, seal.plan.dimension) for seed in fresh.values())
                 wrapped = self.vault.wrapped(_encoded([*seeds, *kept]), f"seeds {plan_digest}")

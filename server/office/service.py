@@ -6,7 +6,6 @@ Who may call which service is decided before, by `server.holder.serving`.
 from __future__ import annotations
 
 import logging
-import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -113,6 +112,17 @@ class OfficeService(office_pb2_grpc.OfficeServicer):
             answer = self._office().unlock(request.plan_digest, envelopes)
             _LOG.info("plan %r: unlocked for %d outlets", request.plan_digest[:12], len(envelopes))
             yield from _chunks(answer)
+
+    @override
+    def SumBlocks(
+        self, request: office_pb2.SumBlocksRequest, context: grpc.ServicerContext
+    ) -> office_pb2.SumBlocksResponse:
+        with self._timely(context):
+            quorum, blocks, admitted = self._office().sum_blocks()
+            told = [office_pb2.SumBlock(outlets=sorted(block)) for block in blocks]
+            return office_pb2.SumBlocksResponse(
+                quorum=quorum, blocks=told, admitted=sorted(admitted)
+            )
 
     @override
     def SignSeal(
@@ -379,9 +389,7 @@ def _envelope(raw: office_pb2.Envelope) -> Envelope:
 
 def _line(raw: office_pb2.PlannedReleases) -> PlannedReleases:
     try:
-        if raw.HasField("rho") and not re.fullmatch(r"\d{1,400}(/\d{1,400})?", raw.rho, re.ASCII):
-            raise InvalidParameter("night: a rho is not a fraction of whole numbers")
-        rho = Rho(raw.rho) if raw.HasField("rho") else None
+        rho = Rho.decode(raw.rho) if raw.HasField("rho") else None
         return PlannedReleases(Purpose(raw.purpose), raw.count, rho)
     except ValueError as error:
         raise InvalidParameter("night: malformed releases") from error

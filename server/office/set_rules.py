@@ -7,6 +7,7 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 from privacy.errors import AnswerRefused
+from privacy.outlet_blocks import largest_set
 from privacy.seal_plans import LEAST_THERE, SealKind
 from privacy.two_key_sum import CARRY_DAYS, KeptSeed
 
@@ -60,6 +61,40 @@ def check_set(
             raise AnswerRefused(f"outlet {name}: not on the office's list", name)
         if not envelope.signed_by(outlets[name], digest_answered):
             raise AnswerRefused(f"outlet {name}: signature does not verify", name)
+
+
+def check_blocks(
+    transaction: Transaction,
+    plan: ReleasePlan | SealPlan,
+    names: Set[str],
+    listed: Set[str],
+    minimum_outlets: int,
+    at: int,
+) -> None:
+    """Refuses a set whose sum, with those of the year before, would tell a few outlets' part.
+
+    So it does of a seal of fine bins: a calibration counts them, and they are of the seal's set.
+
+    Args:
+        transaction: In which the set is kept.
+        plan: The release, or the seal.
+        names: Who is in the set.
+        listed: Outlets on the office's list.
+        minimum_outlets: The office's own floor, whatever quorum the plan names.
+        at: Unix seconds.
+
+    Raises:
+        AnswerRefused: If some block would have fewer outlets than the quorum; nobody is at fault.
+    """
+    least = max(plan.quorum, minimum_outlets)
+    sets = transaction.sum_sets
+    allowed = largest_set(sets.blocks(listed, at), names, least, sets.admitted(at))
+    if allowed != names:
+        raise AnswerRefused(
+            f"release {plan.release}: its sum, with those of the last year, would tell the part of "
+            f"fewer than {least} outlets; got {len(names)} outlets, of which {len(allowed)} may be "
+            "in a sum together"
+        )
 
 
 def check_complete(

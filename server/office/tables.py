@@ -144,6 +144,24 @@ SEALED_OUTLETS = sa.Table(
 )
 """Who was ever in the set of a seal, of whatever kind. Nothing deletes a row."""
 
+SUM_SETS = sa.Table(
+    "sum_sets",
+    METADATA,
+    sa.Column("digest", sa.Text, primary_key=True),
+    sa.Column("outlets", sa.Text, nullable=False),
+    sa.Column("at", sa.BigInteger, nullable=False),
+)
+"""Each set of outlets whose sum was opened, or whose fine bins were sealed: names in order as JSON
+with their digest, which an index can hold, and when it last was."""
+
+ADMITTED = sa.Table(
+    "admitted_outlets",
+    METADATA,
+    sa.Column("outlet", sa.Text, primary_key=True),
+    sa.Column("at", sa.BigInteger, nullable=False),
+)
+"""Who was admitted to sums, and when."""
+
 KEPT_SEEDS = sa.Table(
     "kept_seeds",
     METADATA,
@@ -277,7 +295,7 @@ HANDED_IN = sa.Table(
 
 # --- stores ---------------------------------------------------------------------------------------
 
-REVISION = "0001"
+REVISION = "0002"
 """Of these tables; the head of `migrations`."""
 
 PROGRAM = "escapement-office"

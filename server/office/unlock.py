@@ -19,6 +19,7 @@ from privacy.errors import AnswerRefused, PlanRefused
 from privacy.fixed_point import Residues, ring_type
 from privacy.ledger_copies import went_back
 from privacy.noise import DiscreteGaussian
+from privacy.outlet_blocks import SumBlocks
 from privacy.plans import NightPlan, ReleasePlan, sign
 from privacy.purposes import Purpose
 from privacy.seal_plans import is_seal_plan
@@ -26,11 +27,11 @@ from privacy.two_key_sum import KeptSeed, digest_of_set, open_seed, sum_of_masks
 from server.office.clock import seconds_ahead, set_right
 from server.office.seal_store import SealState
 from server.office.sealing import Sealing
-from server.office.set_rules import check_set
+from server.office.set_rules import check_blocks, check_set
 from server.office.signing_rules import DayKind, check_days, check_draft, check_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 
     from privacy.budget import LedgerEntry, LedgerPosition
     from privacy.directory import Directory
@@ -148,7 +149,8 @@ class Office:
         Raises:
             PlanRefused: If the plan is not the office's own, is a seal's, or has expired.
             AnswerRefused: If the set is too small, names an outlet twice or one that is not on the
-                list, does not verify, or differs from the set that was charged.
+                list, does not verify, differs from the set that was charged, or would with other
+                sets of the year tell fewer outlets apart than the quorum.
             BudgetExceeded: If the ledger does not hold the cost.
         """
         at = self._begin()
@@ -170,9 +172,17 @@ class Office:
         seeds = [open_seed(envelope, plan_digest, stored.key) for envelope in envelopes]
         masks = sum_of_masks(plan, (KeptSeed(seed, plan.dimension) for seed in seeds))
 
-        self._charge(plan, set_digest, at)
+        self._charge(plan, set_digest, {one.outlet for one in envelopes}, at)
         answer = masks - self._draw(plan)
         return self._store_answer(plan, answer.tobytes())
+
+    def sum_blocks(self) -> SumBlocks:
+        """Which outlets sums tell together only, of those that were opened in the last year."""
+        at = self._begin()
+        with self.store.transaction() as transaction:
+            sets = transaction.sum_sets
+            blocks, admitted = sets.blocks(self.outlets.keys(), at), sets.admitted(at)
+        return SumBlocks(self.settings.minimum_outlets, tuple(blocks), admitted)
 
     def sign_seal(self, draft: SealDraft) -> tuple[Signed, bytes]:
         """Signs a seal plan with fresh keys. The same draft again gets the same bytes.
@@ -287,7 +297,7 @@ class Office:
             self.vault,
         )
 
-    def _charge(self, plan: ReleasePlan, set_digest: str, at: int) -> None:
+    def _charge(self, plan: ReleasePlan, set_digest: str, outlets: Set[str], at: int) -> None:
         """Charges a release to its night, once, and binds it to its set."""
         with self.store.transaction() as transaction:
             stored = transaction.release(name=plan.release)
@@ -297,10 +307,13 @@ class Office:
                         f"release {plan.release}: charged before for another set of answers"
                     )
                 return
+            minimum = self.settings.minimum_outlets
+            check_blocks(transaction, plan, outlets, self.outlets.keys(), minimum, at)
             night = _night_name(transaction, plan)
             after = transaction.ledger().charge(night, plan.release, plan.purpose, plan.rho(), at)
             transaction.append(after)
             transaction.mark_charged(plan.release, set_digest)
+            transaction.sum_sets.keep(outlets, at)
 
     def _draw(self, plan: ReleasePlan) -> Residues:
         """The office's own noise, as residues; zeros only for a plan that carries none."""

@@ -19,15 +19,23 @@ class HandshakeFailed(Exception):
 
     Attributes:
         refused: Whether the other side answered, and did not take the caller's certificate.
+        stale: Whether it shows another certificate than its card that the caller has.
     """
 
-    def __init__(self, why: str, *, refused: bool = False) -> None:
+    def __init__(self, why: str, *, refused: bool = False, stale: bool = False) -> None:
         super().__init__(why)
         self.refused = refused
+        self.stale = stale
 
 
 def shake_hands(
-    address: str, accepted: str, certificate: str, key: bytes, seconds: float = 5.0
+    address: str,
+    accepted: str,
+    certificate: str,
+    key: bytes,
+    seconds: float = 5.0,
+    *,
+    replace: str = "import its newest public file by `replace`",
 ) -> None:
     """Connects to a gRPC service, and leaves once it has spoken.
 
@@ -37,6 +45,7 @@ def shake_hands(
         certificate: The caller's, PEM.
         key: The certificate's, PEM.
         seconds: For each step.
+        replace: What the caller does where its card of that side is an old one.
 
     Raises:
         HandshakeFailed: If nobody listens there, or one side does not take the other's certificate.
@@ -53,8 +62,11 @@ def shake_hands(
                     f"{address}: it takes no connection under this certificate", refused=True
                 )
     except ssl.SSLCertVerificationError as error:
-        what = "is over" if error.verify_code == _EXPIRED else "is not the one on its card"
-        raise HandshakeFailed(f"{address}: the certificate that it shows {what}") from error
+        if error.verify_code == _EXPIRED:
+            raise HandshakeFailed(f"{address}: the certificate that it shows is over") from error
+        raise HandshakeFailed(
+            f"{address} shows another certificate than its card here: {replace}", stale=True
+        ) from error
     except ssl.SSLError as error:
         reason = (error.reason or "").lower()
         what = "is over" if "expired" in reason else "is on no list there"
@@ -63,6 +75,32 @@ def shake_hands(
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or type(error).__name__
         raise HandshakeFailed(f"{address}: {reason}; does it listen there?") from error
+
+
+def why_unreached(
+    address: str,
+    accepted: str,
+    certificate: str,
+    key: bytes,
+    seconds: float = 5.0,
+    *,
+    replace: str = "import its newest public file by `replace`",
+) -> str:
+    """Why a call did not reach a service, as far as certificates are why; "" where they are not.
+
+    Args:
+        address: See `shake_hands`, as for the others.
+        accepted: The certificates that it may show, PEM.
+        certificate: The caller's, PEM.
+        key: The certificate's, PEM.
+        seconds: For each step.
+        replace: What the caller does where its card of that side is an old one.
+    """
+    try:
+        shake_hands(address, accepted, certificate, key, seconds, replace=replace)
+    except HandshakeFailed as error:
+        return str(error) if error.refused or error.stale else ""
+    return ""
 
 
 def _context(accepted: str, certificate: str, key: bytes) -> ssl.SSLContext:

@@ -219,6 +219,71 @@ class Chunk(_message.Message):
 Global___Chunk: _TypeAlias = Chunk  # noqa: Y015
 
 @_typing.final
+class SumBlocksRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SumBlocksRequest: _TypeAlias = SumBlocksRequest  # noqa: Y015
+
+@_typing.final
+class SumBlock(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OUTLETS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def outlets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        outlets: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["outlets", b"outlets"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SumBlock: _TypeAlias = SumBlock  # noqa: Y015
+
+@_typing.final
+class SumBlocksResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUORUM_FIELD_NUMBER: _builtins.int
+    BLOCKS_FIELD_NUMBER: _builtins.int
+    ADMITTED_FIELD_NUMBER: _builtins.int
+    quorum: _builtins.int
+    """The least number of outlets in a block."""
+    @_builtins.property
+    def blocks(self) -> _containers.RepeatedCompositeFieldContainer[Global___SumBlock]: ...
+    @_builtins.property
+    def admitted(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Outlets that were admitted within the year: they count for no quorum."""
+
+    def __init__(
+        self,
+        *,
+        quorum: _builtins.int = ...,
+        blocks: _abc.Iterable[Global___SumBlock] | None = ...,
+        admitted: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["admitted", b"admitted", "blocks", b"blocks", "quorum", b"quorum"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SumBlocksResponse: _TypeAlias = SumBlocksResponse  # noqa: Y015
+
+@_typing.final
 class SignedSeal(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

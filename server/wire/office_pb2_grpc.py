@@ -49,6 +49,11 @@ class OfficeStub:
                 request_serializer=server_dot_wire_dot_office__pb2.UnlockRequest.SerializeToString,
                 response_deserializer=server_dot_wire_dot_office__pb2.Chunk.FromString,
                 _registered_method=True)
+        self.SumBlocks = channel.unary_unary(
+                '/escapement.v1.Office/SumBlocks',
+                request_serializer=server_dot_wire_dot_office__pb2.SumBlocksRequest.SerializeToString,
+                response_deserializer=server_dot_wire_dot_office__pb2.SumBlocksResponse.FromString,
+                _registered_method=True)
         self.SignSeal = channel.unary_unary(
                 '/escapement.v1.Office/SignSeal',
                 request_serializer=server_dot_wire_dot_office__pb2.SignReleaseRequest.SerializeToString,
@@ -130,6 +135,13 @@ class OfficeServicer:
 
     def Unlock(self, request, context):
         """Answers with the sum of masks less the office's noise, for exactly one set of outlets.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SumBlocks(self, request, context):
+        """Which outlets the sums of the last year tell together only.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -236,6 +248,11 @@ def add_OfficeServicer_to_server(servicer, server):
                     servicer.Unlock,
                     request_deserializer=server_dot_wire_dot_office__pb2.UnlockRequest.FromString,
                     response_serializer=server_dot_wire_dot_office__pb2.Chunk.SerializeToString,
+            ),
+            'SumBlocks': grpc.unary_unary_rpc_method_handler(
+                    servicer.SumBlocks,
+                    request_deserializer=server_dot_wire_dot_office__pb2.SumBlocksRequest.FromString,
+                    response_serializer=server_dot_wire_dot_office__pb2.SumBlocksResponse.SerializeToString,
             ),
             'SignSeal': grpc.unary_unary_rpc_method_handler(
                     servicer.SignSeal,
@@ -379,6 +396,33 @@ class Office:
             '/escapement.v1.Office/Unlock',
             server_dot_wire_dot_office__pb2.UnlockRequest.SerializeToString,
             server_dot_wire_dot_office__pb2.Chunk.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SumBlocks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/escapement.v1.Office/SumBlocks',
+            server_dot_wire_dot_office__pb2.SumBlocksRequest.SerializeToString,
+            server_dot_wire_dot_office__pb2.SumBlocksResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -41,6 +41,8 @@ class OfficeStub:
     """Signs a release plan with a fresh one-time key."""
     Unlock: _grpc.UnaryStreamMultiCallable[_office_pb2.UnlockRequest, _office_pb2.Chunk]
     """Answers with the sum of masks less the office's noise, for exactly one set of outlets."""
+    SumBlocks: _grpc.UnaryUnaryMultiCallable[_office_pb2.SumBlocksRequest, _office_pb2.SumBlocksResponse]
+    """Which outlets the sums of the last year tell together only."""
     SignSeal: _grpc.UnaryUnaryMultiCallable[_office_pb2.SignReleaseRequest, _office_pb2.SignedSeal]
     """Signs a seal plan with fresh one-time keys, and answers the first message of the transfers."""
     StoreSet: _grpc.UnaryUnaryMultiCallable[_office_pb2.UnlockRequest, _office_pb2.StoreSetResponse]
@@ -75,6 +77,8 @@ class OfficeAsyncStub(OfficeStub):
     """Signs a release plan with a fresh one-time key."""
     Unlock: _aio.UnaryStreamMultiCallable[_office_pb2.UnlockRequest, _office_pb2.Chunk]  # type: ignore[assignment]
     """Answers with the sum of masks less the office's noise, for exactly one set of outlets."""
+    SumBlocks: _aio.UnaryUnaryMultiCallable[_office_pb2.SumBlocksRequest, _office_pb2.SumBlocksResponse]  # type: ignore[assignment]
+    """Which outlets the sums of the last year tell together only."""
     SignSeal: _aio.UnaryUnaryMultiCallable[_office_pb2.SignReleaseRequest, _office_pb2.SignedSeal]  # type: ignore[assignment]
     """Signs a seal plan with fresh one-time keys, and answers the first message of the transfers."""
     StoreSet: _aio.UnaryUnaryMultiCallable[_office_pb2.UnlockRequest, _office_pb2.StoreSetResponse]  # type: ignore[assignment]
@@ -124,6 +128,14 @@ class OfficeServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_office_pb2.Chunk], _abc.AsyncIterator[_office_pb2.Chunk]]:
         """Answers with the sum of masks less the office's noise, for exactly one set of outlets."""
+
+    @_abc_1.abstractmethod
+    def SumBlocks(
+        self,
+        request: _office_pb2.SumBlocksRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_office_pb2.SumBlocksResponse, _abc.Awaitable[_office_pb2.SumBlocksResponse]]:
+        """Which outlets the sums of the last year tell together only."""
 
     @_abc_1.abstractmethod
     def SignSeal(

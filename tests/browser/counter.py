@@ -32,6 +32,7 @@ import httpx
 from typer.testing import CliRunner
 
 from outlet_client.commands.staff import accounts_of
+from outlet_client.database import create_databases
 from outlet_client.main import app
 from outlet_client.moments import now
 from outlet_client.people.client_book import client_book
@@ -246,6 +247,7 @@ class Counter:
         office.create("office", address, self.at, address)
         create_stores(office.folder, OFFICE_STORES)
         outlet.create(OUTLET, "", self.at)
+        create_databases(outlet.folder)
         for one, other in ((hq, office), (hq, outlet), (office, outlet)):
             introduce(one, other)
 

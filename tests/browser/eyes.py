@@ -1,8 +1,7 @@
-"""Looking at a page as it stands: light and dark, at a counter's screen and on a tablet.
+"""Looking at a page as it stands: light and dark, at a counter's screen, on a tablet, on a phone.
 
 axe needs JavaScript, and pages are visited without: it runs in a mirror, another page with the same
-bytes. With `DRAW=1`, each look leaves two pictures in `runs/desk/`: a screen in light, a tablet in
-dark.
+bytes. With `DRAW=1`, each look leaves a picture of each of `LOOKS` in `runs/desk/`.
 """
 
 from __future__ import annotations
@@ -15,11 +14,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Response, Route, ViewportSize
 
-SCHEMES = ("light", "dark")
 DESKTOP: ViewportSize = {"width": 1280, "height": 800}
-TABLET: ViewportSize = {"width": 820, "height": 1180}
-PHONE: ViewportSize = {"width": 360, "height": 740}
-SIZES = {"desktop": DESKTOP, "tablet": TABLET}
+TABLET: ViewportSize = {"width": 1024, "height": 768}
+UPRIGHT: ViewportSize = {"width": 820, "height": 1180}
+PHONE: ViewportSize = {"width": 390, "height": 844}
+SMALL: ViewportSize = {"width": 360, "height": 740}
+LOOKS = (
+    ("desktop", DESKTOP, "light"),
+    ("desktop", DESKTOP, "dark"),
+    ("tablet", TABLET, "light"),
+    ("phone", PHONE, "dark"),
+)
+"""Sizes and schemes that each page is looked at in."""
 PICTURES = Path(__file__).resolve().parents[2] / "runs" / "desk"
 
 _AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
@@ -67,28 +73,27 @@ class Eyes:
 
     def _photograph(self, page: Page, name: str) -> None:
         PICTURES.mkdir(parents=True, exist_ok=True)
-        for (size, viewport), scheme in zip(SIZES.items(), SCHEMES, strict=True):
+        for size, viewport, scheme in LOOKS:
             page.set_viewport_size(viewport)
             _emulate(page, scheme)
             page.screenshot(path=PICTURES / f"{name}-{size}-{scheme}.png", full_page=True)
-        _emulate(page, SCHEMES[0])
+        _emulate(page, "light")
         page.set_viewport_size(DESKTOP)
 
     def _barriers(self, name: str) -> list[str]:
         found: list[str] = []
         only: dict[str, object] = {}  # all rules, once
-        for size, viewport in SIZES.items():
+        for size, viewport, scheme in LOOKS:
             self._mirror.set_viewport_size(viewport)
-            for scheme in SCHEMES:
-                _emulate(self._mirror, scheme)
-                for rule in self._mirror.evaluate(_RUN, only)["violations"]:
-                    found += _said(f"{name}, {size}, {scheme}", rule)
-                only = {"runOnly": {"type": "rule", "values": _DRAWN}}
+            _emulate(self._mirror, scheme)
+            for rule in self._mirror.evaluate(_RUN, only)["violations"]:
+                found += _said(f"{name}, {size}, {scheme}", rule)
+            only = {"runOnly": {"type": "rule", "values": _DRAWN}}
         return found
 
     def _too_wide(self, name: str) -> list[str]:
         found = []
-        for viewport in (TABLET, PHONE):
+        for viewport in (UPRIGHT, PHONE, SMALL):
             self._mirror.set_viewport_size(viewport)
             if over := self._mirror.evaluate(_WIDER):
                 found.append(f"{name}: {over} px wider than a screen of {viewport['width']}")

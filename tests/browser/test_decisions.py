@@ -28,7 +28,7 @@ def test_a_manager_sees_whom_a_decision_passes_over_before_it_is_made(staff: Sta
     page.goto("/allocations")
     staff.look(page, "allocations-none")
     page.get_by_label("Reference").select_option("GMT-II")
-    page.get_by_label("A lottery").check()
+    page.get_by_label("equal odds").check()
     press(page, "Propose")
     assert _line(page, "anna").get_by_text("Proposed").is_visible()
     for words in ("Priority", "Low", "Offer"):
@@ -56,11 +56,54 @@ def test_a_manager_sees_whom_a_decision_passes_over_before_it_is_made(staff: Sta
     assert MANAGER in text(page)
     assert "A piece" in _line(page, "dan").inner_text()
     assert "A piece" not in _line(page, "anna").inner_text()
+    assert "We would be glad to offer you this piece" in _line(page, "dan").inner_text()
+    assert "fewer pieces than wishes" in str(_line(page, "anna").text_content())
     staff.look(page, "allocation-decided")
+    follow(page, "The draw")
+    assert "anna" in text(page)
+    assert "100.00 %" in text(page)  # anna alone is priority
+    staff.look(page, "allocation-draw")
+    page.go_back()
 
     follow(page, "All allocations")
     assert MANAGER in text(page)
     staff.look(page, "allocations")
+
+
+def test_a_manager_pages_filters_and_ticks_among_many_who_wait(staff: Staff) -> None:
+    """Nobody of these is in the client book; a piece of an open tier is offered to anybody."""
+    interests = staff.counter.home / "interests.csv"
+    before = interests.read_text()
+    rows = [f"W{n:03d},Field-36,2026-0{1 + n % 9}-11\n" for n in range(300)]
+    interests.write_text(before + "".join(rows))
+    page = staff.signed_in(MANAGER)
+    page.goto("/allocations")
+    page.get_by_label("Reference", exact=True).select_option("Field-36")
+    page.get_by_label("Pieces", exact=True).first.fill("2")
+    page.get_by_label("better odds").check()
+    press(page, "Propose")
+    interests.write_text(before)
+    assert page.get_by_text("Proposed", exact=True).count() == 3  # a heading and two lines
+    staff.look(page, "allocation-many")
+    press(page, "Next 50")
+    line = page.locator("tbody tr").nth(20)
+    name = line.locator("td").nth(1).inner_text().split()[0]
+    line.get_by_label("gets a piece").check()
+    page.get_by_label("does without").first.check()
+    page.get_by_label("Reason").fill("He asked first.")
+    press(page, "Last")
+    bar = page.get_by_role("region", name="Your decision")
+    assert bar.get_by_label(f"{name} gets a piece").is_checked()
+    assert bar.bounding_box() is not None
+    staff.look(page, "allocation-ticked-elsewhere")
+    page.get_by_label("Customer", exact=True).fill(name.lower())
+    press(page, "Show")
+    assert "1 here" in text(page)
+    assert page.get_by_label(f"gets a piece: {name}").is_checked()
+    press(page, "Decide")
+    assert "Decided otherwise than proposed" in text(page)
+    assert "A piece" in _line(page, name).inner_text()
+    staff.look(page, "allocation-many-decided")
 
 
 def test_an_associate_reports_a_piece_seen_for_sale_and_a_manager_confirms_or_dismisses(

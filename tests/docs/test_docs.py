@@ -14,7 +14,7 @@ from typer.main import get_command
 from features.bands import BandPolicy
 from outlet_client.errors import NotConfigured
 from outlet_client.main import app as outlet_app
-from outlet_client.settings import DeskSettings, OutletFile, OutletSettings
+from outlet_client.settings import DeskSettings, MailSettings, OutletFile, OutletSettings
 from outlet_client.sources.source import Source
 from privacy.loss import EpsilonDelta, Rho, epsilon_of
 from sandbox.main import app as sandbox_app
@@ -110,6 +110,7 @@ def test_every_source_that_a_docstring_cites_is_in_the_references() -> None:
         (OutletFile, ""),
         (OutletSettings, "floors."),
         (DeskSettings, "desk."),
+        (MailSettings, "mail."),
         (Source, "[table]."),
     ],
 )

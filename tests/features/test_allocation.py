@@ -137,7 +137,7 @@ WRONG = [
     ("", "p.toml: got no rules"),
     ("rule = [1]", "p.toml, rule 1: got no table"),
     ("[[rule]", "p.toml: not TOML: .*line 1"),
-    ("rules = 3\n" + OFFER, "p.toml: got the key 'rules', expected rule; correct"),
+    ("rules = 3\n" + OFFER, "p.toml: got the key 'rules', expected rule or rest_days; correct"),
     (REVIEW + OFFER + "colour = 1\n", "rule 2: got the key 'colour', expected tier, eligibility"),
     (rule('tier = ["rare"]', "offer"), "rule 1: tier: got 'rare', expected open, limited or"),
     (rule("tier = [3]", "offer"), "rule 1: tier: got '3', expected open"),

@@ -177,7 +177,7 @@ def test_doctor_names_what_is_wrong_and_what_to_do(
     assert "✓ keys: outlet o1" in said
     assert "✗ ledger:" in said
     assert "no such file" in said
-    assert "127.0.0.1:1: ConnectionRefusedError; is a night running there" in said
+    assert "127.0.0.1:1: not known by day: HQ listens there while its night runs" in said
     assert "✗ HQ's services: HQ: no answer in 0.2 s from its services" in said
     assert "✗ office's services: the privacy office: no answer in 0.2 s" in said
     row = {

@@ -219,7 +219,7 @@ def test_nights_between_and_after_renewals_of_all_keys_lose_nobody_and_old_books
         parties.replace(name, *missing)
     parties.run("hq", "tokens", "refresh")  # both cards go on: of a share of epoch 1
     for name in ("O1", "hq", "office"):
-        words = parties.run(name, "keys", "finish").words
+        words = parties.run(name, "keys", "finish", *["--yes"] * (name != "O1")).words
         assert "nobody takes the keys" in words
     parties.serve()
     assert bands(parties) == shown  # of the book that HQ and the office signed with keys of before

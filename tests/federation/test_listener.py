@@ -37,6 +37,7 @@ from outlet_client.night.flower_node import client_app, clock_difference, join_n
 from privacy.identity import Card, Identity, PartyKind
 from server.hq.gate import is_small
 from server.hq.superlink import SuperLink
+from tests.federation.fleet_calls import signed_headers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -199,7 +200,8 @@ def test_a_clock_ten_seconds_ahead_is_named_too(port: int, monkeypatch: pytest.M
 def test_a_body_larger_than_any_honest_call_is_refused_before_it_is_read(port: int) -> None:
     with client(port, OUTLET) as web:
         for path, size in (("pull-messages", 2**17), ("push-object", 2**18)):
-            response = web.post(f"/v1/fleet/{path}", content=bytes(size))
+            headers = signed_headers(OUTLET)
+            response = web.post(f"/v1/fleet/{path}", content=bytes(size), headers=headers)
             assert response.status_code == 413
 
 
@@ -218,7 +220,11 @@ def test_an_object_tree_that_unfolds_without_end_is_refused_at_once(
 ) -> None:
     request = PushMessagesRequest(message_object_trees=[tree])
     with client(port, OUTLET) as web:
-        response = web.post("/v1/fleet/push-messages", content=request.SerializeToString())
+        response = web.post(
+            "/v1/fleet/push-messages",
+            content=request.SerializeToString(),
+            headers=signed_headers(OUTLET),
+        )
     assert response.status_code == 400
     assert not is_small(tree)
     assert is_small(chain("abcd", twice=False))

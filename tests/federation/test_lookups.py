@@ -168,7 +168,7 @@ def test_some_customers_have_history_and_a_newcomer_is_new_which_is_no_refusal(
 
 
 def test_somebody_whom_no_outlet_registered_is_not_in_the_network(town: Town) -> None:
-    email = "nobody@customers.example"
+    email = "norbert@customers.example"
     assert town.ask("O2", email, code=2)["status"] == "consent needed"
     for more in (CONSENT, ()):
         assert town.ask("O2", email, *more) == {**NOTHING, "status": "not in the network"}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
+import re
 import shutil
 import socket
 import sqlite3
@@ -142,26 +144,46 @@ def test_an_office_from_yesterday_is_refused_for_good_until_its_ledger_is_brough
     put_back(copy, office)
     yesterday = network.ledger()
     assert yesterday.length < truth.length
-    for name in ("n3", "n4"):
+    home = network.folder / "hq"
+    settings = (home / "hq.toml").read_text()
+    quiet = re.sub(r"(train_days|band_days) = 0.0", r"\1 = 9.0", settings)
+    assert quiet.count("_days = 9.0") == 2
+    for name, due in (("n3", True), ("n4", False)):  # also on a night on which nothing is due
+        (home / "hq.toml").write_text(settings if due else quiet)
         ended = refused(network, name)
         assert "LedgerForked" in ended
         assert "escapement-office ledger reconcile FILE" in ended
+        (wrong,) = json.loads(network.command("escapement-hq", "status", "--json", home=home).out)[
+            "wrong"
+        ]
+        assert wrong.startswith("ledger: the privacy office's does not go on from entry")
+        assert f"found in night {name}" in wrong
+    doctor = network.command("escapement-hq", "doctor", home=home)
+    assert doctor.code == 1
+    assert "✗ the office's ledger: ledger: the privacy office's does not go on" in doctor.words
+    export_while_it_runs = network.command("escapement-hq", "ledger", "export", str(export),
+                                           home=home)  # fmt: skip
+    assert export_while_it_runs.code == 0
+    running = network.command("escapement-office", "ledger", "reconcile", str(export), home=office)
+    assert (running.code, "stop it and run this again" in running.words) == (1, True)
+    (home / "hq.toml").write_text(settings)
     network.stop()
     assert network.ledger() == yesterday
-    for command in (
-        ("escapement-hq", "ledger", "export", str(export), "hq"),
-        ("escapement-office", "ledger", "reconcile", str(export), "office"),
-    ):
-        done = network.command(*command[:-1], home=network.folder / command[-1])
-        assert done.code == 0, done.words
+    done = network.command("escapement-hq", "ledger", "export", str(export), home=home)
+    assert done.code == 0, done.words
+    done = network.command("escapement-office", "ledger", "reconcile", str(export), home=office)
+    assert done.code == 0, done.words
+    assert "`escapement-hq status` says from which day on" in done.words
     back = network.ledger()
     assert back.entries[: truth.length] == truth.entries
     at = back.not_before(int(time.time()))
     for purpose in (Purpose.TRAINING, Purpose.CALIBRATION):
         assert back.remaining(purpose, at) <= truth.remaining(purpose, at)
     report = night(network, "n5")
+    status = json.loads(network.command("escapement-hq", "status", "--json", home=home).out)
     network.stop()
     assert report.ended == "complete", last_words(network.folder / "hq")
+    assert status["wrong"] == []
     assert set(charges(network)) > {entry.release for entry in truth.entries if entry.release}
 
 

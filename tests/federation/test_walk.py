@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 import sqlalchemy as sa
 
+from outlet_client.database import create_databases
 from sandbox.enrolment import address_of
 from tests.federation.nights import assert_sums_of_one_process, night
 from tests.postgres import postgres
@@ -103,7 +104,7 @@ def complete(home: Path, before: str) -> None:
     kept = [
         f"{name} = {json.dumps(value)}"
         for name, value in tomllib.loads(before).items()
-        if name not in ("ledger", "clients", "floors")
+        if name not in ("ledger", "clients", "floors", "region")
     ]
     floors = before[before.index("[floors]") :]
     tables = made[: made.index("[floors]")]
@@ -122,6 +123,7 @@ def test_a_messy_file_and_a_database_release_what_the_canonical_ledgers_do(
         what = {"O1": [str(homes["O1"] / "verkauf.csv")], "O2": [url, *tables]}
         for name, home in homes.items():
             (home / "outlet.db").unlink()  # its consents come from a file
+            create_databases(home)
             done = network.at_outlet(name, "init", *what[name], "--region", "SG", "--force")
             assert done.code == 0, done.words
             assert "a-password" not in (home / "escapement.toml").read_text()

@@ -20,6 +20,7 @@ import shutil
 import sqlite3
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ import pytest
 from argon2 import PasswordHasher
 from typing_extensions import override
 
+from outlet_client.database import create_databases
 from outlet_client.desk.asgi_app import desk_app
 from outlet_client.desk.desk_server import open_site
 from outlet_client.people.consents import Consent
@@ -110,9 +112,10 @@ class InProcess(httpx.BaseTransport):
 class Browser(httpx.Client):
     """A browser that follows no redirect."""
 
-    def __init__(self, app: Starlette) -> None:
+    def __init__(self, app: Starlette, site: Site) -> None:
         super().__init__(transport=InProcess(app), base_url=URL)
         self._tokens: dict[tuple[str, ...], str] = {}
+        self._site, self.name = site, ""
 
     def token(self, page: str) -> str:
         """What the forms of a page carry; it is read once a session."""
@@ -134,14 +137,36 @@ class Browser(httpx.Client):
         page: str = "/account",
         headers: Mapping[str, str] | None = None,
     ) -> httpx.Response:
-        """Sends a form as a page of ours would."""
+        """Sends a form as a page of ours would, and reads the page that answers it."""
         data = {"csrf": self.token(page), **(fields or {})}
-        return self.post(path, data=data, headers=headers)
+        return self.sent(path, data, headers)
+
+    def sent(
+        self, path: str, data: Mapping[str, Any], headers: Mapping[str, str] | None = None
+    ) -> httpx.Response:
+        """Sends fields under a key of their own, and reads the page that answers them."""
+        return self.answered(
+            self.post(path, data={"once": self.key(path), **data}, headers=headers)
+        )
+
+    def key(self, path: str) -> str:
+        """The one-time key of a form that a page of ours would have just now."""
+        return self._site.form_keys.make(self.name, path, self._site.clock())
+
+    def answered(self, sent: httpx.Response) -> httpx.Response:
+        """The page that a form was answered with; where it sent the browser on, that."""
+        location = sent.headers.get("location", "")
+        return self.get(location) if "?shown=" in location else sent
 
     def sign_in(self, name: str, password: str = PASSWORD) -> httpx.Response:
         self._tokens.clear()
+        self.name = ""
         fields = {"name": name, "password": password}
-        return self.fill("/sign-in", fields, page="/sign-in")
+        answer = self.fill("/sign-in", fields, page="/sign-in")
+        if answer.status_code == HTTPStatus.SEE_OTHER:
+            found = self._site.accounts.find(name)
+            self.name = name if found is None else found.name
+        return answer
 
     def look_up(self, phone: str, purpose: str = "sale", **fields: str) -> httpx.Response:
         typed = {"phone": phone, "email": "", "purpose": purpose, "reference": "", **fields}
@@ -159,7 +184,7 @@ class Desk:
         self.app = desk_app(self.site)
 
     def browser(self) -> Browser:
-        return Browser(self.app)
+        return Browser(self.app, self.site)
 
     def signed_in(self, name: str, password: str = PASSWORD) -> Browser:
         browser = self.browser()
@@ -222,6 +247,8 @@ def network(folder: Path, at: dt.datetime = NOON) -> Parties:
     address = f"127.0.0.1:{free_port()}"
     office.create("office", address, at, address)
     outlet.create("boutique-rive", "", at)
+    create_databases(outlet.folder)
+    create_databases(outlet.folder)
     for one, other in ((hq, office), (hq, outlet), (office, outlet)):
         introduce(one, other)
     _write(outlet.folder, at.date())

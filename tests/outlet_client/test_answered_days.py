@@ -17,6 +17,7 @@ from outlet_client.errors import QuestionRefused
 from outlet_client.settings import OutletSettings
 from privacy.errors import PlanRefused
 from privacy.seal_plans import SealKind
+from tests.builders import outlet_at
 from tests.outlet_client.test_contribute import BOTH_CARDS, MOMENTS, OUTLETS, Stage, fresh, seal_of
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ def test_cut_offs_never_go_back_and_bands_do_not_count_for_them(days: Days) -> N
 def test_the_last_day_is_remembered_by_whichever_process_answers_next(
     days: Days, tmp_path: Path
 ) -> None:
-    url = f"sqlite:///{tmp_path / 'outlet.db'}"
+    url = outlet_at(tmp_path)
     for as_of, name in ((day(1), "first"), (day(), "second")):
         store = AnswerStore(url)
         days.outlet = replace(days.outlet, answers=store)

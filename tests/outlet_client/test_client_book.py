@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from features.errors import LedgerError
-from outlet_client.commands.consents import import_consents
+from outlet_client.database import create_databases
 from outlet_client.main import app
 from outlet_client.people.client_book import (
     ClientBook,
@@ -40,6 +40,8 @@ from outlet_client.settings import OutletFile
 from privacy.identity import PartyKind
 from privacy.keyring import Keyring
 from privacy.tokens import TokenShare, token
+from tests.builders import outlet_at
+from tests.outlet_client.consent_imports import import_consents
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -387,7 +389,7 @@ def test_a_withdrawal_by_a_former_phone_reaches_the_customer_unless_it_is_anothe
 
 
 def test_a_withdrawal_of_before_they_had_a_table_holds_for_who_joins(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'outlet.db'}"
+    url = outlet_at(tmp_path)
     before = Boutique(url)
     before.consents(ONE)
     before.withdraws(ONE)
@@ -434,7 +436,7 @@ def test_a_decision_without_a_name_or_about_nobody_is_refused(
 
 
 def test_nothing_that_was_typed_is_stored(tmp_path: Path) -> None:
-    boutique = Boutique(f"sqlite:///{tmp_path / 'outlet.db'}")
+    boutique = Boutique(outlet_at(tmp_path))
     boutique.has(("a", "8111 0001", X), ("b", "+65 8111 0001", None))
     boutique.consents(ONE, X)
     stored = b"".join(file.read_bytes() for file in tmp_path.iterdir())
@@ -449,7 +451,8 @@ class Files:
     def __init__(self, folder: Path) -> None:
         self.people = People("sqlite://", b"s" * 32)
         self.file = folder / "clients.csv"
-        self.settings = OutletFile(ledger=str(folder / "none.csv"), clients=str(self.file))
+        ledger, book = str(folder / "none.csv"), str(self.file)
+        self.settings = OutletFile(region="SG", ledger=ledger, clients=book)
         self.versions = 0
 
     def writes(self, text: str) -> None:
@@ -589,10 +592,13 @@ def _check(boutique: Boutique, rows: list[Row], withdrawn: list[tuple[set[str], 
 
 def test_the_command_lists_pairs_by_customer_id_and_keeps_a_decision(tmp_path: Path) -> None:
     Keyring(tmp_path, PartyKind.OUTLET).create("boutique", "", NOON)
+    create_databases(tmp_path)
     (tmp_path / "clients.csv").write_text(
         "customer_id,phone,email\nA[1],81110001,x@example.com\nB2,81110001,y@example.com\n"
     )
-    (tmp_path / "escapement.toml").write_text('ledger = "none.csv"\nclients = "clients.csv"\n')
+    (tmp_path / "escapement.toml").write_text(
+        'region = "SG"\nledger = "none.csv"\nclients = "clients.csv"\n'
+    )
     home = ["--home", str(tmp_path)]
     runner = CliRunner()
     listed = runner.invoke(app, ["duplicates", *home], terminal_width=200)

@@ -53,6 +53,7 @@ from privacy.two_key_sum import Aggregate, KeptSeed, open_seed, shares_of, sum_o
 from sandbox.market import simulated_market
 from sandbox.network import ANY_DAY, home_key, public_keys
 from sandbox.world import HORIZON_DAYS, TrainOn, World, market_events
+from tests.builders import outlet_at
 from tests.networks import CUT_OFF, SECOND, TARGET, small_world, world_of
 from tests.outlet_client import questions
 from tests.outlet_client.questions import CUTS, DIRECTORY, NEVER, UNLOCK
@@ -1058,7 +1059,7 @@ def test_of_two_seals_of_bins_the_last_is_calibrated_and_a_refused_one_changes_n
 
 
 def test_a_restart_between_seal_and_calibration_changes_nothing(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'outlet.db'}"
+    url = outlet_at(tmp_path)
     office = Stage(fresh(answers=AnswerStore(url)))
     sealed = sealed_bins(office)
     office.outlet.answers.close()

@@ -149,7 +149,7 @@ def test_rows_are_streamed_in_batches_by_the_server(server: str) -> None:
     assert first.rows["row"].to_list()[-1] == len(first.rows) == 50_000
     assert second.rows["row"][0] == 50_001
     assert second.rows["customer_id"][0] == "c50001"
-    batches.close()  # type: ignore[attr-defined]  # a generator, which the type does not say
+    batches.close()  # a generator, which the type does not say
 
 
 def test_reading_changes_nothing_and_a_writing_query_is_refused(server: str) -> None:

@@ -51,7 +51,7 @@ CLOSED = [page for page in PAGES if page.roles]
 _WRITTEN = Path(desk_package.__file__).with_name("templates").glob("*.html")
 FIELDS = sorted(
     {name for file in _WRITTEN for name in re.findall(r'name="([a-z]+)"', file.read_text())}
-    - {"csrf", "viewport"}
+    - {"csrf", "once", "draft", "viewport"}
 )
 """Of all forms."""
 
@@ -62,7 +62,7 @@ HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
 }
-OURS = re.compile(r"/[a-z-]*(/[0-9]+)?")
+OURS = re.compile(r"/[a-z-]*(/[0-9]+)?(\?shown=[0-9]{9})?")
 NASTY = {
     "control characters": "a\x00b\x1b[31m\x07",
     "a new line and a header": "a\r\nSet-Cookie: injected=1\r\n\r\n<p>injected",
@@ -107,7 +107,7 @@ def test_whoever_is_not_signed_in_is_sent_to_sign_in_whatever_the_page(
 ) -> None:
     before = kept(open_desk.home)
     browser = open_desk.browser()
-    fields = {"csrf": browser.token("/sign-in"), **dict.fromkeys(FIELDS, "1")}
+    fields = {"csrf": browser.token("/sign-in"), **dict.fromkeys(FIELDS, "1"), "once": ""}
     for answer in (browser.get(at(page)), browser.post(at(page), data=fields)):
         if answer.status_code != 405:
             assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in")
@@ -149,8 +149,11 @@ def test_nothing_is_done_by_looking_at_a_page(
 
 
 FORGED = {
-    "without what forms of ours carry": ({"csrf": ""}, {}),
+    "without what forms of ours carry": ({"csrf": "", "once": ""}, {}),
     "with what another session's carry": ({"csrf": "another"}, {}),
+    "without a key": ({"once": ""}, {}),
+    "with a key that somebody made up": ({"once": "19a0.AAAAAAAAAAAAAAAAAAAAAA." + "0" * 32}, {}),
+    "with the key of another form": ({"once": "another"}, {}),
     "from another address": ({}, {"origin": "http://evil.example"}),
     "from another port": ({}, {"origin": "http://localhost:9999"}),
     "from the desk's other address": ({}, {"origin": "http://127.0.0.1:8480"}),
@@ -160,7 +163,7 @@ FORGED = {
 }
 
 
-@pages(TAKEN)
+@pages(page for page in TAKEN if page.acts)
 @pytest.mark.parametrize("how", FORGED)
 def test_a_form_does_nothing_where_it_comes_from_elsewhere(
     page: Page, how: str, open_desk: Desk, people: dict[str, Browser]
@@ -168,10 +171,12 @@ def test_a_form_does_nothing_where_it_comes_from_elsewhere(
     fields, headers = FORGED[how]
     if fields.get("csrf") == "another":
         other = next(name for name in ROLES if name != may(page))
-        fields = {"csrf": people[other].token("/account")}
+        fields = {"csrf": people[other].token("/account"), "once": people[other].key(at(page))}
     browser, shown = (people[may(page)], "/account")
     if not page.roles:
         browser, shown = open_desk.browser(), "/sign-in"
+    if fields.get("once") == "another":
+        fields = {"once": browser.key("/another")}
     typed = {**dict.fromkeys(FIELDS, "yes"), "name": MEI, "password": PASSWORD, "phone": ANNA}
     before = kept(open_desk.home)
     answer = browser.fill(at(page), {**typed, **fields}, page=shown, headers=headers)
@@ -347,7 +352,9 @@ def test_every_answer_carries_what_keeps_a_page_apart(
         404: mei.get("/nothing"),
         405: mei.delete("/look-up"),
         421: mei.get("/", headers={"host": "evil.example"}),
-        500: Browser(desk_app(replace(open_desk.site, clock=broken))).get("/sign-in"),
+        500: Browser(desk_app(replace(open_desk.site, clock=broken)), open_desk.site).get(
+            "/sign-in"
+        ),
     }
     for status, answer in answers.items():
         assert answer.status_code == status

@@ -13,6 +13,7 @@ import pytest
 from argon2 import PasswordHasher
 from typing_extensions import override
 
+from outlet_client.database import create_databases
 from outlet_client.desk.asgi_app import PAGES, desk_app
 from outlet_client.log_tables.rights_store import RightsStore
 from outlet_client.records.access_log import LogAct
@@ -74,10 +75,12 @@ def test_an_id_from_before_is_never_the_session(desk: Desk) -> None:
         browser.cookies.set(COOKIE, planted, domain="localhost.local")
         token = desk.browser().token("/sign-in")
         headers = {"cookie": f"{COOKIE}={planted}; desk-form={token}"}
-        fields = {"csrf": token, "name": MEI, "password": PASSWORD}
+        key = desk.browser().key("/sign-in")
+        fields = {"csrf": token, "once": key, "name": MEI, "password": PASSWORD}
         answer = desk.browser().post("/sign-in", data=fields, headers=headers)
         if planted == theirs:  # a form of nobody's, where somebody is signed in
-            assert answer.status_code == 403
+            assert (answer.status_code, answer.headers["location"]) == (303, "/")
+            assert "set-cookie" not in answer.headers
             continue
         made = re.search(f"{COOKIE}=([^;]+)", answer.headers["set-cookie"])
         assert made is not None
@@ -206,7 +209,10 @@ def test_a_form_from_before_a_session_ended_does_nothing(desk: Desk) -> None:
     desk.clock.forward(minutes=16)
     browser.sign_in(MEI)
     fields = {"csrf": token, "phone": ANNA, "purpose": "sale"}
-    assert browser.post("/look-up", data=fields).status_code == 403
+    assert browser.post("/look-up", data={**fields, "once": ""}).status_code == 403
+    shown = browser.sent("/look-up", fields)
+    assert "Nothing was done: this page was too old" in said(shown)
+    assert f'value="{ANNA}"' in shown.text
     assert desk.log(LogAct.LOOK_UP) == []
 
 
@@ -224,7 +230,7 @@ def test_sessions_and_challenges_of_a_process_are_bounded(desk: Desk) -> None:
 
 def shown_to(answer: httpx.Response, name: str) -> tuple[int, str]:
     """An answer without what is made anew each time, and without the name."""
-    text = re.sub(r'name="csrf" value="[^"]*"', "", answer.text)
+    text = re.sub(r'name="(csrf|once)" value="[^"]*"', "", answer.text)
     text = re.sub(r'data-options="[^"]*"', "", text)
     return answer.status_code, text.replace(f'value="{name}"', "")
 
@@ -269,7 +275,7 @@ def test_a_name_that_there_is_not_costs_the_very_hash_that_a_wrong_password_does
     hasher = Counted()
     secret = secret_of(Keyring(desk.home, PartyKind.OUTLET).identity())
     site = replace(desk.site, accounts=Accounts(desk.store, secret, hasher))
-    browser = Browser(desk_app(site))
+    browser = Browser(desk_app(site), site)
     costs = []
     for name in (MEI, "Max Lin", "", "x" * 500):
         hasher.costs.clear()
@@ -287,7 +293,7 @@ def test_a_name_that_there_is_not_takes_as_long_to_refuse(desk: Desk) -> None:
     accounts = Accounts(desk.store, b"s" * 32, hasher)
     handed = accounts.add("Mia", Role.ASSOCIATE, desk.clock())
     accounts.change_password("Mia", handed, NEW, desk.clock())
-    browser = Browser(desk_app(replace(desk.site, accounts=accounts)))
+    browser = Browser(desk_app(replace(desk.site, accounts=accounts)), desk.site)
     took: dict[str, list[float]] = {"Mia": [], "Max": []}
     for name in ("Mia", "Max") * FREE_TRIES:
         browser.token("/sign-in")
@@ -310,7 +316,7 @@ class Unwritable(RightsStore):
 
 def test_a_lock_out_that_cannot_be_logged_tells_nobody_which_names_there_are(desk: Desk) -> None:
     with closing(Unwritable(desk.home)) as rights:
-        browser = Browser(desk_app(replace(desk.site, rights=rights)))
+        browser = Browser(desk_app(replace(desk.site, rights=rights)), desk.site)
         pages = {
             shown_to(browser.sign_in(name, "wrong, wrong, wrong"), name)
             for name in (MEI, "Max Lin") * FREE_TRIES
@@ -492,11 +498,19 @@ def test_what_a_passkey_signed_is_taken_once(desk: Desk) -> None:
     mark = browser.token("/sign-in")
     fields = {"credential": device.credential.hex(), "answer": answer, "csrf": mark}
     headers = {"cookie": f"desk-form={mark}"}
-    codes = [
-        desk.browser().post("/sign-in/passkey", data=fields, headers=headers).status_code
+    sent = [
+        desk.browser().post(
+            "/sign-in/passkey",
+            data=fields | {"once": browser.key("/sign-in/passkey")},
+            headers=headers,
+        )
         for _ in range(2)
     ]
-    assert codes == [303, 401]
+    assert [one.headers["location"].partition("?")[0] for one in sent] == ["/", "/sign-in"]
+    cookies = [re.search(f"{COOKIE}=([^;]+)", one.headers["set-cookie"]) for one in sent]
+    assert cookies[0] is not None
+    assert is_in(desk, cookies[0][1])
+    assert cookies[1] is None
 
 
 def test_one_browsers_challenge_is_not_anothers(desk: Desk) -> None:
@@ -546,6 +560,7 @@ def test_a_passkey_is_made_and_taken_away_on_record_and_by_its_owner_only(desk: 
 
 
 def test_the_accounts_of_another_outlet_hash_a_tried_name_otherwise(tmp_path: Path) -> None:
+    create_databases(tmp_path)
     with closing(StaffStore(tmp_path)) as store:
         one, other = (Accounts(store, secret, CHEAP) for secret in (b"a" * 32, b"b" * 32))
         assert one._who(MEI) != other._who(MEI)

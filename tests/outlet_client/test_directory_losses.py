@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from outlet_client.bands.lookup import Answer, LookUp, Status
 from outlet_client.commands import doctor
+from outlet_client.database import create_databases
 from outlet_client.log_tables.rights_store import rights_of
 from outlet_client.main import app
 from outlet_client.people import directory_losses
@@ -51,6 +52,7 @@ class Outlet:
         for kind, ring in rings.items():
             where = "" if kind is PartyKind.OUTLET else "127.0.0.1:9"
             ring.create(kind.value, where, NOON, service_address=where)
+        create_databases(rings[PartyKind.OUTLET].folder)
         self.ring, self.home = rings[PartyKind.OUTLET], rings[PartyKind.OUTLET].folder
         for kind in (PartyKind.HQ, PartyKind.OFFICE):
             data = rings[kind].public_file.read_bytes()

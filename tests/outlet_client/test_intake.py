@@ -37,6 +37,7 @@ from outlet_client.people.client_entries import note_entries
 from outlet_client.people.network_change import move_people
 from outlet_client.people.people_store import People
 from outlet_client.settings import OutletFile
+from tests.builders import outlet_at
 from tests.postgres import postgres
 
 if TYPE_CHECKING:
@@ -389,7 +390,7 @@ def test_a_postgres_till_is_read_as_it_stands(home: Path, store: EventStore) -> 
         ours = outlet(home, DATABASE.replace("sqlite:///pos.db", url))
         assert fates(store.take_in(ours, AT)) == (3, 0, 0, 0)
         with engine.begin() as till:
-            till.execute(sa.text("UPDATE sales SET price = 11.5, customer_id = '' WHERE line_id=1"))
+            till.execute(sa.text("UPDATE sales SET price = 11.5, kind = 'x' WHERE line_id = 1"))
             till.execute(sa.text("UPDATE sales SET price = 11.5 WHERE line_id = 2"))
             till.execute(sa.text("DELETE FROM sales WHERE line_id = 3"))
         found = store.take_in(ours, AT)
@@ -397,7 +398,7 @@ def test_a_postgres_till_is_read_as_it_stands(home: Path, store: EventStore) -> 
     assert fates(found) == (1, 0, 0, 1)
     assert lines(store) == {"2": 11.5}
     assert store.rows()["date"].unique().to_list() == [dt.date(2026, 11, 1)]
-    assert store.quarantine().select("file", "column").rows() == [("sales", "customer_id")]
+    assert store.quarantine().select("file", "column").rows() == [("sales", "kind")]
 
 
 def test_by_day_a_database_that_was_read_is_left_to_the_night(home: Path) -> None:
@@ -629,7 +630,7 @@ def test_customers_of_files_that_are_gone_are_known_after_an_upgrade(home: Path)
     part_of_0_1(home, (11, 1, "7", 7.0))
     move_people(home / "outlet.db")
     upgrade_database(home / "outlet.db")
-    with closing(People(f"sqlite:///{home / 'outlet.db'}", SECRET)) as people:
+    with closing(People(outlet_at(home), SECRET)) as people:
         with people.transaction() as connection:
             of_gone = {"customer_id": ["cleo"], "phone": ["+6591234568"], "email": [None]}
             known = pl.DataFrame(of_gone, schema_overrides={"email": pl.String})
@@ -689,7 +690,7 @@ def entries(home: Path) -> set[str]:
 
 @pytest.fixture
 def people(home: Path) -> Iterator[People]:
-    with closing(People(f"sqlite:///{home / 'outlet.db'}", SECRET)) as found:
+    with closing(People(outlet_at(home), SECRET)) as found:
         yield found
 
 

@@ -31,8 +31,9 @@ from outlet_client.bands.lookup import (
     LookUp,
     Status,
 )
+from outlet_client.database import create_databases
 from outlet_client.desk.socket_service import DeskService, start_desk
-from outlet_client.errors import BookMissing, NoIdentifier
+from outlet_client.errors import BookBehind, BookMissing, NoIdentifier, StoreMissing
 from outlet_client.log_tables.rights_store import RIGHTS_FILE, RightsGone, rights_of
 from outlet_client.main import app
 from outlet_client.people.directory_files import (
@@ -66,6 +67,7 @@ from privacy.slot_keys import SlotKey
 from privacy.tokens import TokenRefused, TokenShare, token
 from server.wire import outlets_pb2, outlets_pb2_grpc
 from server.wire.refusals import read_refusal
+from tests.builders import outlet_at
 from tests.outlet_client.fake_network import PHONES, network
 from tests.outlet_client.fake_registry import Slots
 from tests.shelves import NETWORK, Press, band_codes, make_book
@@ -88,7 +90,7 @@ class Shop:
 
     def __init__(self, network: FakeNetwork, home: Path) -> None:
         self.network, self.home, self.now = network, home, NOW
-        self.people = People(f"sqlite:///{home / 'outlet.db'}", b"s" * 32, lambda: self.now)
+        self.people = People(outlet_at(home), b"s" * 32, lambda: self.now)
         self.look = self.another()
         network.elsewhere(f"tel:{BEN}", f"tel:{ANNA}")
         key = self.key(ANNA)
@@ -416,6 +418,19 @@ def test_a_kill_between_directory_and_book_leaves_the_old_pair(
     assert len(list(shop.home.glob("directory-*.bin"))) == 1
 
 
+def test_an_hq_that_was_restored_hands_out_an_earlier_book_and_the_one_here_stays(
+    shop: Shop, network: FakeNetwork
+) -> None:
+    early = shop.published(shop.book(2))
+    shop.directory = network.publish(2)
+    network.library.latest = shop.published(shop.book(3, "eligible"))
+    assert shop.fetch()
+    network.library.latest = early
+    with pytest.raises(BookBehind, match=r"HQ hands out book 2 .* book 3 is here and stays"):
+        shop.fetch()
+    assert shop.another().look_up(ANNA, None, ASKED).bands[0].band == "eligible"
+
+
 def test_a_book_of_an_earlier_night_comes_with_its_own_directory(
     shop: Shop, network: FakeNetwork
 ) -> None:
@@ -646,7 +661,9 @@ def test_nothing_is_answered_into_a_log_that_was_removed_until_there_is_one_agai
         with pytest.raises(RightsGone, match="removed while this program runs"):
             look.look_up(ANNA, None, ASKED)
     assert not (shop.home / RIGHTS_FILE).exists()
-    assert shop.log(ANNA) == []  # opens an empty one
+    with pytest.raises(StoreMissing, match=r"rights\.db: not there.*new-store"):
+        shop.log(ANNA)
+    create_databases(shop.home)
     assert look.look_up(ANNA, None, ASKED).status is Status.KNOWN
     assert shop.log(ANNA) == [("mei", "sale", "known")]
 
@@ -828,6 +845,7 @@ class Folder:
         for kind, ring in rings.items():
             where = "" if kind is PartyKind.OUTLET else "127.0.0.1:9"
             ring.create(kind.value, where, now, service_address=where)
+        create_databases(rings[PartyKind.OUTLET].folder)
         self.folder = home / "outlet"
         self.hq = rings[PartyKind.HQ].identity()
         for kind in (PartyKind.HQ, PartyKind.OFFICE):
@@ -961,4 +979,4 @@ def test_settings_of_the_client_book_are_relative_to_their_file(tmp_path: Path) 
     read = OutletFile.read(tmp_path / "e.toml")
     assert read.clients is not None
     assert read.clients.source == str(tmp_path / "c.csv")
-    assert (read.region, read.evaluations_a_night, read.book_days) == ("SG", 512, 30)
+    assert (read.region, read.evaluations_a_night, read.book_days) == (None, 512, 30)

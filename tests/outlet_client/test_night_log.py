@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.usefixtures("databases")
+
 AT = dt.datetime(2026, 3, 1, 1, 55, tzinfo=dt.UTC)
 LONGEST = dt.timedelta(hours=4, minutes=30)
 SECRET = "+65 8123 4567"  # noqa: S105  (a made-up phone)

@@ -37,6 +37,7 @@ from features.learning import (
 from features.outcomes import Outcome
 from features.scorecard import Scorecard, encode_scorecards
 from features.snapshot import CutOff, Snapshot
+from outlet_client.database import create_databases
 from outlet_client.errors import (
     HqUnreachable,
     OutletError,
@@ -228,6 +229,7 @@ def start(folder: Path) -> OneOutlet:
         made[PartyKind.HQ], made[PartyKind.OFFICE], outlet, at_hq, at_office
     )
     home = rings[PartyKind.OUTLET].folder
+    create_databases(home)
     pl.DataFrame(BOOK, schema=["customer_id", "phone", "email"], orient="row").write_csv(
         home / "clients.csv"
     )
@@ -302,6 +304,7 @@ def test_parts_are_rounded_by_a_secret_of_this_folder_every_night(
     again = one.anew().prepare(one.tonight()).dither.of_slots(keys, [LOYAL, LAPSED])
     assert again.tolist() == found.tolist()
     other = Identity.generate(PartyKind.OUTLET, "O2", "", dt.datetime.now(dt.UTC))
+    create_databases(tmp_path)
     with closing(People.open(tmp_path, other)) as elsewhere:
         assert not (elsewhere.dither.of_slots(keys, [LOYAL, LAPSED]) == found).any()
 

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 from sqlalchemy.exc import SQLAlchemyError
 
-from outlet_client.commands.consents import export_consents, import_consents
+from outlet_client.commands.consents import export_consents
 from outlet_client.database import database_error_text
 from outlet_client.errors import ConsentRefused
 from outlet_client.people.consents import Recorded
@@ -27,6 +27,8 @@ from privacy.envelopes import SealKey
 from privacy.registrations import Registration, RegistrationAct, fresh_secret, nonce_of
 from privacy.slot_keys import SlotKey
 from privacy.tokens import TokenShare, token
+from tests.builders import outlet_at
+from tests.outlet_client.consent_imports import import_consents
 from tests.outlet_client.fake_registry import Slots
 from tests.shelves import NETWORK
 
@@ -65,7 +67,7 @@ class Outlet:
     def __init__(self, folder: Path) -> None:
         self.clock = Clock()
         self.folder = folder
-        self.people = People(f"sqlite:///{folder / 'outlet.db'}", b"s" * 32, self.clock)
+        self.people = People(outlet_at(folder), b"s" * 32, self.clock)
         self.tokens = {who: token(who, SHARE) for who in (ANNA, BEN)}
         self.slots = Slots()
 
@@ -448,6 +450,27 @@ def test_a_registration_says_which_batch_was_followed_only_where_a_withdrawal_ma
     assert young == {last - 1}
 
 
+def test_an_old_consent_that_is_recorded_late_is_no_newer_than_the_day_it_was_given(
+    outlet: Outlet,
+) -> None:
+    """Else an import would undo a withdrawal elsewhere that came after the consent."""
+    outlet.sees(3, {})
+    given = outlet.clock.later()
+    outlet.clock.later()
+    outlet.sees(6, {})
+    anna, ben = outlet.key(ANNA), outlet.key(BEN)
+    outlet.people.record_consent(anna, "n", "mei", given)
+    outlet.people.record_consent(ben, "n", "mei", given - dt.timedelta(days=900))
+    outlet.people.keep_tokens({outlet.key(one): outlet.tokens[one] for one in (ANNA, BEN)})
+    outlet.sends(7)
+    outlet.sees(7, {})
+    again = outlet.within(range(8, 8 + AGAIN_WITHIN), {})
+    assert {act.key: act.since for act in again} == {
+        outlet.slot_key(ANNA).public: 3,
+        outlet.slot_key(BEN).public: 0,
+    }
+
+
 def test_who_withdrew_here_says_at_once_since_when_they_are_back(outlet: Outlet) -> None:
     outlet.lists(ANNA)
     outlet.people.withdraw(outlet.key(ANNA))
@@ -732,7 +755,7 @@ def test_many_people_are_followed_at_once(outlet: Outlet) -> None:
 
 def test_a_store_made_before_withdrawals_had_a_table_keeps_them(tmp_path: Path) -> None:
     """And opening one that has all its tables writes nothing: it would wait for a night."""
-    url, place = f"sqlite:///{tmp_path / 'outlet.db'}", tmp_path / "outlet.db"
+    url, place = outlet_at(tmp_path), tmp_path / "outlet.db"
     with closing(People(url, b"s" * 32, lambda: NOON)) as people:
         people.record_consent("key", "n", "mei", NOON - dt.timedelta(days=1))
         people.withdraw("key")

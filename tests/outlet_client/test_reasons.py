@@ -28,6 +28,7 @@ from outlet_client.contribution.scorecard_store import (
     keep_scorecards,
     read_scorecards,
 )
+from outlet_client.database import create_databases
 from outlet_client.errors import OutletError
 from outlet_client.ledger.event_reader import read_events
 from outlet_client.log_tables.rights_store import rights_of
@@ -59,6 +60,7 @@ CARDS = (
     Scorecard.of(Outcome.FLIPPED.value, np.linspace(2.0, -1.0, DIMENSION)),
 )
 SETTINGS = """\
+region = "SG"
 ledger = "ledger.csv"
 clients = "clients.csv"
 references = "references.csv"
@@ -84,6 +86,7 @@ class Boutique:
         for kind, ring in rings.items():
             where = "" if kind is PartyKind.OUTLET else "127.0.0.1:9"
             ring.create(kind.value, where, NOW, service_address=where)
+        create_databases(rings[PartyKind.OUTLET].folder)
         self.hq, self.office = rings[PartyKind.HQ].identity(), rings[PartyKind.OFFICE].identity()
         self.identity = rings[PartyKind.OUTLET].identity()
         self.people = People.open(self.home, self.identity)

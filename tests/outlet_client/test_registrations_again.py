@@ -23,6 +23,7 @@ from privacy.registration_losses import LossRefused, RegistrationLoss, open_loss
 from privacy.registrations import Registration, RegistrationAct, nonce_of
 from privacy.slot_keys import SlotKey
 from privacy.tokens import TokenShare, token
+from tests.builders import outlet_at
 from tests.outlet_client.fake_registry import Slots
 from tests.shelves import NETWORK
 
@@ -129,12 +130,12 @@ def test_a_withdrawal_that_a_relay_lost_is_handed_in_again(outlet: Outlet) -> No
 def restored(folder: Path, outlet: Outlet) -> Outlet:
     outlet.people.close()
     shutil.copy(folder / "copy.db", folder / "outlet.db")
-    return Outlet(f"sqlite:///{folder / 'outlet.db'}")
+    return Outlet(outlet_at(folder))
 
 
 def before_a_copy(folder: Path) -> Outlet:
     """An outlet that handed in for batch 1, and has more people since."""
-    outlet = Outlet(f"sqlite:///{folder / 'outlet.db'}")
+    outlet = Outlet(outlet_at(folder))
     outlet.hands_in(1)
     outlet.consents(NAMES)
     shutil.copy(folder / "outlet.db", folder / "copy.db")
@@ -185,7 +186,7 @@ def test_a_relay_that_names_a_batch_to_come_holds_nothing_back_for_ever(outlet: 
 def test_withdrawals_that_a_restored_outlet_forgot_come_back_by_the_directory(
     tmp_path: Path,
 ) -> None:
-    outlet, slots = Outlet(f"sqlite:///{tmp_path / 'outlet.db'}"), Slots()
+    outlet, slots = Outlet(outlet_at(tmp_path)), Slots()
     outlet.consents(NAMES)
     for one in outlet.hands_in(1):
         slots.apply(one)
@@ -267,13 +268,13 @@ def test_an_hq_that_says_it_often_gets_few_of_them_without_a_person(outlet: Outl
 
 
 def test_many_are_spread_over_more_batches(tmp_path: Path) -> None:
-    outlet = Outlet(f"sqlite:///{tmp_path / 'outlet.db'}")
+    outlet = Outlet(outlet_at(tmp_path))
     outlet.people.close()
     many = 10 * A_BATCH
     with closing(sqlite3.connect(tmp_path / "outlet.db")) as database, database:
         rows = [(f"{number:064x}", State.LISTED.value, 5) for number in range(many)]
         database.executemany("INSERT INTO people (key, state, batch) VALUES (?, ?, ?)", rows)
-    outlet = Outlet(f"sqlite:///{tmp_path / 'outlet.db'}")
+    outlet = Outlet(outlet_at(tmp_path))
     outlet.people.hear_of_loss(RegistrationLoss(1, 0, 5, 9))
     outlet.people.close()
     with closing(sqlite3.connect(tmp_path / "outlet.db")) as database:

@@ -23,6 +23,7 @@ from privacy.envelopes import SealKey
 from privacy.registrations import Registration, RegistrationAct
 from privacy.slot_keys import SlotKey
 from privacy.tokens import TokenShare, token
+from tests.builders import outlet_at
 from tests.outlet_client.fake_registry import Slots
 from tests.shelves import NETWORK
 
@@ -178,7 +179,7 @@ def test_a_withdrawal_between_a_lost_answer_and_the_next_batch_tells_no_more(hq:
 @pytest.mark.statistical
 def test_an_outlets_registrations_are_spread_over_seven_batches_alike(tmp_path: Path) -> None:
     """Of 700 people about 100 each; 50 too few or too many come by chance once in a million."""
-    outlet = Outlet("a", f"sqlite:///{tmp_path / 'outlet.db'}", customers=700)
+    outlet = Outlet("a", outlet_at(tmp_path), customers=700)
     outlet.submission(4, 700)
     outlet.people.submitted(4)
     outlet.people.follow(Slots().directory(4))

@@ -36,6 +36,7 @@ from features.starting import starting_scorecard
 from outlet_client.contribution.answer_store import AnswerStore
 from outlet_client.contribution.contributions import HomeCustomers
 from outlet_client.contribution.scorecard_store import KeptScorecards, keep_scorecards
+from outlet_client.database import create_databases
 from outlet_client.errors import NotConfigured, QuotaSpent, ServiceUnreachable
 from outlet_client.ledger.intake import Intake
 from outlet_client.people.person_states import State
@@ -122,6 +123,7 @@ class Outlet:
 
     def __post_init__(self) -> None:
         self.home.mkdir(exist_ok=True)
+        create_databases(self.home)
         self.write("escapement.toml", 'ledger = "ledger.csv"\n')
 
     def write(self, name: str, text: str) -> None:
@@ -155,7 +157,9 @@ class Outlet:
             "cut_off": str(CUT_OFF),
             "as_of": str(LAST),
             "customers": home_customers(),
-            "intake": Intake(used + 215, used, 60, 5, 150, 120),
+            "intake": Intake(
+                used + 255, used, 60, 5, 150, 120, 10, 30, {"walk-in": 30, "total": 4, "void": 6}
+            ),
             "attached": attached,
             "unknown_references": 2,
             "book_left_out": 31,
@@ -442,6 +446,9 @@ def test_a_quarantine_file_that_cannot_be_read_does_not_stop_the_report(
     assert quality(outlet.facts()).reasons == ()
     said = outlet.said()
     assert "in quarantine: not readable, left aside until mended 150" in said
+    assert "walk-ins: sales to nobody you know 30" in said
+    assert "no event: a total of other rows 4" in said
+    assert "no event: void, by its status 6" in said
     assert "Why rows are in quarantine" not in said
 
 
@@ -676,6 +683,12 @@ def test_the_page_says_what_the_comparison_found_and_what_it_cannot_say(outlet: 
     assert f"Judged: {loyal.customers:,} home customers" in said
     assert "A band at the desk also counts what customers did at other outlets." in said
     assert "was trained with these customers among others" in said
+
+
+def test_a_night_that_refused_for_bad_rows_has_a_report_that_counts_them(outlet: Outlet) -> None:
+    said = outlet.said(attached=None, unknown_references=0, error="TooManyBad: too many rows")
+    assert "TooManyBad" in said
+    assert "150" in said, "rows in quarantine"
 
 
 def test_reports_are_private_and_the_last_ones_are_kept_by_day(outlet: Outlet) -> None:

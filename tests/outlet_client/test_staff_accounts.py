@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.usefixtures("databases")
+
 __all__ = ["home", "outlet"]
 
 WRONG, NEW = "wrong, wrong, wrong", "three other words"

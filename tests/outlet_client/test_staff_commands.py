@@ -10,6 +10,7 @@ import pytest
 from argon2 import PasswordHasher
 from typer.testing import CliRunner
 
+from outlet_client.database import create_databases
 from outlet_client.main import app
 from outlet_client.records.access_log import LogAct
 from outlet_client.records.actor import system_user
@@ -165,6 +166,7 @@ def _now() -> Any:
 
 def test_before_anybody_is_there_the_list_says_what_to_do(tmp_path: Path) -> None:
     Keyring(tmp_path, PartyKind.OUTLET).create("o", "", NOON)
+    create_databases(tmp_path)
     assert "staff add NAME --role ROLE" in run(tmp_path, "staff", "list")
     assert json.loads(run(tmp_path, "staff", "list", "--json")) == []
 

@@ -17,6 +17,7 @@ from typer import Exit
 
 from outlet_client.commands.command_errors import failing
 from outlet_client.commands.status import LATE, Standing, next_steps, standing, status
+from outlet_client.database import create_databases
 from outlet_client.errors import ClockOff, HqUnreachable, NotConfigured
 from outlet_client.night.health_file import Condition, Health, write_health
 from outlet_client.night.night_journal import mark_not_begun, open_journal
@@ -51,6 +52,7 @@ def home(tmp_path: Path) -> Path:
     rings = {kind: Keyring(tmp_path / kind.value, kind) for kind in PartyKind}
     for kind, ring in rings.items():
         ring.create(kind.value, "127.0.0.1:1", at)
+    create_databases(rings[PartyKind.OUTLET].folder)
     for kind in (PartyKind.HQ, PartyKind.OFFICE):
         data = rings[kind].public_file.read_bytes()
         rings[PartyKind.OUTLET].trust(Card.decode(data, kind), data)

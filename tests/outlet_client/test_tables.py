@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import bz2
 import csv
 import datetime as dt
 import gzip
+import io
+import lzma
 import re
+import zipfile
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
@@ -17,6 +22,7 @@ from hypothesis import strategies as st
 from features.errors import LedgerError
 from features.ledger import judge
 from outlet_client.sources import csv_files
+from outlet_client.sources.headings import numbered
 from outlet_client.sources.source import Source
 from outlet_client.sources.table_reader import (
     decoded,
@@ -26,6 +32,9 @@ from outlet_client.sources.table_reader import (
     read_all,
     read_file,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 NAMES = ("customer_id", "purchased_at", "price", "kind", "phone", "email")
 MESSY: dict[str, Any] = {
@@ -77,25 +86,111 @@ def test_a_file_of_an_outlets_own_making_becomes_events(tmp_path: Path) -> None:
     assert "Müller" not in repr(judged)
 
 
+def zipped(data: bytes, *names: str, secret: bool = False) -> bytes:
+    """A zip file with some files of the same content, and what a Mac adds."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name in (*names, "__MACOSX/._x", "folder/"):
+            archive.writestr(name, b"" if name.endswith("/") else data)
+    packed = bytearray(file.getvalue())
+    if secret:  # the bit that says so, in both of each file's headers
+        for sign, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+            packed[packed.index(sign) + place] |= 1
+    return bytes(packed)
+
+
+PACKED: dict[str, Callable[[bytes], bytes]] = {
+    "sales.csv": bytes,
+    "sales.txt": bytes,
+    "sales.csv.gz": gzip.compress,
+    "sales.csv.bz2": bz2.compress,
+    "sales.CSV.XZ": lzma.compress,
+    "sales.zip": lambda data: zipped(data, "Export/sales.csv"),
+}
+
+
 @pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252", "latin-1"])
-@pytest.mark.parametrize("name", ["sales.csv", "sales.txt", "sales.csv.gz"])
-def test_encodings_and_ends_of_lines_make_no_difference(
+@pytest.mark.parametrize(
+    ("name", "encoding"),
+    [
+        *product(["sales.csv"], ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "cp1252"]),
+        *product([name for name in PACKED if name != "sales.csv"], ["utf-16"]),
+    ],
+)
+def test_encodings_ends_of_lines_and_packing_make_no_difference(
     tmp_path: Path, name: str, encoding: str, ends: str
 ) -> None:
-    lines = ["customer_id,price", "Zoë,1", "", '"Ångström, Bo",2', '"a ""b""""",3', "c,", ""]
+    lines = ["customer_id\tprice", "Zoë\t1", "", '"Ångström\t Bo"\t2', '"a ""b"""""\t3', "c\t", ""]
     data = ends.join(lines).replace("Bo", f"B{ends}o").encode(encoding)
-    source = written(tmp_path, b"", name, encoding=encoding)
-    Path(source.source).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    source = written(tmp_path, b"", name, encoding=encoding, delimiter="\t")
+    Path(source.source).write_bytes(PACKED[name](data))
     rows, malformed = read(source)
     assert malformed.is_empty()
     assert rows.rows() == [
         (1, "Zoë", "1"),
-        (2, f"Ångström, B{ends}o", "2"),
+        (2, f"Ångström\t B{ends}o", "2"),
         (3, 'a "b""', "3"),
         (4, "c", None),
     ]
     assert header_of(source) == ["customer_id", "price"]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "reason"),
+    [
+        ("x.zip", zipped(b"a,b\n1,2\n", "a.csv", "b.csv"), "holds 2 files; expected one"),
+        ("x.zip", zipped(b"a,b\n1,2\n"), "holds 0 files"),
+        ("x.zip", zipped(b"a,b\n1,2\n", "a.csv", secret=True), "has a password"),
+        ("x.zip", b"PK\x03\x04 and so on", "not readable as .zip"),
+        ("x.csv.gz", gzip.compress(b"a,b\n" * 9, mtime=0)[:-9], "not readable as .gz"),
+        ("x.csv.xz", b"a,b\n", "not readable as .xz"),
+        ("x.csv.zst", b"a,b\n", "unpack it first"),
+        ("x.csv", gzip.compress(b"a,b\n", mtime=0), "holds a gzip file; expected text"),
+        ("x.csv", zipped(b"a,b\n", "a.csv"), "holds an Excel workbook or zip file"),
+    ],
+)
+def test_what_cannot_be_unpacked_or_is_packed_unsaid_is_an_error(
+    tmp_path: Path, name: str, data: bytes, reason: str
+) -> None:
+    with pytest.raises(LedgerError, match=re.escape(reason)):
+        read(written(tmp_path, data, name))
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize(
+    ("before", "skip_rows"),
+    [
+        ([], 0), (["sep=;"], 0), (["", ";;", ""], 0), (["Report", "", "Store;Orchard;1"], 3),
+        (['"Report', 'of May";;'], 2), (["sep=;", "Report"], 2), (["Report", "sep=;"], 1),
+    ],
+)  # fmt: skip
+def test_lines_before_the_header_are_no_rows(
+    tmp_path: Path, before: list[str], skip_rows: int, mark: str, ends: str
+) -> None:
+    text = mark + ends.join([*before, "customer_id;price", "ann;1", ""])
+    source = written(tmp_path, text, delimiter=";", skip_rows=skip_rows, encoding="utf-8")
+    assert read(source)[0].rows() == [(1, "ann", "1")]
+
+
+def test_a_line_that_names_another_delimiter_than_the_settings_is_an_error(tmp_path: Path) -> None:
+    source = written(tmp_path, "sep=;\ncustomer_id,price\nann,1\n")
+    with pytest.raises(LedgerError, match=r"names the delimiter ';'; got delimiter = ','"):
+        read(source)
+
+
+def test_what_guards_a_cell_against_spreadsheets_is_no_part_of_it(tmp_path: Path) -> None:
+    cells = '="0012",\'+6581234567\n"=""C1""",\'-5\n=1,\'n Beetje\n"=""""",x\n'
+    source = written(tmp_path, "customer_id,phone\n" + cells)
+    assert read(source)[0].rows() == [
+        (1, "0012", "+6581234567"), (2, "C1", "-5"), (3, "=1", "'n Beetje"), (4, None, "x"),
+    ]  # fmt: skip
+
+
+def test_headings_are_told_apart(tmp_path: Path) -> None:
+    source = written(tmp_path, "Total,,Total, ,Total#1,day\n1,2,3,4,5,6\n")
+    assert header_of(source) == ["Total#2", "column 2", "Total#3", "column 4", "Total#1", "day"]
+    assert numbered(header_of(source)) == header_of(source)
 
 
 @pytest.mark.parametrize("header", ["customer_id", '"customer_id"', "\r\n\r\ncustomer_id"])
@@ -109,10 +204,12 @@ def test_a_byte_order_mark_is_no_part_of_the_first_name(
     assert customers(source) == ["ann"]
 
 
-def test_blank_lines_are_no_rows_and_lines_of_delimiters_are(tmp_path: Path) -> None:
-    rows, malformed = read(written(tmp_path, HEADER + "\r\n\r\na;1;1\r\n;;\r\n\r\n", **MESSY))
-    assert rows.select("row", "customer_id", "price").rows() == [(1, "a", "1"), (2, None, None)]
-    assert malformed.is_empty()
+def test_blank_lines_are_no_records_and_lines_of_delimiters_are_apart(tmp_path: Path) -> None:
+    source = written(tmp_path, HEADER + "\r\n\r\na;1;1\r\n;;\r\n\r\nb;2;2\r\n", **MESSY)
+    (batch,) = read_file(source, Path(source.source), NAMES)
+    assert batch.rows.select("row", "customer_id").rows() == [(1, "a"), (3, "b")]
+    assert batch.apart.rows() == [(2, "blank")]
+    assert batch.malformed.is_empty()
 
 
 def test_a_header_alone_is_a_table_without_rows(tmp_path: Path) -> None:
@@ -198,11 +295,12 @@ def test_no_record_is_lost_and_where_a_block_ends_does_not_matter(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(csv_files, "_BLOCK_CHARACTERS", block)
         batches = list(read_file(source, Path(source.source), NAMES))
-    numbers = [n for one in batches for n in [*one.rows["row"], *one.malformed["row"]]]
+    numbers = [n for b in batches for f in (b.rows, b.malformed, b.apart) for n in f["row"]]
     assert sorted(numbers) == list(range(1, len(numbers) + 1))
     found = {
         number: cells for one in batches for number, *cells in one.rows.fill_null("").rows()
     } | {number: None for one in batches for number in one.malformed["row"]}
+    found |= {number: ["", ""] for one in batches for number in one.apart["row"]}
     assert [found[number] for number in sorted(found)] == by_the_rule(data)
 
 
@@ -217,7 +315,9 @@ def by_the_rule(text: str) -> list[list[str] | None]:
         lines = lines[size:]
         if cells != []:
             two = cells is not None and len(cells) >= 2 and not any(cells[2:])
-            records.append(cells[:2] if cells and two and "\ufffd" not in "".join(cells) else None)
+            sound = cells and two and "\ufffd" not in "".join(cells)
+            is_blank = cells and sound and not "".join(cells).strip()
+            records.append(["", ""] if is_blank else cells[:2] if cells and sound else None)
     return records[1:]
 
 
@@ -243,14 +343,15 @@ def first_record(lines: list[str]) -> tuple[int, list[str] | None]:
         ("\n\n", {}, None, "no rows"),
         ('"customer_id\nann\n', {}, None, "the header is not readable: a bad quote"),
         ("a,b\n1,2\n", {"columns": {"price": "c"}}, "c", "missing; got 2 columns"),
-        ("price,price\n1,2\n", {}, "price", "there twice"),
+        ("price,x,price\n1,2,3\n", {}, "price", "'price#1' (column 1) or 'price#2' (column 3)"),
+        ("a,b\n1,2\n", {"skip_rows": 5}, None, "no rows behind skip_rows = 5"),
         ("a,b\n", {"columns": {"price": "a"}, "constants": {"price": "1"}}, "price", "both in"),
         ("a,b\n", {"encoding": "klingon"}, None, "encoding = 'klingon' is none"),
         ("a,b\n", {"encoding": "hex"}, None, "encoding = 'hex' is none"),
         ("a,b\n", {"encoding": "a\0b"}, None, "is none"),
         ("a,b\n", {"delimiter": '"'}, None, "delimiter = "),
         ("a,b\n".encode("utf-16"), {}, None, "no text in utf-8-sig; set `encoding`"),
-        (b"\x1f\x8bnot", {"name": "x.csv.gz"}, None, "not readable as CSV"),
+        (b"\x1f\x8bnot", {"name": "x.csv.gz"}, None, "not readable as .gz"),
         (b"hello", {"name": "x.parquet"}, None, "not readable as Parquet"),
     ],
 )  # fmt: skip

@@ -20,6 +20,7 @@ from privacy.identity import Identity, PartyKind
 from privacy.registrations import Registration
 from privacy.slot_keys import SlotKey
 from privacy.tokens import TokenShare, token
+from tests.builders import outlet_at
 from tests.outlet_client.fake_registry import Slots
 from tests.shelves import NETWORK
 
@@ -49,7 +50,7 @@ def spellings(raw: bytes) -> Iterator[bytes]:
 
 def fill(home: Path) -> People:
     """Somebody in every state that has a token, and tokens that were stored and stored anew."""
-    people = People(f"sqlite:///{home / 'outlet.db'}", SECRET, lambda: NOON)
+    people = People(outlet_at(home), SECRET, lambda: NOON)
     keys = {name: people.local_key(name) for name in NAMES}
     for name in NAMES:
         people.record_consent(keys[name], "n", "mei", NOON - dt.timedelta(days=1))
@@ -129,7 +130,7 @@ def test_the_store_of_another_folder_or_another_persons_row_reads_nobodys_band(
     tmp_path: Path,
 ) -> None:
     fill(tmp_path).close()
-    url = f"sqlite:///{tmp_path / 'outlet.db'}"
+    url = outlet_at(tmp_path)
     with closing(sqlite3.connect(tmp_path / "outlet.db")) as database:
         one, other = database.execute(
             "SELECT key, token FROM people WHERE state = 'listed' LIMIT 2"
@@ -152,7 +153,7 @@ def test_every_outlet_encrypts_under_a_key_of_its_own(tmp_path: Path) -> None:
     at = dt.datetime.now(dt.UTC)
     stores = []
     for name in ("O1", "O2"):
-        (tmp_path / name).mkdir()
+        outlet_at(tmp_path / name)
         stores.append(
             People.open(tmp_path / name, Identity.generate(PartyKind.OUTLET, name, "", at))
         )
@@ -162,7 +163,7 @@ def test_every_outlet_encrypts_under_a_key_of_its_own(tmp_path: Path) -> None:
         people.keep_tokens({key: TOKENS[NAMES[0]]})
     keys = [people.local_key(NAMES[0]) for people in stores]
     assert keys[0] != keys[1]
-    copied = People(f"sqlite:///{tmp_path / 'O1' / 'outlet.db'}", stores[1]._secret)
+    copied = People(outlet_at(tmp_path / "O1"), stores[1]._secret)
     with pytest.raises(TokenUnreadable):
         copied.person(keys[0])
     for people in (*stores, copied):

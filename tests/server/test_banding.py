@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import re
 from dataclasses import dataclass, field, replace
@@ -330,7 +331,11 @@ def test_a_night_whose_book_is_not_countersigned_says_so_and_the_last_one_stays(
     report = run(Refusing())
     assert report.ended.startswith("QuorumNotMet")
     assert report.book is None
-    assert report.skipped == [f"book: {refusal}; the last book stays"]
+    until = dt.date.fromisoformat(seal.draft.as_of) + dt.timedelta(days=7)
+    when = f"; bands are sealed again from {until} on"
+    refused = isinstance(refusal, PublicationRefused)
+    assert report.skipped == [f"book: {refusal}; the last book stays{when * refused}"]
+    assert report.next_seal == str(until)
     assert books.registry.latest_book() == stands
     office: Any = Refusing()
     office.countersign_book = books.office.countersign_book

@@ -4,23 +4,34 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path  # noqa: TC003  (pytest reads annotations)
 from typing import TYPE_CHECKING, Any
 
 import grpc
+import numpy as np
 import pytest
+import sqlalchemy as sa
 
+from outlet_client.errors import ServiceBusy, ServiceUnreachable
+from outlet_client.services import Services
+from privacy.directory import SLOT_BYTES, Directory, DirectoryChanges
+from privacy.errors import PrivacyError
 from privacy.identity import PartyKind
 from privacy.tokens import Blinded
 from server.holder import serving
 from server.holder.call_limits import CALLS_A_CALLER, METHODS, CallLimits, limits_of
 from server.holder.errors import TooManyCalls
 from server.holder.peers import Caller
+from server.hq.errors import OfficeBusy
+from server.hq.office_client import OfficeClient
 from server.hq.registry import Registry
-from server.hq.tables import BOOKS
+from server.hq.tables import BOOKS, HQ
 from server.wire import office_pb2, office_pb2_grpc, outlets_pb2, outlets_pb2_grpc
 from server.wire.refusals import TIME_KEY
+from tests.builders import store_at
 from tests.server.test_holder import Parties, evaluate, refused
 
 if TYPE_CHECKING:
@@ -29,6 +40,7 @@ if TYPE_CHECKING:
 BOOK = bytes(24 * 2**20)
 HOG, OTHER = "a", "b"
 HALF_SENT = ("SealChunk", "CountersignDirectory")
+NO_SLOTS, NO_ROWS = np.zeros(0, np.uint32), np.zeros((0, SLOT_BYTES), np.uint8)
 EVALUATE = "/escapement.v1.Tokens/Evaluate"
 
 
@@ -98,6 +110,77 @@ def test_one_outlets_unread_books_keep_no_other_from_books_and_tokens(parties: P
     read = next(call for call in unread if call.is_active())
     read.cancel()
     assert size_of(book(hog)) == len(BOOK)
+
+
+def test_a_book_is_read_from_the_store_once_however_many_fetch_it(tmp_path: Path) -> None:
+    url = store_at(f"sqlite:///{tmp_path / 'hq.db'}", HQ)
+    with closing(Registry(url)) as registry, closing(Registry(url)) as night:
+        reads: list[str] = []
+        sa.event.listen(
+            registry._engine, "before_cursor_execute", lambda *said: reads.append(said[2])
+        )
+        assert registry.latest_book() is None
+        for number, book in enumerate((BOOK, BOOK[:-1]), 1):  # another process publishes them
+            with night._engine.begin() as connection:
+                connection.execute(BOOKS.delete())
+                connection.execute(BOOKS.insert().values(version=number, encoded=book))
+            with ThreadPoolExecutor(8) as outlets:
+                got = list(outlets.map(lambda _: registry.latest_book(), range(8)))
+            assert got[0] == book
+            assert len({id(one) for one in got}) == 1  # and one copy in memory
+            assert len([said for said in reads if "books.encoded" in said]) == number
+
+
+def services(parties: Parties, hq: str, seconds: float) -> Services:
+    """What an outlet asks HQ through, as its programs do."""
+    ring = parties.outlets[HOG]
+    card = replace(parties.hq.identity().card, service_address=hq)
+    made = Services.connect(ring.identity(), card, parties.office.identity().card, seconds)
+    parties.stack.callback(made.close)
+    return made
+
+
+def test_an_outlet_waits_until_its_own_calls_are_over_and_asks_again(parties: Parties) -> None:
+    put_book(parties)
+    address = parties.run(PartyKind.HQ)
+    hog = parties.channel(parties.outlets[HOG], PartyKind.HQ, address)
+    unread = [book(hog) for _ in range(2)]
+    until(lambda: all(next(pieces).data for pieces in unread))
+    threading.Timer(1.0, unread[0].cancel).start()
+    began = time.monotonic()
+    assert len(services(parties, address, 20).book() or b"") == len(BOOK)
+    assert 1.0 < time.monotonic() - began < 10
+
+
+def test_a_short_call_is_made_again_too(parties: Parties) -> None:
+    address = parties.run(PartyKind.HQ)
+    hog = parties.channel(parties.outlets[HOG], PartyKind.HQ, address)
+    never = threading.Event()
+
+    def nothing() -> Iterator[bytes]:
+        never.wait()
+        yield b""
+
+    silent: Any = hog.stream_unary(EVALUATE)
+    calls = [silent.future(nothing(), timeout=60) for _ in range(CALLS_A_CALLER)]
+    until(lambda: refused(lambda: evaluate_nothing(hog))[0] is grpc.StatusCode.RESOURCE_EXHAUSTED)
+    threading.Timer(0.5, calls[0].cancel).start()
+    asked = [Blinded.dummy()]
+    assert services(parties, address, 20)._evaluate("HQ", asked).elements
+    never.set()
+
+
+def test_an_outlet_that_waited_in_vain_says_that_its_own_calls_are_why(parties: Parties) -> None:
+    put_book(parties)
+    address = parties.run(PartyKind.HQ)
+    hog = parties.channel(parties.outlets[HOG], PartyKind.HQ, address)
+    unread = [book(hog) for _ in range(2)]
+    until(lambda: all(next(pieces).data for pieces in unread))
+    began = time.monotonic()
+    with pytest.raises(ServiceBusy, match="HQ: too busy with calls of this outlet, after waiting"):
+        services(parties, address, 1).book()
+    assert 0.2 < time.monotonic() - began < 3
+    assert issubclass(ServiceBusy, ServiceUnreachable)  # a night goes on without
 
 
 def test_long_calls_have_workers_of_their_own(
@@ -224,6 +307,42 @@ def test_hqs_calls_at_the_office_are_few_at_a_time_and_outlets_still_served(
     outlet = parties.channel(parties.outlets[OTHER], PartyKind.OFFICE, address)
     relay = outlets_pb2_grpc.RelayStub(outlet)
     assert relay.OpenBatch(outlets_pb2.OpenBatchRequest(), timeout=20).batch == 1
+    never.set()
+
+
+def test_hq_waits_until_its_own_calls_at_the_office_are_over_also_with_a_stream(
+    parties: Parties,
+) -> None:
+    address = parties.run(PartyKind.OFFICE)
+    stub = office_pb2_grpc.OfficeStub(parties.channel(parties.hq, PartyKind.OFFICE, address))
+    never, now = threading.Event(), ((TIME_KEY, str(int(time.time()))),)
+
+    def slots() -> Iterator[office_pb2.DirectoryPart]:
+        yield office_pb2.DirectoryPart(head=office_pb2.DirectoryHead(network=bytes(32)))
+        yield office_pb2.DirectoryPart(added=bytes(48 * 2**14))
+        never.wait()
+
+    def refused_now() -> bool:
+        sent: Any = stub.CountersignDirectory
+        with pytest.raises(grpc.RpcError) as caught:
+            sent(iter(()), timeout=20, metadata=now)
+        return caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+    sent: Any = stub.CountersignDirectory
+    held = sent.future(slots(), timeout=60, metadata=now)
+    until(refused_now)
+    card = replace(parties.office.identity().card, address=address)
+
+    def countersign(seconds: float) -> None:
+        with closing(OfficeClient.connect(parties.hq.identity(), card, seconds)) as office:
+            changes = DirectoryChanges(Directory.empty().digest, 1, NO_SLOTS, NO_ROWS)
+            office.countersign_directory(bytes(32), changes, {}, None)
+
+    with pytest.raises(OfficeBusy, match="privacy office: too busy with HQ's calls"):
+        countersign(1)
+    threading.Timer(0.5, held.cancel).start()
+    with pytest.raises(PrivacyError):  # the office read it, and has no such network
+        countersign(20)
     never.set()
 
 

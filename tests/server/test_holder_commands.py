@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from privacy.identity import PartyKind
 from privacy.keyring import Keyring
 from server.holder.errors import HolderNotConfigured
+from server.holder.locks import NIGHT_LOCK, SERVE_LOCK, locked
 from server.hq.main import app as hq_app
 from server.hq.settings import HqFile
 from server.office.main import app as office_app
@@ -50,11 +51,59 @@ def test_an_outlet_is_added_listed_and_removed(
     add = ("outlets", "add", outlet.public_file, "--fingerprint")
     assert "its fingerprint is" in run(app, home, *add, "beef", code=2).replace("│", "")
     assert "outlet o1 is on the list" in run(app, home, *add, fingerprint)
-    assert run(app, home, "outlets", "list").split("  ") == ["o1", f"{fingerprint}\n"]
+    (line,) = run(app, home, "outlets", "list").splitlines()
+    assert line.startswith("outlet o1, serial 1, until 20")
+    assert line.endswith(f", fingerprint {fingerprint}")
     status = json.loads(run(app, home, "tokens", "status", "--json"))
     assert status["outlets"] == {"o1": {"given": 0, "quota": 640}}
     assert "o1 is off the list" in run(app, home, "outlets", "remove", "o1")
     assert run(app, home, "outlets", "list") == ""
+
+
+def contents(home: Path) -> dict[Path, bytes]:
+    """Every file of a folder but its locks."""
+    files = (one for one in home.rglob("*") if one.is_file() and one.suffix != ".lock")
+    return {one: one.read_bytes() for one in files}
+
+
+STOPPED = [
+    ("tokens", "renew", "--yes"),
+    ("keys", "anew", "--stolen", "--yes"),
+    ("new-store", "--yes"),
+]
+"""What both holders do only while neither `serve` nor a night runs."""
+
+
+@BOTH
+@pytest.mark.parametrize("lock", [SERVE_LOCK, NIGHT_LOCK])
+def test_what_needs_a_stopped_holder_is_refused_while_it_runs_and_changes_nothing(
+    app: typer.Typer, file: str, home: Path, lock: str, tmp_path: Path
+) -> None:
+    other = Keyring(tmp_path / "other", PartyKind.OFFICE if app is hq_app else PartyKind.HQ)
+    other.create("y", "127.0.0.1:1", dt.datetime.now(dt.UTC), service_address="127.0.0.1:1")
+    group = "office" if app is hq_app else "hq"
+    run(app, home, group, "add", other.public_file, "--fingerprint", other.own_card().fingerprint)
+    (home / "meter.db").unlink()  # for `new-store`
+    more = [("restored", "--yes")] if app is hq_app else [("ledger", "reconcile")]
+    with locked(home / lock):
+        before = contents(home)
+        for words in (*STOPPED, *more):
+            said = " ".join(run(app, home, *words, code=1).split())
+            assert "its service, or a night runs there, expected none of them; stop it" in said
+        assert contents(home) == before
+    assert "meter.db: made, empty" in run(app, home, "new-store", "--yes")
+
+
+def test_hqs_copy_of_the_ledger_is_not_forgotten_while_a_night_runs(tmp_path: Path) -> None:
+    home, kept = tmp_path / "home", tmp_path / "kept.json"
+    run(hq_app, home, "init", "--name", "x", "--address", "h:1", "--services", "h:2")
+    with locked(home / NIGHT_LOCK):
+        said = run(hq_app, home, "ledger", "accept", kept, "--yes", code=1)
+    assert "another process of this folder runs one" in " ".join(said.split())
+    assert not kept.exists()
+    with locked(home / SERVE_LOCK):
+        run(hq_app, home, "ledger", "accept", kept, "--yes")
+    assert kept.exists()
 
 
 @BOTH

@@ -80,7 +80,7 @@ def test_a_seal_that_was_cut_off_ends_as_it_would_have_and_asks_nothing_twice(
     assert hq.codes(seal) == hq.clear(seal, who)
     assert seal.outlets == tuple(who)
     assert_nothing_secret_is_left(hq, seal)
-    said = [(name, repr(args)) for name, args in hq.office.asked]
+    said = [(name, repr(args)) for name, args in hq.office.asked if name != "sum_blocks"]
     assert len(set(said)) == 3 + CHUNKS  # each call has one content, whenever it is made
     assert len(said) == 3 + CHUNKS + (step in OFFICE_CALLS)  # whose answer was lost is made twice
     assert len({question["plan"] for question in hq.questions}) == 1

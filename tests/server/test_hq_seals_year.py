@@ -56,7 +56,8 @@ def test_a_year_of_nights_seals_every_week_and_no_limit_of_the_offices_is_met() 
         if Purpose.POINTS in purposes:
             done["carried"] += report.steps[-1].outlets > 4 - len(away)
             weeks.append(today)
-    assert done["moments"] == done["calibration"] >= 12
+    # None while one of four is away: a sum over the other three would tell its part by the next.
+    assert done["moments"] == done["calibration"] >= 8
     assert done["points"] == len(weeks) + done["calibration"]
     assert done["carried"] > 10  # seals without an outlet that answered the same scorecard before
     assert 54 <= len(weeks) <= 62

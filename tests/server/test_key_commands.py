@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,8 +12,10 @@ from typer.testing import CliRunner
 
 from privacy.identity import CERTIFICATE_YEARS, Identity, PartyKind, Renewed
 from privacy.keyring import Keyring
+from server.holder.key_commands import peers_without_card
 from server.hq.main import app as hq_app
 from server.office.main import app as office_app
+from tests.server.test_holder import Parties
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,6 +31,15 @@ def now() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
 
 
+def run_app(
+    app: typer.Typer, ring: Keyring, *words: object, code: int = 0, typed: str | None = None
+) -> str:
+    given = [*map(str, words), "--home", str(ring.folder)]
+    done = CliRunner().invoke(app, given, input=typed)
+    assert done.exit_code == code, done.output
+    return " ".join(done.output.split())
+
+
 class Holder:
     """A holder's folder, made by its own command, with one outlet on its list."""
 
@@ -41,10 +53,7 @@ class Holder:
         self.run("outlets", "add", self.outlet.public_file, "--fingerprint", card.fingerprint)
 
     def run(self, *words: object, code: int = 0, typed: str | None = None) -> str:
-        given = [*map(str, words), "--home", str(self.ring.folder)]
-        done = CliRunner().invoke(self.app, given, input=typed)
-        assert done.exit_code == code, done.output
-        return " ".join(done.output.split())
+        return run_app(self.app, self.ring, *words, code=code, typed=typed)
 
 
 @pytest.fixture
@@ -66,7 +75,7 @@ def test_keys_are_shown_renewed_and_finished(kind: PartyKind, holder: Holder) ->
     ring.public_file.write_text("{")
     assert ring.identity().newest.card.fingerprint in holder.run("keys", "show")
     assert ring.own_card() == ring.identity().newest.card
-    assert "restart `serve`. Back the folder up now" in holder.run("keys", "finish")
+    assert "restart `serve`. Back the folder up now" in holder.run("keys", "finish", "--yes")
     assert ring.identity().card == ring.own_card()
     assert "none were renewed" in holder.run("keys", "finish", code=1)
     said = holder.run("keys", "renew", "--overlap-days", "0")
@@ -76,6 +85,43 @@ def test_keys_are_shown_renewed_and_finished(kind: PartyKind, holder: Holder) ->
         assert "only HQ has a key" in holder.run("keys", "renew", "--sealing", code=2).replace(
             "│ ", ""
         )
+
+
+@BOTH
+def test_who_is_not_known_to_have_the_renewed_card_is_named_before_the_old_keys_go(
+    kind: PartyKind, holder: Holder
+) -> None:
+    """Of an office HQ asks; of whoever only calls nobody knows."""
+    ring, other = holder.ring, next(one for one in APPS if one is not kind)
+    peer = Keyring(ring.folder.parent / "other", other)
+    peer.create("y", "127.0.0.1:1", now(), "127.0.0.1:1")
+    ring.trust(peer.own_card(), peer.public_file.read_bytes())
+    holder.run("keys", "renew")
+    said = holder.run("keys", "finish", code=1, typed="n\n")
+    lacks = "not known to have the card of serial 2"
+    assert f"outlet a: {lacks}; `escapement-outlet peers list` shows it there" in said
+    how = "; `escapement-hq office list`" if kind is PartyKind.OFFICE else ": 127.0.0.1:1: "
+    assert f"{other} y: {lacks}{how}" in said
+    assert "Has each of them imported it?" in said
+    assert ring.identity().card.serial == 1
+    holder.run("keys", "finish", typed="y\n")
+    assert ring.identity().card.serial == 2
+
+
+def test_an_office_that_takes_hqs_renewed_certificate_is_not_asked_about(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        parties = Parties(tmp_path, stack)
+        parties.run(PartyKind.OFFICE)
+        hq = parties.hq
+        for name in parties.outlets:
+            hq.distrust(PartyKind.OUTLET, name)
+        hq.renew(now(), Renewed())
+        (line,) = peers_without_card(hq, hq.identity())
+        assert line.startswith("office dpo: not known to have the card of serial 2: ")
+        parties.office.take_renewal(hq.public_file.read_bytes())
+        assert peers_without_card(hq, hq.identity()) == []
+        assert "Has each of them" not in run_app(hq_app, hq, "keys", "finish")
+        assert peers_without_card(hq, hq.identity()) == []
 
 
 @BOTH

@@ -8,10 +8,12 @@ import time
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
+from typer.testing import CliRunner
 
 from server.hq import daily_nights
 from server.hq.daily_nights import _finish
 from server.hq.errors import NightRuns, NightUnnamed, RecordUnreadable
+from server.hq.main import app as hq_app
 from server.hq.night_assembly import run_night
 from server.hq.night_record import (
     KEEP_DAYS,
@@ -200,3 +202,41 @@ def test_a_night_of_another_process_is_waited_for_and_not_run_twice(
 
     assert tried(monkeypatch, tmp_path, runs) == [1, 2, 3]
     assert waits == [daily_nights.LOOK_SECONDS] * 2
+
+
+# --- names --------------------------------------------------------------------------------------
+
+
+def test_without_a_name_todays_unfinished_night_is_taken_up_and_else_a_new_one_begins(
+    records: NightRecords,
+) -> None:
+    day = NOW.date()
+    assert records.name_of(day, NOW) == "night-2026-03-01"
+    begun(records, "night-2026-03-01")
+    begun(records, "my-own")
+    begun(records, "night-2026-02-28")
+    assert records.name_of(day, NOW) == "night-2026-03-01"
+    ended(records, "night-2026-03-01")
+    assert records.name_of(day, NOW) == "night-2026-03-01-2"
+    begun(records, "night-2026-03-01-2")
+    assert records.name_of(day, NOW) == "night-2026-03-01-2"
+    assert records.name_of(day, NOW + UNPLANNED) == "night-2026-03-01-3"
+
+
+def test_a_night_that_is_complete_is_not_run_again_by_its_name(
+    records: NightRecords, tmp_path: Path
+) -> None:
+    """Nobody is asked anything: there is not even a key in the folder."""
+    ended(records, "n1")
+    file = tmp_path / "nights" / "n1.json"
+    before = file.read_bytes()
+    done = CliRunner().invoke(hq_app, ["night", "--name", "n1", "--home", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    assert "nobody was asked anything, and nothing was charged" in " ".join(done.output.split())
+    assert file.read_bytes() == before
+    begun(records, "n2").over(NightReport("n2", ended="QuorumNotMet"))
+    done = CliRunner().invoke(hq_app, ["night", "--name", "n2", "--home", str(tmp_path)])
+    assert done.exit_code == 1  # it begins, and finds no keys
+    found = records.find("n2")
+    assert found is not None
+    assert found.starts == 2

@@ -161,7 +161,7 @@ def test_a_registry_of_this_release_is_erased_alike_and_its_scorecards_stay(
     file = ring.folder / "hq.db"
     store = HqStore(store_at(f"sqlite:///{file}", HQ))
     standing = StandingModel("y_loyal", "n1", 5, b"a scorecard", np.eye(2), (-4, 10))
-    store.save_model(standing)
+    store.save_models([standing])
     sealed = HqBench(url=f"sqlite:///{file}")
     seal = sealed.seal()
     vectors = [share.vector.tobytes() for share in sealed.given.values()]

@@ -16,7 +16,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from typer.testing import CliRunner
 
-from outlet_client.allocation import proposal_store
+from outlet_client.allocation import proposal_tables
 from outlet_client.contribution import answer_store, scorecard_store
 from outlet_client.contribution.scorecard_store import read_scorecards
 from outlet_client.database import BOOKKEEPING, REVISION, Store, engine_of
@@ -30,6 +30,7 @@ from outlet_client.people import tables
 from outlet_client.people.people_store import People
 from outlet_client.records.access_log import LogAct, record_act_in
 from outlet_client.records.log_audit import audit_log
+from outlet_client.sources.customer_keys import stored_key
 from outlet_client.staff import staff_store
 from outlet_client.staff.staff_store import StaffStore
 from privacy.envelopes import SigningKey
@@ -43,7 +44,7 @@ DUMPS = Path(__file__).parent / "0.2"
 FILES = ("outlet", "rights", "staff")
 OF_OUTLET = (
     answer_store._METADATA, scorecard_store._METADATA, night_log._METADATA,
-    proposal_store._METADATA, tables.METADATA,
+    proposal_tables.METADATA, tables.METADATA,
 )  # fmt: skip
 METADATA = {
     "outlet": OF_OUTLET,
@@ -163,3 +164,44 @@ def test_the_revision_is_the_head_of_the_scripts() -> None:
     assert ScriptDirectory(
         str(Path(__file__).parents[2] / "outlet_client/migrations")
     ).get_heads() == [REVISION]
+
+
+def test_mailboxes_that_are_keys_of_customers_are_hashed_by_an_upgrade(home: Path) -> None:
+    mailboxes = ("Anna.Meier@mail.example", "ben@mail.example")
+    with closing(sqlite3.connect(home / "outlet.db")) as store:
+        for number, mailbox in enumerate(mailboxes):
+            store.execute(
+                "INSERT INTO client_entries (typed, origin, customer, phone, former) "
+                "VALUES (?, 'ledger', ?, 'k', 0)",
+                (f"t{number}", mailbox),
+            )
+        store.execute("INSERT INTO client_persons VALUES (?, ?)", mailboxes)
+        store.execute("INSERT INTO client_pairs VALUES (?, ?, 'phone')", mailboxes)
+        decision = (
+            "INSERT INTO client_decisions (one, other, same, by, at) VALUES (?, ?, 1, 'm', '')"
+        )
+        store.execute(decision, mailboxes)
+        store.execute(
+            "UPDATE allocation_lines SET customer = ?, also = ?", (mailboxes[0], '["b@x"]')
+        )
+        store.commit()
+    with closing(sqlite3.connect(home / "rights.db")) as store:
+        store.execute(
+            "INSERT INTO corrections (event, customer, dated, changes, struck, alike, at, by) "
+            "VALUES ('e', ?, '2026-01-01', '{}', 0, 0, '', 'm')",
+            mailboxes[:1],
+        )
+        store.commit()
+    assert run(home, "upgrade").exit_code == 0
+    anna, ben = (stored_key(home, mailbox) for mailbox in mailboxes)
+    query = "SELECT customer FROM client_entries WHERE phone = 'k' ORDER BY number"
+    assert rows(home / "outlet.db", query) == [(anna,), (ben,)]
+    assert rows(home / "outlet.db", "SELECT one, other FROM client_decisions") == [(anna, ben)]
+    assert rows(home / "rights.db", "SELECT customer FROM corrections")[-1] == (anna,)
+    for name in ("outlet.db", "rights.db"):
+        data = b"".join(file.read_bytes() for file in home.glob(f"{name}*"))
+        assert b"mail.example" not in data
+        assert b"b@x" not in data
+    with closing(People.open(home, Keyring(home, PartyKind.OUTLET).identity())) as people:
+        people.record_consent("k", "n", "mei", dt.datetime.now(dt.UTC))
+        assert set(people.customers_of("k")) == {anna, ben}

@@ -107,16 +107,22 @@ def test_an_offices_folder_of_an_earlier_release_is_upgraded_and_used(
 
     said = run(office_main.app, home, "upgrade")
     assert said.exit_code == 0, said.output
-    for word in ("before-0001", "took out promise.event_noise", "office.db: from revision none"):
+    for word in (
+        f"before-{OFFICE.revision}",
+        "took out promise.event_noise",
+        "office.db: from revision none",
+    ):
         assert word in said.output
     assert rows(home / "office.db", "SELECT * FROM ledger ORDER BY sequence") == entries
     assert rows(home / "office.db", "SELECT * FROM last_statements ORDER BY outlet") == heads
     assert rows(home / "meter.db", "SELECT * FROM evaluations ORDER BY day, outlet") == given
     assert not list(home.glob("notary.db*")) + list(home.glob("publications.db*"))
-    assert rows(home / "before-0001" / "office.db", "SELECT count(*) FROM ledger") == [
-        (len(entries),)
-    ]
-    assert (home / "before-0001" / "office.toml").read_text().count("event_noise") == 1
+    assert rows(
+        home / f"before-{OFFICE.revision}" / "office.db", "SELECT count(*) FROM ledger"
+    ) == [(len(entries),)]
+    assert (home / f"before-{OFFICE.revision}" / "office.toml").read_text().count(
+        "event_noise"
+    ) == 1
     assert (home / "office.toml").read_text() == "[promise]\nminimum_outlets = 3\n"
 
     refuses_changes(open_store(OFFICE.url(home), OFFICE))
