@@ -92,6 +92,8 @@ def without_mailboxes(
         home: The outlet's folder.
         spared: Cells that stand for nobody, casefolded: they are no customer's.
     """
+    if column.dtype == pl.Categorical or isinstance(column.dtype, pl.Enum):
+        column = column.cast(pl.String)  # a Parquet file's text may be that
     if column.dtype != pl.String or not (found := are_mailboxes(column)).any():
         return column
     secret = secret_of(home)

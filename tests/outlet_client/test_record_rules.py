@@ -365,6 +365,20 @@ def test_a_damaged_secret_is_no_secret(tmp_path: Path) -> None:
         read(tmp_path, MAILS)
 
 
+@pytest.mark.parametrize("kind", [pl.Categorical(), pl.Enum(["jane@x.com", "C2"])])
+def test_a_mailbox_is_no_key_in_a_parquet_file_of_categories_either(
+    tmp_path: Path, kind: pl.DataType
+) -> None:
+    ensure_secret(tmp_path)
+    table = pl.DataFrame({"customer_id": pl.Series(["jane@x.com", "C2"], dtype=kind)})
+    table.write_parquet(tmp_path / "l.parquet")
+    source = Source(source="l.parquet").at(tmp_path)
+    [batch] = read_file(source, tmp_path / "l.parquet", ["customer_id"])
+    keys = batch.rows["customer_id"].cast(pl.String).to_list()
+    assert keys == [stored_key(tmp_path, "jane@x.com"), "C2"]
+    assert keys[0].startswith("mail-")
+
+
 def test_a_mailbox_that_stands_for_nobody_stays_one(tmp_path: Path) -> None:
     found = read(tmp_path, MAILS, walk_ins=["bob@x.com"])
     assert found.rows["customer_id"][2] == "bob@x.com"
