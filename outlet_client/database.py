@@ -276,7 +276,7 @@ def driver_rows(
     """
     driver = connection.connection.driver_connection
     try:
-        rows: list[tuple[Any, ...]] = driver.execute(query, cells).fetchall()  # type: ignore[union-attr]
+        rows: list[tuple[Any, ...]] = driver.execute(query, cells).fetchall()  # type: ignore[union-attr]  # the driver's
     except sqlite3.Error as error:
         raise sa.exc.DBAPIError.instance(query, None, error, sqlite3.Error) from error
     return rows
@@ -286,7 +286,7 @@ def driver_many(connection: sa.Connection, query: str, rows: Sequence[Sequence[o
     """Runs a statement for many rows as the driver does; see `driver_rows`."""
     driver = connection.connection.driver_connection
     try:
-        driver.executemany(query, rows)  # type: ignore[union-attr]
+        driver.executemany(query, rows)  # type: ignore[union-attr]  # the driver's
     except sqlite3.Error as error:
         raise sa.exc.DBAPIError.instance(query, None, error, sqlite3.Error) from error
 

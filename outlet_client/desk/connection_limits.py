@@ -31,7 +31,7 @@ class LimitedHttp(H11Protocol):
     _due: asyncio.TimerHandle | None = None
 
     @override
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's own type is wider
         super().connection_made(transport)
         if self._of_this_address() > MOST_OF_ONE:
             transport.abort()

@@ -52,14 +52,14 @@ def hash_mailbox_keys(connection: sa.Connection, role: str) -> int:
             ensure_secret(home)
             found.add(key)
             connection.exec_driver_sql(
-                f"UPDATE {table} SET {column} = ? WHERE {column} = ?",  # noqa: S608
+                f"UPDATE {table} SET {column} = ? WHERE {column} = ?",  # noqa: S608  (names of our own)
                 (stored_key(home, key), key),
             )
     if "allocation_lines" in there and found:
         _hash_lists(connection, home)
     if "client_entries" in there and found:
         for table in _MADE_AGAIN:
-            connection.exec_driver_sql(f"DELETE FROM {table}")  # noqa: S608
+            connection.exec_driver_sql(f"DELETE FROM {table}")  # noqa: S608  (a name of our own)
         connection.exec_driver_sql(
             "INSERT OR REPLACE INTO client_state (name, value) VALUES ('grouped', 'no')"
         )

@@ -158,7 +158,7 @@ def basket_header(orders: pl.DataFrame) -> Doubt | None:
     """In baskets, as `baskets_of`, one row is the sum of the others: pieces would count twice."""
     sums = (pl.col("sum") - pl.col("most") * 2).abs() <= _CENT
     several = sums & (pl.col("pieces") > 2)  # noqa: PLR2004  (two alike may be two pieces)
-    twin = sums & (pl.col("pieces") == 2) & (pl.col("named") == 1)  # noqa: PLR2004
+    twin = sums & (pl.col("pieces") == 2) & (pl.col("named") == 1)  # noqa: PLR2004  (a header and one piece)
     headed = int(orders.select((several | twin).sum()).item())
     if not headed or headed < len(orders) * _SOME:
         return None

@@ -25,7 +25,7 @@ _OF_ONE_CELL = frozenset(
     extract floor ifnull ilike in is left length like lower ltrim not nullif octet_length on or
     regexp_like replace reverse right rlike round rtrim starts_with strpos strptime substr substring
     then trim try_cast upper when
-    """.split()  # noqa: SIM905
+    """.split()  # noqa: SIM905  (a list that people read)
 )
 """Words that may stand before a parenthesis: what others would say of a row hangs on the rows that
 happen to be read with it."""

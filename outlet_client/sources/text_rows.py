@@ -74,8 +74,8 @@ def without_guards(rows: pl.DataFrame, picked: Picked) -> pl.DataFrame:
     for column in (rows[name] for name in picked.own):
         quoted, marked = column.str.starts_with('="'), column.str.starts_with("'")
         if quoted.any():
-            column = column.str.replace('^="(.*)"$', "${1}")  # noqa: PLW2901
+            column = column.str.replace('^="(.*)"$', "${1}")  # noqa: PLW2901  (the same column, cleaned)
         if marked.any():
-            column = column.str.replace("^'([-=+@])", "${1}")  # noqa: PLW2901
+            column = column.str.replace("^'([-=+@])", "${1}")  # noqa: PLW2901  (the same column, cleaned)
         columns.append(column.replace("", None) if quoted.any() else column)
     return rows.with_columns(columns)

@@ -391,7 +391,7 @@ def _begin_sqlite(connection: sa.Connection) -> None:
 def _durable(connection: object, _record: object) -> None:
     connection.isolation_level = None  # type: ignore[attr-defined]  # transactions begun by us
     for pragma in PRAGMAS:
-        connection.execute(f"PRAGMA {pragma}")  # type: ignore[attr-defined]
+        connection.execute(f"PRAGMA {pragma}")  # type: ignore[attr-defined]  # the driver's
 
 
 def _postgres(url: sa.URL, lock: int) -> sa.Engine:
@@ -414,11 +414,11 @@ def _postgres(url: sa.URL, lock: int) -> sa.Engine:
 
 def _durable_session(connection: object, _record: object) -> None:
     """Has a session wait for its turn as long as on SQLite, and lose nothing that it committed."""
-    with closing(connection.cursor()) as cursor:  # type: ignore[attr-defined]
+    with closing(connection.cursor()) as cursor:  # type: ignore[attr-defined]  # the driver's
         cursor.execute(f"SET lock_timeout = '{WAIT_SECONDS}s'")
         cursor.execute("SET client_min_messages = warning")
         cursor.execute(
             "SELECT set_config('synchronous_commit', 'on', false) "
             "WHERE current_setting('synchronous_commit') = 'off'"
         )
-    connection.commit()  # type: ignore[attr-defined]
+    connection.commit()  # type: ignore[attr-defined]  # the driver's

@@ -181,7 +181,7 @@ def limited_protocol(base: Any) -> Any:
     """
     standing = Counter[bytes]()
 
-    class Limited(base):  # type: ignore[misc]
+    class Limited(base):  # type: ignore[misc]  # a class that uvicorn gives
         """Counts its certificate's connections."""
 
         _certificate = b""

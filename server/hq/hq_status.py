@@ -171,4 +171,4 @@ def _text(at: dt.datetime | None) -> str | None:
 
 
 def _hours(hours: float) -> str:
-    return f"{hours * 60:.0f} minutes" if hours < 2 else f"{hours:.0f} hours"  # noqa: PLR2004
+    return f"{hours * 60:.0f} minutes" if hours < 2 else f"{hours:.0f} hours"  # noqa: PLR2004  (then in hours)

@@ -203,7 +203,7 @@ def test_nothing_is_upgraded_while_a_release_is_open_or_the_office_serves(tmp_pa
     far = 2**40
     with closing(sqlite3.connect(home / "office.db")) as store:
         last = "(SELECT max(number) FROM releases WHERE purpose <> 'points')"
-        store.execute(f"UPDATE releases SET key = x'01', expires = {far} WHERE number = {last}")  # noqa: S608
+        store.execute(f"UPDATE releases SET key = x'01', expires = {far} WHERE number = {last}")  # noqa: S608  (numbers)
         store.commit()
     before = {file: file.read_bytes() for file in home.glob("*.db")}
     said = run(office_main.app, home, "upgrade")
@@ -419,7 +419,7 @@ def test_a_role_that_may_not_alter_the_ledger_can_still_run_the_office(
             if statement.strip():
                 connection.exec_driver_sql(statement)
     owner.dispose()
-    url = sa.make_url(postgres_server.url_of(name)).set(username="escapement_office", password="p")  # noqa: S106
+    url = sa.make_url(postgres_server.url_of(name)).set(username="escapement_office", password="p")  # noqa: S106  (of a server that the test starts)
     program = url.render_as_string(hide_password=False)
     store = OfficeStore(program, OfficeSettings().policy(), KeyFile())
     bench = Bench()
