@@ -20,6 +20,7 @@ import pytest
 
 from features.ledger import canonical_events
 from features.snapshot import CutOff, Snapshot
+from outlet_client.database import create_databases
 from outlet_client.ledger.event_store import EventStore
 from outlet_client.people.client_book import client_book, identifiers_of
 from outlet_client.people.consents import Consent
@@ -243,9 +244,10 @@ def _keep_own_book(home: Path, raw: pl.DataFrame) -> set[str]:
     raw.filter(pl.col("outlet_id") == home.name).write_parquet(home / "ledger.parquet")
     for name in ("clients.csv", "outlet.db"):
         (home / name).unlink()
+    create_databases(home)
     settings = home / "escapement.toml"
     lines = settings.read_text().splitlines()
-    kept = [line for line in lines if not line.startswith("clients")]
+    kept = [line for line in lines if not line.startswith(("clients", "region"))]
     settings.write_text("\n".join(['region = "US"', *kept]) + "\n")
     ring = Keyring(home, PartyKind.OUTLET)
     people = People.open(home, ring.identity())
