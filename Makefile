@@ -12,7 +12,7 @@ export PYTHONDONTWRITEBYTECODE =
 
 PYTEST := $(BIN)/pytest -n auto --dist loadgroup --durations=15
 
-.PHONY: setup night test test-long pytest check lock wire peers clean
+.PHONY: setup night test test-long pytest check mutants lock wire peers clean
 
 setup: .venv/.run-ready
 
@@ -34,6 +34,10 @@ check: .venv/.dev-ready
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy server outlet_client features privacy sandbox benchmarks tests
 	$(BIN)/lint-imports
+
+# Whether the tests notice small faults in the code (docs/mutants.md); hours, and resumable. MUTANTS are options.
+mutants: .venv/.dev-ready
+	nice -n 19 $(BIN)/python -m benchmarks.mutants $(MUTANTS)
 
 # Rewrites both locks from pyproject.toml, and the peers' from their own list: hashes, no index address.
 lock:

@@ -34,7 +34,7 @@ from outlet_client.records.access_log import note_lookups
 from outlet_client.records.actor import Actor, LookupPurpose
 from outlet_client.records.customer_requests import NewRequest, RequestKind, receive
 from outlet_client.services import Services
-from outlet_client.settings import OutletFile
+from outlet_client.settings import DeskSettings, OutletFile
 from privacy.directory import SLOT_BYTES, Directory
 from privacy.identity import PartyKind
 from privacy.keyring import Keyring
@@ -82,10 +82,9 @@ def main() -> None:
             )
         )
         total = outlet.token_key()
+        settings = OutletFile(ledger="none.csv", desk=DeskSettings(lookups_a_day=10**9))
         look_up = stack.enter_context(
-            closing(
-                LookUp(outlet.folder, people, outlet.publishers(), OutletFile(ledger="none.csv"))
-            )
+            closing(LookUp(outlet.folder, people, outlet.publishers(), settings))
         )
         began = time.perf_counter()
         look_up.look_up(phones[0], None, ASKED)

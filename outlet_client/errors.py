@@ -16,7 +16,7 @@ from privacy.errors import PrivacyError
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 
@@ -149,25 +149,42 @@ class NoIdentifier(OutletError):
         )
 
 
-class ConsentRefused(OutletError):
-    """A file of consents with something bad in it; nothing of it was recorded.
+class ImportRefused(OutletError):
+    """A file with something bad in it; nothing of it was recorded.
 
     Attributes:
         faults: All that is bad: row, from 1 without the header, or None where it is about the whole
             file; the file's own heading, "" where it is about the whole row; and reason.
+
+    `lines` are the lines of the file that rows stand on, as far as they are known: they are told.
     """
 
-    def __init__(self, source: str, faults: Sequence[tuple[int | None, str, str]]) -> None:
-        lines = [f"{_place_of(row, column)}: {reason}" for row, column, reason in faults]
-        told = "".join(f"\n  {line}" for line in lines)
+    def __init__(
+        self,
+        source: str,
+        faults: Sequence[tuple[int | None, str, str]],
+        lines: Mapping[int, int] | None = None,
+    ) -> None:
+        known = lines or {}
+        said = [f"{_place_of(row, column, known)}: {reason}" for row, column, reason in faults]
+        told = "".join(f"\n  {one}" for one in said)
         super().__init__(f"{source}: nothing was recorded; put this right:{told}")
         self.faults = tuple(faults)
 
 
-def _place_of(row: int | None, column: str) -> str:
+class ConsentRefused(ImportRefused):
+    """A file of consents that was refused."""
+
+
+class WishesRefused(ImportRefused):
+    """A file of wishes that was refused."""
+
+
+def _place_of(row: int | None, column: str, lines: Mapping[int, int]) -> str:
     if row is None:
         return f"column {column}"
-    return f"row {row}, {column}" if column else f"row {row}"
+    place = f"line {lines[row]}" if row in lines else f"row {row}"
+    return f"{place}, {column}" if column else place
 
 
 class BookMissing(OutletError):

@@ -53,6 +53,7 @@ from outlet_client.commands.staff import staff_app
 from outlet_client.commands.status import status
 from outlet_client.commands.upgrade import upgrade
 from outlet_client.commands.upkeep import backup, restore
+from outlet_client.commands.waitlist import waitlist_app
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -98,3 +99,7 @@ app.add_typer(keys_app, name="keys")
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(mail_app, name="mail")
 app.add_typer(peers_app, name="peers")
+app.add_typer(waitlist_app, name="waitlist")
+
+if __name__ == "__main__":  # `python -m outlet_client.main`
+    app()

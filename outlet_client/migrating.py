@@ -40,14 +40,14 @@ def upgrade_database(database: Path) -> bool:
     return True
 
 
-def run_scripts(connection: sa.Connection, role: str) -> None:
-    """Runs the scripts on a file, by its name without its ending."""
+def run_scripts(connection: sa.Connection, role: str, revision: str = "head") -> None:
+    """Runs the scripts on a file, by its name without its ending, up to a revision."""
     config = Config()
     config.set_main_option("script_location", MIGRATIONS)
     config.attributes["connection"], config.attributes["role"] = connection, role
     for noisy in ("alembic.runtime.migration", "alembic.ddl.impl"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    command.upgrade(config, "head")
+    command.upgrade(config, revision)
 
 
 def run_environment() -> None:

@@ -76,7 +76,19 @@ def explain(
     """
     if (usable := identifier(phone, email, settings.region)) is None:
         raise NoIdentifier
-    person = people.person(key := people.local_key(usable))
+    return explain_key(home, settings, people, people.local_key(usable))
+
+
+def explain_key(
+    home: Path, settings: OutletFile, people: People, key: str
+) -> ExplainedScores | Status:
+    """Takes the scores of the customer of a key apart, as `explain` does.
+
+    Raises:
+        ScorecardMissing: If this outlet has given no parts to a seal of bands yet.
+        FeatureError: If a file cannot be read: file, row, column, reason.
+    """
+    person = people.person(key)
     if person is None:
         return Status.CONSENT_NEEDED
     if not person.state.stands:

@@ -57,6 +57,7 @@ class DeskSettings(BaseModel):
     closes: dt.time = dt.time(22)
     undertaking: Path | None = None
     notice: Path | None = None
+    labels: Literal["neutral", "plain"] = "neutral"
 
     @model_validator(mode="after")
     def _is_safe(self) -> Self:
@@ -213,6 +214,7 @@ class OutletFile(BaseModel):
     most_quarantined: float = Field(0.02, ge=0, le=1)
     keep_days: int = Field(1826, ge=1)
     request_days: int = Field(30, ge=1)
+    contact: str = Field("", max_length=300)
     evaluations_a_night: int = Field(512, ge=1)
     evaluations_by_day: int = Field(64, ge=0)
     book_days: int = Field(30, ge=1)

@@ -216,7 +216,7 @@ def night(
     market = simulated_market(random, outlets=outlets, customers=customers)
     world = World.of_market(market, random)
     with _progress() as progress:
-        task = progress.add_task("night", total=Settings.of_a_year().hq.releases + 3)
+        task = progress.add_task("night", total=Settings.of_a_year().hq.releases + 4)
         found = one_night(
             market,
             world,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from features.allocation import AllocationPolicy
 from outlet_client.allocation.disputed_lines import hide_disputed_bands, refuse_disputed
+from outlet_client.allocation.interest_rows import with_wishers
 from outlet_client.allocation.lottery import SEED_BYTES, AllocationRefused, Terms
 from outlet_client.allocation.proposal_history import read_history
 from outlet_client.allocation.proposal_store import AllocationStore, Decided, Proposal
@@ -24,14 +25,13 @@ from outlet_client.allocation.ranking import (
     read_policy,
     recipients_after_change,
 )
+from outlet_client.allocation.reference_names import named_reference
 from outlet_client.allocation.waitlist import allocatable as allocatable_of
-from outlet_client.allocation.waitlist import look_up_bands, open_interests, tier_of
+from outlet_client.allocation.waitlist import look_up_bands, open_interests
 from outlet_client.errors import OWN_ERRORS
 from outlet_client.people.client_book import client_book
 from outlet_client.records.access_log import LogAct, record_act_in
 from outlet_client.records.actor import checked_name, checked_sentence
-from privacy.identity import PartyKind
-from privacy.keyring import Keyring
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -104,7 +104,7 @@ def propose(
         BookRefused: If the band book is damaged or forged.
     """
     policy = read_policy(access.settings.policy)
-    tier = tier_of(access.settings, reference)
+    reference, tier = named_reference(access.settings, reference)
     used = secrets.token_hex(SEED_BYTES) if seed is None else seed.strip().lower()
     terms = Terms(reference, tier, pieces, ties, used, drawn=seed is None)
     found, person_of = _banded(access, reference, asked, at)
@@ -150,13 +150,11 @@ def propose_several(
     Raises:
         AllocationRefused: If a reference is named twice; else as `propose` for the first.
     """
-    names = [reference for reference, _ in wishes]
+    names = [named_reference(access.settings, reference)[0] for reference, _ in wishes]
     if len(set(names)) < len(names):
         raise AllocationRefused("reference: got one twice; name it once, with all its pieces")
-    for name in names:
-        tier_of(access.settings, name)
     made: list[Proposed] = []
-    for reference, pieces in wishes:
+    for reference, (_, pieces) in zip(names, wishes, strict=True):
         try:
             made.append(propose(access, reference, pieces, ties, None, asked, at))
         except OWN_ERRORS as error:
@@ -274,11 +272,11 @@ def _banded(
     access: CustomerAccess, reference: str, asked: Actor, at: dt.datetime
 ) -> tuple[CandidateBands, Callable[[str], str]]:
     """Those who wait with their bands, and the person behind any customer's id."""
-    publishers = Keyring(access.home, PartyKind.OUTLET).publishers()
     interests = open_interests(access.home, access.settings, reference, at, access.people)
     book = client_book(access.settings, access.people, by_day=True)
+    book = with_wishers(book, access.home, access.people)
     persons = dict(book.customers.iter_rows())
-    found = look_up_bands(interests, book, access.look_up, access.home, publishers, asked)
+    found = look_up_bands(interests, book, access.look_up, access.home, asked)
     return found, lambda customer: persons.get(customer, f"customer {customer}")
 
 

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from features.bands import NEW
 from outlet_client.allocation.lottery import AllocationRefused
+from outlet_client.allocation.wish_store import wish_rows
 from outlet_client.bands.lookup import MANY_OUTLETS, Status
 from outlet_client.log_tables.rights_store import rights_if_any
 from outlet_client.people.linked_keys import contested
@@ -76,14 +77,19 @@ def disputed_customers(access: CustomerAccess, proposals: list[Proposal]) -> dic
         disputes = {} if connection is None else disputed(connection)
     if not disputes:
         return {}
-    near = _holders(access.people, access.people.linked_closely(disputes))
+    told = {one.name: one.key for one in wish_rows(access.home) if one.key}
+    keys = access.people.linked_closely(disputes)
+    near = _holders(access.people, keys) | {name for name, key in told.items() if key in keys}
     lines = (line for one in proposals for line in one.lines if _banded(line))
     found = {}
     for line in dict.fromkeys(lines):
         one = line.candidate
         if near.isdisjoint((one.customer, *one.also)):
             continue
-        reached = _reached(access.people, (one.customer, *one.also))
+        names = (one.customer, *one.also)
+        reached = _reached(access.people, names).union(
+            *(access.people.reached(told[name]) for name in names if name in told)
+        )
         if numbers := [disputes[key] for key in disputes.keys() & reached]:
             found[one.customer] = min(numbers)
     return found

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import cache
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -108,7 +109,12 @@ def rank_candidates(
     The order is: the policy's decision; who was just given a piece last; the band of eligibility,
     "new" and "building" alike; then `terms.ties`.
     """
-    ruled = [(one, policy.decide(*one.decided_as, terms.tier)) for one in candidates]
+
+    @cache  # of ten thousand candidates there are few bands
+    def ruling_of(eligibility: str, flipper_risk: str) -> Ruling:
+        return policy.decide(eligibility, flipper_risk, terms.tier)
+
+    ruled = [(one, ruling_of(*one.decided_as)) for one in candidates]
     ruled.sort(key=lambda pair: (*_group(*pair), *_tie(pair[0], terms)))
     lines: list[ProposalLine] = []
     left = terms.pieces

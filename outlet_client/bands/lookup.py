@@ -3,7 +3,8 @@
 Invariant: an answer holds bands and what they allow, or that a person looks; never points, outlets,
 history or counts. No byte of a book is refused: whatever it says reads as bands; and before the
 first book everybody who is listed is new. Who asked, when and why is stored before anybody reads
-the answer; where it cannot be, there is none.
+the answer; where it cannot be, there is none. Nor is there one beyond the day's quota of whoever
+asks, whatever the program; what is refused for it is stored too.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from features.bands import SCHEMES, named, newcomer
 from outlet_client.bands.book_store import file_stamp, read_shelf, why_stale
+from outlet_client.bands.lookup_quota import LookupQuotaReached, left_today
 from outlet_client.errors import BookMissing, NoIdentifier
 from outlet_client.log_tables.rights_store import RightsStore
 from outlet_client.people.identifiers import identifiers
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    import sqlalchemy as sa
+
     from outlet_client.bands.book_store import Shelf
     from outlet_client.people.people_store import People, Person
     from outlet_client.records.actor import Actor
@@ -39,7 +43,7 @@ if TYPE_CHECKING:
     from privacy.publications import Publishers
     from privacy.slot_keys import SlotKey
 
-_AT_ONCE = 1000
+_AT_ONCE = 500
 """How many of a proposal's look-ups are stored together; others wait for no more than these."""
 
 _SCHEMES = {scheme.name: scheme for scheme in SCHEMES.values()}
@@ -177,6 +181,7 @@ class LookUp:
 
         Raises:
             NoIdentifier: If neither phone nor e-mail is usable.
+            LookupQuotaReached: If who asks has made as many today as one person may.
             BookMissing: If the book is stale or without its directory, or no night came yet.
         """
         key, _, person = self._known_as(phone, email)
@@ -185,9 +190,11 @@ class LookUp:
     def look_up_keys(self, keys: Sequence[str], asked: Actor, about: str = "") -> dict[str, Answer]:
         """Answers for several people at once, by `People.local_key`.
 
-        Each is one entry in the log; `about` says what they are looked up for together.
+        Each is one entry in the log; `about` says what they are looked up for together, such as a
+        proposal, for which there is no quota.
 
         Raises:
+            LookupQuotaReached: If who asks has made as many today as one person may.
             BookMissing: If the book is stale or without its directory, or no night came yet.
         """
         answers: dict[str, Answer] = {}
@@ -219,14 +226,30 @@ class LookUp:
         answers, persons, failed = read.answers, read.persons, read.failed
         outcomes = [] if failed is None else [(read.failed_key, type(failed).__name__)]
         with self._rights.transaction() as connection:
+            refused = None if about else self._refused(connection, list(persons), asked)
             self._hide_disputed(answers, persons, disputed(connection))
             if answers.keys() == persons.keys():  # who is under review needs no book
                 failed, outcomes = None, []
-            done = [(key, answer.status.value) for key, answer in answers.items()]
-            note_lookups(connection, self._clock(), asked, done + outcomes, about)
+            if refused is None:
+                done = [(key, answer.status.value) for key, answer in answers.items()]
+                note_lookups(connection, self._clock(), asked, done + outcomes, about)
+        if refused is not None:
+            raise refused
         if failed is not None:
             raise failed
         return answers
+
+    def _refused(
+        self, connection: sa.Connection, keys: Sequence[str], asked: Actor
+    ) -> LookupQuotaReached | None:
+        """Why there is no answer today, which is stored; None where the quota has room."""
+        at, quota = self._clock(), self._settings.desk.lookups_a_day
+        try:
+            left_today(connection, asked.by, at, quota, len(keys))
+        except LookupQuotaReached as refused:
+            note_lookups(connection, at, asked, [(key, type(refused).__name__) for key in keys])
+            return refused
+        return None
 
     def _hide_disputed(
         self,
@@ -243,6 +266,22 @@ class LookUp:
                 continue
             if not under_review.keys().isdisjoint(self._people.reached(key)):
                 answers[key] = Answer(Status.UNDER_REVIEW)
+
+    def shelf(self) -> Shelf:
+        """Book and directory as they are on disk now, however old.
+
+        Raises:
+            BookMissing: If the directory is not there, or no night came yet.
+            PrivacyError: If book or directory are forged or malformed.
+        """
+        shelf = self._shelf
+        stamp = file_stamp(self._home)
+        if shelf is None or shelf.stamp != stamp:
+            with self._alone:  # the first reads, the others find what it read
+                shelf = self._shelf
+                if shelf is None or shelf.stamp != stamp:
+                    shelf = self._shelf = read_shelf(self._home, self._publishers)
+        return shelf
 
     def first_time(
         self,
@@ -263,6 +302,8 @@ class LookUp:
         Raises:
             NotAsked: If the notice is blank; nothing was recorded.
             NoIdentifier: If neither phone nor e-mail is usable.
+            LookupQuotaReached: If who asks has made as many look-ups today as one person may;
+                nothing was recorded but that.
             QuotaSpent: If a holder gives no more today; the consent stays recorded.
             ServiceUnreachable: If one of them is; likewise.
             TokenRefused: If an answer does not verify; likewise.
@@ -272,6 +313,10 @@ class LookUp:
             raise NotAsked("consent: expected the notice that the customer agreed to, got a blank")
         key, *also = self._typed(phone, email)
         at = self._clock()
+        with self._rights.transaction() as connection:
+            refused = self._refused(connection, [key], asked)
+        if refused is not None:
+            raise refused
         self._people.record_consent(key, notice, asked.by, at, also)
         with self._rights.transaction() as connection:
             record_act(connection, at, LogAct.CONSENT, asked.by, purpose=asked.purpose, key=key)
@@ -321,13 +366,7 @@ class LookUp:
         return _entry(shelf.book, slot, person.slot_key)
 
     def _fresh_shelf(self) -> Shelf:
-        shelf = self._shelf
-        stamp = file_stamp(self._home)
-        if shelf is None or shelf.stamp != stamp:
-            with self._alone:  # the first reads, the others find what it read
-                shelf = self._shelf
-                if shelf is None or shelf.stamp != stamp:
-                    shelf = self._shelf = read_shelf(self._home, self._publishers)
+        shelf = self.shelf()
         if shelf.book is not None and (why := why_stale(shelf.book, self._clock(), self._settings)):
             raise BookMissing(why)
         return shelf

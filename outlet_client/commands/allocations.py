@@ -7,6 +7,7 @@ never by phone or e-mail; and a piece goes to nobody without a person's name bes
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path  # noqa: TC003  (typer reads it in annotations)
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -20,10 +21,11 @@ from outlet_client.allocation.proposal_notes import notes, passed_over_text
 from outlet_client.bands.lookup import MANY_OUTLETS, WHOSE_BAND
 from outlet_client.commands.command_errors import failing
 from outlet_client.commands.options import HERE, By, Decider, Home, Json
-from outlet_client.commands.output import OUT, say, say_json
+from outlet_client.commands.output import OUT, hand_over, say, say_json
 from outlet_client.customer_access import open_customer_access
 from outlet_client.moments import now
 from outlet_client.records.actor import Actor, LookupPurpose
+from outlet_client.rights.adverse_letter import adverse_letter, letter_page
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -113,6 +115,22 @@ def show(
         for one in proposals:
             terms, state = one.terms, one.decided.words if one.decided else "not decided"
             say(f"{one.id}: {one.made_at[:10]}, {terms.pieces} of {terms.reference}, {state}")
+
+
+@allocation_app.command()
+def letter(
+    number: Number,
+    customer: Annotated[str, typer.Argument(help="Who got no piece, by your own id.")],
+    file: Annotated[Path, typer.Argument(help="Where the page is written, to print.")],
+    by: By = None,
+    home: Home = HERE,
+) -> None:
+    """Writes the letter that tells a customer why they got no piece, and how to dispute it."""
+    with failing(), open_customer_access(home) as access:
+        asked = Actor.of(by, LookupPurpose.CUSTOMER)
+        made = adverse_letter(access, number, customer, asked, now())
+        hand_over(file, letter_page(made).encode())
+        say(f"{file}: for the customer; readable by you only.")
 
 
 @allocation_app.command()

@@ -18,6 +18,7 @@ from outlet_client.ledger.intake import REASONS
 from outlet_client.setup.column_tally import WHOLE_ROW
 from outlet_client.setup.doubts import open_doubts
 from outlet_client.setup.redaction import reference_shown
+from outlet_client.sources.file_lines import lines_of, place_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from outlet_client.setup.doubts import Doubt
     from outlet_client.setup.dry_run import DryRun
     from outlet_client.setup.preview import PreviewRow
+    from outlet_client.sources.source import Source
 
 WRONG, TOO_MANY_BAD, DOUBTED = 1, 8, 10
 """Exit codes."""
@@ -49,7 +51,7 @@ def print_report(found: DryRun, settings: OutletFile, code: int) -> None:
     verdict = _verdict(found, settings, code)
     _say(verdict)
     _print_columns(found, settings)
-    print_preview(found.preview, settings.ledger.currency)
+    print_preview(found.preview, settings)
     _print_counts(found, settings)
     for note in found.notes:
         _say(f"[yellow]note[/] {escape(note)}")
@@ -78,17 +80,20 @@ def _verdict(found: DryRun, settings: OutletFile, code: int) -> str:
     return "[green]A night could read all of it.[/]"
 
 
-def print_preview(rows: Sequence[PreviewRow], currency: str | None) -> None:
-    """Prints rows as they are understood, customers and phones masked."""
+def print_preview(rows: Sequence[PreviewRow], settings: OutletFile) -> None:
+    """Prints rows as they are understood, customers and phones masked; as lines where files are."""
     if not rows:
         return
     _say("\nSome rows as they are understood; compare them with the till's:")
-    amounts = f"amount {currency}" if currency else "amount"
-    names = ("row", "day", "kind", "reference", amounts, "customer", "phone")
+    source = settings.ledger
+    amounts = f"amount {source.currency}" if source.currency else "amount"
+    lines = lines_of(source, [(one.file, one.row) for one in rows])
+    names = ("line" if lines else "row", "day", "kind", "reference", amounts, "customer", "phone")
     grid = Table(*names, box=None, pad_edge=False)
     for one in rows:
         amount, reference, phone = f"{one.amount:,.2f}", one.reference or "", one.phone or ""
-        cells = (str(one.row), str(one.day), one.kind, reference, amount, one.customer, phone)
+        place = str(lines.get((one.file, one.row), one.row))
+        cells = (place, str(one.day), one.kind, reference, amount, one.customer, phone)
         grid.add_row(*map(escape, cells))
     OUT.print(grid)
 
@@ -121,15 +126,18 @@ def _print_columns(found: DryRun, settings: OutletFile) -> None:
         if tally.usable is not None:
             usable, tried = tally.usable
             _say(f"{tally.name}: {usable:,} of {tried:,} different ones can be used")
-        _print_bad(tally.first_bad(), tally.bad, tally.heading)
-    _print_bad(found.clients_bad[:_SHOWN_ROWS], len(found.clients_bad), "")
+        _print_bad(tally.first_bad(), tally.bad, tally.heading, settings.ledger)
+    clients = settings.clients or settings.ledger
+    _print_bad(found.clients_bad[:_SHOWN_ROWS], len(found.clients_bad), "", clients)
 
 
-def _print_bad(first: Sequence[BadCell], number: int, heading: str) -> None:
+def _print_bad(first: Sequence[BadCell], number: int, heading: str, source: Source) -> None:
+    lines = lines_of(source, [(one.file, one.row) for one in first])
     for one in first:
         where = f", {heading}" if heading else ""
         cell = "" if one.cell is None else f": {one.cell}"
-        _say(escape(f"  {one.file}, row {one.row}{where}: {one.reason}{cell}"))
+        place = place_text(lines, one.file, one.row)
+        _say(escape(f"  {one.file}, {place}{where}: {one.reason}{cell}"))
     if number > len(first):
         _say(f"  ... and {number - len(first):,} more")
 

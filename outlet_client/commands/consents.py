@@ -6,7 +6,6 @@ holds rows, headings, reasons and counts.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from pathlib import Path  # noqa: TC003  (typer reads it in annotations)
 from typing import TYPE_CHECKING, Annotated
@@ -16,7 +15,7 @@ import typer
 
 from outlet_client.commands.command_errors import failing
 from outlet_client.commands.options import HERE, Home
-from outlet_client.commands.output import OUT, say
+from outlet_client.commands.output import say, say_json
 from outlet_client.customer_access import open_people
 from outlet_client.errors import NotConfigured
 from outlet_client.moments import now
@@ -26,7 +25,9 @@ from outlet_client.people.consent_files import COLUMNS, read_consents
 from outlet_client.people.consents import Recorded
 from outlet_client.records.access_log import LogAct, record_act_in
 from outlet_client.records.actor import system_user
-from outlet_client.setup.consent_columns import NAMES, ConsentForm, consent_source
+from outlet_client.setup.consent_columns import NAMES, consent_source
+from outlet_client.setup.file_columns import FileForm
+from outlet_client.sources.file_lines import line_numbers
 from privacy.keyring import write_private
 
 if TYPE_CHECKING:
@@ -67,7 +68,9 @@ def consent_import(
 ) -> None:
     """Records a file's consents, all or none: phone, email, notice, recorded_at, recorded_by."""
     with failing(), open_people(home) as (people, settings):
-        form = ConsentForm(_pairs("column", column), _pairs("constant", constant), dates, sheet)
+        form = FileForm(
+            pairs("column", column, NAMES), pairs("constant", constant, NAMES), dates, sheet
+        )
         source = consent_source(file, form)
         found = read_consents(source, people.local_key, settings.region, at := now())
         counts = None
@@ -80,11 +83,12 @@ def consent_import(
                 home, at, LogAct.CONSENT, system_user(), about="a file of consents", outcome=outcome
             )
         if as_json:
-            OUT.print_json(json.dumps(_as_json(source, found, counts, check=check)))
+            say_json(_as_json(source, found, counts, check=check))
             raise typer.Exit(WRONG if found.bad else 0)
         _say_form(source)
-        _say_rest(found)
-        found.check(source.name)
+        lines = line_numbers(source, [fault.row for fault in (*found.bad, *found.unused)])
+        _say_rest(found, lines)
+        found.check(source.name, lines)
         _say_counts(counts or Counter(), check=check)
         for line in () if check else tokens_after_import(home, people, settings):
             say(line)
@@ -133,8 +137,8 @@ def export_consents(file: Path, people: People, identifiers: Mapping[str, str]) 
     return len(known), len(standing) - len(known)
 
 
-def _pairs(option: str, told: Sequence[str] | None) -> dict[str, str]:
-    """What was told as name=value.
+def pairs(option: str, told: Sequence[str] | None, known: Sequence[str]) -> dict[str, str]:
+    """What was told as name=value, the names of those that are known.
 
     Raises:
         NotConfigured: If a name is none of ours, or there is no "=".
@@ -142,8 +146,8 @@ def _pairs(option: str, told: Sequence[str] | None) -> dict[str, str]:
     found: dict[str, str] = {}
     for one in told or ():
         name, equals, value = one.partition("=")
-        if not equals or name.strip() not in NAMES:
-            names = ", ".join(NAMES)
+        if not equals or name.strip() not in known:
+            names = ", ".join(known)
             raise NotConfigured(f"--{option}: got '{name}', expected NAME=TEXT, NAME of {names}")
         found[name.strip()] = value.strip()
     return found
@@ -165,12 +169,13 @@ def _dates(source: Source) -> str:
     return "ISO 8601" if source.dates == "%Y-%m-%d" else source.dates
 
 
-def _say_rest(found: ConsentFile) -> None:
+def _say_rest(found: ConsentFile, lines: Mapping[int, int]) -> None:
     """Says what is left out, and which phones and e-mails are not used."""
     for reason, count in found.left_out.items():
         say(f"{count} {'row' if count == 1 else 'rows'} left out: {reason}")
     for fault in found.unused:
-        say(f"row {fault.row}, column {fault.column} is not used, the other is: {fault.reason}")
+        place = f"line {lines[fault.row]}" if fault.row in lines else f"row {fault.row}"
+        say(f"{place}, column {fault.column} is not used, the other is: {fault.reason}")
 
 
 def _say_counts(counts: Mapping[Recorded, int], *, check: bool) -> None:

@@ -12,32 +12,25 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from outlet_client.allocation.waitlist import tier_of
 from outlet_client.commands.command_errors import failing
 from outlet_client.commands.options import HERE, By, Email, Home, Json, Phone
 from outlet_client.commands.output import hand_over, say, say_json
 from outlet_client.commands.requests import decide, dispute, receive, requests
 from outlet_client.customer_access import open_customer_access, open_people
-from outlet_client.ledger import corrections
 from outlet_client.ledger.corrections import CorrectionRefused
-from outlet_client.ledger.intake import first_day
-from outlet_client.log_tables.rights_store import rights_of
 from outlet_client.moments import now, today
-from outlet_client.records import customer_requests
-from outlet_client.records.access_log import LogAct, record_act
 from outlet_client.records.actor import Actor, LookupPurpose, actor_name
-from outlet_client.records.customer_requests import NewRequest, RequestKind, RequestRefused
+from outlet_client.records.customer_requests import NewRequest
 from outlet_client.rights import rights_text
+from outlet_client.rights.correction_making import CorrectionMade, make_correction
 from outlet_client.rights.dossier import Dossier, Form, dossier
 from outlet_client.rights.dossier_formats import dossier_page, dossier_text
 from outlet_client.rights.find_person import find_person
 from outlet_client.rights.ledger_view import read_ledger_view
-from outlet_client.rights.request_handling import answer_or_make, end_consent
+from outlet_client.rights.request_handling import end_consent
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import sqlalchemy as sa
+    from outlet_client.settings import OutletFile
 
 customer_app = typer.Typer(
     no_args_is_help=True, help="What is held of a customer, and what the customer asks for."
@@ -57,9 +50,11 @@ def show(
 ) -> None:
     """Shows what is held of a customer, the band with its reasons, and who looked."""
     with failing():
-        made, days = _dossier(home, phone, email, by, Form.SCREEN if html is None else Form.PAGE)
+        made, settings = _dossier(
+            home, phone, email, by, Form.SCREEN if html is None else Form.PAGE
+        )
         if html is not None:
-            hand_over(html, dossier_page(made, days).encode())
+            hand_over(html, dossier_page(made, settings).encode())
         if as_json:  # beside a page too; then nothing but JSON is printed
             say_json(made.as_dict())
         elif html is not None:
@@ -102,38 +97,20 @@ def correct(
     with failing():
         if bool(values) == strike:
             raise CorrectionRefused("correction: expected --set, at least once, or --strike")
+        wanted = None if strike else dict(_pair(one) for one in values or ())
         name, at = actor_name(by), now()
         with open_customer_access(home) as access:
             taken = read_ledger_view(access, at)
             who = find_person(access.people, access.settings, phone, email)
             rows = taken.rows_of(who.customers)
-            settings = access.settings
-        with rights_of(home) as connection:
-            if strike:
-                corrections.strike(connection, rows, event, name, at)
-                said = "struck"
-            else:
-                wanted = dict(_pair(one) for one in values or ())
-                if settings.references is not None and wanted.get("reference"):
-                    tier_of(settings, wanted["reference"])
-                kept = first_day(settings, at)
-                changes = corrections.correct(connection, rows, event, wanted, name, at, kept)
-                said = ", ".join(f"{column}={cell}" for column, cell in changes.items())
-                said = said or "as the ledger has it again"
-            outcome = "struck" if strike else "corrected"
-            about = f"event {event}"
-            record_act(
-                connection, at, LogAct.CORRECTION, name, key=who.key, about=about, outcome=outcome
-            )
-            taking = NewRequest(today(), settings.request_days, name, at=at)
-            done = f"Event {event} corrected."
-            answered = _settle_correction(connection, who.keys, request, done, taking)
+            made = make_correction(access, who, rows, event, wanted, name, at, request)
         then = "are without it" if strike else "use it so"
         say(
-            f"Event {event}: {said}. Features and sums {then} from the next night on; the band "
-            "follows with a book that is made after that. Correct it in the till too, if it can be."
+            f"Event {event}: {made.said}. Features and sums {then} from the next night on; the "
+            "band follows with a book that is made after that. Correct it in the till too, if it "
+            "can be."
         )
-        say(answered)
+        say(_answered(made))
 
 
 @customer_app.command()
@@ -144,39 +121,25 @@ def withdraw(phone: Phone = None, email: Email = None, by: By = None, home: Home
         say(rights_text.withdrawn(end_consent(home, people, settings, (phone, email), taking)))
 
 
-def _settle_correction(
-    connection: sa.Connection,
-    keys: Sequence[str],
-    number: int | None,
-    answer: str,
-    taking: NewRequest,
-) -> str:
-    """Answers the request that a correction was for, and says so; or that several stay open."""
-    waiting = customer_requests.open_numbers(connection, RequestKind.CORRECTION, keys)
-    if number is None and len(waiting) > 1:
-        listed = ", ".join(map(str, waiting))
+def _answered(made: CorrectionMade) -> str:
+    """What became of the request that a correction was for."""
+    if made.left_open:
+        listed = ", ".join(map(str, made.left_open))
         return (
             f"Requests {listed} stay open: which of them this was for was not said. Answer it with "
             "`escapement-outlet customer decide NUMBER`, or say --request NUMBER next time."
         )
-    if number is None:
-        answer_or_make(connection, RequestKind.CORRECTION, keys, answer, taking)
-        return f"Request {waiting[0]} is answered." if waiting else "No request was open for it."
-    if number not in waiting:
-        raise RequestRefused(
-            f"request {number}: no open correction request of this customer; "
-            "`escapement-outlet customer requests` lists them"
-        )
-    customer_requests.answer(connection, number, taking.by, answer, taking.at)
-    return f"Request {number} is answered."
+    if made.answered is None:
+        return "No request was open for it."
+    return f"Request {made.answered} is answered."
 
 
 def _dossier(
     home: Path, phone: str | None, email: str | None, by: str | None, form: Form
-) -> tuple[Dossier, int]:
+) -> tuple[Dossier, OutletFile]:
     asked = Actor.of(by, LookupPurpose.CUSTOMER)
     with open_customer_access(home) as access:
-        return dossier(access, phone, email, asked, now(), form), access.settings.request_days
+        return dossier(access, phone, email, asked, now(), form), access.settings
 
 
 def _pair(text: str) -> tuple[str, str]:

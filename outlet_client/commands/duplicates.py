@@ -14,15 +14,10 @@ from outlet_client.commands.command_errors import failing
 from outlet_client.commands.options import HERE, Home, Json
 from outlet_client.commands.output import say, say_json
 from outlet_client.customer_access import open_people
+from outlet_client.moments import now
 from outlet_client.people.client_book import refresh_clients
-from outlet_client.people.duplicates import decide, pairs
-from outlet_client.people.record_linkage import Shared
-
-_SHARE = {
-    Shared.PHONE: "share a phone, their e-mails differ",
-    Shared.EMAIL: "share an e-mail, their phones differ",
-    Shared.CHAIN: "share a phone or an e-mail, and others who share it differ",
-}
+from outlet_client.people.duplicates import pairs
+from outlet_client.rights.duplicate_decisions import SHARE, decide_pair
 
 
 def duplicates(home: Home = HERE, as_json: Json = False) -> None:
@@ -35,7 +30,7 @@ def duplicates(home: Home = HERE, as_json: Json = False) -> None:
             say_json({"ambiguous": len(found), "pairs": rows})
             return
         for pair in found:
-            say(f"{pair.one}  {pair.other}  {_SHARE[pair.shared]}")
+            say(f"{pair.one}  {pair.other}  {SHARE[pair.shared]}")
         say(
             f"{len(found)} pairs. Until a person decides, they count as two, and what they share "
             "is used by neither. Look at both in your own system, then: `escapement-outlet "
@@ -54,12 +49,5 @@ def duplicates_decide(
 ) -> None:
     """Records whether two customers are one person."""
     with failing(), open_people(home) as (people, _):
-        decide(people, one, other, same=same, by=by)
-        said = (
-            "one person from now on: their purchases count together, and a withdrawal by either "
-            "phone or e-mail, an earlier one too, is for both."
-            if same
-            else "two people: neither is recognised by what they share. Who consented by it only "
-            "needs a new consent by another phone or e-mail."
-        )
+        said = decide_pair(home, people, (one, other), same=same, by=by, at=now())
         say(f"{one} and {other} are {said}")

@@ -9,8 +9,11 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
+import polars as pl
+
 from outlet_client.people.book_reading import useless_identifiers
 from outlet_client.people.client_book import nobodys_keys
+from outlet_client.sources.file_lines import lines_of
 
 if TYPE_CHECKING:
     from outlet_client.settings import OutletFile
@@ -29,6 +32,10 @@ def list_identifiers(settings: OutletFile, *, as_json: bool) -> None:
     """
     source, nobody = settings.clients or settings.ledger, nobodys_keys(settings)
     found = useless_identifiers(source, settings.region, nobody)
+    places = list(found.select("file", "row").iter_rows())
+    lines = lines_of(source, places)
+    told = pl.Series("line", [lines.get(place) for place in places], pl.Int64)
+    found = found.insert_column(found.columns.index("row"), told)
     sys.stdout.write(
         f"{json.dumps(found.to_dicts(), ensure_ascii=False)}\n" if as_json else found.write_csv()
     )

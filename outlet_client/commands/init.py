@@ -109,11 +109,11 @@ def _say_found(found: FirstLook) -> None:
         how = "as you said" if found.was_told else "by its headings; --as none turns that off"
         say(f"  It is {found.preset.title} ({how}).")
     for section, _ in found.tables:
-        for line in section.lines:
+        for place, line in section.lines:
             if not line.todo:
                 value = ", ".join(line.value) if isinstance(line.value, tuple) else line.value
                 why = "" if line.why == known else f"  ({line.why})"
-                say(f"  {section.name}: {line.key} = {value!r}{why}")
+                say(f"  {place} = {value!r}{why}")
     if found.password is not None:
         say(f"The password is in {PASSWORD_FILE}, for this user only.")
 
@@ -126,7 +126,7 @@ def _say_rows(place: Path) -> int:
     except LedgerError as error:
         say(f"No rows to show yet: {error}")
         return 0
-    print_preview(rows, settings.ledger.currency)
+    print_preview(rows, settings)
     print_doubts(doubts, settings)
     return len(open_doubts(doubts, settings))
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from outlet_client.allocation.waitlist import allowance, tier_of
+from outlet_client.allocation.reference_names import named_reference
+from outlet_client.allocation.waitlist import allowance
 from outlet_client.bands.lookup import Status
 from outlet_client.commands.command_errors import failing
 from outlet_client.commands.options import HERE, By, Email, Home, Json, Phone, Purpose
@@ -57,7 +58,7 @@ def lookup(
         with open_customer_access(home) as access:
             if reference is not None:
                 # Before a consent is recorded and an evaluation spent.
-                tier_of(access.settings, reference)
+                named_reference(access.settings, reference)
             if consent is None:
                 answer = access.look_up.look_up(phone, email, asked)
             else:

@@ -16,9 +16,11 @@ from outlet_client.commands.command_errors import failing
 from outlet_client.commands.options import HERE, By, Decider, Home, Json, typed_day
 from outlet_client.commands.output import say, say_json
 from outlet_client.customer_access import open_customer_access
+from outlet_client.ledger.sighting_rows import noted_in
 from outlet_client.moments import now
 from outlet_client.records.actor import actor_name
 from outlet_client.sightings import sighting_decisions
+from outlet_client.sightings.second_person import was_alone
 from outlet_client.sightings.sighting_history import day_of, open_sightings
 
 if TYPE_CHECKING:
@@ -96,6 +98,8 @@ def confirm(
         day = typed_day(seen, "--seen")
         made = sighting_decisions.confirm(access, serial, by, reason, now(), day)
         told = f"confirmed by {made.by}, as seen on {made.seen.isoformat()}"
+        if was_alone(made.serial, made.seen, noted_in(home)):
+            told += "; alone: they reported it too, and nobody else confirmed it so far"
         _print(made, f"{told}. {_FROM_WHEN.format(day=made.date.isoformat())}", as_json=as_json)
 
 
@@ -129,7 +133,7 @@ def _lines(seen: SightingHistory, found: tuple[Sighting, ...]) -> Iterator[str]:
         whose = f"customer {' and '.join(one.customers)} since {one.sold.isoformat()}"
         yield (
             f"{piece}: seen {one.seen.isoformat()}, {one.days} days after its sale; {whose}; "
-            f"{one.status}{', to be decided' if one.is_open else ''}"
+            f"{one.status}{' alone' if one.alone else ''}{', to be decided' if one.is_open else ''}"
         )
         for said in one.said:
             which = "all so far" if said.kind is Kind.DISMISSED else f"seen {said.seen.isoformat()}"

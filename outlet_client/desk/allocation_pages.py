@@ -84,13 +84,12 @@ def ask(site: Site, visit: Visit) -> Response:
         made = propose_several(site.access, wishes, _tie(visit), asked, visit.at)
     except OWN_ERRORS as error:
         return show_all(site, visit, HTTPStatus.CONFLICT, message_of_error(error))
-    numbers = [str(one.proposal.id) for one in made.proposed]
-    said = (
-        f"Proposed, and nothing decided yet: {' and '.join(numbers)}." if len(numbers) > 1 else ""
-    )
+    proposals = [one.proposal for one in made.proposed]
+    names = ", ".join(f"{one.id} for {one.terms.reference}" for one in proposals)
+    said = f"Proposed, and nothing decided yet: {names}."
     if made.failed is not None:
         said = f"{said} The next one was not made: {message_of_error(made.failed)}"
-    return redirect_to(f"/allocations/{numbers[0]}", said.strip())
+    return redirect_to(f"/allocations/{proposals[0].id}", said)
 
 
 def show_one(
@@ -160,7 +159,8 @@ def decide(site: Site, visit: Visit) -> Response:
             accept(site.access, number, visit.name, visit.at)
     except OutletError as error:
         return show_one(site, visit, HTTPStatus.CONFLICT, message_of_error(error))
-    said = "Decided otherwise than proposed." if changes else "Accepted as proposed."
+    decided = "decided otherwise than proposed" if changes else "accepted as proposed"
+    said = f"Proposal {number} is {decided}."
     return redirect_to(f"/allocations/{number}", f"{said} What to say to each stands beside them.")
 
 

@@ -17,24 +17,36 @@ from typing_extensions import override
 
 from outlet_client.desk import (
     allocation_pages,
+    correction_pages,
+    duplicate_pages,
+    letter_pages,
+    list_pages,
     lookup_pages,
+    own_customer_pages,
     privacy_pages,
     report_pages,
     sighting_pages,
     sign_in_pages,
+    today_pages,
+    waitlist_pages,
 )
 from outlet_client.desk.browser_marks import own_origin
 from outlet_client.desk.form_handling import keep_typed
 from outlet_client.desk.page_roles import (
     EVERYBODY,
+    HAVE_TODAY,
     MAY_ALLOCATE,
     MAY_DECIDE_DISPUTES,
+    MAY_DECIDE_DUPLICATES,
     MAY_DECIDE_SIGHTINGS,
+    MAY_KEEP_WAITLIST,
     MAY_LOOK_UP,
     MAY_READ_LOG,
     MAY_READ_RECORDS,
     MAY_READ_REPORT,
     MAY_REPORT_SIGHTINGS,
+    MAY_SEE_OWN_PURCHASES,
+    MAY_TAKE_LISTS,
 )
 from outlet_client.desk.request_guard import LEFT, Passwords, enter, left, with_headers
 from outlet_client.desk.site import MOST_DIGITS, Page, script, style
@@ -96,6 +108,7 @@ PAGES = (
         before_undertaking=True,
     ),
     Page("/", EVERYBODY, sign_in_pages.start),
+    Page("/today", HAVE_TODAY, today_pages.show),
     Page(
         "/look-up",
         MAY_LOOK_UP,
@@ -113,12 +126,38 @@ PAGES = (
         shows="/look-up",
     ),
     Page(
+        "/look-up/wish",
+        MAY_LOOK_UP,
+        None,
+        lookup_pages.add_to_waitlist,
+        keeps_text=True,
+        shows="/look-up",
+    ),
+    Page(
+        "/customers",
+        MAY_SEE_OWN_PURCHASES,
+        own_customer_pages.show,
+        own_customer_pages.search,
+        keeps_text=True,
+        durable=False,
+    ),
+    Page(
+        "/customers/purchases",
+        MAY_SEE_OWN_PURCHASES,
+        None,
+        own_customer_pages.purchases,
+        keeps_text=True,
+        durable=False,
+        shows="/customers",
+    ),
+    Page(
         "/sightings",
         MAY_REPORT_SIGHTINGS,
         sighting_pages.show,
         sighting_pages.tell,
         keeps_text=True,
     ),
+    Page("/sightings/look", MAY_DECIDE_SIGHTINGS, None, sighting_pages.look_on, acts=False),
     Page(
         "/sightings/decision",
         MAY_DECIDE_SIGHTINGS,
@@ -149,6 +188,16 @@ PAGES = (
         acts=False,
     ),
     Page("/allocations/{number:number}/draw", MAY_ALLOCATE, allocation_pages.show_draw),
+    Page("/allocations/{number:number}/letter", MAY_ALLOCATE, letter_pages.show, letter_pages.make),
+    Page("/waitlist", MAY_KEEP_WAITLIST, waitlist_pages.show),
+    Page(
+        "/waitlist/{number:number}/close",
+        MAY_KEEP_WAITLIST,
+        None,
+        waitlist_pages.close,
+        keeps_text=True,
+        shows="/waitlist",
+    ),
     Page("/report", MAY_READ_REPORT, report_pages.show),
     Page("/log", MAY_READ_LOG, privacy_pages.show_log),
     Page("/log/reviewed", MAY_READ_LOG, None, privacy_pages.review, shows="/log"),
@@ -160,6 +209,13 @@ PAGES = (
         privacy_pages.on_customer,
         keeps_text=True,
     ),
+    Page(
+        "/customer/correct",
+        MAY_READ_RECORDS,
+        correction_pages.show_again,
+        correction_pages.correct,
+        keeps_text=True,
+    ),
     Page("/requests", MAY_DECIDE_DISPUTES, privacy_pages.show_requests),
     Page(
         "/requests/{number:number}",
@@ -169,6 +225,14 @@ PAGES = (
         keeps_text=True,
         shows="/requests",
     ),
+    Page(
+        "/duplicates",
+        MAY_DECIDE_DUPLICATES,
+        duplicate_pages.show,
+        duplicate_pages.decide,
+        keeps_text=True,
+    ),
+    Page("/lists", MAY_TAKE_LISTS, list_pages.show, list_pages.export, keeps_text=True),
     Page("/consents", MAY_READ_RECORDS, privacy_pages.show_consents),
 )
 

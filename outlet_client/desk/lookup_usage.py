@@ -14,8 +14,8 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from outlet_client.bands.lookup import Status
-from outlet_client.errors import OutletError
-from outlet_client.records.access_log import LogAct, counts_of_day
+from outlet_client.bands.lookup_quota import left_today
+from outlet_client.records.access_log import LogAct
 from outlet_client.records.actor import LookupPurpose
 
 if TYPE_CHECKING:
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from outlet_client.desk.site import Site, Visit
     from outlet_client.records.access_log import LogEntry
     from outlet_client.settings import DeskSettings
+
+WATCHED = dt.timedelta(days=30)
+"""How far back use is looked at."""
 
 TIMES_USUAL, LEAST_MANY = 3, 15
 """A day is unusual with so many times somebody's median day, and so many look-ups at least."""
@@ -35,15 +38,8 @@ MOST_OF_ONE = 5
 """Look-ups that one person makes of one customer within a day; two that the customer asked for are
 one."""
 
-
-class LookupQuotaReached(OutletError):
-    """Somebody has looked up as many customers today as one person may."""
-
-    def __init__(self, quota: int) -> None:
-        super().__init__(
-            f"You have made {quota} look-ups today, which is as many as one person may. Ask a "
-            "colleague, or whoever runs this program to raise `desk.lookups_a_day`."
-        )
+MANY_SEARCHES = 30
+"""Searches by name that one person makes within a day."""
 
 
 class FlagReason(StrEnum):
@@ -53,6 +49,7 @@ class FlagReason(StrEnum):
     MANY = "far more look-ups than on this person's usual day"
     STRANGERS = "many look-ups of customers without an agreement here"
     ONE_CUSTOMER = "one customer looked up again and again"
+    SEARCHES = "many searches by name"
     HOURS = "look-ups outside opening hours"
     LOCK_OUT = "locked out after wrong passwords"
 
@@ -83,42 +80,46 @@ def used_today(site: Site, visit: Visit, *, more: int) -> int:
     """How many look-ups somebody has left today.
 
     Raises:
-        QuotaReached: If there are not so many left.
+        LookupQuotaReached: If there are not so many left.
     """
     quota = site.access.settings.desk.lookups_a_day
     with site.rights.transaction() as connection:
-        made = counts_of_day(connection, visit.name, day_start(visit.at))
-    left = max(0, quota - made)  # commands know no quota
-    if more > left:
-        raise LookupQuotaReached(quota)
-    return left
-
-
-def day_start(at: dt.datetime) -> dt.datetime:
-    """When the day of a moment began, by this machine's own clock."""
-    # Its midnight may have been on summer time and the moment not, or the other way round.
-    return dt.datetime.combine(at.astimezone().date(), dt.time()).astimezone(dt.UTC)
+        return left_today(connection, visit.name, visit.at, quota, more)
 
 
 def unusual(entries: Iterable[LogEntry], settings: DeskSettings) -> list[Flag]:
     """What is unusual, the newest first."""
     days: dict[tuple[dt.date, str], list[LogEntry]] = defaultdict(list)
     lock_outs: Counter[tuple[dt.date, str]] = Counter()
+    searches: Counter[tuple[dt.date, str]] = Counter()
     for one in entries:
         place = one.at.astimezone().date(), one.by
         if one.act is LogAct.LOOK_UP:
             days[place].append(one)
         elif one.act is LogAct.LOCK_OUT:
             lock_outs[place] += 1
+        elif one.act is LogAct.SEARCH:
+            searches[place] += 1
     sizes: dict[str, dict[dt.date, int]] = defaultdict(dict)
     for (day, by), some in days.items():
         if one_by_one := _one_by_one(some):
             sizes[by][day] = len(one_by_one)
     flags = [Flag(day, by, FlagReason.LOCK_OUT, count) for (day, by), count in lock_outs.items()]
+    flags += [
+        Flag(day, by, FlagReason.SEARCHES, count)
+        for (day, by), count in searches.items()
+        if count >= min(MANY_SEARCHES, settings.lookups_a_day)
+    ]
     for (day, by), some in days.items():
         others = [size for other, size in sizes[by].items() if other != day]
         flags += [Flag(day, by, why, count) for why, count in _of_day(some, others, settings)]
     return sorted(flags, key=lambda flag: (flag.day, flag.by, flag.why), reverse=True)
+
+
+def to_review(watched: Sequence[LogEntry], settings: DeskSettings) -> list[Flag]:
+    """The flags of some entries that the privacy officer has not looked at, the newest first."""
+    seen = {one.about for one in watched if one.act is LogAct.REVIEW}
+    return [one for one in unusual(watched, settings) if one.name not in seen]
 
 
 def _one_by_one(some: Sequence[LogEntry]) -> list[LogEntry]:

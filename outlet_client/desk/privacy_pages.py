@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import HTMLResponse, Response
 
-from outlet_client.desk.lookup_usage import unusual
-from outlet_client.desk.messages import message_of_error
+from outlet_client.desk.correction_pages import show_events
+from outlet_client.desk.lookup_usage import WATCHED, to_review
+from outlet_client.desk.messages import REQUEST_KINDS, message_of_error
 from outlet_client.desk.site import OWN_STYLE, message_page, number_of, redirect_to, render
+from outlet_client.desk.waiting_work import FLAGS
 from outlet_client.errors import OWN_ERRORS, OutletError
 from outlet_client.records import customer_requests
 from outlet_client.records.access_log import LogAct, recent_entries, record_act
@@ -36,23 +38,15 @@ if TYPE_CHECKING:
     from outlet_client.rights.dossier import Dossier
 
 _A_PAGE = 100
-_WATCHED = dt.timedelta(days=30)
 _YEAR = dt.timedelta(days=365)
 _MARK = 8
-
-_KINDS = {
-    RequestKind.ACCESS: "see what is held",
-    RequestKind.EXPORT: "have it as a file",
-    RequestKind.CORRECTION: "have something corrected",
-    RequestKind.WITHDRAWAL: "withdraw",
-    RequestKind.DISPUTE: "dispute the band",
-}
 
 
 def show_log(site: Site, visit: Visit) -> Response:
     """What is unusual, and the log, the newest first."""
     act = next((one for one in LogAct if one.value == visit.query.get("act")), None)
     by = visit.query.get("by") or None
+    mark = site.waiting.mark(FLAGS, visit.at)
     with site.rights.transaction() as connection:
         found = recent_entries(
             connection,
@@ -62,18 +56,20 @@ def show_log(site: Site, visit: Visit) -> Response:
             limit=_A_PAGE,
             before_number=number_of(visit.query.get("before", "")),
         )
-        watched = recent_entries(connection, visit.at - _WATCHED)
+        watched = recent_entries(connection, visit.at - WATCHED)
+    flags = _flags(site, watched)
+    site.waiting.note(FLAGS, visit.at, mark, len(flags))
     return render(
         "log.html", site, visit, entries=found, mark=_MARK, acts=list(LogAct), act=act,
-        by=by or "", staff=sorted({one.by for one in watched}), flags=_flags(site, watched),
-        more=found[-1].number if len(found) == _A_PAGE else None, days=_WATCHED.days,
+        by=by or "", staff=sorted({one.by for one in watched}), flags=flags,
+        more=found[-1].number if len(found) == _A_PAGE else None, days=WATCHED.days,
     )  # fmt: skip
 
 
 def review(site: Site, visit: Visit) -> Response:
     """Keeps that the privacy officer looked at a flag, and what they made of it."""
     with site.rights.transaction() as connection:
-        watched = recent_entries(connection, visit.at - _WATCHED)
+        watched = recent_entries(connection, visit.at - WATCHED)
         for flag in _flags(site, watched):
             if flag.name == visit.typed("flag"):
                 outcome = "followed up" if visit.typed("outcome") == "follow" else "in order"
@@ -81,7 +77,9 @@ def review(site: Site, visit: Visit) -> Response:
                 record_act(
                     connection, visit.at, LogAct.REVIEW, visit.name, about=about, outcome=outcome
                 )
-    return redirect_to("/log", "Kept that you looked at it.")
+                said = f"Kept: {flag.by}, {flag.day}, {flag.why.value}: {outcome}."
+                return redirect_to("/log", said)
+    return redirect_to("/log", "Nothing was kept: there is no such flag, or no more.")
 
 
 def verify(site: Site, visit: Visit) -> Response:
@@ -93,9 +91,7 @@ def verify(site: Site, visit: Visit) -> Response:
 
 
 def _flags(site: Site, watched: tuple[LogEntry, ...]) -> list[Flag]:
-    seen = {one.about for one in watched if one.act is LogAct.REVIEW}
-    flags = unusual(watched, site.access.settings.desk)
-    return [one for one in flags if one.name not in seen]
+    return to_review(watched, site.access.settings.desk)
 
 
 def show_customer(
@@ -105,14 +101,19 @@ def show_customer(
     typed = {name: visit.typed(name) for name in ("phone", "email", "about", "kind")}
     return render(
         "customer.html", site, visit, status, typed=typed, error=error,
-        kinds=[(one.value, word) for one, word in _KINDS.items()],
+        kinds=[(one.value, word) for one, word in REQUEST_KINDS.items()],
         today=visit.at.astimezone().date().isoformat(),
     )  # fmt: skip
 
 
 def on_customer(site: Site, visit: Visit) -> Response:
-    """Shows or hands over what is held, ends a consent, or takes a request down."""
-    doing = {"show": _shown, "export": _export, "withdraw": _withdraw}
+    """Shows, hands over or corrects what is held, ends a consent, or takes a request down."""
+    doing = {
+        "show": _shown,
+        "export": _export,
+        "correct": show_events,
+        "withdraw": _withdraw,
+    }
     do = doing.get(visit.typed("do"), _receive)
     try:
         return do(site, visit)
@@ -121,7 +122,7 @@ def on_customer(site: Site, visit: Visit) -> Response:
 
 
 def _shown(site: Site, visit: Visit) -> Response:
-    made = dossier_page(_held(site, visit, Form.PAGE), site.access.settings.request_days)
+    made = dossier_page(_held(site, visit, Form.PAGE), site.access.settings)
     return HTMLResponse(made, headers={"Content-Security-Policy": OWN_STYLE})
 
 
@@ -156,7 +157,7 @@ def _receive(site: Site, visit: Visit) -> Response:
         return show_customer(site, visit, HTTPStatus.BAD_REQUEST, error)
     access, taking = site.access, _taking(site, visit)
     take_down_request(access.home, access.people, access.settings, kind, _typed(visit), taking)
-    return redirect_to("/requests", f"Taken down: the customer wishes to {_KINDS[kind]}.")
+    return redirect_to("/requests", f"Taken down: the customer wishes to {REQUEST_KINDS[kind]}.")
 
 
 def _typed(visit: Visit) -> tuple[str | None, str | None]:
@@ -187,7 +188,7 @@ def show_requests(
     listed = [
         {
             **one.as_dict(today),
-            "kind": _KINDS[one.kind],
+            "kind": REQUEST_KINDS[one.kind],
             "customers": site.access.people.customers_of(one.key),
             "open": one.answered is None,
         }

@@ -13,7 +13,7 @@ from starlette.background import BackgroundTask
 
 from outlet_client.desk.browser_marks import anonymous_mark, known_mark, with_anonymous_mark
 from outlet_client.desk.form_handling import resumed
-from outlet_client.desk.page_roles import MAY_LOOK_UP
+from outlet_client.desk.page_roles import HAVE_TODAY, MAY_LOOK_UP
 from outlet_client.desk.site import redirect_to, render
 from outlet_client.records.access_log import LogAct
 from outlet_client.staff.accounts import SignInRefused, StaffRefused
@@ -29,11 +29,14 @@ if TYPE_CHECKING:
 
 def start(_site: Site, visit: Visit) -> Response:
     """The first page of whoever is signed in; what they were about to send, where that was kept."""
-    if visit.session is not None and (place := visit.session.resume):
-        visit.session.resume = ""
-        return redirect_to(place)
-    looks = visit.account is None or visit.account.role in MAY_LOOK_UP
-    return redirect_to("/look-up" if looks else "/log")
+    decides = visit.account is not None and visit.account.role in HAVE_TODAY
+    place = "/today" if decides else "/look-up"
+    if visit.session is not None:
+        if visit.session.resume:
+            place, visit.session.resume = visit.session.resume, ""
+        if visit.told:  # it is shown by a page, and this is none
+            visit.session.pages.say(place, visit.told)
+    return redirect_to(place)
 
 
 def show_sign_in(site: Site, visit: Visit) -> Response:
@@ -72,9 +75,11 @@ def sign_in_by_passkey(site: Site, visit: Visit) -> Response:
 def sign_out(site: Site, visit: Visit) -> Response:
     """Ends the session."""
     site.sessions.end(visit.cookies.get(site.cookie, ""))
+    mark = anonymous_mark(site, visit)
+    site.strangers.of(mark).say("/sign-in", "You are signed out.")
     gone = redirect_to("/sign-in")
     gone.delete_cookie(site.cookie, secure=site.is_secure, httponly=True, samesite="strict")
-    return gone
+    return with_anonymous_mark(site, gone, mark)
 
 
 def show_undertaking(
@@ -97,19 +102,19 @@ def undertake(site: Site, visit: Visit) -> Response:
     version = site.undertaking.version
     site.log(visit.at, LogAct.UNDERTAKING, visit.name, about=version, outcome="given")
     site.accounts.undertake(visit.name, site.undertaking, visit.at)
-    return redirect_to("/")
+    return redirect_to("/", f"Kept: you gave the undertaking, version {version}.")
 
 
 def show_account(
-    site: Site, visit: Visit, status: HTTPStatus = HTTPStatus.OK, error: str = ""
+    site: Site, visit: Visit, status: HTTPStatus = HTTPStatus.OK, error: str = "", at: str = ""
 ) -> Response:
-    """One's own password and passkeys."""
+    """One's own password and passkeys; `at` is the field that an error is about."""
     account = _signed_in(visit)
     options, challenge = site.passkeys.registration(account, host_of(visit.origin))
     site.challenges.keep(_mark(visit), challenge, visit.at)
     return render(
         "account.html", site, visit, status, passkeys=site.passkeys.of(account.name),
-        options=options, error=error, looks=account.role in MAY_LOOK_UP,
+        options=options, error=error, at=at, looks=account.role in MAY_LOOK_UP,
     )  # fmt: skip
 
 
@@ -118,7 +123,7 @@ def change_password(site: Site, visit: Visit) -> Response:
     new = visit.form.get("new", "")
     if new != visit.form.get("again", ""):
         words = "The two new passwords differ. Type the same twice."
-        return show_account(site, visit, HTTPStatus.BAD_REQUEST, words)
+        return show_account(site, visit, HTTPStatus.BAD_REQUEST, words, "again")
 
     def log() -> None:
         site.log(visit.at, LogAct.STAFF, visit.name, about="own password", outcome="changed")
@@ -127,11 +132,15 @@ def change_password(site: Site, visit: Visit) -> Response:
         old = visit.form.get("old", "")
         account = site.accounts.change_password(visit.name, old, new, visit.at, log)
     except SignInRefused:
-        page = show_account(site, visit, HTTPStatus.BAD_REQUEST, "The old password is wrong.")
+        words = "The old password is wrong."
+        page = show_account(site, visit, HTTPStatus.BAD_REQUEST, words, "old")
         return _refused(site, visit, visit.name, page)
-    except (StaffRefused, MustWait) as error:
+    except StaffRefused as error:
+        return show_account(site, visit, HTTPStatus.BAD_REQUEST, str(error), "new")
+    except MustWait as error:
         return show_account(site, visit, HTTPStatus.BAD_REQUEST, str(error))
-    return _with_session(site, visit, account)
+    said = "Your password is changed. Wherever else you were signed in, you are no more."
+    return _with_session(site, visit, account, said)
 
 
 def make_passkey(site: Site, visit: Visit) -> Response:
@@ -172,7 +181,7 @@ def _let_in(site: Site, visit: Visit, account: Account, how: str) -> Response:
     return _with_session(site, visit, account)
 
 
-def _with_session(site: Site, visit: Visit, account: Account) -> Response:
+def _with_session(site: Site, visit: Visit, account: Account, said: str = "") -> Response:
     gone = redirect_to("/")
     site.sessions.end(visit.cookies.get(site.cookie, ""))
     site.strangers.forget(known_mark(site, visit))
@@ -180,6 +189,8 @@ def _with_session(site: Site, visit: Visit, account: Account) -> Response:
     if (session := site.sessions.find(made, visit.at)) is not None:
         draft = visit.typed("draft")
         session.resume = resumed(site, account.name, draft, session.pages, visit)
+        if said:
+            session.pages.say("/", said)
     gone.set_cookie(site.cookie, made, httponly=True, samesite="strict", secure=site.is_secure)
     return gone
 

@@ -16,8 +16,10 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from starlette.background import BackgroundTask
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from outlet_client.bands.band_labels import LABELS
 from outlet_client.page_templates import page_templates
 from outlet_client.records.access_log import LogAct, record_act
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from outlet_client.desk.form_keys import FormKeys
     from outlet_client.desk.kept_pages import StrangersPages
     from outlet_client.desk.sessions import Challenges, Session, Sessions
+    from outlet_client.desk.waiting_counts import WaitingCounts
     from outlet_client.log_tables.rights_store import RightsStore
     from outlet_client.services import Services
     from outlet_client.staff.accounts import Account, Accounts, Role
@@ -66,6 +69,7 @@ class Site:
         pinned_total: The network's token key.
         strangers: What answered forms of browsers in which nobody is signed in.
         pages: All addresses.
+        waiting: How much waits for whom.
     """
 
     access: CustomerAccess
@@ -78,6 +82,7 @@ class Site:
     form_keys: FormKeys
     drafts: DraftBox
     pages: tuple[Page, ...]
+    waiting: WaitingCounts
     undertaking: Text
     notice: Text
     origins: tuple[str, ...]
@@ -230,19 +235,28 @@ def render(
 ) -> PageResponse:
     """Renders a template as a page.
 
-    In it `key(path)` makes the one-time key of a form.
+    In it `labels` are the names of the scores, `key(path)` makes the one-time key of a form,
+    `may(path)` says whether whoever visits may see a page, and `waits` is how much waits for them,
+    by page.
     """
     name = "" if visit.account is None else visit.account.name
+    role = None if visit.account is None else visit.account.role
     text = _TEMPLATES.get_template(template).render(
         account=visit.account,
         csrf="" if visit.session is None else visit.session.csrf,
         outlet=site.access.outlet,
+        labels=LABELS[site.access.settings.desk.labels],
         style=style(site.access.settings.desk.idle_minutes)[1],
         told=visit.told,
         key=lambda path: site.form_keys.make(name, path, visit.at),
+        may=lambda path: any(one.path == path and role in one.roles for one in site.pages),
+        waits={} if role is None else site.waiting.of(role, visit.at),
         **values,
     )
-    return PageResponse(text, status)
+    made = PageResponse(text, status)
+    if role is not None and site.waiting.is_old(role, visit.at):
+        made.background = BackgroundTask(site.waiting.refresh, role, visit.at)
+    return made
 
 
 def number_of(text: str) -> int | None:

@@ -234,7 +234,7 @@ def correct(
     for name in values:
         if name not in MAY_BE_SET:
             raise CorrectionRefused(
-                f"--set: got a column that is none of {', '.join(MAY_BE_SET)}; an event of another "
+                f"got a column that is none of {', '.join(MAY_BE_SET)}; an event of another "
                 "customer is struck"
             )
     row, alike = _row(rows, event)
@@ -257,10 +257,10 @@ def _all(home: Path) -> tuple[Correction, ...]:
 
 def _refuse_day(day: dt.date, first_day: dt.date, at: dt.datetime) -> None:
     if day > at.date() + dt.timedelta(days=1):  # wherever they are
-        raise CorrectionRefused("--set date: in the future; expected today or earlier")
+        raise CorrectionRefused("date: in the future; expected today or earlier")
     if day < first_day:
         raise CorrectionRefused(
-            f"--set date: older than events are kept here, expected {first_day} or later; what is "
+            f"date: older than events are kept here, expected {first_day} or later; what is "
             "older does not count: strike the event, or raise keep_days in escapement.toml"
         )
 
@@ -302,7 +302,7 @@ def _judged(cells: Mapping[str, Any]) -> dict[str, Any]:
     if len(found.bad):
         column, reason = found.bad.select("column", "reason").row(0)
         names = {ledger: name for name, ledger in _LEDGER_NAMES.items()}
-        raise CorrectionRefused(f"--set {names.get(column, column)}: {reason}")
+        raise CorrectionRefused(f"{names.get(column, column)}: {reason}")
     return found.events.select(CELLS).row(0, named=True)
 
 

@@ -75,6 +75,11 @@ class EventStore:
         self._home = home
         self._place = home / _FOLDER / _FILE
 
+    @property
+    def place(self) -> Path:
+        """The file; each reading that changed something replaces it."""
+        return self._place
+
     def take_in(
         self,
         settings: OutletFile,

@@ -1,4 +1,4 @@
-"""The store behind `rights.db`: access log, countersigned heads, requests, corrections.
+"""The store behind `rights.db`: log, countersigned heads, requests, corrections, wishes.
 
 Invariant: no column holds a phone or an e-mail; rows of the log are only added, by `access_log.py`,
 and deleted from its beginning when they are a year old.
@@ -108,6 +108,26 @@ SIGHTINGS = sa.Table(
     sqlite_autoincrement=True,
 )
 """What staff reported as seen for sale, and what people decided about it."""
+
+WISHES = sa.Table(
+    "wishes",
+    _METADATA,
+    sa.Column("number", sa.Integer, primary_key=True),
+    # Of the phone or e-mail they were looked up by; "" where a list named the outlet's own id.
+    sa.Column("key", sa.Text, nullable=False, index=True),
+    # That id; "" where there is a key.
+    sa.Column("customer", sa.Text, nullable=False, index=True),
+    sa.Column("reference", sa.Text, nullable=False),
+    sa.Column("since", sa.Date, nullable=False),
+    sa.Column("at", MomentText, nullable=False),
+    sa.Column("by", sa.Text, nullable=False),
+    # All three NULL while it is open.
+    sa.Column("closed", MomentText),
+    sa.Column("closed_by", sa.Text),
+    sa.Column("reason", sa.Text),
+    sqlite_autoincrement=True,
+)
+"""What customers asked for at the desk, beside the outlet's own waitlist."""
 
 
 class RightsGone(OutletError):

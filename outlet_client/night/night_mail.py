@@ -1,33 +1,37 @@
 """The mail that says how a night went.
 
 Invariant: it tells a mailbox's reader no more than this outlet's name, days, kinds of errors,
-counts of ledger rows and log findings, and where the report is. Nothing of a customer, no count
-of people, and no error's text is in it. Whatever becomes of it, the night is what it was.
+counts of ledger rows and log findings, how many things wait for a decision, and where the report
+is. Nothing of a customer, no count of people, and no error's text is in it. Whatever becomes of it,
+the night is what it was.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from outlet_client.errors import OWN_ERRORS
 from outlet_client.night.health_file import read_health, write_health
-from outlet_client.night.step_failures import advice
+from outlet_client.night.step_failures import advice, words
 from outlet_client.report.mail_delivery import PATIENCE, compose_mail, deliver
 from outlet_client.report.night_facts import LATEST
+from outlet_client.report.night_figures import figures_before
 from outlet_client.settings import MailSettings
 from privacy.errors import PrivacyError
 from privacy.identity import PartyKind
 from privacy.keyring import Keyring
 
 if TYPE_CHECKING:
-    import datetime as dt
+    from collections.abc import Sequence
     from pathlib import Path
 
     from outlet_client.ledger.intake import Intake
     from outlet_client.night.health_file import Health
     from outlet_client.night.step_failures import StepFailure
+    from outlet_client.report.night_figures import Figures
 
 _LOG = logging.getLogger(__name__)
 
@@ -97,32 +101,58 @@ def outlet_name(home: Path) -> str:
 def night_text(
     home: Path, outlet: str, night: NightSummary, health: Health | None
 ) -> tuple[str, str]:
-    """A mail's subject and text."""
-    day = f"night of {night.began.date()}"
-    ended = f"ended with {night.failures[0].kind}" if night.failures else "complete"
-    lines = [f"{outlet}: {day} {ended}.", ""]
-    lines += [f"Failed: {one.step or 'no night began'}: {one.kind}" for one in night.failures]
-    lines.append(_rows(night.intake))
+    """A mail's subject and text, in the report's order: decide, broke, changed, the rest."""
+    day, found = f"night of {night.began.date()}", _figures(home, night)
+    ended = f"failed: {words(night.failures[0].kind)}" if night.failures else "complete"
+    since = "" if found is None or found.since is None else f" since {found.since}"
+    changed = _rows(night.intake) if found is None else found.changed
+    lines = [f"{outlet}: {day} {ended}", "", _to_decide(found), ""]
+    lines += _part("What broke", _broke(night, found)) + _part(f"What changed{since}", changed)
+    if night.intake is not None:
+        apart = f"{night.intake.ignored:,} no events, {night.intake.walk_ins:,} of walk-ins"
+        lines.append(f"Rows that do not count: {apart}")
     if health is not None:
         book, signed = health.book_as_of, (health.log_countersigned or "never")[:10]
-        lines.append(f"Band book: {'none yet' if book is None else f'as of {book}'}")
+        if book is None or not any(book in one for one in changed):
+            lines.append(f"Band book: {'none yet' if book is None else f'as of {book}'}")
         lines.append(f"Log: last countersigned {signed}, findings: {health.log_findings}")
-    lines += [f"Next: {one}" for one in _next(night)]
     lines.append(f"Report, on the outlet's machine: {home.resolve() / LATEST}")
+    lines.append("How the outlet stands: `escapement-outlet status`")
     return f"Escapement {outlet}: {day} {ended}", "\n".join(lines) + "\n"
 
 
-def _rows(intake: Intake | None) -> str:
+def _figures(home: Path, night: NightSummary) -> Figures | None:
+    """What this night's report left for its mail; None where it wrote none."""
+    found = figures_before(home, dt.date.max)
+    if found is None or dt.datetime.fromisoformat(found[1].at) < night.began:
+        return None
+    return found[1]
+
+
+def _to_decide(found: Figures | None) -> str:
+    if found is None:
+        return "To decide: no report was written that could say"
+    some = f"{found.to_decide} {'thing' if found.to_decide == 1 else 'things'}, see the report"
+    return f"To decide: {some if found.to_decide else 'nothing'}"
+
+
+def _broke(night: NightSummary, found: Figures | None) -> list[str]:
+    said = []
+    for one in dict.fromkeys(night.failures):
+        what = f"{one.step or 'no night began'}: {words(one.kind)}"
+        said.append(f"{what}; {advice(one.kind)}.")
+    if found is None:
+        return said + ([] if night.intake is not None else ["The ledger was not read."])
+    return [*said, *found.broke]
+
+
+def _part(heading: str, said: Sequence[str]) -> list[str]:
+    if not said:
+        return [f"{heading}: nothing", ""]
+    return [f"{heading}:", *(f"- {one}" for one in said), ""]
+
+
+def _rows(intake: Intake | None) -> list[str]:
     if intake is None:
-        return "Ledger: not read"
-    return (
-        f"Ledger: {intake.used:,} rows used, {intake.ignored:,} no events, {intake.walk_ins:,} of "
-        f"walk-ins, {intake.quarantined:,} in quarantine"
-    )
-
-
-def _next(night: NightSummary) -> list[str]:
-    steps = list(dict.fromkeys(advice(one.kind) for one in night.failures))
-    if night.intake is not None and night.intake.quarantined:
-        steps.append("quarantine.csv says which rows are in quarantine and why")
-    return [*steps, "`escapement-outlet status` says how the outlet stands"]
+        return []
+    return [f"{intake.used:,} ledger rows in use, {intake.quarantined:,} in quarantine."]

@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from outlet_client.allocation.wish_taking import erase_withdrawn
 from outlet_client.bands.book_store import fetch_book, not_shown, read_book
 from outlet_client.contribution.answer_store import AnswerStore
 from outlet_client.contribution.contributions import Outlet
@@ -32,6 +33,7 @@ from outlet_client.night.retention import purge
 from outlet_client.people.client_book import client_book, identifiers_of
 from outlet_client.people.directory_files import fetch_directory
 from outlet_client.people.registration import COUNTS, introduce
+from outlet_client.records.actor import system_user
 from outlet_client.records.countersigning import LogStanding, countersign
 from outlet_client.records.log_audit import audit_log
 from outlet_client.report.report_page import NightFacts, write_report
@@ -72,6 +74,7 @@ class Nightly:
         intake: What became of its rows, also where too many of them are bad.
         tonight: What roll call said.
         outlet: Ready to answer, once roll call was.
+        book_as_of: The last day in the data of the band book that is stored; None without one.
     """
 
     home: Path
@@ -88,6 +91,7 @@ class Nightly:
     tonight: Mapping[str, str] | None = None
     outlet: Outlet | None = None
     log: LogStanding | None = None
+    book_as_of: str | None = None
     failures: list[StepFailure] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -236,7 +240,8 @@ class Nightly:
         except (BookMissing, PrivacyError) as error:
             _LOG.warning("no band book that can be used: %s", error)
             return None
-        return None if book is None else book.as_of
+        self.book_as_of = None if book is None else book.as_of
+        return self.book_as_of
 
     def countersign(self) -> None:
         """Holds the log against its chain, and has its head countersigned by the privacy office.
@@ -306,12 +311,15 @@ class Nightly:
                 since=since.timestamp(),
                 error=error_text(self.refusals[0]) if self.refusals else None,
                 log=self.log,
+                later_errors=tuple(map(error_text, self.refusals[1:])),
+                book_as_of=self.book_as_of,
             )
         )
 
     def retain(self) -> None:
         """Removes what is older than it may be kept."""
         purge(self.home, self.settings, self.at, joined=self.tonight is not None)
+        erase_withdrawn(self.home, self.people, system_user(), self.at)
 
     def close(self) -> None:
         """Closes the services, the people, and what the outlet answered from."""

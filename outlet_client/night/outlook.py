@@ -24,8 +24,9 @@ _DECISION = (
     "them, and no token is asked for until somebody decides"
 )
 _BOOK = (
-    "{count:,} consented under a phone or e-mail that is in no row of the client book (`clients` "
-    "of escapement.toml): no token can be asked for until it is"
+    "{count:,} consented under a phone or e-mail that no row had when the client book (`clients` "
+    "of escapement.toml, else the ledger) was last read; the next night reads it again, and asks "
+    "for no token before"
 )
 
 

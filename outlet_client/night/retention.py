@@ -11,6 +11,8 @@ import logging
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from outlet_client.allocation.wish_store import KEEP_DAYS as WISH_DAYS
+from outlet_client.allocation.wish_store import purge_wishes
 from outlet_client.ledger.event_store import EventStore
 from outlet_client.ledger.intake import first_day
 from outlet_client.log_tables.rights_store import CORRECTIONS, SIGHTINGS, purge_older
@@ -31,7 +33,7 @@ TRUSTED = 40
 
 
 def purge(home: Path, settings: OutletFile, at: dt.datetime, *, joined: bool) -> None:
-    """Removes events, corrections, sightings, entries of the log and rows of nights that are older.
+    """Removes what is older: events, corrections, sightings, wishes, the log, rows of nights.
 
     Without a night joined, HQ, which refuses a clock that is off, has to have seen it lately.
     """
@@ -42,6 +44,7 @@ def purge(home: Path, settings: OutletFile, at: dt.datetime, *, joined: bool) ->
     events = EventStore(home).purge(first)
     for day in (CORRECTIONS.c.dated, SIGHTINGS.c.date):
         purge_older(home, day, first)
+    purge_wishes(home, first, at - dt.timedelta(days=WISH_DAYS))
     entries = purge_log(home, at - dt.timedelta(days=LOG_DAYS))
     with closing(NightLog.open(home)) as log:
         log.purge(at - dt.timedelta(days=KEEP_DAYS))

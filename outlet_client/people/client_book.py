@@ -35,6 +35,7 @@ from outlet_client.people.tables import (
     PEOPLE,
     PERSONS,
     frame_of,
+    grouped,
     in_batches,
     mark_read,
     read_before,
@@ -122,6 +123,21 @@ def refresh_clients(settings: OutletFile, people: People, *, by_day: bool = Fals
         new = replace_clients(connection, rows, people.local_key, settings.region)
         mark_read(connection, stamp)
     return new
+
+
+def update_people(settings: OutletFile, people: People) -> None:
+    """Reads what is new in the client book, by day, and who is who in it; as `client_book`.
+
+    Raises:
+        LedgerError: If it cannot be read, or a column is missing.
+        NotConfigured: If the region is unknown.
+    """
+    refresh_clients(settings, people, by_day=True)
+    with people.reading() as connection:
+        if grouped(connection):
+            return
+    with people.transaction() as connection:
+        regroup(connection)
 
 
 def identifiers_of(settings: OutletFile, people: People, keys: Collection[str]) -> dict[str, str]:

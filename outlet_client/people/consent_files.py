@@ -28,7 +28,7 @@ from outlet_client.sources.table_reader import batches_of
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from outlet_client.people.consent_moments import Moment
     from outlet_client.people.identifier_flaws import Reading
@@ -84,14 +84,18 @@ class ConsentFile:
     unused: list[Fault] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
 
-    def check(self, name: str) -> None:
+    def check(self, name: str, lines: Mapping[int, int] | None = None) -> None:
         """Refuses a file with anything bad.
+
+        Args:
+            name: The file's.
+            lines: The line of it that a row stands on, as far as it is known.
 
         Raises:
             ConsentRefused: With all that is bad.
         """
         if self.bad:
-            raise ConsentRefused(name, self.bad)
+            raise ConsentRefused(name, self.bad, lines)
 
 
 @dataclass(frozen=True, slots=True, repr=False)

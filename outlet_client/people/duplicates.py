@@ -55,8 +55,8 @@ def decide(people: People, one: str, other: str, *, same: bool, by: str) -> None
             known = sa.select(ENTRIES.c.number).where(CURRENT, ENTRIES.c.customer == customer)
             if connection.execute(known.limit(1)).first() is None:
                 raise DecisionRefused(
-                    f"customer {customer}: not in the client book; expected an id from "
-                    "`escapement-outlet duplicates`"
+                    f"customer {customer}: not in the client book; expected an id as it "
+                    "stands there, such as `escapement-outlet duplicates` lists"
                 )
         said = decisions(connection) | {(one, other): same}
         against = _contradiction(said)

@@ -65,6 +65,24 @@ def customers_of(connection: sa.Connection, key: str) -> tuple[str, ...]:
     return tuple(sorted(_members(connection, persons)))
 
 
+def customers_of_keys(
+    connection: sa.Connection, keys: Collection[str]
+) -> dict[str, tuple[str, ...]]:
+    """What `customers_of` says of each of many keys that somebody has."""
+    if not grouped(connection):
+        return {}
+    persons = _persons_of(connection, keys)
+    for key in contested(connection, keys):
+        persons.pop(key, None)
+    members: dict[str, list[str]] = {}
+    for customer, person in _members(
+        connection, {one for some in persons.values() for one in some}
+    ).items():
+        members.setdefault(person, []).append(customer)
+    # A key that is not contested has one person.
+    return {key: tuple(sorted(members[person])) for key, [person] in persons.items()}
+
+
 def contested(connection: sa.Connection, keys: Collection[str]) -> set[str]:
     """Those of some keys that several customers share, so that they count as nobody's."""
     return {key for (key,) in rows_of(connection, keys, CONTESTED.c.key)}

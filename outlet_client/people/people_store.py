@@ -31,7 +31,7 @@ from outlet_client.people import withdrawals
 from outlet_client.people.consents import Consent, Recorded, consent_history
 from outlet_client.people.directory_following import follow
 from outlet_client.people.directory_losses import HeldLosses, held
-from outlet_client.people.linked_keys import customers_of, keys_of, reach
+from outlet_client.people.linked_keys import customers_of, customers_of_keys, keys_of, reach
 from outlet_client.people.person_states import (
     Placed,
     State,
@@ -232,6 +232,11 @@ class People(Store):
         """The client-book entries of the person with a key, as customer ids; none if nobody's."""
         with self._reading_rows() as connection:
             return customers_of(connection, key)
+
+    def customers_of_keys(self, keys: Collection[str]) -> dict[str, tuple[str, ...]]:
+        """The same of each of many keys that somebody in the client book has."""
+        with self._reading_rows() as connection:
+            return customers_of_keys(connection, keys)
 
     def linked_closely(self, keys: Collection[str]) -> frozenset[str]:
         """All keys that `reached` may lead from to one of some keys; more than these at times."""

@@ -21,7 +21,7 @@ from outlet_client.errors import OutletError
 from outlet_client.log_tables.hash_chain import Link, next_link
 from outlet_client.log_tables.rights_store import ANCHOR, LOG, rights_if_any, rights_of
 from outlet_client.moments import text_of_moment
-from outlet_client.records.actor import LookupPurpose
+from outlet_client.records.actor import LookupPurpose, folded_name
 from outlet_client.records.signed_heads import age_of_statements, purge_heads, read_heads
 
 if TYPE_CHECKING:
@@ -58,10 +58,18 @@ class LogAct(StrEnum):
     """An allocation was accepted otherwise than it was proposed."""
     SIGHTING = "sighting"
     """A sighting was reported, confirmed or dismissed."""
+    SEARCH = "search"
+    """Customers of the client book were searched for by name."""
+    DUPLICATE = "duplicate"
+    """Two entries of the client book were said to be one person, or two."""
     EXPORT = "export"
+    LETTER = "letter"
+    """A letter was made that tells a customer why they got no piece."""
     REQUEST = "request"
     """A customer's request was taken down or answered."""
     CORRECTION = "correction"
+    WISH = "wish"
+    """A wish was added to the waitlist, closed or erased."""
     SIGN_IN = "sign-in"
     LOCK_OUT = "lock-out"
     STAFF = "staff"
@@ -73,7 +81,7 @@ class LogAct(StrEnum):
     """The privacy officer looked at a flag."""
 
 
-_SHOWN = (LogAct.LOOK_UP.value, LogAct.EXPORT.value)
+_SHOWN = (LogAct.LOOK_UP.value, LogAct.EXPORT.value, LogAct.LETTER.value)
 """The acts with which somebody saw what is held of a customer."""
 
 
@@ -206,11 +214,17 @@ def withdrawals_in(home: Path) -> dict[str, dt.datetime]:
         return {key: dt.datetime.fromisoformat(at) for key, at in connection.execute(query)}
 
 
-def counts_of_day(connection: sa.Connection, by: str, day_start: dt.datetime) -> int:
-    """How many customers somebody looked up since a moment, one by one."""
-    theirs = (LOG.c.by == by, LOG.c.at >= text_of_moment(day_start))
-    one_by_one = (LOG.c.act == LogAct.LOOK_UP.value, LOG.c.about == "")
-    return int(connection.scalar(sa.select(sa.func.count()).where(*theirs, *one_by_one)) or 0)
+def counts_of_day(
+    connection: sa.Connection, by: str, day_start: dt.datetime, act: LogAct = LogAct.LOOK_UP
+) -> int:
+    """How many customers somebody looked up since a moment, one by one; names as they compare.
+
+    With another act, how often they did that.
+    """
+    one_by_one = (LOG.c.act == act.value, LOG.c.about == "")
+    query = sa.select(LOG.c.by, sa.func.count().label("made")).group_by(LOG.c.by)
+    found = connection.execute(query.where(LOG.c.at >= text_of_moment(day_start), *one_by_one))
+    return sum(row.made for row in found if folded_name(row.by) == folded_name(by))
 
 
 def purge_log(home: Path, before: dt.datetime) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import unicodedata
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
@@ -66,6 +67,15 @@ def checked_name(text: str) -> str:
             f"by: expected the name of whoever asks, at most {MOST_CHARACTERS} characters"
         )
     return name
+
+
+def folded_name(name: str) -> str:
+    """A name as it is compared: compatibility caseless matching [Unicode, D146], spaces aside.
+
+    SQLite's own `lower` knows the letters of English only.
+    """
+    once = unicodedata.normalize("NFKD", unicodedata.normalize("NFD", name).casefold())
+    return " ".join(unicodedata.normalize("NFKD", once.casefold()).split())
 
 
 def checked_sentence(text: str, name: str, what: str) -> str:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 import polars as pl
 
+from features.events import pieces
 from features.ledger import SIGHTINGS
+from features.snapshot import CutOff, Snapshot
 from outlet_client.people.person_states import State
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ class DataQuality:
         last_day: Of the newest row that is not dated after today; None without such a row.
         ahead: Rows that are dated after today.
         apart: How many sightings are nobody's, by why.
+        undecided: Pieces that were seen for sale and wait for a person to confirm or dismiss it.
     """
 
     reasons: tuple[QuarantineReason, ...]
@@ -60,6 +63,7 @@ class DataQuality:
     last_day: dt.date | None
     ahead: int
     apart: dict[str, int]
+    undecided: int
     customers: int
     consenting: int
     listed: int
@@ -84,13 +88,14 @@ def quality(facts: NightFacts) -> DataQuality:
     """Counts what came in."""
     reasons = _reasons(facts.home / "quarantine.csv") if facts.intake is not None else []
     dates = pl.Series("date", [], dtype=pl.Date)
-    customers, apart, ahead = 0, {}, 0
+    customers, apart, ahead, undecided = 0, {}, 0, 0
     if facts.attached is not None:
         rows = facts.attached.events.filter(~pl.col("kind").is_in(list(SIGHTINGS)))
         # One mistake in a year must neither hide that no rows come any more, nor stretch the chart.
         dates = rows["date"].filter(rows["date"] <= facts.at.date())
         ahead, customers = len(rows) - len(dates), rows["customer"].n_unique()
         apart = facts.attached.counts()
+        undecided = _undecided(facts.attached.events, CutOff(facts.at.date()))
     return DataQuality(
         reasons=tuple(reasons[:MOST_REASONS]),
         other_rows=sum(reason.rows for reason in reasons[MOST_REASONS:]),
@@ -98,10 +103,19 @@ def quality(facts: NightFacts) -> DataQuality:
         last_day=cast("dt.date", dates.max()) if len(dates) else None,
         ahead=ahead,
         apart={why: count for why, count in apart.items() if count},
+        undecided=undecided,
         customers=customers,
         consenting=sum(count for state, count in facts.people.items() if state.stands),
         listed=facts.people.get(State.LISTED, 0),
     )
+
+
+def _undecided(events: pl.DataFrame, day: CutOff) -> int:
+    seen = events.filter(pl.col("kind").is_in(list(SIGHTINGS)))["serial"]
+    rows = events.filter(pl.col("serial").is_in(seen.implode()))
+    found = pieces(Snapshot.take(rows, day, day.date))
+    status = found.group_by("customer", "key").agg(pl.col("suspected", "confirmed").any())
+    return status.filter(pl.col("suspected") & ~pl.col("confirmed"))["key"].n_unique()
 
 
 def _reasons(file: Path) -> list[QuarantineReason]:

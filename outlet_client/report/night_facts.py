@@ -35,6 +35,8 @@ class NightFacts:
         since: Unix seconds; what left from then on is in no earlier report.
         error: Why the night ended early, fit for an operator to read.
         log: How the log stands; None where it was not looked at.
+        later_errors: What else went wrong, after `error`.
+        book_as_of: The last day in the data of the band book, ISO 8601; None without one.
     """
 
     at: dt.datetime
@@ -53,3 +55,5 @@ class NightFacts:
     since: float
     error: str | None
     log: LogStanding | None = None
+    later_errors: tuple[str, ...] = ()
+    book_as_of: str | None = None

@@ -4,14 +4,17 @@ Invariant: the page is made of counts, sums and intervals; no phone, e-mail, tok
 serial has a way in. It loads nothing from anywhere.
 
 report.html            the latest
-reports/<date>.html    the latest of each day, for KEPT days with a report
+reports/<date>.html    the latest of each day, for KEPT days with a report, beside its figures
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from markupsafe import Markup, escape
 
 from features.judging import WALK_IN
 from outlet_client.contribution.scorecard_store import ScorecardMissing, read_scorecards
@@ -19,7 +22,9 @@ from outlet_client.ledger.intake import REASONS
 from outlet_client.page_templates import page_templates
 from outlet_client.report import charts, report_text
 from outlet_client.report.data_quality import quality
+from outlet_client.report.night_digest import digest
 from outlet_client.report.night_facts import LATEST, NightFacts
+from outlet_client.report.night_figures import FOLDER, figures_before, write_figures
 from outlet_client.report.ranking_comparison import CONFIDENCE, LEAST, WIDENING, Compared, measure
 from outlet_client.report.released_sums import read_released
 from outlet_client.settings import OutletFile
@@ -30,15 +35,27 @@ from privacy.voprf import POINT_BYTES
 
 if TYPE_CHECKING:
     from outlet_client.ledger.intake import Intake
+    from outlet_client.report.night_digest import Digest
     from outlet_client.report.ranking_comparison import Measured
 
 __all__ = ["FOLDER", "KEPT", "LATEST", "NightFacts", "render", "write_report"]
 
-FOLDER = "reports"
 KEPT = 30
+_DAY = re.compile(r"\b\d{4}-\d\d-\d\d\b")
+
+
+def _marked(text: str) -> Markup:
+    """A sentence of ours for the page: days unbroken, and as code what is between backticks."""
+    plain = _DAY.sub(r'<span class="day">\g<0></span>', str(escape(text))).split("`")
+    parts = [f"<code>{part}</code>" if place % 2 else part for place, part in enumerate(plain)]
+    return Markup("".join(parts)) if len(plain) % 2 else escape(text)  # noqa: S704  (escaped)
+
 
 _TEMPLATES = page_templates(
-    Path(__file__).with_name("templates"), size=report_text.size, loss=report_text.loss
+    Path(__file__).with_name("templates"),
+    size=report_text.size,
+    loss=report_text.loss,
+    marked=_marked,
 )
 
 
@@ -52,14 +69,17 @@ def write_report(facts: NightFacts) -> Path:
         NotConfigured: If the settings cannot be read.
         OSError: If it cannot be written; the last one stays.
     """
-    page = render(facts).encode()
+    text, first = _made(facts)
     folder = facts.home / FOLDER
     folder.mkdir(mode=0o700, exist_ok=True)
+    page = text.encode()
     write_private(folder / f"{facts.at.date()}.html", page)
     latest = facts.home / LATEST
     write_private(latest, page)
-    for old in sorted(folder.glob("????-??-??.html"))[:-KEPT]:
-        old.unlink()
+    write_figures(facts.home, facts.at.date(), first.figures)
+    for form in ("html", "json"):
+        for old in sorted(folder.glob(f"????-??-??.{form}"))[:-KEPT]:
+            old.unlink()
     return latest
 
 
@@ -69,18 +89,24 @@ def render(facts: NightFacts) -> str:
     Raises:
         NotConfigured: If the settings cannot be read.
     """
+    return _made(facts)[0]
+
+
+def _made(facts: NightFacts) -> tuple[str, Digest]:
+    """The page, and what stands first on it."""
     settings = OutletFile.read(facts.home / "escapement.toml")
-    scorecard_as_of, why_not, told = _compared(facts)
+    scorecard_as_of, why_not, compared = _compared(facts)
     found = quality(facts)
+    first = digest(facts, found, compared, figures_before(facts.home, facts.at.date()))
     months = charts.plot_months(found.months, facts.at.date()) if found.months else ""
-    return _TEMPLATES.get_template("report.html").render(
+    page = _TEMPLATES.get_template("report.html").render(
         facts=facts,
-        told=told,
+        first=first,
+        told=[_told(one) for one in compared],
         why_not=why_not,
         scorecard_as_of=scorecard_as_of,
         quality=found,
         share=_share,
-        days_behind=found.days_behind(facts.at.date()),
         rows=_rows(facts.intake),
         months=months,
         left=read_released(facts, settings.floors),
@@ -96,9 +122,10 @@ def render(facts: NightFacts) -> str:
         widening=WIDENING,
         kept=KEPT,
     )
+    return page, first
 
 
-def _compared(facts: NightFacts) -> tuple[str | None, str, list[dict[str, object]]]:
+def _compared(facts: NightFacts) -> tuple[str | None, str, list[Measured]]:
     """The scorecards' day, why nothing is compared, and what was."""
     if facts.customers is None:
         return None, "The night ended before your customers' outcomes were read.", []
@@ -110,8 +137,7 @@ def _compared(facts: NightFacts) -> tuple[str | None, str, list[dict[str, object
             "bands, about once a week."
         )
         return None, reason, []
-    found = measure(facts.customers, kept.cards)
-    return kept.as_of, "", [_told(one) for one in found]
+    return kept.as_of, "", measure(facts.customers, kept.cards)
 
 
 def _told(found: Measured) -> dict[str, object]:
@@ -123,7 +149,8 @@ def _told(found: Measured) -> dict[str, object]:
         "found": found,
         "question": report_text.question(found.outcome),
         "verdict": report_text.verdict(found),
-        "figures": report_text.figures(found),
+        "judged": report_text.judged(found),
+        "too_few": report_text.too_few(found),
         "charts": pictures,
     }
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from features.outcomes import Outcome, Thresholds
-from outlet_client.report.charts import interval_text
 from outlet_client.report.ranking_comparison import LEAST, NoScorecard, TooFew
 from privacy.purposes import Purpose
 
@@ -80,20 +79,26 @@ def verdict(found: Measured) -> str:
     )
 
 
-def figures(found: Measured) -> str:
-    """The numbers behind a verdict; empty where there are none."""
+def judged(found: Measured) -> str:
+    """What a comparison came to, in a few words."""
     if isinstance(found, NoScorecard):
-        return ""
+        return "no scorecard yet"
     if isinstance(found, TooFew):
-        return (
-            f"{found.came_true:,} of {found.customers:,} {question(found.outcome).counted}, "
-            f"{found.customers - found.came_true:,} did not. With fewer than {LEAST} of either, a "
-            "number would be mostly chance."
-        )
+        return "too few customers to say"
+    if found.could_be_chance:
+        return "no clear difference"
+    better = "the network's scorecard" if found.difference.value > 0 else "your own model"
+    return f"{better} ranks better"
+
+
+def too_few(found: Measured) -> str:
+    """Why there is no figure; empty where the charts show some, or there is no scorecard."""
+    if not isinstance(found, TooFew):
+        return ""
     return (
-        f"Of 100 pairs the network's scorecard ranked {100 * found.network.value:.1f} right, "
-        f"your own model {100 * found.own.value:.1f}; difference "
-        f"{interval_text(found.difference, signed=True)}."
+        f"{found.came_true:,} of {found.customers:,} {question(found.outcome).counted}, "
+        f"{found.customers - found.came_true:,} did not. With fewer than {LEAST} of either, a "
+        "number would be mostly chance."
     )
 
 
@@ -112,7 +117,7 @@ SENTENCES = {
     ),
     Purpose.EVALUATION: (
         "Testing a scorecard",
-        "Numbers of your home customers by score and by what came true.",
+        "How many of your home customers have which score, and for how many it came true.",
     ),
     Purpose.CALIBRATION: (
         "Setting where bands begin",

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from features.ledger import SIGHTINGS
+from features.ledger import SIGHTINGS, Kind
 from outlet_client.allocation.disputed_lines import without_bands
 from outlet_client.allocation.proposal_store import AllocationStore
+from outlet_client.allocation.wish_store import wishes_of
 from outlet_client.bands.lookup import Status
+from outlet_client.bands.lookup_quota import LookupQuotaReached
 from outlet_client.contribution.scorecard_store import ScorecardMissing
 from outlet_client.errors import BookMissing
 from outlet_client.ledger.corrections import (
@@ -28,6 +30,7 @@ from outlet_client.ledger.corrections import (
     event_ids,
     standing,
 )
+from outlet_client.ledger.sighting_rows import noted_in
 from outlet_client.log_tables.rights_store import rights_of
 from outlet_client.reasons import NOTE, explain, reason_lines
 from outlet_client.records.access_log import KEEP_DAYS, LogAct, entries, record_act
@@ -35,6 +38,7 @@ from outlet_client.records.customer_requests import requests, under_review
 from outlet_client.rights import rights_text
 from outlet_client.rights.find_person import find_person
 from outlet_client.rights.ledger_view import read_ledger_view
+from outlet_client.sightings.second_person import was_alone
 from outlet_client.sources.table_reader import read_all
 from privacy.errors import PrivacyError
 
@@ -73,9 +77,12 @@ class Dossier:
         reasons: as_of, scorecard_as_of, why there are none, note, and the scores: what of the
             events here gives how many points.
         events: The canonical cells of each as the ledger has them, its id, and what was corrected.
-        sightings: Of the customer's pieces: date, serial, kind.
+        sightings: Of the customer's pieces: date, serial, kind; and alone, whether who confirmed it
+            had reported it, and nobody else confirmed it.
         corrections: The ids of corrected events that are no longer in the ledger.
         waitlist: reference and since of each entry on a list of its own.
+        wishes: What the customer asked for at the desk: number, reference, since, by, and when,
+            by whom and why it was closed.
         allocations: Proposals in which the customer is: number, day, reference, bands, decision.
         look_ups: And exports, of the past year: at, act, by, purpose, outcome.
         requests: number, kind, received, due, standing, about, answer.
@@ -94,6 +101,7 @@ class Dossier:
     sightings: list[dict[str, Any]]
     corrections: tuple[str, ...]
     waitlist: list[dict[str, Any]]
+    wishes: list[dict[str, Any]]
     allocations: list[dict[str, Any]]
     look_ups: list[dict[str, Any]]
     requests: list[dict[str, Any]]
@@ -135,6 +143,7 @@ def dossier(
         corrections = standing(connection, who.customers)
         looked = entries(connection, who.keys, at - dt.timedelta(days=KEEP_DAYS))
         asked_for = requests(connection, who.keys)
+        told = wishes_of(connection, who.keys, who.customers)
         hidden = under_review(connection, list(access.people.reached(who.key)))
     return Dossier(
         outlet=access.outlet,
@@ -145,11 +154,14 @@ def dossier(
         consents=_consents(access.people, who),
         band=band,
         reasons=_reasons(access, who, taken.events),
-        events=_events(rows, corrections),
-        sightings=_sightings(taken.events, who),
+        events=corrected_events(rows, corrections),
+        sightings=_sightings(access.home, taken.events, who),
         corrections=applied(rows, corrections).unmatched,
         waitlist=_waitlist(access.settings, who),
-        allocations=_allocations(access.home, who, hidden=hidden),
+        wishes=[one.as_dict() for one in told],
+        allocations=_allocations(
+            access.home, {*who.customers, *(one.name for one in told)}, hidden=hidden
+        ),
         look_ups=[
             {
                 "at": _moment(one.at),
@@ -168,7 +180,7 @@ def dossier(
 def _band(access: CustomerAccess, who: FoundPerson, asked: Actor) -> dict[str, Any]:
     try:
         answer = access.look_up.look_up_keys([who.key], asked)[who.key]
-    except (BookMissing, PrivacyError) as error:
+    except (BookMissing, LookupQuotaReached, PrivacyError) as error:
         return {"status": "no band", "as_of": "", "why": str(error), "bands": []}
     return {
         "status": answer.status.value,
@@ -203,7 +215,7 @@ def _consents(people: People, who: FoundPerson) -> list[dict[str, Any]]:
     return list(history.iter_rows(named=True))
 
 
-def _events(rows: pl.DataFrame, corrections: Iterable[Correction]) -> list[dict[str, Any]]:
+def corrected_events(rows: pl.DataFrame, corrections: Iterable[Correction]) -> list[dict[str, Any]]:
     """Each event with its id, the oldest first, and what was corrected of it."""
     ids = event_ids(rows)
     corrected = effective(corrections, ids)
@@ -222,12 +234,25 @@ def _told(one: Correction) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _sightings(events: pl.DataFrame, who: FoundPerson) -> list[dict[str, Any]]:
+def _sightings(home: Path, events: pl.DataFrame, who: FoundPerson) -> list[dict[str, Any]]:
     theirs = events.filter(
         pl.col("customer").is_in(who.customers) & pl.col("kind").is_in(list(SIGHTINGS))
     )
     columns = theirs.select(pl.col("date").cast(pl.String), "serial", "kind")
-    return list(columns.unique().sort("date", "serial").iter_rows(named=True))
+    said = noted_in(home)
+    alone = {
+        (one.serial, one.date.isoformat())
+        for one in said
+        if one.kind is Kind.CONFIRMED and was_alone(one.serial, one.seen, said)
+    }
+    found = columns.unique().sort("date", "serial").iter_rows(named=True)
+    return [
+        {
+            **one,
+            "alone": one["kind"] == Kind.CONFIRMED.value and (one["serial"], one["date"]) in alone,
+        }
+        for one in found
+    ]
 
 
 def _waitlist(settings: OutletFile, who: FoundPerson) -> list[dict[str, Any]]:
@@ -242,13 +267,13 @@ def _waitlist(settings: OutletFile, who: FoundPerson) -> list[dict[str, Any]]:
     return list(theirs.select("reference", "since").iter_rows(named=True))
 
 
-def _allocations(home: Path, who: FoundPerson, *, hidden: bool) -> list[dict[str, Any]]:
+def _allocations(home: Path, names: set[str], *, hidden: bool) -> list[dict[str, Any]]:
     found = []
     with closing(AllocationStore.open(home)) as store:
         for proposal in map(store.read, store.numbers()):
             for line in proposal.lines:
                 one = without_bands(line).candidate if hidden else line.candidate
-                if not {one.customer, *one.also} & set(who.customers):
+                if names.isdisjoint((one.customer, *one.also)):
                     continue
                 decided = proposal.decided
                 piece = "not decided" if decided is None else "no piece"

@@ -8,20 +8,24 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from outlet_client.bands.band_labels import LABELS, MEANING
 from outlet_client.page_templates import page_templates
 from outlet_client.rights import rights_text
 
 if TYPE_CHECKING:
     from outlet_client.rights.dossier import Dossier
+    from outlet_client.settings import OutletFile
 
 
-def dossier_page(made: Dossier, request_days: int) -> str:
-    """Writes a dossier as HTML."""
+def dossier_page(made: Dossier, settings: OutletFile) -> str:
+    """Writes a dossier as HTML, with the names of scores that the outlet has set."""
     return _TEMPLATES.get_template("customer.html").render(
         held=made,
         here=rights_text.HELD_HERE,
         outside=rights_text.OUTSIDE,
-        rights=rights_text.RIGHTS.format(days=request_days),
+        rights=rights_text.RIGHTS.format(days=settings.request_days),
+        labels=LABELS[settings.desk.labels],
+        meaning=MEANING,
     )
 
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from outlet_client.allocation.wish_store import erase_wishes, wishes_of
+from outlet_client.allocation.wish_taking import reached_by
 from outlet_client.errors import NoIdentifier
 from outlet_client.log_tables.rights_store import rights_of
 from outlet_client.people.identifiers import typed_keys
@@ -96,7 +98,7 @@ def end_consent(
     typed: tuple[str | None, str | None],
     taking: NewRequest,
 ) -> Withdrawal:
-    """Ends a customer's consent, and answers the requests for it.
+    """Ends a customer's consent, erases their wishes, and answers the requests for it.
 
     Raises:
         NoIdentifier: If neither phone nor e-mail is usable.
@@ -105,11 +107,13 @@ def end_consent(
     if not keys:
         raise NoIdentifier
     theirs = list(dict.fromkeys(one for key in keys for one in people.keys_of(key)))
+    reached = reached_by(people, keys)
     found = people.withdraw_all(keys)  # first: whatever follows, this stands
     state = "never consented here" if found.state is None else found.state.value
     with rights_of(home) as connection:
         by, at = taking.by, taking.at
         record_act(connection, at, LogAct.WITHDRAWAL, by, key=theirs[0], outcome=state)
+        erase_wishes(connection, theirs[0], wishes_of(connection, *reached), by, at)
         if found.state is not None:
             answer_or_make(connection, RequestKind.WITHDRAWAL, theirs, "Withdrawn.", taking)
     return found

@@ -58,6 +58,8 @@ RIGHTS = (
     "have an answer within {days} days."
 )
 
+_WISHES = "Wishes told at the desk are erased; the outlet's own waitlist is not changed."
+
 NO_EVENTS = "There is no event in this outlet's ledger, so there is nothing to explain."
 
 WHY = {
@@ -99,7 +101,7 @@ def withdrawn(found: Withdrawal) -> str:
         if found.persons > 1
         else ""
     )
-    return _withdrawn(found) + shared
+    return f"{_withdrawn(found)} {_WISHES}{shared}"
 
 
 def _withdrawn(found: Withdrawal) -> str:

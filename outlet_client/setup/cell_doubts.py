@@ -57,15 +57,15 @@ class CellCounters:
         self._long_ago = self._outside = self._lines = 0
         self._sides: Counter[str] = Counter()
         self.has_signed_returns = False
-        self._days = DayOrderCounter(source.dates)
+        self._days = DayOrderCounter(source)
 
-    def add(self, batch: Batch, judged: JudgedBatch) -> None:
-        """Counts a batch."""
+    def add(self, file: str, batch: Batch, judged: JudgedBatch) -> None:
+        """Counts a batch of a file, by its name."""
         rows, events = batch.rows, judged.events
         bad = bad_cells(judged.rows.select("row", "bad"))
         self._long_ago += int((events["date"] < _LONG_AGO).sum())
         self._outside += int(bad["reason"].str.starts_with("before 1900").sum())
-        self._days.add(rows, events, bad)
+        self._days.add(file, rows, events, bad)
         self._count_amounts(rows)
         if "status" in rows.columns and self._source.statuses:
             words = rows["status"].cast(pl.String).str.strip_chars().value_counts()
@@ -126,7 +126,7 @@ class CellCounters:
 
         Args:
             prices: Of the events that are used, Float64.
-            days: Of these events, file and date, in the files' order.
+            days: Of these events, file, row and date, in the files' order.
         """
         found = [
             self._cents(prices),

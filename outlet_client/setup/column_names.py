@@ -73,7 +73,7 @@ def likeness(name: str, canonical: str) -> float:
     if canonical in ("price", "unit_price"):
         name = _WITHOUT_TAX.sub("", name).strip()
     if (canonical == "customer_id" and is_of_staff(name)) or (
-        canonical in ("phone", "email") and is_of_shop(name)
+        canonical in ("phone", "email", "name", "given_name") and is_of_shop(name)
     ):
         return 0.0
     ranks = {alias: rank for rank, alias in enumerate(COLUMN_NAMES[canonical])}

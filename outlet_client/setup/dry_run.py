@@ -17,8 +17,8 @@ import polars as pl
 
 from features.errors import FeatureError, LedgerError
 from features.sightings import attach
+from outlet_client.allocation.interest_rows import read_interests
 from outlet_client.allocation.ranking import read_policy
-from outlet_client.allocation.waitlist import read_interests
 from outlet_client.errors import OutletError
 from outlet_client.ledger.event_reader import with_known_tiers
 from outlet_client.ledger.intake import Intake, RowFate, first_day
@@ -175,7 +175,7 @@ def _ledger(
 
     def hear(file: str, batch: Batch, judged: JudgedBatch) -> None:
         tally.add(file, batch, judged)
-        cells.add(batch, judged)
+        cells.add(file, batch, judged)
         preview.add(file, batch, judged)
         progress(file, len(judged.rows), batch.share)
 
@@ -194,7 +194,7 @@ def _ledger(
         *event_doubts(
             used, at.date(), always_sales=is_always_sale(source), by_sign=cells.has_signed_returns
         ),
-        *cells.doubts(used["price"], used.select("file", "date")),
+        *cells.doubts(used["price"], used.select("file", "row", "date")),
     ]
     return reading
 

@@ -89,7 +89,7 @@ class FirstLook:
     @property
     def todos(self) -> list[str]:
         """What is left for a person; each a sentence."""
-        todos = [f"[{section.name}] {todo}" for section, _ in self.tables for todo in section.todos]
+        todos = [todo for section, _ in self.tables for todo in section.todos]
         if self.region.todo:
             todos.insert(0, f"region: {self.region.why}")
         names = {line.key for section, _ in self.tables for line in section.columns}

@@ -47,7 +47,7 @@ def first_rows(settings: OutletFile, today: dt.date) -> tuple[list[PreviewRow], 
     cells, preview = CellCounters(source), Preview(settings.region)
 
     def hear(file: str, batch: Batch, judged: JudgedBatch) -> None:
-        cells.add(batch, judged)
+        cells.add(file, batch, judged)
         preview.add(file, batch, judged)
 
     events: list[pl.DataFrame] = []
@@ -63,4 +63,4 @@ def first_rows(settings: OutletFile, today: dt.date) -> tuple[list[PreviewRow], 
     doubts += event_doubts(
         rows, today, always_sales=is_always_sale(source), by_sign=cells.has_signed_returns
     )
-    return preview.rows, doubts + cells.doubts(rows["price"], rows.select("file", "date"))
+    return preview.rows, doubts + cells.doubts(rows["price"], rows.select("file", "row", "date"))

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 SERVICE, TIMER = "escapement-outlet.service", "escapement-outlet.timer"
 
+WINDOWS_START = "2026-01-01T01:55:00Z"
+"""The first night of a task on Windows: 01:55 UTC, also in summer."""
+
 _USERS = frozenset(
     (
         "Description", "StartLimitIntervalSec", "StartLimitBurst", "Type", "Environment",
@@ -64,16 +67,31 @@ def units_of_user(program: Path, home: Path) -> dict[str, str]:
 
 
 def windows_text(program: Path, home: Path) -> str:
-    """What to type on Windows, where this program writes nothing by itself."""
-    command = f'\\"{program}\\" nightly --home \\"{home}\\"'
+    """What to type on Windows, where this program writes nothing by itself.
+
+    The trigger's own start says UTC, so that neither the machine's time zone nor summer time moves
+    the night; `schtasks` knows the machine's time only.
+    """
     return (
-        "On Windows, in a prompt of an administrator (01:55 UTC; /ST takes the machine's own time, "
-        "so add its distance from UTC):\n"
-        '  schtasks /Create /TN "Escapement night" /SC DAILY /ST 01:55 /RL LIMITED '
-        f'/TR "{command}"\n'
-        '  schtasks /Run /TN "Escapement night"      once, to try it\n'
-        '  schtasks /Query /TN "Escapement night" /V    "Last Result" is the exit code'
+        "On Windows, in a PowerShell of an administrator:\n"
+        f"  $night = New-ScheduledTaskAction -Execute {_powershell(str(program))} "
+        f"-Argument {_powershell(_arguments(home))}\n"
+        "  $daily = New-ScheduledTaskTrigger -Daily -At 01:55\n"
+        f"  $daily.StartBoundary = '{WINDOWS_START}'\n"
+        "  Register-ScheduledTask -TaskName 'Escapement night' -Action $night -Trigger $daily\n"
+        "  Start-ScheduledTask -TaskName 'Escapement night'     # once, to try it\n"
+        "  Get-ScheduledTaskInfo -TaskName 'Escapement night'   # LastTaskResult: the exit code"
     )
+
+
+def _arguments(home: Path) -> str:
+    """What the program is started with, in Windows' own quotes."""
+    return f'nightly --home "{home}"'
+
+
+def _powershell(text: str) -> str:
+    """A text that PowerShell takes as it stands."""
+    return "'" + text.replace("'", "''") + "'"
 
 
 def _placed(service: str, program: Path, home: Path) -> str:

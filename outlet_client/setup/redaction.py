@@ -24,6 +24,8 @@ _LONGEST_INITIALS = 3
 _LEAST_DIGITS = 4
 _LEAST_OF_A_PHONE = 7
 _LONGEST_NAME = 40
+_WATCH_NUMBER = re.compile(r"\d{3}\.\d{2}\.\d{2}(\.\d{2}\.\d{2}\.\d{3})?")
+"""Groups that no country writes a phone in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,9 @@ def reference_shown(reference: str) -> str:
 def reference_mask(reference: str) -> str:
     """A reference as it may be shown: parts with digits as they are, words by their shape.
 
-    What could be a phone or an address is shown by its shape alone, as what has no digit is.
+    What could be a phone or an address is shown by its shape alone, as what has no digit is. A
+    phone has seven digits or more that no letter parts; only in the groups of watches' numbers, as
+    in 210.30.42, such digits are none.
     """
     if not _is_reference(reference):
         return shape_of(reference).removeprefix("like ")
@@ -82,8 +86,12 @@ def reference_mask(reference: str) -> str:
 
 
 def _is_reference(text: str) -> bool:
-    digits = sum(character.isdigit() for character in text)
-    return 0 < digits < _LEAST_OF_A_PHONE and "@" not in text and len(text) <= _LONGEST_NAME
+    if "@" in text or "+" in text or len(text) > _LONGEST_NAME:
+        return False
+    runs = [sum(map(str.isdigit, run)) for run in re.split(r"[^\W\d_]+", text)]
+    if max(runs) < _LEAST_OF_A_PHONE:
+        return sum(runs) > 0
+    return _WATCH_NUMBER.fullmatch(text) is not None
 
 
 def _word_mask(word: re.Match[str]) -> str:

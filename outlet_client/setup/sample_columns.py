@@ -26,10 +26,12 @@ SURE_PHONE = r"^(\+|00|\(?0)[\d\s()/.\-]{7,22}$"
 
 _PHONE = r"^'?=?\"?(\+|\(?0)?[\d\s()/.\-]{6,22}\"?$"
 _EMAIL = r"^\s*[^@\s]+@[^@\s]+\.[^@\s]+\s*$"
+_NAME = r"^[^\d_@]*\p{L}{2,}[^\d_@]*$|^\p{Han}[^\d_@]*$"
 _COUNT = r"^[-\u{2212}]?\d{1,4}([.,]0+)?$"
 _CURRENCY = r"^([A-Z]{3}|[€$£¥₹₩฿]|[A-Z]{1,2}\$|Fr\.?|kr)$"
 _HALF, _MOST, _NEARLY_ALL = 0.5, 0.8, 0.95
 _LEAST_ROWS = 5
+_FEW_CODES = 8
 _LONGEST_KEY = 40
 
 
@@ -212,6 +214,12 @@ def are_surely_mailboxes(cells: SampleColumn) -> bool:
     return cells.share(_EMAIL) > _MOST
 
 
+def are_names(cells: SampleColumn) -> bool:
+    """Whether most cells are words without digits, and are no handful of codes."""
+    few = len(cells.filled) > MOST_CODES and cells.filled.n_unique() <= _FEW_CODES
+    return cells.dtype == pl.String and cells.share(_NAME) > _MOST and not few
+
+
 FITS: Mapping[str, tuple[Callable[[SampleColumn], bool], str]] = {
     "customer_id": (are_filled_keys, "its cells are empty, or no keys but days, addresses or text"),
     "purchased_at": (are_days, "its cells are days in no form that this program knows"),
@@ -231,5 +239,7 @@ FITS: Mapping[str, tuple[Callable[[SampleColumn], bool], str]] = {
     "outlet_id": (are_filled_keys, "its cells are empty, or no keys"),
     "phone": (are_phones, "its cells do not look like phones"),
     "email": (are_mailboxes, "its cells are no e-mail addresses"),
+    "name": (are_names, "its cells are no names but codes, numbers or addresses"),
+    "given_name": (are_names, "its cells are no names but codes, numbers or addresses"),
 }
 """What the cells of each canonical column must look like, and what to say where they do not."""

@@ -16,7 +16,7 @@ LEDGER = (
     IS_RETURN, "status", "currency", "list_price", "basket_id", LINE_ID, "serial", "reference",
     "outlet_id", "phone", "email",
 )  # fmt: skip
-CLIENTS = ("customer_id", "phone", "email")
+CLIENTS = ("customer_id", "phone", "email", "name", "given_name")
 
 WHAT = {
     "customer_id": "your number or key of a customer",
@@ -36,6 +36,8 @@ WHAT = {
     "reference": "the piece's reference; without it all are open",
     "phone": "the customer's phone",
     "email": "the customer's e-mail",
+    "name": "the customer's name, for the search at the desk; it is read there and kept nowhere",
+    "given_name": "the given name, where it stands in a column of its own",
     "outlet_id": "the outlet; without it all rows are of one",
 }
 
@@ -88,13 +90,22 @@ class Section:
     doubts: list[str] = field(default_factory=list)
 
     @property
-    def lines(self) -> tuple[Line, ...]:
-        """All of its lines."""
-        parts = (self.form, self.columns, self.fill_down, self.codes, self.statuses, self.constants)
-        return tuple(line for part in parts for line in part)
+    def lines(self) -> tuple[tuple[str, Line], ...]:
+        """All of its lines, each with where it stands, such as `ledger.columns.price`."""
+        parts = {
+            "": self.form,
+            "columns.": self.columns,
+            "fill_down.": self.fill_down,
+            "codes.": self.codes,
+            "statuses.": self.statuses,
+            "constants.": self.constants,
+        }
+        return tuple(
+            (f"{self.name}.{part}{line.key}", line) for part, some in parts.items() for line in some
+        )
 
     @property
     def todos(self) -> tuple[str, ...]:
-        """What is left for a person."""
-        missing = (f"{line.key}: {line.why}" for line in self.lines if line.todo)
-        return (*missing, *self.doubts)
+        """What is left for a person, each with the section it is about."""
+        missing = (f"{place}: {line.why}" for place, line in self.lines if line.todo)
+        return (*missing, *(f"[{self.name}] {doubt}" for doubt in self.doubts))

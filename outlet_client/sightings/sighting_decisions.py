@@ -2,7 +2,8 @@
 
 Invariant: what is stored has a name and words, and is in the log in the transaction that makes it
 count. A decision counts from its own day on, and is of a sighting of somebody's piece; it may be
-changed by another, and stays.
+changed by another, and stays. Who confirms what they reported themselves is said to have been
+alone, until a second person confirms it too.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from outlet_client.ledger.sighting_rows import Noted, SightingRefused, add, note
 from outlet_client.log_tables.rights_store import rights_of
 from outlet_client.records.access_log import LogAct, record_act
 from outlet_client.records.actor import checked_name, checked_sentence
+from outlet_client.sightings.second_person import was_alone
 from outlet_client.sightings.sighting_history import day_of, events_of, open_sightings
 
 if TYPE_CHECKING:
@@ -81,7 +83,8 @@ def confirm(
     """Decides that a piece was resold, as it was seen, by whoever had it that day.
 
     Without a day it is the last sighting, where one customer had the piece on all the days that it
-    may be of. The reason is kept beside the decision.
+    may be of. The reason is kept beside the decision. What one person reported and confirmed may be
+    confirmed by a second one too.
 
     Raises:
         NotAsked: If the name is none, or there is no reason.
@@ -92,12 +95,13 @@ def confirm(
     who, words = checked_name(by), checked_sentence(reason, "reason", "a sentence")
     found = _of(access, serial, at)
     day, one = _deciding_day(found[0], at), _chosen(found, seen)
-    if one.status is Kind.CONFIRMED:
+    if one.status is Kind.CONFIRMED and (not one.alone or one.reported_by(who)):
         raise SightingRefused(
             f"sighting: confirmed already{_by_whom(one)}; dismiss it if that was wrong"
         )
     made = Noted(one.serial, Kind.CONFIRMED, day, one.seen, at, who, words)
-    return _store(access, made, one.said, "confirmed")
+    alone = was_alone(made.serial, made.seen, (*one.said, made))
+    return _store(access, made, one.said, "confirmed alone" if alone else "confirmed")
 
 
 def dismiss(access: CustomerAccess, serial: str, by: str, reason: str, at: dt.datetime) -> Noted:

@@ -18,6 +18,7 @@ from features.snapshot import CutOff, Snapshot
 from outlet_client.errors import NotConfigured
 from outlet_client.ledger.event_reader import read_events
 from outlet_client.ledger.sighting_rows import noted_in, sightings_of
+from outlet_client.sightings.second_person import has_reported, was_alone
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -55,6 +56,15 @@ class Sighting:
     days: int
     is_open: bool
     said: tuple[Noted, ...]
+
+    @property
+    def alone(self) -> bool:
+        """Whether it is confirmed, by who reported it and by nobody else."""
+        return self.status is Kind.CONFIRMED and was_alone(self.serial, self.seen, self.said)
+
+    def reported_by(self, name: str) -> bool:
+        """Whether somebody reported this day."""
+        return has_reported(name, self.seen, self.said)
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from outlet_client.sources.source import Source
 
 _BLOCK_CHARACTERS = 1 << 22
+_LINE = "line"
 
 _FEW_CELLS = 3
 """Of narrower records a line within a cell may well have as many signs that part cells."""
@@ -51,7 +52,8 @@ class _Block:
     """Some records.
 
     Attributes:
-        records: As `cells`, null where one breaks the rules of CSV.
+        records: As `cells`, null where one breaks the rules of CSV; `line` is the file's line that
+            each begins with, from 1.
         has_unknown: Whether bytes among them may be no character.
         is_guarded: Whether cells among them may have a guard against spreadsheets around them.
     """
@@ -86,6 +88,23 @@ def read_csv(source: Source, path: Path, names: Collection[str]) -> Iterator[Bat
             yield Batch(picked.filled(rows), malformed(bad), share())
 
 
+def csv_lines(source: Source, path: Path, rows: Collection[int]) -> dict[int, int]:
+    """The file's lines that some records begin with, by the records' numbers.
+
+    Raises:
+        LedgerError: If there is no such file, or it has no header.
+    """
+    found, before, wanted = dict[int, int](), 0, sorted(rows)
+    with _opened(source, path) as (_, blocks, _):
+        for block in blocks:
+            lines, after = block.records[_LINE], before + len(block.records)
+            found |= {row: int(lines[row - before - 1]) for row in wanted if before < row <= after}
+            before = after
+            if not wanted or wanted[-1] <= before:
+                break
+    return found
+
+
 def csv_header(source: Source, path: Path) -> list[str]:
     """A CSV file's own column names.
 
@@ -109,14 +128,14 @@ def _opened(
         start = file.data.peek(_BLOCK_CHARACTERS).decode(source.encoding, "replace")
         newline = "\r" if "\r" in start and "\n" not in start else "\n"
         text = io.TextIOWrapper(file.data, source.encoding, errors="replace", newline=newline)
-        first = _first_line(text, source, path.name)
-        blocks = _blocks(text, first, source.delimiter, newline)
+        first, above = _first_line(text, source, path.name)
+        blocks = _blocks(text, first, source.delimiter, newline, above)
         header, rest = _header_in(blocks)
         yield _header(header, source, path.name), chain(rest, blocks), file.share
 
 
-def _first_line(text: io.TextIOWrapper, source: Source, where: str) -> str:
-    """The line that the header begins with; those before it are left out.
+def _first_line(text: io.TextIOWrapper, source: Source, where: str) -> tuple[str, int]:
+    """The line that the header begins with; those before it are left out, and counted.
 
     Raises:
         LedgerError: If a line names another delimiter than the settings.
@@ -126,12 +145,12 @@ def _first_line(text: io.TextIOWrapper, source: Source, where: str) -> str:
     line = text.readline()
     told = _DELIMITER_LINE.fullmatch(line)
     if told is None:
-        return line
+        return line, source.skip_rows
     named = told[1] or told[2]
     if named != source.delimiter:
         reason = f"names the delimiter {named!r}; got delimiter = {source.delimiter!r}"
         raise LedgerError(where, None, None, f"the line before the header {reason}")
-    return text.readline()
+    return text.readline(), source.skip_rows + 1
 
 
 def _header_in(blocks: Iterator[_Block]) -> tuple[list[str] | None, Sequence[_Block]]:
@@ -170,8 +189,13 @@ def _header(cells: Sequence[str] | None, source: Source, where: str) -> list[str
     return numbered(names)
 
 
-def _blocks(text: io.TextIOWrapper, first: str, delimiter: str, newline: str) -> Iterator[_Block]:
-    """A file's records from some first line on, blank lines left out."""
+def _blocks(
+    text: io.TextIOWrapper, first: str, delimiter: str, newline: str, above: int
+) -> Iterator[_Block]:
+    """A file's records from some first line on, blank lines left out.
+
+    `above` is how many lines stand before it.
+    """
     left, width, is_first = "", 0, True
     while True:
         more = text.read(_BLOCK_CHARACTERS) + text.readline()
@@ -181,26 +205,33 @@ def _blocks(text: io.TextIOWrapper, first: str, delimiter: str, newline: str) ->
         if not block:
             return
         if '"' not in block and block.count("\r") == block.count("\r\n"):
-            records = _split(block, delimiter)
+            records, left = _split(block, delimiter, above), ""
+            above += block.count("\n")
         else:
             lines = list(io.StringIO(block, newline=newline))
-            parsed, behind = _parsed(lines, delimiter, width, is_whole=not more)
+            parsed, starts, behind = _parsed(lines, delimiter, width, is_whole=not more)
             records, left = _as_lists(parsed, block), "".join(behind)
+            records = records.with_columns(pl.Series(_LINE, starts, pl.Int64) + (above + 1))
+            above += len(lines) - len(behind)
         if not records.is_empty():
             width = width or records[CELLS].list.len()[0] or 0
             is_guarded = "'" in block or "=" in block
             yield _Block(records, UNKNOWN in block, is_guarded)
 
 
-def _split(block: str, delimiter: str) -> pl.DataFrame:
+def _split(block: str, delimiter: str, above: int) -> pl.DataFrame:
     """Records without quotes, where a line is a record: as `_parsed` reads them, but fast."""
     lines = pl.Series([block]).str.split("\n").explode().str.strip_suffix("\r")
-    return pl.DataFrame({CELLS: lines.filter(lines != "").str.split(delimiter)})
+    numbers = pl.int_range(above + 1, above + len(lines) + 1, dtype=pl.Int64, eager=True)
+    some = lines != ""
+    return pl.DataFrame(
+        {CELLS: lines.filter(some).str.split(delimiter), _LINE: numbers.filter(some)}
+    )
 
 
 def _parsed(
     lines: Sequence[str], delimiter: str, width: int, *, is_whole: bool
-) -> tuple[list[list[str] | None], list[str]]:
+) -> tuple[list[list[str] | None], list[int], list[str]]:
     """Records as the rules of CSV have them.
 
     Args:
@@ -212,10 +243,11 @@ def _parsed(
         is_whole: Whether the file ends with these lines.
 
     Returns:
-        The records, None for a line that begins none; and the lines of one that goes on behind
-        these lines.
+        The records, None for a line that begins none; the place of each one's first line among
+        these; and the lines of one that goes on behind them.
     """
     records: list[list[str] | None] = []
+    starts: list[int] = []
     start = 0
     while start < len(lines):
         begun = start
@@ -227,14 +259,16 @@ def _parsed(
                 _refuse_rows(lines[start:end], delimiter, width)
                 if cells:
                     records.append(cells)
+                    starts.append(start)
                     width = width or len(cells)
                 start = end
         except csv.Error as error:
             if "end of data" in str(error) and not is_whole:
-                return records, list(lines[start:])
+                return records, starts, list(lines[start:])
             records.append(None)
+            starts.append(start)
             start += 1
-    return records, []
+    return records, starts, []
 
 
 def _refuse_rows(lines: Sequence[str], delimiter: str, width: int) -> None:

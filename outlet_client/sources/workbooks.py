@@ -91,6 +91,21 @@ def read_workbook(source: Source, path: Path, names: Collection[str]) -> Iterato
                 return
 
 
+def workbook_lines(source: Source, path: Path, rows: Collection[int]) -> dict[int, int]:
+    """The rows of the sheet, as a spreadsheet numbers them, by the records' numbers.
+
+    Raises:
+        LedgerError: If there is no such file or sheet.
+    """
+    with _workbook(path) as book:
+        sheet = book.get_sheet_by_name(source.sheet or next(iter(_visible(book)), ""))
+        above = islice(sheet.iter_rows(), source.skip_rows, None)
+        header = next(
+            (at for at, row in enumerate(above, source.skip_rows + 1) if _is_filled(row)), 0
+        )
+    return {row: header + row for row in rows}
+
+
 def workbook_header(source: Source, path: Path) -> list[str]:
     """A sheet's own column names.
 

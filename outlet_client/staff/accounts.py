@@ -12,7 +12,6 @@ import hashlib
 import hmac
 import secrets
 import threading
-import unicodedata
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -23,7 +22,7 @@ from argon2.exceptions import VerifyMismatchError
 
 from outlet_client.errors import OutletError
 from outlet_client.moments import text_of_moment
-from outlet_client.records.actor import checked_name
+from outlet_client.records.actor import checked_name, folded_name
 from outlet_client.staff.sign_in_throttle import failed, forget, refuse_early, wait
 from outlet_client.staff.staff_store import PASSKEYS, STAFF, UNDERTAKINGS
 from privacy.envelopes import frame
@@ -240,7 +239,7 @@ class Accounts:
                 f"The new password has {len(new)} characters; expected {LEAST_CHARACTERS} to "
                 f"{MOST_CHARACTERS}. Three or four words that do not belong together are good."
             )
-        if new == old or _folded(name) in _folded(new) or len(set(new)) < LEAST_DIFFERENT:
+        if new == old or folded_name(name) in folded_name(new) or len(set(new)) < LEAST_DIFFERENT:
             raise StaffRefused(
                 "The new password is the old one, holds your name, or repeats few characters; "
                 "expected another one."
@@ -297,7 +296,7 @@ class Accounts:
             return False
 
     def _who(self, name: str) -> str:
-        typed = b"tried name\0" + _folded(name).encode()
+        typed = b"tried name\0" + folded_name(name).encode()
         return hmac.digest(self._secret, typed, "sha256").hex()
 
 
@@ -326,19 +325,10 @@ def _account(row: sa.Row[tuple[Any, ...]]) -> Account:
     return Account(row.name, Role(row.role), row.temporary, row.generation, row.handle)
 
 
-def _folded(name: str) -> str:
-    """A name as it is compared: compatibility caseless matching [Unicode, D146], spaces aside.
-
-    SQLite's own `lower` knows the letters of English only.
-    """
-    once = unicodedata.normalize("NFKD", unicodedata.normalize("NFD", name).casefold())
-    return " ".join(unicodedata.normalize("NFKD", once.casefold()).split())
-
-
 def _called(connection: sa.Connection, typed: str) -> sa.Row[tuple[Any, ...]] | None:
-    wanted = _folded(typed)
+    wanted = folded_name(typed)
     rows = connection.execute(sa.select(STAFF)).all()
-    return next((row for row in rows if _folded(row.name) == wanted), None)
+    return next((row for row in rows if folded_name(row.name) == wanted), None)
 
 
 def _refuse_taken(connection: sa.Connection, name: str) -> None:

@@ -27,6 +27,9 @@ Fingerprint = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print it as JSON.")]
 
+MOST_CHARACTERS = 500
+"""Of a name or a reason."""
+
 OUT = Console()
 _ERR = Console(stderr=True)
 OURS = (PrivacyError, HolderError, FeatureError, OSError)
@@ -45,6 +48,21 @@ def one_line_errors() -> Iterator[None]:
         said = f"[bold red]error:[/] {escape(error_text(error))}"
         _ERR.print(said, highlight=False, soft_wrap=True)  # paths and commands stay whole
         raise typer.Exit(2 if isinstance(error, HolderNotConfigured) else 1) from error
+
+
+def checked_words(option: str, text: str) -> str:
+    """A name or reason as it is kept beside what somebody does.
+
+    Raises:
+        HolderNotConfigured: If it is empty or longer than MOST_CHARACTERS.
+    """
+    found = " ".join(text.split())
+    if not 0 < len(found) <= MOST_CHARACTERS or not found.isprintable():
+        raise HolderNotConfigured(
+            f"{option}: got {len(found)} characters, expected 1 to {MOST_CHARACTERS} that print; "
+            "it is kept beside what is done"
+        )
+    return found
 
 
 def say(text: str) -> None:

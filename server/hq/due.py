@@ -1,12 +1,13 @@
 """What a night is about, and what is due in it: when, and as far as the ledger allows.
 
-A training is due a month after the last. Bands are sealed a week after the last time, and as soon
-as there are other scorecards or cuts. Scorecards that were trained are calibrated before they
-stand; where that cannot be done tonight, bands go on by those that stand. Nothing is begun that the
-office would refuse for who is missing: a calibration's seal is of those who are there, one of bands
-also of whose last answer can be carried. Days are counted whole, by date. What is not done is said,
-with the reason. The plan that the office signed is stored; a night that is taken up again does what
-it began with.
+A training is due a month after the last; one that broke off is tried again a week later, so that
+bands go on meanwhile. Bands are sealed a week after the last time, and as soon as there are other
+scorecards or cuts. Scorecards that were trained are calibrated before they stand; where that cannot
+be done tonight, or a person has to accept them first, bands go on by those that stand. Nothing is
+begun that the office would refuse for who is missing: a calibration's seal is of those who are
+there, one of bands also of whose last answer can be carried. Days are counted whole, by date. What
+is not done is said, with the reason. The plan that the office signed is stored; a night that is
+taken up again does what it began with.
 """
 
 from __future__ import annotations
@@ -36,6 +37,10 @@ if TYPE_CHECKING:
 
 DAY_SECONDS = 24 * 3600
 
+
+RETRY_DAYS = 7
+"""A training that broke off is tried again after so many days, while bands go on by scorecards that
+stand: what it released is charged, and about twelve such nights use up a year."""
 
 _CALIBRATED = 2
 """Seals where bands are sealed with cuts that are made tonight."""
@@ -133,16 +138,24 @@ class Due:
         self, skipped: list[str], *, trains: bool, calibrates: bool
     ) -> list[PlannedReleases]:
         """What the night plan holds: customer sums, and seals, which cost nothing."""
-        costs, counts = self.settings.costs(), self.settings.counts()
+        first = self._begins_at_the_start()
+        costs = self.settings.costs(from_start=first)
+        counts = self.settings.counts(from_start=first)
         purposes = [one for one in counts if (calibrates if one is Purpose.CALIBRATION else trains)]
-        seals = _CALIBRATED if calibrates else int(self._seals(skipped))
+        seals = _CALIBRATED if calibrates else int(self.seals(skipped))
         lines = [PlannedReleases(purpose, counts[purpose], costs[purpose]) for purpose in purposes]
         return [*lines, PlannedReleases(Purpose.POINTS, seals, None)] if seals else lines
+
+    def _begins_at_the_start(self) -> bool:
+        """Whether starting scorecards are what a training is held against, as nothing stands."""
+        outcomes = self.tonight.outcomes
+        published = all(outcome in self.settings.starting for outcome in outcomes)
+        return self._is_banded() and published and not self.store.models(outcomes)
 
     def _less_and_less(self, *, trains: bool, calibrates: bool) -> Iterator[tuple[bool, bool]]:
         """What is asked for, and then less, where the ledger does not hold it."""
         yield trains, calibrates
-        if trains and calibrates and self.store.uncalibrated(self.tonight.outcomes):
+        if trains and calibrates and self._uncalibrated():
             yield False, True
         if trains or calibrates:
             yield False, False
@@ -150,7 +163,10 @@ class Due:
     def _wanted(self, skipped: list[str]) -> tuple[bool, bool]:
         """Whether a training is due, and whether scorecards are to be calibrated."""
         trains = self._is_training_due(skipped)
-        waits = trains or bool(self.store.uncalibrated(self.tonight.outcomes))
+        held = self.store.held()
+        if held is not None and not trains:  # else another training takes its place
+            skipped.append(f"calibration: {held.said}")
+        waits = trains or self._uncalibrated()
         what = "training" if trains else "calibration"
         together = self._told_together() if waits else frozenset()
         if waits and not together:
@@ -162,6 +178,10 @@ class Due:
             skipped.append(f"{what}: {lacking}; the scorecards that stand go on")
             return False, False
         return trains, True
+
+    def _uncalibrated(self) -> bool:
+        """Whether scorecards wait for their calibration, and not for a person."""
+        return bool(self.store.uncalibrated(self.tonight.outcomes)) and self.store.held() is None
 
     def _is_training_due(self, skipped: list[str]) -> bool:
         if self.calibrates and not self.tonight.slots:
@@ -175,6 +195,11 @@ class Due:
                 f"training: the last was less than {self.settings.train_days:g} days ago"
             )
             return False
+        if broken := broken_training(self.store, self.tonight.outcomes, self.settings.train_days):
+            until, said = broken
+            if today < until:
+                skipped.append(said)
+                return False
         return True
 
     def _here(self) -> frozenset[str]:
@@ -220,8 +245,12 @@ class Due:
             f"expected {least}"
         )
 
-    def _seals(self, skipped: list[str]) -> bool:
-        """Whether bands are sealed by the scorecards that stand."""
+    def seals(self, skipped: list[str]) -> bool:
+        """Whether bands are sealed by the scorecards that stand.
+
+        Args:
+            skipped: Why not, is added here.
+        """
         if not self._is_banded():
             return False
         models = self.store.models(self.tonight.outcomes)
@@ -252,6 +281,32 @@ class Due:
         stands = digest(scorecards_of(models)), tuple(model.cuts for model in models)
         until = next_seal(last.draft.as_of, self.settings.band_days)
         return until if sealed == stands and self.tonight.as_of < until else ""
+
+
+def broken_training(
+    store: HqStore, outcomes: Sequence[str], train_days: float
+) -> tuple[dt.date, str] | None:
+    """The day on which a training is tried again whose last night broke off, and what to do.
+
+    Args:
+        store: HQ's.
+        outcomes: What is predicted.
+        train_days: The setting.
+
+    Returns:
+        The day and a sentence; None where the last training came to its end, or nothing stands.
+    """
+    begun = store.last_training()
+    trained = {model.night for model in store.newest_models(outcomes)}
+    if begun is None or begun.night in trained or not store.models(outcomes):
+        return None
+    until = _day(begun.expires) + dt.timedelta(days=ceil(min(RETRY_DAYS, train_days)))
+    return until, (
+        f"training: that of night {begun.night} broke off, and what it released is spent; it is "
+        f"tried again from {until} on, and bands go on by the scorecards that stand. Find out why "
+        "with the outlets that fell silent; one that stays away is taken off HQ's and the "
+        "office's lists"
+    )
 
 
 def next_seal(as_of: str, band_days: float) -> str:

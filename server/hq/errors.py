@@ -5,6 +5,8 @@ HqError (a HolderError)
 +-- AnotherNight       a stored release of this name was asked for something else
 +-- NightTwice         another process is running this night
 +-- NightRuns          another process is running a night
++-- NightOpen          a night was interrupted, and can still be taken up
++-- NothingHeld        nothing of that night waits for a person
 +-- NightUnnamed       a name that no night may have
 +-- RecordUnreadable   the record of a night that cannot be read
 +-- OfficeUnreachable  the privacy office did not answer, or is paused
@@ -78,6 +80,26 @@ class NightRuns(HqError):
 
     def __init__(self) -> None:
         super().__init__("night: another process of this folder runs one; wait until it is over")
+
+
+class NightOpen(HqError):
+    """A night was interrupted, and can still be taken up."""
+
+    def __init__(self, night: str) -> None:
+        super().__init__(
+            f"held: night {night} was interrupted, expected none that can be taken up: it goes on "
+            f"with what stood. `escapement-hq night --name {night}` ends it; then accept"
+        )
+
+
+class NothingHeld(HqError):
+    """Nothing of that night waits for a person."""
+
+    def __init__(self, night: str, held: str) -> None:
+        expected = f"expected {held}" if held else "expected none: nothing is held back"
+        super().__init__(
+            f"held: got night {night!r:.60}, {expected}; `escapement-hq held` lists what was"
+        )
 
 
 class NightUnnamed(HqError):

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from privacy.errors import PrivacyError
 from privacy.identity import PartyKind
 from privacy.keyring import Keyring
-from server.holder.doctor import Check, handshakes, own_port, store_name, stores
+from server.holder.doctor import Check, Noted, handshakes, own_port, store_name, stores
 from server.hq.directory_announcement import check_not_behind
+from server.hq.hold_command import opened_holds
 from server.hq.office_client import REPLACE_OFFICE, OfficeClient
 from server.hq.registry import Registry
 from server.hq.settings import HqFile
@@ -33,6 +34,7 @@ def hq_checks(home: Path) -> list[Check]:
     checks = [
         Check(SETTINGS, lambda: _settings(home)),
         *stores(home, STORES, lambda: _database(home), SETTINGS),
+        Check("scorecards", lambda: _held(home), (SETTINGS, store_name(HQ))),
         Check("HQ's own services", lambda: own_port(ring, _address(home, ring)), (SETTINGS,)),
     ]
     try:
@@ -67,6 +69,19 @@ def _ledger(office: OfficeClient, _registry: Registry) -> str:
 def _directory(office: OfficeClient, registry: Registry) -> str:
     check_not_behind(office, registry)
     return f"HQ's registry, of batch {registry.last_batch()}, is not behind it"
+
+
+def _held(home: Path) -> str:
+    """That nobody waits for a person's word.
+
+    Raises:
+        Noted: If something is held back.
+    """
+    with opened_holds(home) as store:
+        held = store.held()
+    if held is not None:
+        raise Noted(held.said)
+    return "none is held back"
 
 
 def _address(home: Path, ring: Keyring) -> str:

@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from rich.table import Table
+from sqlalchemy.exc import SQLAlchemyError
 
 from privacy.identity import PartyKind
 from privacy.key_health import key_warnings
 from privacy.keyring import Keyring
+from server.holder.console import OURS
+from server.holder.error_text import error_text
 from server.holder.errors import HolderNotConfigured
 from server.holder.locks import NIGHT_LOCK, SERVE_LOCK, is_locked
+from server.hq.hold_command import opened_holds
 from server.hq.night_record import NightRecords
 from server.hq.settings import HqFile
 
@@ -44,6 +48,7 @@ class HqStatus:
         keys: What to see to among keys and cards, such as a certificate that ends.
         next_seal: From which day on bands are due again, ISO 8601, by the last night that knew; ""
             where none did.
+        held: What waits for a person to accept it, and why; "" where nothing does.
     """
 
     at: dt.datetime
@@ -56,6 +61,7 @@ class HqStatus:
     wrong: tuple[str, ...]
     keys: tuple[str, ...]
     next_seal: str = ""
+    held: str = ""
 
     @classmethod
     def of(cls, home: Path, at: dt.datetime) -> Self:
@@ -67,6 +73,9 @@ class HqStatus:
         except HolderNotConfigured as error:
             then = "`serve` goes on with the settings of before" if serving else "mend it first"
             wrong.insert(0, f"{error}; {then}")
+        held, unread = _held(home)
+        if unread and not any(unread in text for text in wrong):
+            wrong.append(unread)
         asked = next((one for one in reversed(records) if one.ledger is not None), None)
         if asked is not None and asked.ledger:
             wrong.append(
@@ -84,6 +93,7 @@ class HqStatus:
             tuple(wrong),
             tuple(key_warnings(Keyring(home, PartyKind.HQ), at)),
             next((one.next_seal for one in reversed(records) if one.next_seal), ""),
+            held,
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -102,6 +112,7 @@ class HqStatus:
             "wrong": list(self.wrong),
             "keys": list(self.keys),
             "next_seal": self.next_seal or None,
+            "held": self.held or None,
             "last_night": None if self.last is None else self.last.model_dump(mode="json"),
         }
 
@@ -113,10 +124,10 @@ class HqStatus:
 
         next_night = "" if self.next_night is None else f", the next night {_text(self.next_night)}"
         say(f"Serving: yes{next_night}" if self.serving else "Serving: no; `escapement-hq serve`")
-        for text in self.wrong:
-            say(f"Wrong: {text}")
-        for text in self.keys:
-            say(f"Keys: {text}")
+        held = (self.held,) if self.held else ()
+        for name, texts in (("Wrong", self.wrong), ("Keys", self.keys), ("Held", held)):
+            for text in texts:
+                say(f"{name}: {text}")
         for one in self.unfinished:
             say(f"Unfinished: night {one.night}: {self._way_on(one)}")
         ago = self._hours_since_complete()
@@ -156,6 +167,16 @@ class HqStatus:
         if self.complete is None or self.complete.over_at is None:
             return None
         return (self.at - self.complete.over_at).total_seconds() / _HOUR
+
+
+def _held(home: Path) -> tuple[str, str]:
+    """What waits for a person, and why that cannot be told; "" where it can."""
+    try:
+        with opened_holds(home) as store:
+            waits = store.held()
+    except (*OURS, SQLAlchemyError) as error:
+        return "", error_text(error)
+    return "" if waits is None else waits.said, ""
 
 
 def _next_night(home: Path) -> dt.datetime | None:

@@ -34,6 +34,7 @@ from server.hq.backup import back_up
 from server.hq.daily_nights import run_nights
 from server.hq.directory_announcement import take_over
 from server.hq.health import hq_checks
+from server.hq.hold_command import held_app, opened_holds
 from server.hq.hq_status import HqStatus
 from server.hq.ledger_command import ledger_app
 from server.hq.night_assembly import run_night
@@ -72,6 +73,7 @@ _program.add_store_commands(app)
 add_key_commands(app, PartyKind.HQ, HERE, lambda _ring: None)
 add_doctor(app, PartyKind.HQ, HERE, hq_checks)
 app.add_typer(ledger_app, name="ledger")
+app.add_typer(held_app, name="held")
 
 SETTINGS_TEXT = """\
 # HQ's settings; what is commented out is the default.
@@ -280,6 +282,10 @@ def report_command(
     """
     with one_line_errors():
         found = latest_calibrations(home, HqFile.read(home / "hq.toml"))
+        with opened_holds(home) as store:
+            held = store.held()
+        if held is not None:
+            say(f"Held: {held.said}")
         if not found:
             OUT.print("No calibration yet: a night with a training and a band book makes one.")
             return

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from features.scorecard import Scorecard, encode_scorecards
 from server.hq.tables import (
     CALIBRATIONS,
+    HOLDS,
     SCORECARDS,
     SCORECARDS_IN_USE,
     SCORECARDS_TO_CALIBRATE,
@@ -85,11 +86,7 @@ class ModelStore:
     def save_models(self, models: Sequence[StandingModel]) -> None:
         """Lets scorecards stand in place of what stood and of what waited, all or none of them."""
         with self._engine.begin() as connection:
-            for model in models:
-                for table in (SCORECARDS_IN_USE, SCORECARDS_TO_CALIBRATE):
-                    connection.execute(table.delete().where(table.c.outcome == model.outcome))
-                cuts = None if model.cuts is None else json.dumps(model.cuts)
-                connection.execute(SCORECARDS_IN_USE.insert().values(**_row(model), cuts=cuts))
+            _stand(connection, models)
 
     def save_uncalibrated(self, models: Sequence[StandingModel]) -> None:
         """Stores scorecards that wait for their calibration, in place of what waited."""
@@ -109,10 +106,9 @@ class ModelStore:
         return _model(row, None if row.cuts is None else tuple(json.loads(row.cuts)))
 
     def uncalibrated(self, outcomes: Iterable[str]) -> list[StandingModel]:
-        """What waits for its calibration, of some outcomes in their order."""
-        table = SCORECARDS_TO_CALIBRATE
+        """What waits for its calibration, of some outcomes in their order; held back or not."""
         with self._engine.connect() as connection:
-            found = {row.outcome: _model(row, None) for row in connection.execute(sa.select(table))}
+            found = _waiting(connection)
         return [found[outcome] for outcome in outcomes if outcome in found]
 
     def newest_models(self, outcomes: Sequence[str]) -> list[StandingModel]:
@@ -142,13 +138,16 @@ class ModelStore:
             )
 
     def calibration(self, outcome: str, before: str = "") -> Calibrated | None:
-        """The latest calibration of an outcome; None where there is none.
+        """The latest calibration of an outcome that is not held back; None where there is none.
 
         Args:
             outcome: Which.
             before: A night whose own calibration is passed over.
         """
+        unaccepted = (HOLDS.c.kind == "calibration") & HOLDS.c.accepted_at.is_(None)
+        held = sa.select(HOLDS.c.night).where(unaccepted)
         mine = (CALIBRATIONS.c.outcome == outcome) & (CALIBRATIONS.c.night != before)
+        mine &= CALIBRATIONS.c.night.not_in(held)
         query = sa.select(CALIBRATIONS).where(mine).order_by(CALIBRATIONS.c.at.desc()).limit(1)
         with self._engine.connect() as connection:
             row = connection.execute(query).one_or_none()
@@ -170,6 +169,25 @@ class ModelStore:
         mine = (SCORECARDS.c.night == night) & (SCORECARDS.c.outcome == outcome)
         with self._engine.connect() as connection:
             return connection.scalar(sa.select(SCORECARDS.c.payload).where(mine))
+
+
+def cuts_stand(connection: sa.Connection, cuts: Mapping[str, tuple[int, ...]]) -> None:
+    """Lets the scorecards that wait stand with these cuts, by outcome."""
+    waiting = _waiting(connection)
+    _stand(connection, [replace(waiting[outcome], cuts=cuts[outcome]) for outcome in cuts])
+
+
+def _stand(connection: sa.Connection, models: Iterable[StandingModel]) -> None:
+    for model in models:
+        for table in (SCORECARDS_IN_USE, SCORECARDS_TO_CALIBRATE):
+            connection.execute(table.delete().where(table.c.outcome == model.outcome))
+        cuts = None if model.cuts is None else json.dumps(model.cuts)
+        connection.execute(SCORECARDS_IN_USE.insert().values(**_row(model), cuts=cuts))
+
+
+def _waiting(connection: sa.Connection) -> dict[str, StandingModel]:
+    found = connection.execute(sa.select(SCORECARDS_TO_CALIBRATE))
+    return {row.outcome: _model(row, None) for row in found}
 
 
 def _row(model: StandingModel) -> dict[str, object]:

@@ -44,8 +44,10 @@ from privacy.seal_plans import SealKind
 from server.holder.errors import HolderError
 from server.hq.banding import Judgement
 from server.hq.combine import Ask, Combiner
-from server.hq.due import Due, Tonight, next_seal
+from server.hq.due import Due, Tonight, broken_training, next_seal
 from server.hq.errors import AnotherNight, HqError, OfficeUnreachable, QuorumNotMet
+from server.hq.holding import HoldingBack
+from server.hq.holds import HeldKind
 from server.hq.model_store import Calibrated, StandingModel, scorecards_of
 from server.hq.report import NightReport, ReleaseReport
 from server.hq.sealing import SealAsk, Sealing
@@ -66,7 +68,8 @@ if TYPE_CHECKING:
     from server.hq.store import HqStore
 
 CUSTOMER_SCALE, MOST_CUSTOMERS = 2**20, 2**20
-"""Customer sums: integer units per 1.0, and at how many customers an outlet's sum saturates."""
+"""Customer sums: integer units per 1.0, and at how many customers an outlet's sum saturates where
+nobody knows how many slots there are, as in a replay."""
 
 
 _RESUMABLE = (OfficeUnreachable, AnotherNight, ClocksApart)
@@ -134,6 +137,7 @@ class HqNight:
             self._releases(nodes, report)
         except (PrivacyError, HqError, FeatureError) as refusal:
             report.note_refusal(refusal, resumable=isinstance(refusal, _RESUMABLE))
+            self._say_what_broke_off(report)
         else:
             report.ended = "complete"
         if not report.resumable:
@@ -145,6 +149,12 @@ class HqNight:
         self.on_end(report)
         report.skipped += end_night(self.tonight.name, self.office, self.link)
         return report
+
+    def _say_what_broke_off(self, report: NightReport) -> None:
+        """Says when a training that broke off tonight is tried again."""
+        broken = broken_training(self.store, self.tonight.outcomes, self.settings.train_days)
+        if broken is not None and not report.resumable and broken[1] not in report.skipped:
+            report.skipped.append(broken[1])
 
     def _roll_call(self) -> dict[int, str]:
         """Who is there, of the outlets on HQ's list."""
@@ -181,19 +191,22 @@ class HqNight:
         )
         planned = {line.purpose for line in plan.releases}
         if Purpose.TRAINING in planned:
-            self._train(combiner, report)
+            self._train(combiner, report, plan)
         if Purpose.POINTS not in planned or self.banding is None:
             return
         sealing = Sealing(combiner, self.banding.slots)
-        if Purpose.CALIBRATION in planned:
+        held = self.store.was_held(self.tonight.name, HeldKind.SCORECARD)
+        if Purpose.CALIBRATION in planned and not held:  # the same where the night is taken up
             self._calibrate(sealing, report, self.banding)
+        if self._is_held(report) and not due.seals(report.skipped):
+            return
         models = self.store.models(self.tonight.outcomes)
         cuts = [model.cuts for model in models if model.cuts is not None]
         self._sealed(sealing, report, SealKind.BAND, models, cuts)
 
     # --- training -----------------------------------------------------------------------------
 
-    def _train(self, combiner: Combiner, report: NightReport) -> None:
+    def _train(self, combiner: Combiner, report: NightReport, plan: NightPlan) -> None:
         """The usual event, moments, rounds and counts, each one release for all outcomes."""
         outcomes = self.tonight.outcomes
         nothing = [Scorecard.of(outcome, np.zeros(DIMENSION)) for outcome in outcomes]
@@ -212,8 +225,11 @@ class HqNight:
             trainings = self._round(combiner, report, trainings)
         cards = [training.card for training in trainings]
         report.scorecards |= {card.outcome: card for card in cards}
-        evaluations = self._evaluate(combiner, report, cards)
+        line = plan.line(Purpose.EVALUATION)
+        evaluations = self._evaluate(combiner, report, cards, line.rho)
         report.evaluations |= dict(zip(outcomes, evaluations, strict=True))
+        if line.count > 1:
+            self._evaluate(combiner, report, self.settings.starting_scorecards(cards), line.rho)
         self._keep(cards, space.second)
 
     def _round(
@@ -239,17 +255,23 @@ class HqNight:
         return moved
 
     def _evaluate(
-        self, combiner: Combiner, report: NightReport, cards: Sequence[Scorecard]
+        self,
+        combiner: Combiner,
+        report: NightReport,
+        cards: Sequence[Scorecard],
+        cost: Rho | None,
     ) -> list[ScorecardEvaluation]:
         norm = math.sqrt(len(cards))
         ask = self._ask(Purpose.EVALUATION, counts_dimension(len(cards)), norm, cards)
+        ask = replace(ask, cost=cost)
         counts = self._noted(report, combiner, combiner.customer_release(ask))
         return ScorecardEvaluation.of(counts, len(cards))
 
     def _keep(self, cards: Sequence[Scorecard], second: Matrix) -> None:
         """Keeps new scorecards, to be calibrated; what stands goes on until they are.
 
-        Where no bands are made nobody calibrates, and they stand at once.
+        Where no bands are made nobody calibrates, and they stand at once. What ranks worse than
+        before is held back first: no kill leaves it waiting for calibration alone.
         """
         known = self.store.newest_models(self.tonight.outcomes)
         if known and all(model.night == self.tonight.name for model in known):
@@ -261,7 +283,22 @@ class HqNight:
         if self.banding is None:
             self.store.save_models(made)
         else:
+            self._holding.scorecards(cards)
             self.store.save_uncalibrated(made)
+
+    @property
+    def _holding(self) -> HoldingBack:
+        tonight, at = self.tonight, int(self.clock())
+        return HoldingBack(tonight.name, at, self.settings, self.store, tonight.outcomes)
+
+    def _is_held(self, report: NightReport) -> bool:
+        """Whether a person has to accept what was trained before it can stand; said once."""
+        held = self.store.held()
+        if held is None:
+            return False
+        if (said := f"calibration: {held.said}") not in report.skipped:
+            report.skipped.append(said)
+        return True
 
     # --- seals, calibration, books -------------------------------------------------------------
 
@@ -295,9 +332,13 @@ class HqNight:
         counts = self._noted(report, sealing.combiner, sealing.combiner.customer_release(ask))
         self.store.forget_fine_book(seal.release)
         judged = [self._judge(counts, place, model, banding) for place, model in enumerate(models)]
-        self.store.save_models(
-            [replace(model, cuts=one.cuts) for model, one in zip(models, judged, strict=True)]
-        )
+        held = self._holding.calibration(models, counts)
+        for model, one in zip(models, judged, strict=True):
+            self._keep_calibration(model.outcome, counts, one)
+        if not held:
+            self.store.save_models(
+                [replace(model, cuts=one.cuts) for model, one in zip(models, judged, strict=True)]
+            )
         report.calibrations |= {
             model.outcome: one for model, one in zip(models, judged, strict=True)
         }
@@ -318,13 +359,11 @@ class HqNight:
         last = self.store.calibration(outcome, before=self.tonight.name)
         standing = None if last is None else Judgement.from_json(last.judgement)
         base, around = base_points(card), middle(card, model.second)
-        judged = Judgement.of(counts, place, base, around, banding.thresholds(outcome), standing)
-        self.store.save_calibration(
-            Calibrated(
-                outcome, self.tonight.name, int(self.clock()), counts.plan.release, judged.as_json()
-            )
-        )
-        return judged
+        return Judgement.of(counts, place, base, around, banding.thresholds(outcome), standing)
+
+    def _keep_calibration(self, outcome: str, counts: CustomerRelease, judged: Judgement) -> None:
+        night, at, release = self.tonight.name, int(self.clock()), counts.plan.release
+        self.store.save_calibration(Calibrated(outcome, night, at, release, judged.as_json()))
 
     def _publish(self, report: NightReport) -> None:
         """Publishes a book for tonight's directory, once bands were sealed.
@@ -365,7 +404,7 @@ class HqNight:
             dimension,
             norm,
             CUSTOMER_SCALE,
-            MOST_CUSTOMERS,
+            self.tonight.slots or MOST_CUSTOMERS,  # no outlet is home to more
             self.settings.costs()[purpose],
             encode_scorecards(cards),
             self.tonight.cut_off,

@@ -27,6 +27,7 @@ import sqlalchemy as sa
 
 from privacy.plans import NightPlan, ReleasePlan, Signed
 from privacy.purposes import Purpose
+from privacy.two_key_sum import CustomerRelease
 from server.hq.errors import NightTwice
 from server.hq.kept_answers import read_sum, summed
 from server.hq.tables import NIGHTS, RELEASES
@@ -57,6 +58,18 @@ class NightsLeft(NamedTuple):
 
     open: frozenset[str]
     kept: frozenset[str]
+
+
+class BegunTraining(NamedTuple):
+    """A night that began a training.
+
+    Attributes:
+        night: Its name.
+        expires: Until when it could be taken up, in Unix seconds.
+    """
+
+    night: str
+    expires: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +104,45 @@ class ReleaseStore:
             return Checkpoint(signed, None, None, outlets, np.frombuffer(row.value, dtype="<f8"))
         noise = None if row.noise is None else np.frombuffer(row.noise, dtype="<i8")
         return Checkpoint(signed, read_sum(plan, row), noise, outlets, None)
+
+    def customer_release(self, release: str) -> CustomerRelease | None:
+        """A release that came to its end; None where it did not, or is forgotten."""
+        known = self.checkpoint(release)
+        if known is None or known.values is None:
+            return None
+        plan = ReleasePlan.decode(known.signed.payload)
+        return CustomerRelease(plan, known.outlets, known.values)
+
+    def released(self, night: str, purpose: Purpose, scorecard: str) -> CustomerRelease | None:
+        """A night's release for a purpose, taken at some scorecards; None where there is none.
+
+        Args:
+            night: Its name.
+            purpose: What it was for.
+            scorecard: The digest of the scorecards.
+        """
+        done = (RELEASES.c.night == night) & RELEASES.c.value.is_not(None)
+        query = sa.select(RELEASES.c.release, RELEASES.c.payload).where(done)
+        with self._engine.connect() as connection:
+            rows = connection.execute(query).all()
+        for row in rows:
+            plan = ReleasePlan.decode(row.payload)
+            if (plan.purpose, plan.scorecard) == (purpose, scorecard):
+                return self.customer_release(row.release)
+        return None
+
+    def last_training(self) -> BegunTraining | None:
+        """The last night that planned a training and released a sum of it; None where none did."""
+        done = sa.select(RELEASES.c.night).where(RELEASES.c.value.is_not(None))
+        query = sa.select(NIGHTS.c.payload).where(NIGHTS.c.night.in_(done))
+        with self._engine.connect() as connection:
+            plans = [NightPlan.decode(payload) for payload in connection.scalars(query)]
+        trained = [
+            BegunTraining(plan.night, plan.expires)
+            for plan in plans
+            if any(line.purpose is Purpose.TRAINING for line in plan.releases)
+        ]
+        return max(trained, key=lambda one: one.expires, default=None)
 
     def add_plan(self, release: str, night: str, signed: Signed) -> None:
         """Stores the office's signed plan."""

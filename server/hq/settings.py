@@ -7,6 +7,7 @@ import logging
 from fractions import Fraction
 from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 
+import numpy as np
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -26,6 +27,7 @@ from server.holder.errors import HolderNotConfigured
 from server.holder.settings import HolderSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from features.events import Vector
@@ -109,17 +111,30 @@ class HqSettings(BaseModel):
         named = self.starting.get(outcome)
         return None if named is None else starting_scorecard(named, usual)
 
+    def starting_scorecards(self, cards: Sequence[Scorecard]) -> list[Scorecard]:
+        """The published scorecards at which these were begun; none where one of them was not.
+
+        Args:
+            cards: Of one training, with the rates of its usual event.
+        """
+        found = [self.starting_scorecard(card.outcome, np.asarray(card.usual)) for card in cards]
+        return [] if None in found else [card for card in found if card is not None]
+
     def starting_usual(self) -> Vector | None:
         """The published usual event, where a training begins at a published scorecard."""
         return starting_usual() if self.starting else None
 
-    def counts(self) -> dict[Purpose, int]:
-        """How many releases a training of all outcomes makes for each purpose."""
+    def counts(self, *, from_start: bool = False) -> dict[Purpose, int]:
+        """How many releases a training of all outcomes makes for each purpose.
+
+        Args:
+            from_start: Whether the starting scorecards are evaluated too, for half of the cost.
+        """
         return {
             Purpose.USUAL: 1,
             Purpose.MOMENTS: 1,
             Purpose.TRAINING: self.rounds,
-            Purpose.EVALUATION: 1,
+            Purpose.EVALUATION: 2 if from_start else 1,
             Purpose.CALIBRATION: 1,
         }
 
@@ -129,9 +144,13 @@ class HqSettings(BaseModel):
         counts = self.counts()
         return sum(counts.values()) - counts[Purpose.CALIBRATION]
 
-    def costs(self) -> dict[Purpose, Rho | None]:
-        """What one release for each purpose may cost; None without noise."""
-        counts = self.counts()
+    def costs(self, *, from_start: bool = False) -> dict[Purpose, Rho | None]:
+        """What one release for each purpose may cost; None without noise.
+
+        Args:
+            from_start: As for `counts`; a training costs the same.
+        """
+        counts = self.counts(from_start=from_start)
         if self.noiseless:
             return dict.fromkeys(counts)
         year = EpsilonDelta(self.epsilon, self.delta).rho()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from server.holder.vault import SECRETS_FILE, KeyFile
+from server.hq.holds import HoldStore
 from server.hq.kept_answers import KeptAnswers
 from server.hq.model_store import ModelStore
 from server.hq.registry_renewal import open_hq
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
 
-class HqStore(ReleaseStore, SealStore, SealedOutlets, KeptAnswers, ModelStore):
+class HqStore(ReleaseStore, SealStore, SealedOutlets, KeptAnswers, ModelStore, HoldStore):
     """HQ's state behind one SQLAlchemy URL."""
 
     _engine: sa.Engine

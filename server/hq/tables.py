@@ -131,6 +131,20 @@ CALIBRATIONS = sa.Table(
 )
 """What each night's calibration counts said; the counts themselves are among the releases."""
 
+HOLDS = sa.Table(
+    "holds",
+    METADATA,
+    sa.Column("night", sa.Text, primary_key=True),
+    sa.Column("kind", sa.Text, primary_key=True),
+    sa.Column("trained", sa.Text, nullable=False),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("accepted_at", sa.BigInteger),
+    sa.Column("accepted_by", sa.Text),
+    sa.Column("accepted_why", sa.Text),
+)
+"""What was held back, and who accepted it; kept for good."""
+
 SCORECARDS = sa.Table(
     "scorecards",
     METADATA,
@@ -248,7 +262,7 @@ LEDGER_PROOF = sa.Table(
 
 # --- the store ------------------------------------------------------------------------------------
 
-REVISION = "0002"
+REVISION = "0003"
 """Of these tables; the head of `migrations`."""
 
 PROGRAM = "escapement-hq"

@@ -7,7 +7,7 @@ fine bins, whose codes a calibration counts. It counts for 365 days, by the ledg
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import sqlalchemy as sa
 
@@ -24,6 +24,20 @@ if TYPE_CHECKING:
 
 _KEPT_SECONDS = 2 * YEAR_SECONDS
 """Longer than a set counts: a clock that was ahead for a while deletes none that will count."""
+
+
+class Admission(NamedTuple):
+    """A person's word that an outlet is let into sums.
+
+    Attributes:
+        at: Unix seconds.
+        by: Who says so, by name; "" of admissions that an earlier release kept.
+        why: Their reason; likewise.
+    """
+
+    at: int
+    by: str
+    why: str
 
 
 class SumSetStore:
@@ -48,6 +62,12 @@ class SumSetStore:
         within = ADMITTED.c.at > at - YEAR_SECONDS
         return frozenset(self._connection.scalars(sa.select(ADMITTED.c.outlet).where(within)))
 
+    def admissions(self, at: int) -> dict[str, Admission]:
+        """By whom, when and why each was admitted within the 365 days before a moment."""
+        query = sa.select(ADMITTED).where(ADMITTED.c.at > at - YEAR_SECONDS)
+        found = self._connection.execute(query).all()
+        return {row.outlet: Admission(row.at, row.admitted_by, row.why) for row in found}
+
     def keep(self, outlets: Collection[str], at: int) -> None:
         """Keeps the set of a sum that is charged."""
         row = _row(outlets)
@@ -56,7 +76,9 @@ class SumSetStore:
         self._connection.execute(SUM_SETS.delete().where(old | same))
         self._connection.execute(SUM_SETS.insert().values(**row, at=at))
 
-    def admit(self, outlet: str, listed: Set[str], quorum: int, at: int) -> tuple[Block, Block]:
+    def admit(
+        self, outlet: str, listed: Set[str], quorum: int, said: Admission
+    ) -> tuple[Block, Block]:
         """Has outlets count as if they had been in all sums of the largest block.
 
         An outlet of a block that is smaller than the quorum, as of which others left the list, is
@@ -66,7 +88,7 @@ class SumSetStore:
             outlet: One that is in no set, or in such a block.
             listed: Outlets on the office's list.
             quorum: The least number of outlets in a block.
-            at: Unix seconds.
+            said: Who says so, when and why; kept.
 
         Returns:
             Who is admitted, and the block that they are in from then on.
@@ -77,6 +99,7 @@ class SumSetStore:
         """
         if outlet not in listed:
             raise NotAdmitted(outlet, "not on the office's list; `outlets list` shows it")
+        at = said.at
         blocks, admitted = self.blocks(listed, at), self.admitted(at)
         mine = next((block for block in blocks if outlet in block), frozenset[str]())
         if outlet in admitted or len(mine - admitted) >= quorum:
@@ -95,7 +118,8 @@ class SumSetStore:
                     self.keep(changed, row.at)
         for name in coming:
             self._connection.execute(ADMITTED.delete().where(ADMITTED.c.outlet == name))
-            self._connection.execute(ADMITTED.insert().values(outlet=name, at=at))
+            new = {"outlet": name, "at": at, "admitted_by": said.by, "why": said.why}
+            self._connection.execute(ADMITTED.insert().values(**new))
         return coming, host | coming
 
 

@@ -159,8 +159,10 @@ ADMITTED = sa.Table(
     METADATA,
     sa.Column("outlet", sa.Text, primary_key=True),
     sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("admitted_by", sa.Text, nullable=False, server_default=""),
+    sa.Column("why", sa.Text, nullable=False, server_default=""),
 )
-"""Who was admitted to sums, and when."""
+"""Who was admitted to sums, when, by whom and why; "" where that was not kept yet."""
 
 KEPT_SEEDS = sa.Table(
     "kept_seeds",
@@ -295,7 +297,7 @@ HANDED_IN = sa.Table(
 
 # --- stores ---------------------------------------------------------------------------------------
 
-REVISION = "0002"
+REVISION = "0003"
 """Of these tables; the head of `migrations`."""
 
 PROGRAM = "escapement-office"

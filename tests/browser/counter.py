@@ -265,8 +265,8 @@ class Counter:
             rows.append(f"{name},{bought},9500,purchase,b{number},SN-{number:03d},Diver-40")
         files = {
             "ledger.csv": "\n".join(rows) + "\n",
-            "clients.csv": "customer_id,phone,email\n"
-            + "".join(f"{name},{PHONES[name]},\n" for name in HERE),
+            "clients.csv": "customer_id,phone,email,name\n"
+            + "".join(f"{name},{PHONES[name]},,{name.title()} Muster\n" for name in HERE),
             "references.csv": REFERENCES,
             "ours.txt": OURS,
             "interests.csv": "customer_id,reference,since\n"

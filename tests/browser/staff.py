@@ -149,8 +149,8 @@ def agree(page: Page) -> str:
 
 
 def answer(page: Page) -> str:
-    """What a look-up answers, with all that is folded away."""
-    return str(page.locator("section.answer").text_content())
+    """What a look-up answers, or says beside a field."""
+    return str(page.locator("section.answer, .question .flaw").first.text_content())
 
 
 def at(page: Page) -> str:

@@ -13,6 +13,7 @@ from outlet_client.moments import now
 from outlet_client.report.night_facts import NightFacts
 from outlet_client.report.report_page import write_report
 from tests.browser.counter import ASSOCIATE, DIGITS, MANAGER, OFFICER, OUTLET, PHONES
+from tests.browser.eyes import DESKTOP
 from tests.browser.staff import at, follow, look_up, press, text
 
 if TYPE_CHECKING:
@@ -59,6 +60,11 @@ def test_a_manager_sees_whom_a_decision_passes_over_before_it_is_made(staff: Sta
     assert "We would be glad to offer you this piece" in _line(page, "dan").inner_text()
     assert "fewer pieces than wishes" in str(_line(page, "anna").text_content())
     staff.look(page, "allocation-decided")
+    _prints_whole(page)
+    press(page, "Letter to ben")
+    assert "You were not given a piece of GMT-II" in page.inner_text("main")
+    staff.look(page, "letter")
+    page.go_back()
     follow(page, "The draw")
     assert "anna" in text(page)
     assert "100.00 %" in text(page)  # anna alone is priority
@@ -101,7 +107,7 @@ def test_a_manager_pages_filters_and_ticks_among_many_who_wait(staff: Staff) -> 
     assert "1 here" in text(page)
     assert page.get_by_label(f"gets a piece: {name}").is_checked()
     press(page, "Decide")
-    assert "Decided otherwise than proposed" in text(page)
+    assert "decided otherwise than proposed" in text(page)
     assert "A piece" in _line(page, name).inner_text()
     staff.look(page, "allocation-many-decided")
 
@@ -239,7 +245,31 @@ def test_a_manager_reads_the_nightly_report_once_there_is_one(staff: Staff) -> N
     )
     page.goto("/report")
     assert "The night did not end as it should" in page.content()
+    first = page.locator(".first").bounding_box()
+    assert first is not None
+    assert first["y"] + first["height"] < DESKTOP["height"]  # without scrolling
+    folded = page.get_by_text("A scorecard gives each customer points")
+    assert not folded.is_visible()
     staff.look(page, "report")
+    for fold in page.locator("summary").all():
+        fold.click()  # JavaScript is off
+    assert folded.is_visible()
+    staff.look(page, "report-unfolded")
+
+
+def _prints_whole(page: Page) -> None:
+    """On paper a table is one, within the page; nothing to press is left, and no navigation."""
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 700, "height": 990})  # a sheet of A4
+    rows = page.locator(".lines tr")
+    shown = {row.evaluate("one => getComputedStyle(one).display") for row in rows.all()}
+    assert shown == {"table-row"}
+    assert page.get_by_role("columnheader", name="Review level").first.is_visible()
+    assert not page.get_by_role("navigation").is_visible()
+    assert page.get_by_role("button").count() == 0
+    assert page.evaluate("document.documentElement.scrollWidth") <= 700
+    page.emulate_media(media="screen")
+    page.set_viewport_size(DESKTOP)
 
 
 def _line(page: Page, customer: str) -> Locator:

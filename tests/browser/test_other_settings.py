@@ -77,6 +77,7 @@ def test_who_has_looked_up_as_many_as_one_may_is_told_and_the_privacy_officer_se
 
     page = staff.signed_in(OFFICER)
     undertake(page, OFFICER)
+    page.goto("/log")
     flag = page.locator("form.flag", has_text="Ada Brandt")
     assert "the day's quota reached (3)" in flag.inner_text()
     staff.look(page, "log-flag")

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from outlet_client.people.consent_files import read_consents
 from outlet_client.people.consents import Recorded
-from outlet_client.setup.consent_columns import ConsentForm, consent_source
+from outlet_client.setup.consent_columns import consent_source
+from outlet_client.setup.file_columns import FileForm
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -20,7 +21,7 @@ def import_consents(
     file: Path, people: People, region: str | None, at: dt.datetime
 ) -> dict[Recorded, int]:
     """Records the consents of a file; returns how many became what."""
-    source = consent_source(file, ConsentForm({}, {}))
+    source = consent_source(file, FileForm({}, {}))
     found = read_consents(source, people.local_key, region, at)
     found.check(file.name)
     counts = Counter(people.record_consents(found.consents))

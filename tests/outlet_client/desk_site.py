@@ -272,11 +272,11 @@ def hire(home: Path, name: str, role: Role, at: dt.datetime = NOON) -> None:
 def _write(home: Path, day: dt.date) -> None:
     """Files as a till would export them."""
     rows = ["customer_id,purchased_at,price,kind,basket_id,serial,reference"]
-    clients, interests = ["customer_id,phone,email"], ["customer_id,reference,since"]
+    clients, interests = ["customer_id,phone,email,name"], ["customer_id,reference,since"]
     for number, (name, phone) in enumerate(HERE.items()):
         bought = day - dt.timedelta(days=90 + 30 * number)
         rows.append(f"{name},{bought},9500,purchase,b{number},SN-{number},Diver-40")
-        clients.append(f"{name},{phone},")
+        clients.append(f"{name},{phone},,{name.capitalize()} Muster")
         interests.append(f"{name},GMT-II,{day - dt.timedelta(days=200 - 20 * number)}")
     seen = f"SN-0,{day - dt.timedelta(days=9)},suspected"
     files = {

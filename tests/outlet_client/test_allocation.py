@@ -520,7 +520,7 @@ def test_without_an_interest_list_the_ledger_tells_and_an_answer_closes(boutique
     )
     code, said = boutique.run("allocate", "--reference", "R1", "--pieces", "1")
     assert code == 1
-    assert "ledger.csv, column kind: missing; add it, or set `interests`" in said
+    assert "ledger.csv, column kind: missing; add it, set `interests`" in said
 
 
 def test_only_the_same_customers_answer_closes_an_interest(boutique: Boutique) -> None:

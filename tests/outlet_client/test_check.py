@@ -134,11 +134,13 @@ def test_bad_cells_are_named_with_row_column_reason_and_cell(tmp_path: Path) -> 
     )
     said = run(tmp_path, code=0)
     for line in (
-        "verkauf.csv, row 3, Kaufdatum (purchased_at): not readable; expected a date",
+        "verkauf.csv, line 4, Kaufdatum (purchased_at): not readable; expected a date",
         "as %d.%m.%Y: like 99.99.9999",
-        "row 4, Verkaufspreis (price): not readable; expected an amount such as 1234,50: like x.x.",
-        "verkauf.csv, row 7, Kaufdatum (purchased_at): empty",
-        "row 7, Verkaufspreis (price): not readable; expected an amount such as 1234,50: like 9.99",
+        "line 5, Verkaufspreis (price): not readable",
+        "expected an amount such as 1234,50: like x.x.",
+        "verkauf.csv, line 8, Kaufdatum (purchased_at): empty",
+        "line 8, Verkaufspreis (price): not readable",
+        "expected an amount such as 1234,50: like 9.99",
     ):
         assert line in said
     assert "declined: 'XX'" in said
@@ -149,7 +151,7 @@ def test_ten_bad_cells_of_a_column_are_listed_and_the_others_counted(tmp_path: P
     outlet(tmp_path, "most_quarantined = 0.5")
     spoil(tmp_path, *((row, "Kaufdatum", "gestern") for row in range(1, 14)))
     said = run(tmp_path, code=0)
-    assert said.count("verkauf.csv, row ") == 10
+    assert said.count("verkauf.csv, line ") == 10
     assert "... and 3 more" in said
 
 
@@ -159,7 +161,7 @@ def test_records_that_are_no_rows_are_counted_and_named(tmp_path: Path) -> None:
         file.write(b"zu;kurz\r\n\r\n" + b"K0001" + b";" * 20 + b"x\r\n")
     said = run(tmp_path, code=0)
     assert "402 rows = 400 used + 0 left out by date + 2 in quarantine" in said
-    assert "verkauf.csv, row 401: got 2 cells" in said
+    assert "verkauf.csv, line 402: got 2 cells" in said
 
 
 def test_too_many_bad_rows_have_an_exit_code_of_their_own(tmp_path: Path) -> None:
@@ -367,9 +369,18 @@ def test_codes_are_not_shown_of_a_column_that_holds_none() -> None:
 
 
 def test_a_reference_is_shown_unless_it_could_be_a_person() -> None:
-    assert reference_shown("116610LN") == "'116610LN'"
-    assert reference_shown("Mei Lin") == "like xxx xxx"
-    assert reference_shown("+65 8123 4567") == "like +99 9999 9999"
+    for reference in (
+        "116610LN", "210.30.42", "210.30.42.20.01.001", "5711/1A-010", "M126610LN-0001",
+    ):  # fmt: skip
+        assert reference_shown(reference) == f"'{reference}'"
+    for person in (
+        "Mei Lin", "+65 8123 4567", "81234567", "06.12.34.56.78", "210-30-42", "030/123456",
+        "tel 8123 4567", "S1234567D", "mei2@shop.example", "+1.23.45",
+    ):  # fmt: skip
+        assert (
+            reference_shown(person)
+            == f"like {re.sub('[a-zA-Z]', 'x', re.sub('[0-9]', '9', person))}"
+        )
 
 
 # --- as a first night counts ----------------------------------------------------------------------

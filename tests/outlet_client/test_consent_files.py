@@ -32,7 +32,8 @@ from outlet_client.people.consents import Recorded
 from outlet_client.people.identifier_flaws import Flaw
 from outlet_client.people.people_store import People
 from outlet_client.people.record_linkage import MOST_SHARING
-from outlet_client.setup.consent_columns import ConsentForm, consent_source
+from outlet_client.setup.consent_columns import consent_source
+from outlet_client.setup.file_columns import FileForm
 from outlet_client.sources.source import Source
 from privacy.identity import PartyKind
 from privacy.keyring import Keyring
@@ -44,11 +45,11 @@ if TYPE_CHECKING:
 
 EXPORTS = Path(__file__).parent.parent / "exports"
 NOW = dt.datetime(2026, 11, 30, 12, tzinfo=dt.UTC)
-NONE = ConsentForm({}, {})
+NONE = FileForm({}, {})
 HEADER = ",".join(COLUMNS)
 
 
-def read(file: Path, form: ConsentForm = NONE, region: str | None = "SG") -> ConsentFile:
+def read(file: Path, form: FileForm = NONE, region: str | None = "SG") -> ConsentFile:
     return read_consents(consent_source(file, form), lambda who: who, region, NOW)
 
 
@@ -82,7 +83,7 @@ def test_own_headings_are_mapped_and_an_ambiguous_day_is_refused_unless_its_form
     [bad] = read(file).bad
     assert (bad.row, bad.column) == (1, "Date")
     for dates, day in (("%d/%m/%Y", (2026, 2, 3)), ("%m/%d/%Y", (2026, 3, 2))):
-        [consent] = read(file, ConsentForm({}, {}, dates)).consents
+        [consent] = read(file, FileForm({}, {}, dates)).consents
         assert consent == (
             "tel:+6581234567",
             "2026-01",
@@ -101,7 +102,7 @@ def test_the_other_exports_are_read_as_they_must_be() -> None:
     [bad] = read(serial).bad
     assert bad[:2] == (1, "recorded_at")
     assert "--dates excel" in bad.reason
-    [consent] = read(serial, ConsentForm({}, {}, "excel")).consents
+    [consent] = read(serial, FileForm({}, {}, "excel")).consents
     assert consent.at == dt.datetime(2023, 3, 15, tzinfo=dt.UTC)
     with pytest.raises(
         ConsentRefused, match=r"column notice: missing.*\n.*column recorded_by: missing"
@@ -255,13 +256,13 @@ def test_headings_are_told_by_options_and_a_missing_one_says_what_there_is(tmp_p
         "notice", "recorded_at", "recorded_by", "phone",
     ]  # fmt: skip
     assert "the file has 'Shop', 'Own', 'When'" in str(caught.value)
-    form = ConsentForm(
+    form = FileForm(
         {"phone": "Own", "recorded_at": "When"}, {"notice": "2026-01", "recorded_by": "Mei"}
     )
     [consent] = read(file, form).consents
     assert consent[:2] == ("tel:+6591234567", "2026-01")
     with pytest.raises(ConsentRefused, match="column Mine: not a heading of the file"):
-        read(file, ConsentForm({"phone": "Mine"}, {}))
+        read(file, FileForm({"phone": "Mine"}, {}))
 
 
 def test_a_heading_that_stands_twice_is_taken_when_it_was_told_which(tmp_path: Path) -> None:
@@ -269,7 +270,7 @@ def test_a_heading_that_stands_twice_is_taken_when_it_was_told_which(tmp_path: P
     file = written(tmp_path / "c.csv", "8123 4567,9123 4567,n,2026-02-03,mei", header=header)
     with pytest.raises(ConsentRefused, match=r"'Phone#1' \(column 1\) or 'Phone#2' \(column 2\)"):
         read(file)
-    [consent] = read(file, ConsentForm({"phone": "Phone#2"}, {})).consents
+    [consent] = read(file, FileForm({"phone": "Phone#2"}, {})).consents
     assert consent.key == "tel:+6591234567"
 
 
@@ -313,7 +314,7 @@ def test_a_file_with_a_bad_row_is_refused_whole_and_told_for_programs_too(
     for words in ((), ("--check",)):
         refused = command("import", file, *words)
         assert refused.exit_code == 1
-        assert all(f"row {row}, " in refused.output for row in (2, 3, 4))
+        assert all(f"line {line}, " in refused.output for line in (3, 4, 5))
         as_json = command("import", file, "--json", *words)
         assert as_json.exit_code == 1
         assert [bad["row"] for bad in json.loads(as_json.output)["bad"]] == [2, 3, 4]

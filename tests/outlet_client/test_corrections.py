@@ -150,10 +150,10 @@ def test_a_row_that_the_outlet_mended_itself_stays_and_the_correction_is_counted
     [
         ("customer", "ben", "an event of another customer is struck"),
         ("tier", "open", "an event of another customer is struck"),
-        ("price", "much", "--set price"),
-        ("date", "yesterday", "--set date"),
-        ("kind", "confirmed", "--set kind"),
-        ("outlet", " ", "--set outlet"),
+        ("price", "much", "price: "),
+        ("date", "yesterday", "date: "),
+        ("kind", "confirmed", "kind: "),
+        ("outlet", " ", "outlet: "),
         ("price", "8000", "has these values already"),
     ],
 )

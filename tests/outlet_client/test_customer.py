@@ -99,7 +99,9 @@ def test_a_customer_sees_everything_that_is_held_of_them_and_nothing_of_anybody_
         "2024-03-05", "2025-05-02", "2025-06-01", "2025-06-20", "2025-08-01"
     ]  # fmt: skip
     assert {event["customer"] for event in found["events"]} == {"a1", "a2"}
-    assert found["sightings"] == [{"date": "2025-07-05", "serial": "s3", "kind": "confirmed"}]
+    assert found["sightings"] == [
+        {"date": "2025-07-05", "serial": "s3", "kind": "confirmed", "alone": False}
+    ]
     [consent] = found["consents"]
     assert (consent["notice"], consent["recorded_by"], consent["withdrawn_at"]) == (
         "n",
@@ -599,7 +601,7 @@ def test_a_day_before_events_are_kept_is_refused_with_the_reason(counter: Counte
     event = counter.event(date="2025-08-01")
     words = ("correct", event, "--phone", ANNA, "--set")
     said = counter.run(*words, "date=2001-01-01", code=1)
-    assert "--set date: older than events are kept here" in said
+    assert "date: older than events are kept here" in said
     assert "keep_days" in said
     assert len(counter.prices("a1")) == 2
     assert "date=2025-08-02" in counter.run(*words, "date=2025-08-02")

@@ -19,6 +19,7 @@ import pytest
 from typing_extensions import override
 
 from outlet_client.bands.lookup import A_PERSON_LOOKS, NO_BANDS_YET, Answer, LookUp
+from outlet_client.bands.lookup_quota import LookupQuotaReached
 from outlet_client.desk import lookup_pages
 from outlet_client.desk.asgi_app import desk_app
 from outlet_client.errors import ServiceUnreachable
@@ -156,14 +157,18 @@ def test_who_asks_often_at_once_gets_no_more_answers(sparing: Desk) -> None:
     assert len(sparing.log(LogAct.LOOK_UP)) == 3
 
 
-def test_look_ups_by_a_command_count_and_more_than_the_quota_is_none_left(sparing: Desk) -> None:
-    asked = Actor(MEI, LookupPurpose.SALE)
-    for _ in range(2):
+def test_look_ups_by_a_command_count_as_those_at_the_desk_do_under_the_name_however_typed(
+    sparing: Desk,
+) -> None:
+    for name in (MEI, f" {MEI.upper()} "):
+        asked = Actor.of(name, LookupPurpose.SALE)
         sparing.site.access.look_up.look_up(ANNA, None, asked)
     mei = sparing.signed_in(MEI)
     assert "You have 1 left today" in said(mei.get("/look-up"))
-    for _ in range(3):
-        sparing.site.access.look_up.look_up(ANNA, None, asked)
+    assert mei.look_up(ANNA).status_code == 200
+    for _ in range(2):
+        with pytest.raises(LookupQuotaReached, match="You have made 3 look-ups today"):
+            sparing.site.access.look_up.look_up(ANNA, None, Actor.of(MEI, LookupPurpose.SALE))
     shown = mei.get("/look-up")
     assert shown.status_code == 200
     assert "You have 0 left today" in said(shown)
@@ -282,6 +287,8 @@ def test_where_the_log_takes_no_entry_nothing_is_answered_and_nothing_is_done(de
     assert rafael.fill("/allocations", {"reference": "GMT-II", "pieces": "1"}).status_code == 303
     assert okafor.fill("/customer", {"phone": ANNA, "kind": "access"}).status_code == 303
     assert okafor.fill("/customer", {"phone": ANNA, "do": "show"}).status_code == 200
+    wish = {"phone": BEN, "reference": "GMT-II"}
+    assert everybody[MEI].fill("/look-up/wish", wish).status_code == 303
     device, asked = Device(URL), options(everybody[MEI], "/account")
     tokens = {name: browser.token("/account") for name, browser in everybody.items()}
     close_log(desk.home)
@@ -289,6 +296,8 @@ def test_where_the_log_takes_no_entry_nothing_is_answered_and_nothing_is_done(de
     seen, notice, undertaking = "2026-02-21", desk.site.notice, desk.site.undertaking
     forms: list[tuple[str, str, dict[str, str]]] = [
         (MEI, "/look-up", {"phone": ANNA, "purpose": "sale"}),
+        (MEI, "/look-up/wish", {"phone": ANNA, "reference": "GMT-II"}),
+        (RAFAEL, "/waitlist/1/close", {"reason": "handed over"}),
         (MEI, "/sightings", {"serial": "SN-1", "seen": seen, "where": "a fair"}),
         (MEI, "/undertaking", {"agree": "yes", "digest": undertaking.digest}),
         (MEI, "/account/passkey", {"answer": device.create(asked)}),

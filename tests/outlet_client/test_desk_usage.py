@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from outlet_client.bands.lookup import Status
+from outlet_client.bands.lookup_quota import day_start
 from outlet_client.desk.lookup_usage import (
     LEAST_MANY,
     MOST_OF_ONE,
@@ -18,7 +19,6 @@ from outlet_client.desk.lookup_usage import (
     TIMES_USUAL,
     Flag,
     FlagReason,
-    day_start,
     unusual,
 )
 from outlet_client.records.access_log import PROPOSAL, LogAct, LogEntry
@@ -175,7 +175,8 @@ def test_lock_outs_are_counted_a_day() -> None:
 
 
 @pytest.mark.parametrize(
-    "act", [one for one in LogAct if one not in (LogAct.LOOK_UP, LogAct.LOCK_OUT)]
+    "act",
+    [one for one in LogAct if one not in (LogAct.LOOK_UP, LogAct.LOCK_OUT, LogAct.SEARCH)],
 )
 def test_other_acts_raise_no_flag(act: LogAct) -> None:
     assert unusual([entry(act=act) for _ in range(QUOTA)], DESK) == []

@@ -138,15 +138,26 @@ def test_a_last_row_that_adds_up_the_others_is_doubted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "only_here", "only_there"),
+    ("rows", "only_here", "only_there", "places"),
     [
-        ([(25, 1), (26, 1), (1, 27), (1, 28)], 2, 2),
-        ([(1, 2), (3, 4), (5, 6)], 0, 0),
-        ([(25, 1), (27, 1), (2, 1), (2, 3), (2, 8), (14, 2), (20, 2), (3, 1), (21, 3)], 5, 0),
+        ([(25, 1), (26, 1), (1, 27), (1, 28)], 2, 2, " (line 4, line 5)"),
+        ([(1, 2), (3, 4), (5, 6)], 0, 0, ""),
+        (
+            [(25, 1), (27, 1), (2, 1), (2, 3), (2, 8), (14, 2), (20, 2), (3, 1), (21, 3)],
+            5,
+            0,
+            " (line 4, line 5, line 6, line 9)",
+        ),
+        (
+            [(25, 1), *((1, day) for day in range(20, 27))],
+            1,
+            7,
+            " (line 3, line 4, line 5, line 6, line 7, ...)",
+        ),
     ],
 )
 def test_both_orders_of_day_and_month_in_one_column_are_doubted(
-    tmp_path: Path, rows: list[tuple[int, int]], only_here: int, only_there: int
+    tmp_path: Path, rows: list[tuple[int, int]], only_here: int, only_there: int, places: str
 ) -> None:
     text = "".join(sale(at, f"{one:02}/{two:02}/2026") for at, (one, two) in enumerate(rows))
     settings = 'most_quarantined = 1\n[ledger]\ndates = "%d/%m/%Y"'
@@ -155,6 +166,7 @@ def test_both_orders_of_day_and_month_in_one_column_are_doubted(
     assert len(doubts) == 1
     assert doubts[0].counts["only as set"] == only_here
     assert doubts[0].counts["only exchanged"] == only_there
+    assert f"exchanged{places}; " in doubts[0].sentence
 
 
 def test_a_second_currency_is_doubted_until_its_rate_is_given(tmp_path: Path) -> None:

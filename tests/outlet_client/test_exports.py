@@ -556,9 +556,9 @@ def test_all_bad_consents_are_listed_at_once(registered: Till) -> None:
     for options in (("--check",), ()):
         code, said = registered.consents("small_cons_many.csv", *options)
         assert code != 0
-        for row in (2, 3, 4):
-            assert re.search(rf"row {row}\b", said)
-        assert not re.search(r"row 1\b", said)
+        for line in (3, 4, 5):
+            assert re.search(rf"line {line}\b", said)
+        assert not re.search(r"line 2\b", said)
         assert "8123" not in said
     assert registered.consented().is_empty()  # all or nothing
 
@@ -581,7 +581,7 @@ def test_blank_rows_of_consents_are_left_out(registered: Till) -> None:
 
 def test_a_day_without_dashes_is_that_day_or_refused(registered: Till) -> None:
     code, said = registered.consents("small_c9.csv")
-    assert code == 0 or re.search(r"row 1\b", said)
+    assert code == 0 or re.search(r"line 2\b", said)
     days = {str(day)[:10] for day in registered.consented()["recorded_at"]}
     assert days <= {"2026-02-03"}
 
@@ -589,7 +589,7 @@ def test_a_day_without_dashes_is_that_day_or_refused(registered: Till) -> None:
 def test_a_serial_day_of_a_consent_is_refused(registered: Till) -> None:
     code, said = registered.consents("small_c10.csv")
     assert code != 0
-    assert re.search(r"row 1\b.*recorded_at", said)
+    assert re.search(r"line 2\b.*recorded_at", said)
     assert registered.consented().is_empty()
 
 

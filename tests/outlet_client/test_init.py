@@ -196,6 +196,38 @@ def test_a_client_book_is_joined_by_the_customers_it_holds(tmp_path: Path) -> No
     private(said, SALES)
 
 
+@pytest.mark.parametrize(
+    ("headings", "found"),
+    [
+        (("Nachname", "Vorname", "Firma"), {"name": "Nachname", "given_name": "Vorname"}),
+        (("Customer Name", "Street Name", "Company Name"), {"name": "Customer Name"}),
+        (("Cognome", "Nome", "Client Advisor"), {"name": "Cognome", "given_name": "Nome"}),
+        (("Company Name", "Product Name", "Advisor Name"), {}),
+    ],
+)
+def test_the_column_of_customers_names_is_proposed_and_no_name_is_printed(
+    tmp_path: Path, headings: tuple[str, ...], found: dict[str, str]
+) -> None:
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    names = [f"Zyx{letters[at % 26]}{letters[at // 26]}" for at in range(80)]
+    clients = f"customer_id,phone,{','.join(headings)}\n" + "".join(
+        f"{sale.customer},{sale.phone},{name},{name},{name}\n"
+        for sale, name in zip(SALES, names, strict=False)
+    )
+    ledger = "customer_id,date,price\n" + "".join(
+        f"{sale.customer},{sale.day},5.00\n" for sale in SALES
+    )
+    (tmp_path / "l.csv").write_text(ledger)
+    (tmp_path / "k.csv").write_text(clients)
+    said = run(str(tmp_path / "l.csv"), "--clients", str(tmp_path / "k.csv"), home=tmp_path)
+    written = (tmp_path / "escapement.toml").read_text()
+    book = OutletFile.read(tmp_path / "escapement.toml").clients
+    assert book is not None
+    columns = {name: own for name, own in book.columns.items() if "name" in name}
+    assert columns == found
+    assert "Zyx" not in said + written
+
+
 def test_the_first_rows_are_shown_as_understood_and_nobody_is(tmp_path: Path) -> None:
     german_csv(tmp_path / "verkauf.csv", SALES)
     said = run(str(tmp_path / "verkauf.csv"), home=tmp_path)
@@ -219,7 +251,7 @@ def test_what_could_not_be_guessed_is_commented_out_with_a_todo(tmp_path: Path) 
     text = (tmp_path / "escapement.toml").read_text()
     for name in ("customer_id", "purchased_at"):
         assert f"# TODO: {name} = " in text
-        assert f"TODO [ledger] {name}: " in said
+        assert f"TODO ledger.columns.{name}: " in said
     assert 'price = "Preis"' in text
     assert "nobody can be recognised" in said
 

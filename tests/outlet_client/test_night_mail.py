@@ -14,25 +14,25 @@ from typing import TYPE_CHECKING
 import pytest
 from typer.testing import CliRunner
 
-from outlet_client.commands.status import next_steps, standing
 from outlet_client.errors import HqUnreachable, NotConfigured
 from outlet_client.main import app
 from outlet_client.night.health_file import Condition, Health, read_health, write_health
 from outlet_client.night.night_log import NightStep
 from outlet_client.night.night_mail import NightSummary, mail_night
 from outlet_client.night.night_run import nightly
+from outlet_client.night.outlet_standing import next_steps, standing
 from outlet_client.night.step_failures import StepFailure
 from outlet_client.report.mail_delivery import MailFailed, compose_mail, deliver
 from outlet_client.settings import MailSettings, OutletFile
 from tests.outlet_client.mail_server import BEN, MEI, PASSWORD, USER, MailServer, mail_server
-from tests.outlet_client.test_nightly import BOOK, EVENTS, hurried, one, run
+from tests.outlet_client.nightly_outlet import BOOK, EVENTS, hurried, one, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from email.message import EmailMessage
     from pathlib import Path
 
-    from tests.outlet_client.test_nightly import OneOutlet
+    from tests.outlet_client.nightly_outlet import OneOutlet
 
 __all__ = ["one"]
 
@@ -41,6 +41,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiri
 AT = dt.datetime(2026, 3, 1, 1, 55, tzinfo=dt.UTC)
 GOOD = NightSummary(AT, (), None)
 BAD = NightSummary(AT, (StepFailure(NightStep.LEDGER, "LedgerError"),), None)
+AWAY = "HQ was not reached, or broke off"
 QUICK = 0.3
 
 
@@ -218,17 +219,22 @@ def test_a_password_that_others_read_or_no_server_takes_is_named_by_its_file(
 
 # --- what is in it --------------------------------------------------------------------------------
 
+STEPS = "ledger|people|answers|book|log|report|retention|no night began"
 LINES = (
-    r"outlet: night of \d{4}-\d\d-\d\d (complete|ended with \w+)\.",
+    r"outlet: night of \d{4}-\d\d-\d\d (complete|failed: [\w ,']+)",
     r"",
-    r"Failed: (ledger|people|answers|book|log|report|retention|no night began): \w+",
-    r"Ledger: (not read|\d+ rows used, \d+ no events, \d+ of walk-ins, \d+ in quarantine)",
+    r"To decide: (nothing|\d+ things?, see the report)",
+    r"What broke:",
+    rf"- ({STEPS}): [\w ,']+; [\w `;,-]+ `?escapement-outlet \w+`? [\w ]+\.",
+    r"- \d+ rows? (is|are) in quarantine: `quarantine.csv` says which and why\.",
+    r"- The newest row is \d+ days old: does the export still run\?",
+    r"What changed( since \d{4}-\d\d-\d\d)?:( nothing)?",
+    r"- \d+ ledger rows in use, \d+ read tonight\.",
+    r"Rows that do not count: \d+ no events, \d+ of walk-ins",
     r"Band book: (none yet|as of \d{4}-\d\d-\d\d)",
     r"Log: last countersigned (never|\d{4}-\d\d-\d\d), findings: \d+",
-    r"Next: [\w `;,-]+ `?escapement-outlet \w+`? [\w ]+",
-    r"Next: quarantine.csv says which rows are in quarantine and why",
-    r"Next: `escapement-outlet \w+` says how the outlet stands",
     r"Report, on the outlet's machine: /[\w/.-]+/report.html",
+    r"How the outlet stands: `escapement-outlet status`",
 )
 
 
@@ -248,11 +254,16 @@ def test_a_nights_mail_holds_kinds_days_and_counts_and_nothing_of_a_customer(
     [(_, sent)] = server.mails
     text = sent.get_content().replace("\r\n", "\n")
     day = dt.datetime.now(dt.UTC).date()
-    assert sent["Subject"] == f"Escapement outlet: night of {day} ended with HqUnreachable"
+    assert sent["Subject"] == f"Escapement outlet: night of {day} failed: {AWAY}"
     for line in text.splitlines():
         assert any(re.fullmatch(form, line) for form in LINES), line
-    assert f"Failed: answers: HqUnreachable\nLedger: {len(EVENTS)} rows used, 0 no" in text
-    assert "1 in quarantine" in text
+    headings = ("To decide:", "What broke:", f"answers: {AWAY}; if", "What changed", "Band book:")
+    places = [text.index(one) for one in headings]
+    assert places == sorted(places)
+    assert f"- {len(EVENTS)} ledger rows in use, {len(EVENTS) + 1} read tonight." in text
+    assert "- 1 row is in quarantine" in text
+    assert "HqUnreachable" not in text
+    assert len(set(lines := [one for one in text.splitlines() if one])) == len(lines)
     cells = {str(cell) for row in (*EVENTS, *BOOK) for cell in row if cell}
     for cell in (*cells, "123456", "basket-77", "2026-13-01", "127.0.0.1:1"):
         assert not re.search(rf"\b{re.escape(cell)}\b", text), cell
@@ -270,7 +281,7 @@ def test_only_a_night_that_failed_is_mailed_where_the_settings_say_so(tmp_path: 
         mail_night(tmp_path, GOOD)
     subjects = [sent["Subject"].partition(": ")[2] for _, sent in server.mails]
     assert subjects == [
-        "night of 2026-03-01 ended with LedgerError",
+        "night of 2026-03-01 failed: the ledger or the client book could not be read",
         "night of 2026-03-01 complete",
     ]
 
@@ -284,7 +295,7 @@ def test_a_night_that_could_not_begin_is_mailed_though_its_settings_are_wrong(
         with pytest.raises(NotConfigured, match="keep_weeks"):
             nightly(one.home)
     [(_, sent)] = server.mails
-    assert "Failed: no night began: NotConfigured" in sent.get_content()
+    assert "no night began: a setting, key or card is missing" in sent.get_content()
     assert "keep_weeks" not in sent.get_content()
 
 

@@ -79,8 +79,9 @@ def test_a_machines_timer_runs_as_the_folders_owner_who_may_write_it(home: Path)
 def test_on_windows_what_to_type_is_printed_and_nothing_is_written(home: Path) -> None:
     before = set(home.parent.rglob("*"))
     said = run(home, "--windows")
-    assert "schtasks /Create" in said
-    assert "nightly --home" in said
+    assert f"""-Argument 'nightly --home "{home}"'""" in said
+    assert "$daily.StartBoundary = '2026-01-01T01:55:00Z'" in said  # UTC; no sum for the reader
+    assert "schtasks" not in said
     assert set(home.parent.rglob("*")) == before
 
 

@@ -422,7 +422,41 @@ def test_reasons_and_the_customers_own_page_have_a_decision_at_once(
     assert "confirmed resold" not in shop.run("--phone", ANNA)[1]
     assert [one["kind"] for one in shown(ANNA)] == ["confirmed", "dismissed"]
     report(desk, "s6", SEEN, WHERE, "mei", NOW)
-    assert shown(BEN) == [{"date": str(SEEN), "serial": "s6", "kind": "suspected"}]
+    assert shown(BEN) == [{"date": str(SEEN), "serial": "s6", "kind": "suspected", "alone": False}]
+    confirm(desk, "s6", "Mei", WHERE, NOW)
+    assert [one["alone"] for one in shown(BEN)] == [False, True]
+    confirm(desk, "s6", "Noor", WHERE, NOW)
+    assert not any(one["alone"] for one in shown(BEN))
+
+
+def test_who_confirms_what_they_reported_is_said_to_be_alone_until_a_second_person_does(
+    shop: Shop, desk: CustomerAccess
+) -> None:
+    report(desk, "s6", SEEN, WHERE, "Noor", NOW)
+    confirm(desk, "s6", "NOOR", WHERE, NOW)
+    assert only(desk).alone
+    assert only(desk).status is Kind.CONFIRMED
+    assert "confirmed alone" in shop.command("list", "--all")
+    with pytest.raises(SightingRefused, match="confirmed already by NOOR"):
+        confirm(desk, "s6", "noor", WHERE, NOW)
+    confirm(desk, "s6", "Rafael", WHERE, NOW)
+    assert not only(desk).alone
+    with pytest.raises(SightingRefused, match="confirmed already"):
+        confirm(desk, "s6", "Mei", WHERE, NOW)
+    with rights_of(shop.home) as connection:
+        found = recent_entries(connection, NOW - DAY, act=LogAct.SIGHTING)
+    assert [one.outcome for one in found] == ["confirmed", "confirmed alone", "reported"]
+
+
+def test_what_somebody_else_reported_or_the_table_says_is_confirmed_by_one(
+    shop: Shop, desk: CustomerAccess
+) -> None:
+    report(desk, "s6", SEEN, WHERE, "mei", NOW)
+    confirm(desk, "s6", "Noor", WHERE, NOW)
+    assert not only(desk).alone
+    shop.saw(("s3", SEEN, "suspected"))
+    confirm(desk, "s3", "Noor", WHERE, NOW)
+    assert not only(desk, "s3").alone
 
 
 def test_what_was_typed_beside_a_sighting_is_in_no_event_and_no_log(

@@ -18,7 +18,7 @@ from typing_extensions import override
 
 from outlet_client.desk.desk_server import open_site
 from outlet_client.records.actor import MOST_CHARACTERS as LONGEST_NAME
-from outlet_client.records.actor import NotAsked
+from outlet_client.records.actor import NotAsked, folded_name
 from outlet_client.staff import accounts as module
 from outlet_client.staff import sign_in_throttle
 from outlet_client.staff.accounts import (
@@ -139,11 +139,11 @@ def test_a_name_signs_in_however_it_is_written_and_is_one_account(
 
 @given(name=st.text(min_size=1, max_size=30))
 def test_how_accents_and_blanks_are_written_is_no_matter(name: str) -> None:
-    folded = module._folded(name)
+    folded = folded_name(name)
     for form in ("NFC", "NFD", "NFKC", "NFKD"):
-        assert module._folded(unicodedata.normalize(form, name)) == folded
-    assert module._folded(f"\t{name}  ") == folded
-    assert module._folded("  ".join(name.split(" "))) == folded
+        assert folded_name(unicodedata.normalize(form, name)) == folded
+    assert folded_name(f"\t{name}  ") == folded
+    assert folded_name("  ".join(name.split(" "))) == folded
 
 
 @pytest.mark.parametrize("name", ["", "   ", "a\x00b", "a\x1b[31mb", "a\u202eb", "x" * 81])

@@ -16,12 +16,13 @@ import pytest
 from typer import Exit
 
 from outlet_client.commands.command_errors import failing
-from outlet_client.commands.status import LATE, Standing, next_steps, standing, status
+from outlet_client.commands.status import status
 from outlet_client.database import create_databases
 from outlet_client.errors import ClockOff, HqUnreachable, NotConfigured
 from outlet_client.night.health_file import Condition, Health, write_health
 from outlet_client.night.night_journal import mark_not_begun, open_journal
 from outlet_client.night.night_log import NightLog, NightOutcome, NightRow, NightStep
+from outlet_client.night.outlet_standing import LATE, Standing, next_steps, standing
 from outlet_client.people.people_store import People, State
 from outlet_client.settings import OutletFile
 from privacy.identity import Card, PartyKind
@@ -159,7 +160,7 @@ def test_nights_are_shown_with_how_they_ended(
         log.begin(dt.datetime.now(dt.UTC), dt.timedelta(hours=4))
     status(home, as_json=False)
     said = capsys.readouterr().out
-    assert "UTC: failed (HqUnreachable), 1 question answered" in said
+    assert "UTC: failed (HQ was not reached, or broke off), 1 question answered" in said
     assert "UTC: running or killed before its first step; the next start goes on with it" in said
     assert "Ledger: 1,200 rows, 3 in quarantine" in said
     status(home, as_json=True)

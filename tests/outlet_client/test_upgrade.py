@@ -96,7 +96,7 @@ MARKS = {
 NEW = {
     "outlet.db: directory_losses", "outlet.db: held_losses", "outlet.db: registration_resyncs",
     "outlet.db: latest_days", "outlet.db: fine_plan", "outlet.db: followed_from",
-    "staff.db: forms",
+    "staff.db: forms", "rights.db: wishes",
 }  # fmt: skip
 
 

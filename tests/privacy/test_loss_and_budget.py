@@ -71,6 +71,40 @@ def test_the_noise_scale_bought_costs_at_most_its_rho(sensitivity: int, rho: flo
     )
 
 
+def test_the_noise_scale_bought_is_the_smallest_also_where_it_costs_its_rho_exactly() -> None:
+    assert scale_for(Rho(1, 2), 1000) == 1000
+    assert scale_for(Rho(1, 8), 1000) == 2000
+    with pytest.raises(InvalidParameter, match="rho: got 0"):
+        scale_for(Rho(0), 1)
+
+
+def test_noise_outside_its_domain_is_refused() -> None:
+    for scale in (0, -1, 2**50 + 1):
+        with pytest.raises(InvalidParameter, match="noise scale"):
+            DiscreteGaussian(scale)
+    assert DiscreteGaussian(2**50).rho(1) > 0
+    noise = DiscreteGaussian(1)
+    for number in (0, -1):
+        with pytest.raises(InvalidParameter, match="sensitivity"):
+            noise.rho(number)
+        with pytest.raises(InvalidParameter, match="dimension"):
+            noise.draw(number)
+    for dimension in (1, 2, 3):
+        drawn = noise.draw(dimension)
+        assert (drawn.shape, drawn.dtype.name) == ((dimension,), "int64")
+
+
+@pytest.mark.statistical
+def test_draws_are_around_nothing() -> None:
+    """4,000 draws of scale 1: a mean of .1 is 6.3 of its deviations; false alarms 1 in 10^9."""
+    assert abs(DiscreteGaussian(1).draw(4000).mean()) < 0.1
+
+
+def test_two_mechanisms_of_one_scale_are_equal_and_print_nothing_but_the_scale() -> None:
+    assert DiscreteGaussian(5) == DiscreteGaussian(5) != DiscreteGaussian(6)
+    assert repr(DiscreteGaussian(5)) == "DiscreteGaussian(scale=5)"
+
+
 @pytest.mark.parametrize("value", [-1, float("nan"), float("inf")])
 def test_a_loss_is_finite_and_not_negative(value: float) -> None:
     with pytest.raises(InvalidParameter):

@@ -205,6 +205,12 @@ def test_a_seed_and_a_share_are_fresh_every_time() -> None:
     assert "secret" in repr(Seed.fresh())
 
 
+@pytest.mark.parametrize("length", [0, 31, 33])
+def test_a_seed_of_another_length_is_none(length: int) -> None:
+    with pytest.raises(InvalidParameter, match=f"seed: got {length} bytes, expected 32"):
+        Seed.of(bytes(length))
+
+
 def test_a_mask_is_the_aes_256_ctr_key_stream() -> None:
     # NIST SP 800-38A has no vector from counter 0; this is AES-256 of the zero block [FIPS 197].
     stream = mask(bytes(32), 2, 64).tobytes()

@@ -121,15 +121,19 @@ def test_both_outcomes_share_every_release() -> None:
 
 @pytest.mark.parametrize("outcomes", [(TARGET,), (TARGET, SECOND)])
 @pytest.mark.parametrize("trainings", [12, 4])
-def test_a_training_night_makes_twelve_releases_and_costs_a_customer_its_part_of_the_year(
+def test_a_first_training_makes_thirteen_releases_and_costs_a_customer_its_part_of_the_year(
     outcomes: tuple[str, ...], trainings: int
 ) -> None:
-    """However many outcomes are trained; in exact fractions, as the ledger counts."""
+    """However many outcomes are trained; in exact fractions, as the ledger counts.
+
+    One of them is of the starting scorecards, for half of what evaluation costs.
+    """
     settings = Settings.of_a_year(trainings)
     network = small_network(settings=settings, outcomes=outcomes)
     report = network.night("n1", str(CUT_OFF), *outcomes, bands=True)
     assert (report.ended, report.skipped) == ("complete", [])
-    assert len(report.steps) == 12
+    assert len(report.steps) == 13
+    assert [step.purpose for step in report.steps].count(Purpose.EVALUATION) == 2
     year = EpsilonDelta(settings.hq.epsilon, settings.hq.delta).rho()
     ledger, at = network.ledger(), int(network.office.clock())
     known = network.hq_store.night("n1")

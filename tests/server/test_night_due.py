@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -31,6 +32,9 @@ from tests.server.banded_nights import (
     stands,
     with_hq,
 )
+
+if TYPE_CHECKING:
+    from flwr.app import Message
 
 
 def test_the_next_night_makes_neither_scorecard_nor_seal_and_says_why_but_a_new_book() -> None:
@@ -130,6 +134,35 @@ def test_until_new_scorecards_are_calibrated_bands_are_sealed_by_those_that_stan
     assert [step.purpose for step in report.steps] == WHOLE[-3:]
     assert [model.night for model in models(network)] == ["n2"] * 2
     assert standing(network).release == "n4/003-points"
+
+
+def test_after_a_training_that_broke_off_bands_go_on_and_a_week_later_it_is_tried_again() -> None:
+    clock = Clock()
+    network = with_hq(banded(clock=clock, office={"seals_a_week": 9}), band_days=0.0)
+    night(network)
+    asked = 0
+
+    def drop(node: int, message: Message) -> bool:
+        nonlocal asked
+        asked += node == 1001 and message.metadata.message_type == "query.release"
+        return node == 1001 and 3 <= asked < 10
+
+    network.grid._drop = drop
+    clock.at += 31 * 86_400
+    report = night(network, "n2")
+    assert "without O2 their sum" in report.ended
+    assert [step.purpose for step in report.steps] == WHOLE[:2]
+    [said] = report.skipped
+    assert said.startswith("training: that of night n2 broke off, and what it released is spent")
+    asked, spent = 10, network.ledger().length
+    clock.at += 86_400
+    report = night(network, "n3")
+    assert (report.ended, report.skipped) == ("complete", [said])
+    assert [step.purpose for step in report.steps] == [Purpose.POINTS]
+    assert read(network) == clear_bands(network)
+    clock.at += 7 * 86_400
+    assert [step.purpose for step in night(network, "n4").steps] == WHOLE
+    assert network.ledger().length > spent
 
 
 def test_nothing_is_trained_or_calibrated_while_the_office_would_refuse_its_seal() -> None:

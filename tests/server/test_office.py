@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import sqlalchemy as sa
+from scipy.stats import chi2
 
 from privacy.at_rest import SecretUnreadable
 from privacy.envelopes import SigningKey, seal
@@ -17,13 +18,13 @@ from privacy.errors import AnswerRefused, BudgetExceeded, InvalidParameter, Plan
 from privacy.loss import Rho
 from privacy.plans import NightPlan, PlannedReleases, ReleasePlan, Signed
 from privacy.purposes import Purpose
-from privacy.two_key_sum import _seed_info, _statement
+from privacy.two_key_sum import Contribution, _seed_info, _statement
 from server.holder.vault import SECRETS_FILE, KeyFile
 from server.office.ledger_store import OfficeStore
 from server.office.settings import OfficeSettings
 from server.office.tables import OFFICE
 from server.office.unlock import Office
-from tests.builders import CUT_OFF, SCALE, Bench, store_at, wrapped_key
+from tests.builders import CUT_OFF, Bench, store_at, wrapped_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,12 +56,24 @@ def test_unlocks_what_was_planned_and_charges_it_once(bench: Bench) -> None:
 
 
 def test_answers_hold_the_offices_own_noise(bench: Bench) -> None:
-    signed = bench.office.sign_release(bench.draft(bench.night(), dimension=200))
+    """1,000 numbers, their mean square by chi-squared; false alarms 1 in 10^6.
+
+    Half of the noise is rejected, and a scale 30 % wrong.
+    """
+    signed = bench.office.sign_release(bench.draft(bench.night(), dimension=1000))
+    plan = ReleasePlan.decode(signed.payload)
     shares = answers(bench, signed)
     answer = bench.office.unlock(signed.digest, [share.envelope for share in shares])
     total = sum((share.vector for share in shares[1:]), shares[0].vector)
-    noisy = (total - np.frombuffer(answer, np.uint64)).view(np.int64) / SCALE
-    assert np.abs(noisy - noisy.mean()).max() > 1  # without noise all 200 would be equal
+    clear = 3 * Contribution(np.full((2, 1000), 0.25)).sums(plan)
+    noise = (total - np.frombuffer(answer, np.uint64)).view(np.int64) - clear
+
+    def fits(scale: float) -> bool:
+        square = float(np.square(noise / scale).sum())
+        return bool(2 * min(chi2.cdf(square, 1000), chi2.sf(square, 1000)) > 1e-6)
+
+    assert fits(plan.noise_scale)
+    assert not any(fits(plan.noise_scale * wrong) for wrong in (0.5, 1 / 1.3, 1.3, 2**0.5))
 
 
 @pytest.mark.parametrize("names", ["ab", "aab", "aabc"])

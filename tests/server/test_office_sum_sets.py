@@ -5,23 +5,37 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import json
+import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from itertools import combinations
 from threading import Barrier
 from typing import TYPE_CHECKING
 
 import pytest
+from typer.testing import CliRunner
 
 from privacy.budget import YEAR_SECONDS
 from privacy.errors import AnswerRefused
+from privacy.identity import PartyKind
+from privacy.keyring import Keyring
 from privacy.outlet_blocks import SumBlocks, smallest_block
 from privacy.purposes import Purpose
+from server.holder.database import create_stores
 from server.office.clock import set_right
 from server.office.errors import NotAdmitted
+from server.office.main import app
+from server.office.store_place import open_office
+from server.office.sum_set_store import Admission
+from server.office.tables import STORES
 from tests.builders import Bench
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from click.testing import Result
 
 pytestmark = pytest.mark.usefixtures("both_engines")
 
@@ -113,10 +127,40 @@ def test_a_new_outlet_waits_for_company_or_is_admitted() -> None:
     listed = bench.public_keys.keys()
     assert not sums.ask("abcdefgh")
     with bench.store.transaction() as transaction:
-        coming, block = transaction.sum_sets.admit("h", listed, 3, int(bench.clock.at))
+        coming, block = transaction.sum_sets.admit(
+            "h", listed, 3, Admission(int(bench.clock.at), "M. Okafor", "it agreed")
+        )
     assert (coming, block) == (frozenset("h"), frozenset("abcdh"))
     assert sums.ask("abcdefgh")
     assert bench.office.sum_blocks().admitted == frozenset("h")
+
+
+def test_by_the_command_line_who_admits_an_outlet_and_why_is_kept_and_shown(
+    tmp_path: Path,
+) -> None:
+    office = Keyring(tmp_path / "office", PartyKind.OFFICE)
+    office.create("dpo", "h:1", dt.datetime.now(dt.UTC), "h:2")
+    for name in "abcd":
+        ring = Keyring(tmp_path / name, PartyKind.OUTLET)
+        ring.create(name, "", dt.datetime.now(dt.UTC))
+        office.trust(ring.identity().card, ring.public_file.read_bytes())
+    create_stores(office.folder, STORES)
+    with closing(open_office(office.folder)) as store, store.transaction() as transaction:
+        transaction.sum_sets.keep(["a", "b", "c"], int(time.time()))
+
+    def run(*words: str) -> Result:
+        return CliRunner().invoke(app, ["sums", *words, "--home", str(office.folder)])
+
+    assert run("admit", "d", "--yes").exit_code == 2
+    nobody = run("admit", "d", "--yes", "--by", " ", "--reason", "agreed")
+    assert (nobody.exit_code, "--by: got 0 characters" in nobody.output) == (2, True)
+    assert "in no sum of the last year: d" in run().output
+    done = run("admit", "d", "--yes", "--by", "M. Okafor", "--reason", "agreed by its manager")
+    assert done.exit_code == 0, done.output
+    day = dt.datetime.now(dt.UTC).date()
+    assert f"d ({day}, by M. Okafor: agreed by its manager)" in run().output
+    [said] = json.loads(run("--json").output)["admitted"]
+    assert (said["outlet"], said["by"], said["why"]) == ("d", "M. Okafor", "agreed by its manager")
 
 
 @pytest.mark.parametrize(
@@ -126,13 +170,23 @@ def test_who_needs_no_admission_or_may_have_none_gets_none(outlet: str, why: str
     bench = bench_of("abcd")
     assert Sums(bench).ask("abc")
     with bench.store.transaction() as transaction, pytest.raises(NotAdmitted, match=why):
-        transaction.sum_sets.admit(outlet, bench.public_keys.keys(), 3, int(bench.clock.at))
+        transaction.sum_sets.admit(
+            outlet,
+            bench.public_keys.keys(),
+            3,
+            Admission(int(bench.clock.at), "M. Okafor", "it agreed"),
+        )
     assert bench.office.sum_blocks().blocks == (frozenset("abc"),)
 
 
 def admit(bench: Bench, outlet: str) -> None:
     with bench.store.transaction() as transaction:
-        transaction.sum_sets.admit(outlet, bench.public_keys.keys(), 3, int(bench.clock.at))
+        transaction.sum_sets.admit(
+            outlet,
+            bench.public_keys.keys(),
+            3,
+            Admission(int(bench.clock.at), "M. Okafor", "it agreed"),
+        )
 
 
 def test_who_was_admitted_hides_nobody_for_a_year() -> None:

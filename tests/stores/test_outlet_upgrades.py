@@ -17,13 +17,14 @@ from alembic.script import ScriptDirectory
 from typer.testing import CliRunner
 
 from outlet_client.allocation import proposal_tables
+from outlet_client.allocation.wish_store import NewWish, add_wishes, wishes_in
 from outlet_client.contribution import answer_store, scorecard_store
 from outlet_client.contribution.scorecard_store import read_scorecards
 from outlet_client.database import BOOKKEEPING, REVISION, Store, engine_of
 from outlet_client.errors import StoreOutdated, StoreRefused
 from outlet_client.log_tables import rights_store
 from outlet_client.main import app
-from outlet_client.migrating import run_scripts
+from outlet_client.migrating import run_scripts, upgrade_database
 from outlet_client.night import night_log
 from outlet_client.night.night_log import NightLog
 from outlet_client.people import tables
@@ -108,6 +109,26 @@ def test_an_outlets_folder_of_the_release_before_is_upgraded_and_used(home: Path
     before = {file: file.read_bytes() for file in home.iterdir() if file.is_file()}
     assert "of this release already" in run(home, "upgrade").output
     assert {file: file.read_bytes() for file in home.iterdir() if file.is_file()} == before
+
+
+def test_a_file_of_the_second_revision_gets_wishes_and_keeps_what_it_has(home: Path) -> None:
+    place = home / "rights.db"
+    engine = engine_of(f"sqlite:///{place}")
+    with engine.begin() as connection:
+        run_scripts(connection, "rights", "0002")
+    engine.dispose()
+    with pytest.raises(StoreOutdated, match="got revision 0002 of the tables"):
+        wishes_in(home)
+    log = rows(place, "SELECT * FROM log ORDER BY number")
+    assert upgrade_database(place)
+    assert wishes_in(home) == []
+    with rights_store.rights_of(home) as connection:
+        now = dt.datetime.now(dt.UTC)
+        assert add_wishes(connection, [NewWish("R1", now.date(), key="k")], "mei", now) == [1]
+    assert rows(place, "SELECT * FROM log ORDER BY number")[:-1] == log
+    assert [(one.number, one.reference) for one in wishes_in(home)] == [(1, "R1")]
+    found = audit_log(home, SigningKey.generate().public, "O1", now)
+    assert not [one.text for one in found.findings if "chain" in one.text]
 
 
 def test_a_later_another_and_an_unknown_file_are_refused(home: Path) -> None:
