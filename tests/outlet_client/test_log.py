@@ -100,7 +100,9 @@ def test_entries_are_numbered_from_one_in_the_order_they_were_added(book: Book) 
     assert book.findings() == []
 
 
-def test_exports_and_letters_of_a_person_are_shown_with_look_ups_and_other_acts_are_not(book: Book) -> None:
+def test_exports_and_letters_of_a_person_are_shown_with_look_ups_and_other_acts_are_not(
+    book: Book,
+) -> None:
     for act in LogAct:
         record_act_in(book.home, NOON, act, "mei", key="k1", purpose=LookupPurpose.CUSTOMER)
     with rights_of(book.home) as connection:
