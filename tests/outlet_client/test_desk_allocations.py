@@ -85,8 +85,8 @@ def test_what_is_ticked_on_one_page_is_decided_from_another(desk: Desk) -> None:
     done = rafael.fill(path, {**fields, "seen": passes[1].replace("&#39;", "'")})
     assert done.headers["location"] == path
     shown = rafael.get(path)
-    assert "Decided otherwise than proposed" in said(shown)  # confirmed, once
-    assert "Decided otherwise than proposed" not in said(rafael.get(path))
+    assert "is decided otherwise than proposed. What" in said(shown)  # confirmed, once
+    assert "is decided otherwise than proposed. What" not in said(rafael.get(path))
     assert customers(shown.text, "Given") == [name]
 
 
@@ -130,7 +130,7 @@ def test_several_references_are_proposed_at_once_and_nobody_two_pieces(
     fields = {"reference": ["GMT-II", "Diver-40", ""], "pieces": ["1", "2", ""]}
     made = rafael.fill("/allocations", fields)
     first = rafael.get(made.headers["location"])
-    assert "Proposed, and nothing decided yet: 1 and 2." in said(first)
+    assert "Proposed, and nothing decided yet: 1 for GMT-II, 2 for Diver-40." in said(first)
     assert re.search(r"Proposed 1 anna|anna since .*? Proposed", said(first))
     second = said(rafael.get("/allocations/2"))
     assert "is proposed a piece of GMT-II in proposal 1" in second

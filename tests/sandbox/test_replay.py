@@ -370,7 +370,7 @@ def test_a_night_writes_its_report_and_state_and_no_customer_in_hqs_or_the_offic
         assert (run / picture).read_bytes().startswith(b"\x89PNG")
     steps = Counter(step["purpose"] for step in report["steps"])
     assert steps == {
-        "usual": 1, "moments": 1, "training": 6, "evaluation": 1, "points": 2, "calibration": 1,
+        "usual": 1, "moments": 1, "training": 6, "evaluation": 2, "points": 2, "calibration": 1,
     }  # fmt: skip
     assert sorted(path.name for path in (run / "outlets").iterdir()) == [
         "O1", "O2", "O3", "O4", "O5"
