@@ -10,7 +10,6 @@ asks, whatever the program; what is refused for it is stored too.
 from __future__ import annotations
 
 import datetime as dt
-import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -43,7 +42,7 @@ if TYPE_CHECKING:
     from privacy.publications import Publishers
     from privacy.slot_keys import SlotKey
 
-_AT_ONCE = 500
+_AT_ONCE = 100
 """How many of a proposal's look-ups are stored together; others wait for no more than these."""
 
 _SCHEMES = {scheme.name: scheme for scheme in SCHEMES.values()}
@@ -200,8 +199,8 @@ class LookUp:
         answers: dict[str, Answer] = {}
         some = list(dict.fromkeys(keys))
         chunks = [some[place : place + _AT_ONCE] for place in range(0, len(some), _AT_ONCE)]
-        # What takes long is on the curve, where Python lets others go on.
-        with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
+        # One reads while another stores: more would only keep other look-ups from their turn.
+        with ThreadPoolExecutor(max_workers=1) as pool:
             for read in pool.map(lambda chunk: self._read(self._people.persons(chunk)), chunks):
                 answers |= self._noted(read, asked, about)
         return answers
