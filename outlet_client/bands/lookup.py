@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 100
 """How many of a proposal's look-ups are stored together; others wait for no more than these."""
+
+_TURN_SECONDS = 0.001
 
 _SCHEMES = {scheme.name: scheme for scheme in SCHEMES.values()}
 
@@ -203,6 +206,7 @@ class LookUp:
         with ThreadPoolExecutor(max_workers=1) as pool:
             for read in pool.map(lambda chunk: self._read(self._people.persons(chunk)), chunks):
                 answers |= self._noted(read, asked, about)
+                time.sleep(_TURN_SECONDS)  # a lock that is taken again at once is nobody else's
         return answers
 
     def _look_up(self, persons: Mapping[str, Person | None], asked: Actor) -> dict[str, Answer]:

@@ -77,13 +77,15 @@ class Flag:
 
 
 def used_today(site: Site, visit: Visit, *, more: int) -> int:
-    """How many look-ups somebody has left today.
+    """How many look-ups somebody has left today, without waiting for who writes to the log.
+
+    What adds a look-up to the log counts again, with nobody in between.
 
     Raises:
         LookupQuotaReached: If there are not so many left.
     """
     quota = site.access.settings.desk.lookups_a_day
-    with site.rights.transaction() as connection:
+    with site.rights.reading() as connection:
         return left_today(connection, visit.name, visit.at, quota, more)
 
 
