@@ -237,7 +237,8 @@ def _report_survivors(outcomes: Sequence[Outcome], known: dict[str, str]) -> int
 
 
 def _print(text: str) -> None:
-    print(text, flush=True)  # noqa: T201
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()  # a run takes hours, and its lines are read meanwhile
 
 
 if __name__ == "__main__":

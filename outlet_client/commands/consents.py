@@ -14,7 +14,7 @@ import polars as pl
 import typer
 
 from outlet_client.commands.command_errors import failing
-from outlet_client.commands.options import HERE, Home
+from outlet_client.commands.options import HERE, Dates, Home, Sheet
 from outlet_client.commands.output import say, say_json
 from outlet_client.customer_access import open_people
 from outlet_client.errors import NotConfigured
@@ -54,12 +54,8 @@ def consent_import(
         list[str] | None,
         typer.Option(help='What stands in every row, as notice="2026-01"; again for each.'),
     ] = None,
-    dates: Annotated[
-        str | None, typer.Option(help="Form of the days, as '%d/%m/%Y' or excel; else ISO 8601.")
-    ] = None,
-    sheet: Annotated[
-        str | None, typer.Option(help="Of a workbook; else that of most rows.")
-    ] = None,
+    dates: Dates = None,
+    sheet: Sheet = None,
     check: Annotated[
         bool, typer.Option("--check", help="Reads and says what would be recorded.")
     ] = False,

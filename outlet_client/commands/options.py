@@ -21,6 +21,10 @@ By = Annotated[
     str | None, typer.Option(help="Who does this; the operating system's user by default.")
 ]
 Decider = Annotated[str, typer.Option("--by", help="Who decides: a person's name.")]
+Dates = Annotated[
+    str | None, typer.Option(help="Form of the days, as '%d/%m/%Y' or excel; else ISO 8601.")
+]
+Sheet = Annotated[str | None, typer.Option(help="Of a workbook; else that of most rows.")]
 Json = Annotated[bool, typer.Option("--json", help="For programs.")]
 
 

@@ -17,7 +17,7 @@ from outlet_client.allocation.wish_store import add_wishes, erase_wishes, wishes
 from outlet_client.allocation.wish_taking import end_wish, reached_by
 from outlet_client.commands.command_errors import failing
 from outlet_client.commands.consents import WRONG, pairs
-from outlet_client.commands.options import HERE, By, Decider, Email, Home, Json, Phone
+from outlet_client.commands.options import HERE, By, Dates, Decider, Email, Home, Json, Phone, Sheet
 from outlet_client.commands.output import say, say_json
 from outlet_client.customer_access import open_customer_access, open_people
 from outlet_client.errors import NoIdentifier
@@ -103,12 +103,8 @@ def import_(
         list[str] | None,
         typer.Option(help='What stands in every row, as reference="GMT-II"; again for each.'),
     ] = None,
-    dates: Annotated[
-        str | None, typer.Option(help="Form of the days, as '%d/%m/%Y' or excel; else ISO 8601.")
-    ] = None,
-    sheet: Annotated[
-        str | None, typer.Option(help="Of a workbook; else that of most rows.")
-    ] = None,
+    dates: Dates = None,
+    sheet: Sheet = None,
     check: Annotated[
         bool, typer.Option("--check", help="Reads and says what would be added.")
     ] = False,
