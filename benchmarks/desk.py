@@ -37,8 +37,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from benchmarks.lookup import fill, parties
+from outlet_client.customer_access import open_people
 from outlet_client.desk.asgi_app import desk_app
 from outlet_client.desk.desk_server import open_site, server_config
+from outlet_client.people.client_book import update_people
 from outlet_client.people.people_store import People
 from outlet_client.staff.accounts import Accounts, Role, secret_of
 from outlet_client.staff.agreed_texts import UNDERTAKING, read_text
@@ -89,6 +91,8 @@ def main() -> None:
         port = free_port()
         (outlet.folder / "escapement.toml").write_text(SETTINGS.format(port))
         _staff(outlet.folder, secret_of(outlet.identity()))
+        with open_people(outlet.folder) as (people, settings):
+            update_people(settings, people)  # as each night does
         words = [sys.executable, "-m", "benchmarks.desk", "--serve", str(outlet.folder)]
         server = subprocess.Popen(words, stderr=subprocess.DEVNULL, env={**os.environ})  # noqa: S603  (ourselves)
         try:

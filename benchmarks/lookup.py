@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
+import itertools
 import sys
 import tempfile
 import time
@@ -28,6 +29,7 @@ from outlet_client.desk.socket_service import DESK_SOCKET, DeskService, start_de
 from outlet_client.log_tables.rights_store import RightsStore
 from outlet_client.moments import today
 from outlet_client.people.consents import Consent
+from outlet_client.people.identifiers import identifiers
 from outlet_client.people.people_store import People
 from outlet_client.people.person_states import keys_as_array
 from outlet_client.records.access_log import note_lookups
@@ -118,7 +120,7 @@ def main() -> None:
                 outlets_pb2.LookupRequest(phone=phone, by=ASKED.by, purpose=ASKED.purpose)
             ),
         )
-        fresh = [f"+6591{number:06d}" for number in range(min(options.times, 300))]
+        fresh = usable_phones("+6591", min(options.times, 300))
         _report(
             "new, both holders asked",
             fresh,
@@ -148,7 +150,7 @@ def fill(
 ) -> list[str]:
     """A book of `slots` entries, `known` of them of this outlet's people; their phones."""
     at, random = dt.datetime.now(dt.UTC), np.random.default_rng(1)
-    phones = [f"+6581{number:06d}" for number in range(known)]
+    phones = usable_phones("+6581", known)
     shares = [ring.token_share() for ring in holders]
     tokens: dict[str, Token] = {
         people.local_key(f"tel:{phone}"): token(f"tel:{phone}", *shares) for phone in phones
@@ -171,6 +173,13 @@ def fill(
     press = Press(*(ring.identity().signing for ring in holders))
     shelve(outlet.folder, book, directory, press, at)
     return phones
+
+
+def usable_phones(beginning: str, count: int) -> list[str]:
+    """Phones of six digits more, none of which is a placeholder."""
+    numbered = (f"{beginning}{number:06d}" for number in itertools.count())
+    usable = (phone for phone in numbered if identifiers(phone, None, None))
+    return list(itertools.islice(usable, count))
 
 
 def note(rights: RightsStore) -> None:

@@ -32,7 +32,7 @@ _WAIT_SECONDS = 60
 _TABLES = "SELECT name FROM sqlite_master WHERE type = 'table'"
 _MARK = "SELECT role, version_num FROM store, alembic_version"
 
-REVISION = "0003"
+REVISION = "0004"
 """Of the tables of all three files; the head of `migrations`."""
 
 DATABASES = ("outlet.db", "rights.db", "staff.db")

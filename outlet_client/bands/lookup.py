@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -43,10 +42,11 @@ if TYPE_CHECKING:
     from privacy.publications import Publishers
     from privacy.slot_keys import SlotKey
 
-_AT_ONCE = 100
+_AT_ONCE = 250
 """How many of a proposal's look-ups are stored together; others wait for no more than these."""
 
-_TURN_SECONDS = 0.001
+_READERS = 2
+"""Threads that read a proposal's bands, while a third stores who asked."""
 
 _SCHEMES = {scheme.name: scheme for scheme in SCHEMES.values()}
 
@@ -202,11 +202,9 @@ class LookUp:
         answers: dict[str, Answer] = {}
         some = list(dict.fromkeys(keys))
         chunks = [some[place : place + _AT_ONCE] for place in range(0, len(some), _AT_ONCE)]
-        # One reads while another stores: more would only keep other look-ups from their turn.
-        with ThreadPoolExecutor(max_workers=1) as pool:
+        with ThreadPoolExecutor(_READERS) as pool:
             for read in pool.map(lambda chunk: self._read(self._people.persons(chunk)), chunks):
                 answers |= self._noted(read, asked, about)
-                time.sleep(_TURN_SECONDS)  # a lock that is taken again at once is nobody else's
         return answers
 
     def _look_up(self, persons: Mapping[str, Person | None], asked: Actor) -> dict[str, Answer]:

@@ -7,6 +7,7 @@ closed however it ends; its log names no customer and no address that was visite
 from __future__ import annotations
 
 import datetime as dt
+import gc
 import logging
 import ssl
 import sys
@@ -47,8 +48,8 @@ MOST_AT_ONCE = 64
 _TURN_SECONDS = 0.0005
 """For how long one thread computes while another waits; Python's own is ten times as long.
 
-A look-up gives its turn away at each statement, and would wait so long for the next beside a
-proposal of thousands.
+A look-up gives its turn away some sixty times, and would wait so long for each beside a client
+book that is read.
 """
 
 _CALL_SECONDS = 10.0
@@ -93,7 +94,10 @@ def open_site(home: Path, clock: Callable[[], dt.datetime] = now) -> Iterator[Si
 
 
 def server_config(site: Site) -> uvicorn.Config:
-    """The web server's configuration; from now on the process's threads take short turns.
+    """The web server's configuration.
+
+    From now on the process's threads take short turns, and what it has loaded is not searched for
+    garbage.
 
     Raises:
         NotConfigured: If certificate or key cannot be read.
@@ -124,4 +128,6 @@ def server_config(site: Site) -> uvicorn.Config:
             f"desk: certificate {settings.certificate} or key {settings.key} cannot be used "
             f"({type(error).__name__}); expected PEM files that belong together"
         ) from error
+    gc.collect()
+    gc.freeze()  # else now and then a look-up waits while all that was loaded so far is searched
     return made

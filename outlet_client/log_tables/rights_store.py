@@ -43,7 +43,7 @@ LOG = sa.Table(
     sa.Column("about", sa.Text, nullable=False),
     sa.Column("outcome", sa.Text, nullable=False),
     sa.Column("hash", sa.LargeBinary, nullable=False),
-    sa.Index("log_of_whom", "by", "at", "act"),
+    sa.Index("log_of_whom", "by", "act", "about", "at"),
 )
 ANCHOR = sa.Table(
     "log_anchor",

@@ -39,6 +39,14 @@ PROPOSAL = "a proposal"
 
 _LAST = "SELECT number, hash FROM log ORDER BY number DESC LIMIT 1"
 _ANCHOR = "SELECT number, hash FROM log_anchor"
+_NAMES = (
+    'WITH RECURSIVE names(name) AS (SELECT min("by") FROM log UNION ALL SELECT (SELECT min("by") '
+    'FROM log WHERE "by" > name) FROM names WHERE name IS NOT NULL) '
+    "SELECT name FROM names WHERE name IS NOT NULL"
+)
+"""Whoever did something in the year, one step of the index each, and not one an entry."""
+
+_ONE_BY_ONE = "SELECT count(*) FROM log WHERE \"by\" = ? AND act = ? AND about = '' AND at >= ?"
 _INSERT = str(LOG.insert().compile(dialect=sqlite.dialect()))
 
 
@@ -183,13 +191,14 @@ def recent_entries(
     connection: sa.Connection,
     since: dt.datetime,
     *,
+    until: dt.datetime | None = None,
     by: str | None = None,
     act: LogAct | None = None,
     key: str | None = None,
     limit: int | None = None,
     before_number: int | None = None,
 ) -> tuple[LogEntry, ...]:
-    """The entries since a moment, the newest first; without a limit all of them.
+    """The entries since a moment and before another, the newest first; without a limit all of them.
 
     The next page has the numbers below `before_number`.
     """
@@ -197,6 +206,8 @@ def recent_entries(
     for column, wanted in ((LOG.c.by, by), (LOG.c.act, act), (LOG.c.key, key)):
         if wanted is not None:
             query = query.where(column == str(wanted))
+    if until is not None:
+        query = query.where(LOG.c.at < text_of_moment(until))
     if before_number is not None:
         query = query.where(LOG.c.number < before_number)
     rows = connection.execute(query.order_by(LOG.c.number.desc()).limit(limit))
@@ -221,10 +232,11 @@ def counts_of_day(
 
     With another act, how often they did that.
     """
-    one_by_one = (LOG.c.act == act.value, LOG.c.about == "")
-    query = sa.select(LOG.c.by, sa.func.count().label("made")).group_by(LOG.c.by)
-    found = connection.execute(query.where(LOG.c.at >= text_of_moment(day_start), *one_by_one))
-    return sum(row.made for row in found if folded_name(row.by) == folded_name(by))
+    who = folded_name(by)
+    names = [name for [name] in driver_rows(connection, _NAMES) if folded_name(name) == who]
+    since = text_of_moment(day_start)
+    made = (driver_rows(connection, _ONE_BY_ONE, (name, act.value, since)) for name in names)
+    return sum(count for [[count]] in made)
 
 
 def purge_log(home: Path, before: dt.datetime) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+import sqlite3
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,12 +18,14 @@ from outlet_client.database import create_databases
 from outlet_client.log_tables.hash_chain import HASH_BYTES, Link, beginning, next_link
 from outlet_client.log_tables.rights_store import RIGHTS_FILE, rights_of
 from outlet_client.records.access_log import (
+    PROPOSAL,
     LogAct,
     LogBroken,
     counts_of_day,
     entries,
     log_head,
     note_lookup_in,
+    note_lookups,
     recent_entries,
     record_act_in,
 )
@@ -111,22 +114,35 @@ def test_exports_and_letters_of_a_person_are_shown_with_look_ups_and_other_acts_
     assert len(shown) == 3
 
 
-def test_a_persons_look_ups_of_a_day_are_counted_by_an_index(book: Book) -> None:
+def test_a_persons_look_ups_of_a_day_are_counted_however_the_name_was_typed(book: Book) -> None:
     book.add(3)
     book.now += DAY
     book.add(2)
+    book.add(1, by="MEI")
     book.add(4, by="noor")
     record_act_in(book.home, book.now, LogAct.EXPORT, "mei")
     with rights_of(book.home) as connection:
-        assert counts_of_day(connection, "mei", book.now) == 2
-        assert counts_of_day(connection, "mei", NOON) == 5
+        note_lookups(connection, book.now, ASKED, [("k1", "known")] * 7, PROPOSAL)
+        assert counts_of_day(connection, "mei", book.now) == 3
+        assert counts_of_day(connection, "Mei", NOON) == 6
         assert counts_of_day(connection, "noor", NOON) == 4
         assert counts_of_day(connection, "nobody", NOON) == 0
-        plan = connection.exec_driver_sql(
-            "EXPLAIN QUERY PLAN SELECT count(*) FROM log WHERE \"by\" = 'mei' AND at >= '2026' "
-            "AND act = 'look-up'"
-        ).all()
-    assert "COVERING INDEX log_of_whom" in str(plan)
+        assert counts_of_day(connection, "mei", NOON, LogAct.EXPORT) == 1
+
+
+def test_counting_a_day_reads_no_entry_of_the_year_and_none_of_a_proposal(book: Book) -> None:
+    book.add(1)
+    with rights_of(book.home) as connection:
+        asked: list[str] = []
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection)
+        driver.set_trace_callback(asked.append)
+        counts_of_day(connection, "mei", NOON)
+        driver.set_trace_callback(None)
+        plans = [str(driver.execute(f"EXPLAIN QUERY PLAN {one}").fetchall()) for one in asked]
+    assert len(plans) == 2
+    assert all("SCAN log" not in plan and "COVERING INDEX log_of_whom" in plan for plan in plans)
+    assert "by=? AND act=? AND about=? AND at>?" in plans[1]
 
 
 def test_an_entry_that_is_none_is_said_to_be_and_not_shown_as_one(book: Book) -> None:
