@@ -74,10 +74,18 @@ def age_of_statements(
 ) -> tuple[int, int | None]:
     """Which entries are older by the statements' own dates, whatever this machine's clock says.
 
+    A statement is no older than those that were numbered before it, whatever date it says: the
+    office's clock may be wrong.
+
     Returns:
         How many entries are surely older, and how many may be at most; None for any number.
     """
-    dated = [(one.length, at) for one in statements if one.length is not None and (at := one.at)]
+    dated: list[tuple[int, dt.datetime]] = []
+    latest = dt.datetime.min.replace(tzinfo=dt.UTC)
+    for one in sorted(statements, key=lambda kept: kept.number):
+        latest = max(latest, one.at or latest)
+        if one.length is not None and one.at is not None:
+            dated.append((one.length, latest))
     surely = [length for length, at in dated if at < before]
     at_most = [length for length, at in dated if at >= before]
     return max(surely, default=0), min(at_most, default=None)

@@ -177,6 +177,19 @@ def test_nothing_that_was_added_after_a_young_statement_goes(book: Book) -> None
     assert book.findings() == []
 
 
+def test_a_statement_that_is_dated_before_earlier_ones_lets_nothing_go(book: Book) -> None:
+    for _ in range(3):
+        book.add(2)
+        book.night()
+        book.now += DAY
+    right, book.now = book.now, book.now - 2 * KEEP_DAYS * DAY
+    book.add(2)
+    book.night()
+    book.now = right
+    assert purge(book) == 0
+    assert book.findings() == []
+
+
 # --- what is lost on the way ----------------------------------------------------------------------
 
 
