@@ -15,6 +15,7 @@ from outlet_client.setup.format_guess import (
     begins_with_data,
     dates_of,
     decimal_of,
+    delimiter_of,
     encoding_of,
     layout_of,
     sides_of,
@@ -22,8 +23,88 @@ from outlet_client.setup.format_guess import (
 )
 
 TODAY = dt.date(2026, 11, 30)
+GERMAN = "Kundennummer;Käufer;Größe\r\nK1;Jürgen Groß;groß\r\n"
+FRENCH = "n° client;prénom;été\r\nC1;Hélène;à côté\r\n"
 
 # --- files ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", [GERMAN, FRENCH])
+@pytest.mark.parametrize(
+    ("encoding", "guessed"),
+    [
+        ("utf-8", "utf-8-sig"),
+        ("utf-8-sig", "utf-8-sig"),
+        ("latin-1", "cp1252"),
+        ("cp1252", "cp1252"),
+        ("utf-16", "utf-16"),
+        ("utf-16-le", "utf-16-le"),
+        ("utf-16-be", "utf-16-be"),
+    ],
+)
+def test_a_text_is_read_as_it_was_written(text: str, encoding: str, guessed: str) -> None:
+    data = text.encode(encoding)
+    guess = encoding_of([data])
+    assert guess.value == guessed
+    assert data.decode(guess.value) == text
+
+
+def test_the_first_letter_beyond_ascii_may_come_in_the_last_chunk() -> None:
+    assert encoding_of([b"a;b\r\n"] * 1000 + ["Käufer".encode("latin-1")]).value == "cp1252"
+
+
+@given(st.integers(1, 20))
+def test_where_a_chunk_ends_within_a_letter_does_not_matter(at: int) -> None:
+    data = GERMAN.encode()
+    assert encoding_of([data[:at], data[at:]]).value == "utf-8-sig"
+
+
+@pytest.mark.parametrize(
+    ("data", "guessed"),
+    [
+        (b"\xf7\xf7", "cp1252"),
+        (GERMAN.encode("cp850"), "latin-1"),
+        ("5 €".encode("cp1252"), "cp1252"),
+    ],
+)
+def test_bytes_that_are_mostly_no_letters_are_no_sure_guess(data: bytes, guessed: str) -> None:
+    guess = encoding_of([data])
+    assert guess.value == guessed
+    assert not guess.sure
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_the_delimiter_is_what_gives_every_row_as_many_cells(delimiter: str) -> None:
+    lines = [delimiter.join(row) + "\r\n" for row in (["a", "b", "c"], ["1", '"x,y;z|\t"', "2"])]
+    guess = delimiter_of(lines)
+    assert guess is not None
+    assert guess.value == delimiter
+
+
+def test_decimal_commas_do_not_make_a_comma_the_delimiter() -> None:
+    guess = delimiter_of(["day;price\n", "1;2,50\n", "2;3,50\n", "3;1,25\n"])
+    assert guess is not None
+    assert guess.value == ";"
+
+
+@pytest.mark.parametrize("lines", [[], ["one\n", "column\n"], ["\n", "\n"]])
+def test_one_column_has_no_delimiter(lines: list[str]) -> None:
+    assert delimiter_of(lines) is None
+
+
+@pytest.mark.parametrize(
+    ("header", "is_data"),
+    [
+        (["Kunde", "Datum", "Betrag 2"], False),
+        (["customer_id", "2024", "x"], False),
+        (["K1", "31.12.2026", "x"], True),
+        (["K1", "5,00"], True),
+        (["K1", "anna@example.com"], True),
+        (["K1", "+65 8123 4567"], True),
+    ],
+)
+def test_a_first_line_of_data_is_no_header(header: list[str], *, is_data: bool) -> None:
+    assert begins_with_data(header) is is_data
 
 
 @pytest.mark.parametrize(
@@ -93,6 +174,40 @@ def test_a_heading_with_digits_is_no_row(heading: str, *, is_data: bool) -> None
 @pytest.mark.parametrize(
     ("cells", "decimal", "sure"),
     [
+        (["12,50", "0,00"], ",", True),
+        (["12.50"], ".", True),
+        (["1.234,50"], ",", True),
+        (["1,234.50"], ".", True),
+        (["1'234.50"], ".", True),
+        (["1 234,5"], ",", True),
+        (["17.700000000000003"], ".", True),
+        (["0.125"], ".", True),
+        (["1234.500"], ".", True),
+        (["-5,00", "5,00-"], ",", True),
+        (["12.500", "9.800"], ",", False),
+        (["12,500", "9,800"], ".", False),
+        (["1.234.500"], ",", False),
+        (["12.500", "9.800,50"], ",", True),
+        (["12,50"] * 20 + ["3.75"], ",", True),
+        (["12,50", "3.75"], None, False),
+    ],
+)
+def test_the_decimal_sign_is_what_stands_before_cents(
+    cells: list[str], decimal: str | None, *, sure: bool
+) -> None:
+    guess = decimal_of([pl.Series(cells)])
+    assert guess is not None
+    assert guess.sure is sure
+    assert decimal is None or guess.value == decimal
+
+
+def test_whole_numbers_say_nothing_of_the_decimal_sign() -> None:
+    assert decimal_of([pl.Series(["5", "1200", None])]) is None
+
+
+@pytest.mark.parametrize(
+    ("cells", "decimal", "sure"),
+    [
         (["SGD 1,200.00", "-$5.00"], ".", True),
         (["(1.200,50) €"], ",", True),
         (["1'200.-"], ".", True),
@@ -143,6 +258,58 @@ def test_the_side_of_sales_is_that_of_most_rows_that_are_no_returns(
 
 
 # --- days -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("cells", "form"),
+    [
+        (["2026-12-31"], "%Y-%m-%d"),
+        (["31.12.2026", "1.2.2026"], "%d.%m.%Y"),
+        (["31.12.26", "1.2.99"], "%d.%m.%y"),
+        (["31/12/2026"], "%d/%m/%Y"),
+        (["12/31/2026"], "%m/%d/%Y"),
+        (["31-12-2026"], "%d-%m-%Y"),
+        (["20261231"], "%Y%m%d"),
+        (["2026/12/31"], "%Y/%m/%d"),
+        (["31-DEC-26"], "%d-%b-%y"),
+        (["31 December 2026"], "%d %B %Y"),
+        (["Dec 31, 2026"], "%b %d, %Y"),
+        (["31.12.2026 23:10"], "%d.%m.%Y %H:%M"),
+        (["31.12.2026, 23:10:59"], "%d.%m.%Y, %H:%M:%S"),
+        (["12/31/2026 3:04 PM"], "%m/%d/%Y %I:%M %p"),
+        (["2026-12-31T23:10:59Z"], "%Y-%m-%dT%H:%M:%SZ"),
+        (["2026-12-31 23:10:59.123+01:00"], "%Y-%m-%d %H:%M:%S%.f%z"),
+        (["2026-12-31 23:10:59 UTC"], "%Y-%m-%d %H:%M:%S UTC"),
+        (["31.12.2026"] * 9 + ["k.A.", "", None], "%d.%m.%Y"),
+    ],
+)
+def test_dates_are_read_as_they_were_written(cells: list[str | None], form: str) -> None:
+    guess = dates_of(pl.Series(cells))
+    assert guess is not None
+    assert (guess.value, guess.sure) == (form, True)
+
+
+@pytest.mark.parametrize(
+    ("cells", "form"),
+    [
+        (["03/04/2026", "04/04/2026", "05/04/2026"], "%d/%m/%Y"),
+        (["04/03/2026", "04/04/2026", "04/05/2026"], "%m/%d/%Y"),
+    ],
+)
+def test_where_day_and_month_look_alike_rows_next_to_each_other_are_near(
+    cells: list[str], form: str
+) -> None:
+    guess = dates_of(pl.Series(cells))
+    assert guess is not None
+    assert (guess.value, guess.sure) == (form, False)
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [["Anna", "Ben"], ["+6591234567"], ["91234567"], ["7", "8"], ["12.50", "13.50"], [None], []],
+)
+def test_what_is_no_date_is_not_guessed_to_be_one(cells: list[str | None]) -> None:
+    assert dates_of(pl.Series(cells, dtype=pl.String)) is None
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from outlet_client.night.retention import purge
 from outlet_client.records.access_log import LogAct, recent_entries
 from outlet_client.settings import OutletFile
 from outlet_client.sources.customer_keys import stored_key
-from tests.outlet_client.test_allocation import (
+from tests.outlet_client.waiting_customers import (
     EMAIL,
     NOW,
     PHONES,
@@ -81,6 +81,8 @@ def test_two_references_that_are_written_alike_are_told_apart_by_their_very_spel
         listed.named("M12")
     with pytest.raises(AllocationRefused, match=r"in no tier of r.csv; .*: GMT-II is there"):
         listed.named("gmt i")
+    with pytest.raises(AllocationRefused, match=r"in no tier of r.csv; .*: GMT-II is there"):
+        listed.named("gmt")  # a part of one name says which may be meant, and is not taken for it
     for nothing in ("", " - ", "+6581234500", "81234500", "me@firm.com"):
         with pytest.raises(AllocationRefused, match="in no tier") as caught:
             listed.named(nothing)
