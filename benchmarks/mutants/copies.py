@@ -42,6 +42,7 @@ class Copy:
             ignored = shutil.ignore_patterns("__pycache__", "peers")
             shutil.copytree(root / name, self._code / name, ignore=ignored)
         shutil.copy(root / "pyproject.toml", self._code)
+        (self._code / "docs").symlink_to(root / "docs")  # some tests read a page
         if (root.parent / "shared").is_dir():
             (folder / "shared").symlink_to(root.parent / "shared")
         self._process = subprocess.Popen(

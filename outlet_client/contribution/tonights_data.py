@@ -138,5 +138,7 @@ def _given(path: Path, outcomes: tuple[str, ...], at_home: pl.DataFrame) -> pl.D
         pl.col("customer_id").cast(pl.String).alias("customer"),
         *(pl.col(name).cast(pl.Float64) for name in outcomes),
     )
-    joined = at_home.select("customer", "slot").join(given, on="customer", how="inner")
+    joined = at_home.select("customer", "slot").join(
+        given, on="customer", how="inner", maintain_order="left"
+    )
     return joined.unique("slot", keep="first", maintain_order=True).drop("customer")

@@ -208,3 +208,22 @@ def test_figures_are_shares_and_read_back_as_they_were_written(
     assert Accuracy.from_json(found.as_json()) == found
     for _, estimate in found.shares():
         assert estimate is None or (0 <= estimate.value <= 1 and estimate.noise_sd >= 0)
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=2, max_size=8))
+def test_the_auc_of_counts_is_the_share_of_pairs_in_order_ties_counted_half(
+    cells: list[tuple[int, int]],
+) -> None:
+    without, having = np.array(cells, dtype=float).T
+    found = auc_of_cells(np.concatenate([without, having]), 0.0)
+    if not (without.any() and having.any()):
+        assert found is None
+        return
+    pairs = [
+        (n * m) * (1.0 if low < high else 0.5 if low == high else 0.0)
+        for low, n in enumerate(without)
+        for high, m in enumerate(having)
+    ]
+    assert found is not None
+    assert found.value == pytest.approx(sum(pairs) / (without.sum() * having.sum()))
+    assert found.noise_sd == 0

@@ -332,3 +332,18 @@ def test_whatever_is_written_a_policy_that_is_taken_tells_no_doubt_and_has_no_id
         for eligibility, risk in product(ELIGIBILITY, FLIPPER_RISK):
             said[risk].add(policy.decide(eligibility, risk, tier).say)
         assert said["elevated"] | said["review"] <= said["new"] | said["low"]
+
+
+@pytest.mark.parametrize("days", ["-1", "3651", "true", "1.5", '"90"', "[]"])
+def test_who_was_given_a_piece_rests_a_whole_number_of_days_of_ten_years_at_most(days: str) -> None:
+    with pytest.raises(PolicyRefused, match="expected a whole number of days from 0 to 3650") as no:
+        parse(f"rest_days = {days}\n{DOUBTS}{OFFER}")
+    assert (no.value.source, no.value.rule) == ("p.toml", None)
+    for fits in (0, 3650):
+        assert parse(f"rest_days = {fits}\n{DOUBTS}{OFFER}").rest_days == fits
+
+
+def test_a_mistake_in_a_rule_says_which() -> None:
+    with pytest.raises(PolicyRefused) as refused:
+        parse(DOUBTS + OFFER.replace("offer", "give"))
+    assert refused.value.rule == 2

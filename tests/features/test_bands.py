@@ -157,6 +157,7 @@ def test_a_policy_outside_its_domain_is_refused(changes: dict[str, float]) -> No
         ((NEW, "a", "b", "c", "d"), (0.2, 0.4, 0.6), 5),
         ((NEW, "a", "b"), (0.5,), 2),
         ((NEW, "a", "b"), (), 3),
+        ((NEW, "a", "b"), (0.2, 0.5), 3),
     ],
 )
 def test_a_scheme_that_does_not_fit_is_refused(
@@ -164,3 +165,11 @@ def test_a_scheme_that_does_not_fit_is_refused(
 ) -> None:
     with pytest.raises(CatalogueError, match="expected"):
         BandScheme("s", bands, thresholds, ("x.",) * sentences)
+
+
+@pytest.mark.parametrize("bands", [(), (NEW,), ("old", "a"), (NEW, *"abcd"), (NEW, NEW)])
+def test_a_scheme_has_two_to_four_bands_of_which_new_is_the_first(bands: tuple[str, ...]) -> None:
+    with pytest.raises(CatalogueError, match="expected 2 to 4 bands of different names, 'new' fir"):
+        BandScheme("s", bands, (), ("x.",) * len(bands))
+    for fits, thresholds in (((NEW, "a"), ()), ((NEW, "a", "b", "c"), (0.2, 0.4))):
+        assert BandScheme("s", fits, thresholds, ("x.",) * len(fits)).bands == fits

@@ -177,6 +177,8 @@ def test_a_vector_has_a_number_a_name() -> None:
     assert len(FEATURE_NAMES) == len(set(FEATURE_NAMES)) == DIMENSION
     assert len(POINT_BOUNDS) + len(RATE_BOUNDS) + 2 == DIMENSION
     assert (len(POINT_BOUNDS), len(RATE_BOUNDS)) == (POINTS, RATES)
+    columns = FEATURE_NAMES[POINT_COLUMNS] + FEATURE_NAMES[RATE_COLUMNS]
+    assert columns == FEATURE_NAMES[1:-1]  # all but the intercept and the number of events
     assert all(name.startswith("points: ") for name in FEATURE_NAMES[POINT_COLUMNS])
     assert all(name.startswith("rate: ") for name in FEATURE_NAMES[RATE_COLUMNS])
     # the examples below are of these

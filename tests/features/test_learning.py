@@ -23,6 +23,7 @@ from features.events import (
     event_features,
 )
 from features.learning import (
+    BIN_EDGES,
     BINS,
     CLIP_SHARE,
     FLAG_SHARE,
@@ -266,6 +267,22 @@ def test_a_whitening_of_pure_noise_blows_nothing_up_and_expects_short_rows() -> 
     assert space.gradient_norm < CLIP_SHARE * np.sqrt(DIMENSION)
 
 
+def test_directions_below_noise_have_one_common_variance() -> None:
+    """Single eigenvalues are noise there: told apart, noise would say which way to learn."""
+    noise = np.random.default_rng(1).normal(0, 100, MOMENTS_DIMENSION)
+    variances = Whitening.of(noise, 100.0).variances
+    common = variances[0]  # of the least eigenvalue, which pure noise has below 0
+    assert 0 < common < 1
+    assert np.isclose(variances, common, rtol=1e-9).sum() > len(variances) / 2
+
+
+@pytest.mark.parametrize("noise_sd", [3.0, 50.0])
+def test_a_whitening_stands_for_no_fewer_customers_than_noise_could_make(noise_sd: float) -> None:
+    """Four deviations: what is divided by a number that noise made is anything."""
+    assert Whitening.of(np.zeros(MOMENTS_DIMENSION), noise_sd).customers == 4 * noise_sd
+    assert Whitening.of(np.zeros(MOMENTS_DIMENSION), 0.0).customers == 1
+
+
 @given(hnp.arrays(np.float64, MOMENTS_DIMENSION, elements=st.floats(-1e6, 1e6)), st.floats(0, 1e3))
 def test_any_moments_make_a_map_that_can_be_undone_and_sent(
     moments: np.ndarray, noise_sd: float
@@ -284,6 +301,20 @@ def test_a_whitening_of_another_size_or_not_finite_is_refused() -> None:
     for bad in (good[:-8], np.full((DIMENSION, DIMENSION), np.nan).tobytes()):
         with pytest.raises(CatalogueError):
             Whitening.decode_matrix(bad)
+
+
+def test_each_scorecard_needs_its_own_outcome() -> None:
+    """With one too few, the last scorecard's part of every row would be missing."""
+    for y, cards in ((Y[:1], CARDS), (Y, CARDS[:1])):
+        with pytest.raises(ValueError, match="zip"):
+            counts_rows(SUMS, y, cards)
+        with pytest.raises(ValueError, match="zip"):
+            gradient_rows(SUMS, y, cards, np.eye(DIMENSION), 2.0)
+
+
+def test_score_bins_are_one_after_another_and_as_wide_below_0_as_above() -> None:
+    assert (np.diff(BIN_EDGES) > 0).all()
+    assert (-BIN_EDGES[::-1] == BIN_EDGES).all()
 
 
 # --- gradients ------------------------------------------------------------------------------------

@@ -176,3 +176,18 @@ def test_an_outcome_that_no_ledger_shows_is_refused() -> None:
     assert Outcome.named("y_flipped") is Outcome.FLIPPED
     with pytest.raises(FeatureError, match="shows y_loyal, y_flipped, y_lapsed; train on given"):
         Outcome.named("y_flip7")
+
+
+def test_a_piece_that_was_only_serviced_before_the_cut_off_was_not_owned_then() -> None:
+    """What is bought after it is in no feature, and its resale is the next cut-off's."""
+    drawn = [row("anna", BEFORE, "service", serial="s1"), row("anna", NEXT_DAY, serial="s1")]
+    assert judged(Outcome.FLIPPED, drawn, [("s1", AFTER, "confirmed")]) == [0, 0, 0]
+
+
+@pytest.mark.parametrize(("days", "flipped"), [(-1, 1), (0, 0), (1, 0)])
+def test_what_was_dismissed_on_the_day_of_its_confirmation_or_later_is_no_resale(
+    days: int, flipped: int
+) -> None:
+    drawn = [row("anna", BEFORE, serial="s1")]
+    seen = [("s1", AFTER, "confirmed"), ("s1", AFTER + dt.timedelta(days=days), "dismissed")]
+    assert judged(Outcome.FLIPPED, drawn, seen)[0] == flipped

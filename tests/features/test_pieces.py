@@ -56,6 +56,21 @@ def test_a_piece_with_everything_attached_to_it_is_one_event() -> None:
     }  # fmt: skip
 
 
+def test_each_thing_that_may_be_attached_to_a_piece_is_said_of_no_other() -> None:
+    flags = ("bought", "returned", "serviced", "declined", "suspected", "confirmed")
+    bought_only, asked = row("anna", BOUGHT, serial="s1"), row("anna", BOUGHT, "interest")
+    for event, true in (
+        (only([bought_only]), {"bought"}),
+        (only([row("anna", BOUGHT, "return", serial="s1")]), {"returned"}),
+        (only([row("anna", BOUGHT, "service", serial="s1")]), {"serviced"}),
+        (only([asked]), set()),
+        (only([row("anna", BOUGHT, "declined")]), {"declined"}),
+        (only([bought_only], [("s1", SEEN, "suspected")]), {"bought", "suspected"}),
+        (only([bought_only], [("s1", SEEN, "confirmed")]), {"bought", "confirmed"}),
+    ):
+        assert {flag for flag in flags if event[flag]} == true
+
+
 def test_a_serviced_piece_that_was_bought_elsewhere_is_an_event_and_no_purchase() -> None:
     event = only([row("anna", SERVICED, "service", serial="s1", reference="scarce-1", price=250.0)])
     assert (event["kind"], event["date"], event["key"]) == ("service", SERVICED, "s1")

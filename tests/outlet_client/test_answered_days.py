@@ -18,7 +18,7 @@ from outlet_client.settings import OutletSettings
 from privacy.errors import PlanRefused
 from privacy.seal_plans import SealKind
 from tests.builders import outlet_at
-from tests.outlet_client.test_contribute import BOTH_CARDS, MOMENTS, OUTLETS, Stage, fresh, seal_of
+from tests.outlet_client.contributing import BOTH_CARDS, MOMENTS, OUTLETS, Stage, fresh, seal_of
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import asdict, replace
+from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
@@ -37,6 +38,7 @@ from privacy.seal_plans import (
     LARGEST_CUT,
     LARGEST_FULL,
     LEAST_GAP,
+    LEAST_THERE,
     PART_BOUND,
     RING_BITS,
     SealContext,
@@ -477,3 +479,22 @@ def test_a_context_binds_plan_set_and_chunk_in_one_length() -> None:
     assert len(set(contexts)) == len(contexts)
     assert {len(context) for context in contexts} == {84}
     assert contexts[0] == frame(bytes.fromhex(one), bytes.fromhex(one), bytes(8))
+
+
+def test_the_codes_of_the_evidence_are_those_that_the_desk_explains() -> None:
+    """None, one or two events, three to five, six and more."""
+    [*_, evidence] = DRAFT.tables()
+    assert evidence.codes(np.arange(9)).tolist() == [0, 1, 1, 2, 2, 2, 3, 3, 3]
+
+
+def test_cuts_and_middles_reach_to_the_largest_and_no_farther() -> None:
+    """Where nobody's sum is: so a band that nobody reaches has a cut, too."""
+    for cuts in ((-1000, 4, 1000), (-1000, 1000)):
+        SealDraft.decode(changed(DRAFT, cuts=[cuts, cuts])).check()
+    for cuts in ((-1002, 4), (4, 1002)):
+        with pytest.raises(PlanRefused, match=r"within|\+-1000"):
+            SealDraft.decode(changed(DRAFT, cuts=[cuts, cuts])).check()
+
+
+def test_of_the_outlets_of_earlier_seals_three_quarters_are_to_be_there() -> None:
+    assert Fraction(3, 4) == LEAST_THERE
