@@ -8,7 +8,7 @@ is under review.
 from __future__ import annotations
 
 import secrets
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -35,7 +35,7 @@ from outlet_client.records.actor import checked_name, checked_sentence
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from outlet_client.allocation.lottery import TieBreak
     from outlet_client.allocation.proposal_store import ProposalHeader
@@ -209,10 +209,8 @@ def accept(access: CustomerAccess, number: int, by: str, at: dt.datetime) -> Pro
     who = checked_name(by)
     with closing(AllocationStore.open(access.home)) as store:
         proposal = _undecided(access, store, number)
-        record_act_in(
-            access.home, at, LogAct.DECISION, who, about=_about(number), outcome="accepted"
-        )
-        return _decide(store, proposal, (at, who, ""), proposal.given)
+        with _logged(access, at, LogAct.DECISION, who, number, "accepted"):
+            return _decide(store, proposal, (at, who, ""), proposal.given)
 
 
 def change(
@@ -245,8 +243,8 @@ def change(
             )
         more, less = (len(set(one)) for one in (give, instead_of))
         outcome = f"changed: {more} given, {less} instead"
-        record_act_in(access.home, at, LogAct.OVERRIDE, who, about=_about(number), outcome=outcome)
-        return _decide(store, proposal, (at, who, why), final)
+        with _logged(access, at, LogAct.OVERRIDE, who, number, outcome):
+            return _decide(store, proposal, (at, who, why), final)
 
 
 def rerun(access: CustomerAccess, number: int) -> int:
@@ -301,6 +299,20 @@ def _decide(
     passed = passed_over(proposal.lines, final)
     store.decide(proposal.id, Decided(_moment(at), by, reason, final, passed))
     return store.read(proposal.id)
+
+
+@contextmanager
+def _logged(
+    access: CustomerAccess, at: dt.datetime, act: LogAct, by: str, number: int, outcome: str
+) -> Iterator[None]:
+    """Has a decision in the log before it is stored, and also that somebody else's came first."""
+    record_act_in(access.home, at, act, by, about=_about(number), outcome=outcome)
+    try:
+        yield
+    except AllocationRefused:
+        said = f"{outcome}: refused, decided before"
+        record_act_in(access.home, at, act, by, about=_about(number), outcome=said)
+        raise
 
 
 def _about(number: int) -> str:

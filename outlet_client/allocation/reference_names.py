@@ -33,6 +33,12 @@ _MOST_OFFERED = 500
 _LEAST_PHONE = 7
 """So many digits without a letter may be a phone that was typed, or scanned, in the wrong place."""
 
+_LEAST_PART = 3
+"""Signs of a reference's name that say which one may be meant."""
+
+_MOST_MEANT = 3
+"""Names in an error; more would be a list to choose from."""
+
 _LISTS: dict[str, tuple[object, ReferenceList]] = {}
 """By source, with what its files were when it was read: a page asks for it each time."""
 
@@ -78,12 +84,18 @@ class ReferenceList:
                 f"reference{got}: {' and '.join(alike)} in {self._source} are written like it; "
                 "type one of them sign by sign"
             )
-        near = difflib.get_close_matches(folded(typed), self._names, 3, 0.8)
+        near = difflib.get_close_matches(folded(typed), self._names, _MOST_MEANT, 0.8)
+        near = near or self._with(folded(typed))
         meant = " or ".join(name for one in near for name in self._names[one])
         raise AllocationRefused(
             f"reference{got}: in no tier of {self._source}; add a row with its tier there, or "
             f"correct the reference{f': {meant} is there' if meant else ''}"
         )
+
+    def _with(self, part: str) -> list[str]:
+        """The names that have a part in them; none where many have."""
+        found = [one for one in self._names if part in one] if len(part) >= _LEAST_PART else []
+        return found if len(found) <= _MOST_MEANT else []
 
     def as_listed(self, column: pl.Series) -> pl.Series:
         """A column of references, each by its name of the list where one is written like it."""
@@ -103,7 +115,7 @@ def reference_list(settings: OutletFile) -> ReferenceList:
         LedgerError: If they cannot be read.
     """
     source = _source_of(settings)
-    key, stamp = source.model_dump_json(), _stamp(source)
+    key, stamp = source.model_dump_json(), table_stamp(source)
     known = _LISTS.get(key)
     if known is not None and stamp is not None and known[0] == stamp:
         return known[1]
@@ -139,6 +151,14 @@ def named_reference(settings: OutletFile, typed: str) -> tuple[str, Tier]:
     return reference_list(settings).named(typed.strip())
 
 
+def table_stamp(source: Source) -> object:
+    """What changes whenever the table's files do; None of a database, which is read each time."""
+    if source.is_database:
+        return None
+    stats = [(path, path.stat()) for path in files_of(source)]
+    return [(str(path), stat.st_size, stat.st_mtime_ns) for path, stat in stats]
+
+
 def _shown(typed: str) -> str:
     """What was typed, for an error; nothing of what may be somebody's phone or e-mail."""
     digits = sum(sign.isdecimal() for sign in typed)
@@ -158,11 +178,3 @@ def _source_of(settings: OutletFile) -> Source:
             "`references` in escapement.toml"
         )
     return settings.references
-
-
-def _stamp(source: Source) -> object:
-    """What changes whenever the table's files do; None of a database, which is read each time."""
-    if source.is_database:
-        return None
-    stats = [(path, path.stat()) for path in files_of(source)]
-    return [(str(path), stat.st_size, stat.st_mtime_ns) for path, stat in stats]

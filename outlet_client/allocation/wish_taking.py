@@ -37,11 +37,12 @@ if TYPE_CHECKING:
     from outlet_client.customer_access import CustomerAccess
     from outlet_client.people.people_store import People
 
+BY_MISTAKE = "Taken down by mistake."
 USUAL_REASONS = (
     "The piece was handed over.",
     "The customer wishes it no more.",
     "The customer was asked, and did not answer.",
-    "Taken down by mistake.",
+    BY_MISTAKE,
 )
 """Why wishes are closed, to choose from; another sentence is as good."""
 

@@ -21,11 +21,12 @@ from outlet_client.allocation.allocation_decisions import (
 from outlet_client.allocation.disputed_lines import UNDER_REVIEW
 from outlet_client.allocation.lottery import AllocationRefused, TieBreak
 from outlet_client.allocation.proposal_notes import passed_over_text
+from outlet_client.bands.band_labels import LABELS
 from outlet_client.bands.lookup import WHOSE_BAND
 from outlet_client.desk.draw_view import draw_view
 from outlet_client.desk.kept_pages import TypedForm
 from outlet_client.desk.messages import MEANS, message_of_error
-from outlet_client.desk.proposal_view import proposal_view
+from outlet_client.desk.proposal_view import proposal_view, rules_in_words
 from outlet_client.desk.site import message_page, number_of, redirect_to, render
 from outlet_client.errors import OWN_ERRORS, OutletError
 from outlet_client.records.actor import Actor, LookupPurpose
@@ -85,8 +86,10 @@ def ask(site: Site, visit: Visit) -> Response:
     except OWN_ERRORS as error:
         return show_all(site, visit, HTTPStatus.CONFLICT, message_of_error(error))
     proposals = [one.proposal for one in made.proposed]
-    names = ", ".join(f"{one.id} for {one.terms.reference}" for one in proposals)
-    said = f"Proposed, and nothing decided yet: {names}."
+    names = ", ".join(
+        f"{one.terms.pieces} of {one.terms.reference} (proposal {one.id})" for one in proposals
+    )
+    said = f"Proposed: {names}. Nothing is decided yet."
     if made.failed is not None:
         said = f"{said} The next one was not made: {message_of_error(made.failed)}"
     return redirect_to(f"/allocations/{proposals[0].id}", said)
@@ -98,6 +101,7 @@ def show_one(
     status: HTTPStatus = HTTPStatus.OK,
     error: str = "",
     *,
+    at: str = "",
     passes: str = "",
 ) -> PageResponse:
     """One proposal, with what was decided or what can be."""
@@ -108,9 +112,10 @@ def show_one(
     earlier = [one for one in headers(site.access, proposal.terms.reference) if one.id != number]
     return render(
         "allocation.html", site, visit, status, proposal=proposal, means=MEANS,
-        under_review=UNDER_REVIEW, whose=WHOSE_BAND, error=error, passes=passes, give=give,
+        under_review=UNDER_REVIEW, whose=WHOSE_BAND, error=error, at=at, passes=passes, give=give,
         less=less, reason=visit.typed("reason"), ties=TIES, earlier=earlier[:_MOST_LISTED],
         view=proposal_view(proposal, asked, frozenset(give | less)),
+        rules=rules_in_words(proposal, LABELS[site.access.settings.desk.labels]),
     )  # fmt: skip
 
 
@@ -147,7 +152,7 @@ def decide(site: Site, visit: Visit) -> Response:
         changes = bool(give or less)
         if changes and not reason:
             words = "Say why you decide otherwise than proposed; the reason is kept beside it."
-            return show_one(site, visit, HTTPStatus.BAD_REQUEST, words)
+            return show_one(site, visit, HTTPStatus.BAD_REQUEST, words, at="reason")
         passed = passed_over_by(site.access, number, give, less)
         if passed and visit.typed("seen") != passed_over_text(passed):
             asked = show_one(site, visit, passes=passed_over_text(passed))

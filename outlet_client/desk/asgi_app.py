@@ -17,14 +17,16 @@ from typing_extensions import override
 
 from outlet_client.desk import (
     allocation_pages,
+    consent_pages,
     correction_pages,
     duplicate_pages,
     letter_pages,
     list_pages,
+    log_pages,
     lookup_pages,
     own_customer_pages,
-    privacy_pages,
     report_pages,
+    rights_pages,
     sighting_pages,
     sign_in_pages,
     today_pages,
@@ -134,6 +136,13 @@ PAGES = (
         shows="/look-up",
     ),
     Page(
+        "/look-up/wish/{number:number}/back",
+        MAY_LOOK_UP,
+        None,
+        lookup_pages.take_back,
+        shows="/look-up",
+    ),
+    Page(
         "/customers",
         MAY_SEE_OWN_PURCHASES,
         own_customer_pages.show,
@@ -199,14 +208,14 @@ PAGES = (
         shows="/waitlist",
     ),
     Page("/report", MAY_READ_REPORT, report_pages.show),
-    Page("/log", MAY_READ_LOG, privacy_pages.show_log),
-    Page("/log/reviewed", MAY_READ_LOG, None, privacy_pages.review, shows="/log"),
-    Page("/log/verify", MAY_READ_LOG, privacy_pages.verify),
+    Page("/log", MAY_READ_LOG, log_pages.show_log),
+    Page("/log/reviewed", MAY_READ_LOG, None, log_pages.review, shows="/log"),
+    Page("/log/verify", MAY_READ_LOG, log_pages.verify),
     Page(
         "/customer",
         MAY_READ_RECORDS,
-        privacy_pages.show_customer,
-        privacy_pages.on_customer,
+        rights_pages.show_customer,
+        rights_pages.on_customer,
         keeps_text=True,
     ),
     Page(
@@ -216,12 +225,12 @@ PAGES = (
         correction_pages.correct,
         keeps_text=True,
     ),
-    Page("/requests", MAY_DECIDE_DISPUTES, privacy_pages.show_requests),
+    Page("/requests", MAY_DECIDE_DISPUTES, rights_pages.show_requests),
     Page(
         "/requests/{number:number}",
         MAY_DECIDE_DISPUTES,
         None,
-        privacy_pages.answer,
+        rights_pages.answer,
         keeps_text=True,
         shows="/requests",
     ),
@@ -233,7 +242,13 @@ PAGES = (
         keeps_text=True,
     ),
     Page("/lists", MAY_TAKE_LISTS, list_pages.show, list_pages.export, keeps_text=True),
-    Page("/consents", MAY_READ_RECORDS, privacy_pages.show_consents),
+    Page(
+        "/consents",
+        MAY_READ_RECORDS,
+        consent_pages.show_consents,
+        consent_pages.record,
+        keeps_text=True,
+    ),
 )
 
 

@@ -31,8 +31,8 @@ MOST_ROWS = 50_000
 MARK = 8
 """Letters of a customer's mark in the log."""
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What begins a cell that a spreadsheet computes."""
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""What begins a cell that a spreadsheet computes; some read East Asian wide signs likewise."""
 
 
 class ListTooLong(OutletError):

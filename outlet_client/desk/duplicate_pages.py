@@ -15,7 +15,7 @@ from outlet_client.errors import OWN_ERRORS, NotConfigured
 from outlet_client.people.client_book import refresh_clients
 from outlet_client.people.client_names import names_of
 from outlet_client.people.duplicates import pairs
-from outlet_client.rights.duplicate_decisions import SHARE, decide_pair
+from outlet_client.rights.duplicate_decisions import ONE_PERSON, SHARE, TWO_PEOPLE, decide_pair
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +42,7 @@ def show(site: Site, visit: Visit, status: HTTPStatus = HTTPStatus.OK, error: st
     return render(
         "duplicates.html", site, visit, status, pairs=some, total=len(found), share=SHARE,
         page=page, pages=max(1, -(-len(found) // _A_PAGE)), names=_names(site, some), error=error,
-        missing=missing, typed={name: visit.typed(name) for name in ("one", "other")},
+        missing=missing, typed={name: visit.typed(name) for name in ("one", "other", "decision")},
     )  # fmt: skip
 
 
@@ -58,7 +58,7 @@ def decide(site: Site, visit: Visit) -> Response:
         decide_pair(access.home, access.people, pair, same=same, by=visit.name, at=visit.at)
     except OWN_ERRORS as error:
         return show(site, visit, HTTPStatus.CONFLICT, message_of_error(error))
-    said = "Kept: one person from now on." if same else "Kept: two people."
+    said = f"Kept: {ONE_PERSON if same else TWO_PEOPLE}"
     return redirect_to("/duplicates", f"{said} Your name stands beside it.")
 
 

@@ -24,13 +24,20 @@ if TYPE_CHECKING:
 _ANY_SINCE = f"SELECT 1 FROM {WITHDRAWALS.name} WHERE at >= ? LIMIT 1"  # noqa: S608  (our own name)
 
 
-def taken_back_since(site: Site, phone: str, email: str, moment: dt.datetime) -> bool:
-    """Whether a customer withdrew since a moment, under whatever phone or e-mail of theirs."""
+def taken_back_since(
+    site: Site, phone: str, email: str, moment: dt.datetime, key: str = ""
+) -> bool:
+    """Whether a customer withdrew since a moment, under whatever phone or e-mail of theirs.
+
+    Nobody can say so of a moment that is to come: the clock was set back since.
+    """
+    if moment > site.clock():
+        return True
     since = text_of_moment(moment)
     with site.access.people.reading() as connection:
         if not driver_rows(connection, _ANY_SINCE, (since,)):  # as nearly always
             return False
-    keys = _reached(site, phone, email)
+    keys = _reached(site, phone, email, key)
     with site.access.people.reading() as connection:
         for table, at in ((WITHDRAWALS, WITHDRAWALS.c.at), (CONSENTS, CONSENTS.c.withdrawn_at)):
             query = sa.select(table.c.key).where(table.c.key.in_(keys), at >= since)
@@ -39,18 +46,23 @@ def taken_back_since(site: Site, phone: str, email: str, moment: dt.datetime) ->
     return False
 
 
-def may_still_be_shown(site: Site, phone: str, email: str, answered: dt.datetime) -> bool:
+def may_still_be_shown(
+    site: Site, phone: str, email: str, answered: dt.datetime, key: str = ""
+) -> bool:
     """Whether a band that was answered may be shown again: no withdrawal since, and no dispute."""
-    if taken_back_since(site, phone, email, answered):
+    if taken_back_since(site, phone, email, answered, key):
         return False
     with site.rights.reading() as connection:
         under_review = disputed(connection)
     if not under_review:
         return True
-    return under_review.keys().isdisjoint(_reached(site, phone, email))
+    return under_review.keys().isdisjoint(_reached(site, phone, email, key))
 
 
-def _reached(site: Site, phone: str, email: str) -> set[str]:
+def _reached(site: Site, phone: str, email: str, key: str) -> set[str]:
+    """Every key of a customer, by what was typed or by one of them."""
     people = site.access.people
+    if key:
+        return set(people.reached(key))
     typed = identifiers(phone, email, site.access.settings.region)
     return {key for one in typed for key in people.reached(people.local_key(one))}

@@ -13,6 +13,7 @@ from outlet_client.allocation.allocation_decisions import shown
 from outlet_client.desk.allocation_pages import show_one
 from outlet_client.desk.messages import message_of_error
 from outlet_client.desk.site import OWN_STYLE, PageResponse, redirect_to
+from outlet_client.desk.way_back import with_way_back
 from outlet_client.errors import OWN_ERRORS
 from outlet_client.records.actor import Actor, LookupPurpose
 from outlet_client.rights.adverse_letter import adverse_letter, letter_page, may_name_bands
@@ -43,7 +44,12 @@ def make(site: Site, visit: Visit) -> Response:
         letter = adverse_letter(access, number, customer, asked, visit.at)
     except OWN_ERRORS as error:
         return show_one(site, visit, HTTPStatus.CONFLICT, message_of_error(error))
-    made = PageResponse(letter_page(letter), headers={"Content-Security-Policy": OWN_STYLE})
-    if letter.bands:
+    page = with_way_back(
+        letter_page(letter),
+        {f"/allocations/{number}": f"Back to allocation {number}"},
+        "Print it with the browser (Ctrl+P); this line is not printed.",
+    )
+    made = PageResponse(page, headers={"Content-Security-Policy": OWN_STYLE})
+    if letter.is_by_the_book:
         made.still = lambda: may_name_bands(access, number, customer)
     return made

@@ -25,7 +25,7 @@ from outlet_client.desk.kept_answers import may_still_be_shown, taken_back_since
 from outlet_client.desk.lookup_usage import used_today
 from outlet_client.desk.messages import MEANS, NO_BANDS, PURPOSES, message_of_error
 from outlet_client.desk.site import render
-from outlet_client.desk.wish_pages import add_wish, wish_view
+from outlet_client.desk.wish_pages import add_wish, take_wish_back, was_looked_up, wish_view
 from outlet_client.errors import OWN_ERRORS, NoIdentifier, OutletError
 from outlet_client.records.actor import Actor, LookupPurpose, NotAsked
 
@@ -80,9 +80,19 @@ def add_to_waitlist(site: Site, visit: Visit) -> Response:
     status, words = done
     wish = None
     with suppress(NoIdentifier):  # of nobody there is no form
-        wish = wish_view(site, visit, visit.typed("reference"))
+        if was_looked_up(site, visit):
+            wish = wish_view(site, visit, visit.typed("reference"))
     form = {name: text for name, text in visit.form.items() if name != "reference"}
     return _page(site, replace(visit, form=form), status, error=Flaw(words), wish=wish)
+
+
+def take_back(site: Site, visit: Visit) -> Response:
+    """Closes a wish that whoever visits added by mistake today."""
+    done = take_wish_back(site, visit)
+    if isinstance(done, Response):
+        return done
+    status, words = done
+    return _page(site, visit, status, error=Flaw(words))
 
 
 def first_time(site: Site, visit: Visit) -> Response:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from outlet_client.bands.lookup import A_PERSON_LOOKS, MANY_OUTLETS, Status
 from outlet_client.errors import BookMissing, NoIdentifier, QuotaSpent, ServiceUnreachable
 from outlet_client.records.actor import LookupPurpose
-from outlet_client.records.customer_requests import RequestKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,15 +29,6 @@ PURPOSES: Mapping[LookupPurpose, str] = {
     LookupPurpose.CUSTOMER: "The customer asked",
 }
 """Why staff look somebody up; the order is the form's."""
-
-REQUEST_KINDS: Mapping[RequestKind, str] = {
-    RequestKind.ACCESS: "see what is held",
-    RequestKind.EXPORT: "have it as a file",
-    RequestKind.CORRECTION: "have something corrected",
-    RequestKind.WITHDRAWAL: "withdraw",
-    RequestKind.DISPUTE: "dispute the band",
-}
-"""What a customer may wish to do; the order is the form's."""
 
 NO_BANDS: Mapping[str, tuple[str, str]] = {
     Status.NOT_IN_NETWORK: (

@@ -9,7 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from features.allocation import Decision
+from features.allocation import (
+    ELIGIBILITY,
+    FLIPPER_RISK,
+    AllocationPolicy,
+    Decision,
+    PolicyRefused,
+)
+from features.ledger import Tier
+from outlet_client.desk.messages import MEANS
 from outlet_client.desk.site import number_of
 
 if TYPE_CHECKING:
@@ -120,6 +128,33 @@ def proposal_view(
         kind,
         find,
     )
+
+
+def rules_in_words(proposal: Proposal, labels: Mapping[str, str]) -> tuple[str, ...]:
+    """The rules of a proposal's policy, in order; none where they can no longer be read.
+
+    Args:
+        proposal: With the policy as it was then.
+        labels: The names of both scores.
+    """
+    try:
+        policy = AllocationPolicy.parse(proposal.policy_text, proposal.policy_source)
+    except PolicyRefused:  # a law is newer than these rules
+        return ()
+    said = []
+    for rule in policy.rules:
+        about = []
+        if len(rule.tier) < len(Tier):
+            about.append(f"in tier {' or '.join(rule.tier)}")
+        for score, bands, known in (
+            ("eligibility", rule.eligibility, ELIGIBILITY),
+            ("flipper_risk", rule.flipper_risk, FLIPPER_RISK),
+        ):
+            if len(bands) < len(known):
+                words = " or ".join(MEANS[score, band] for band in bands)
+                about.append(f"{labels[score].lower()} {words}")
+        said.append(f"{', '.join(about) or 'everything else'}: {rule.decision}")
+    return tuple(said)
 
 
 def _said(proposal: Proposal, some: list[RankedLine]) -> tuple[RankedLine, ...]:

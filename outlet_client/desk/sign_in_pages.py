@@ -132,7 +132,8 @@ def change_password(site: Site, visit: Visit) -> Response:
         old = visit.form.get("old", "")
         account = site.accounts.change_password(visit.name, old, new, visit.at, log)
     except SignInRefused:
-        words = "The old password is wrong."
+        given = _signed_in(visit).temporary
+        words = f"The {'password you were given' if given else 'old password'} is wrong."
         page = show_account(site, visit, HTTPStatus.BAD_REQUEST, words, "old")
         return _refused(site, visit, visit.name, page)
     except StaffRefused as error:

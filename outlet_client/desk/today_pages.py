@@ -7,10 +7,11 @@ nothing, and names no customer.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import TYPE_CHECKING, TypeAlias
 
 from outlet_client.allocation.open_proposals import open_proposals_in
-from outlet_client.desk.messages import REQUEST_KINDS, message_of_error
+from outlet_client.desk.messages import message_of_error
 from outlet_client.desk.page_roles import (
     MAY_ALLOCATE,
     MAY_DECIDE_DISPUTES,
@@ -23,6 +24,7 @@ from outlet_client.errors import OWN_ERRORS
 from outlet_client.night.outlet_standing import NoticeTopic, notices, standing
 from outlet_client.records.customer_requests import open_requests
 from outlet_client.report.night_facts import LATEST
+from outlet_client.rights.rights_text import REQUEST_KINDS
 from outlet_client.sightings.sighting_history import open_sightings
 from outlet_client.sightings.sighting_search import anchor
 from outlet_client.staff.accounts import Role
@@ -35,12 +37,17 @@ if TYPE_CHECKING:
 
     from outlet_client.desk.site import Site, Visit
     from outlet_client.night.outlet_standing import Notice
+    from outlet_client.sightings.sighting_history import SightingHistory
 
 _MOST = 8
 """Lines of a section; how many more there are is said below them."""
 
 _SOON_DAYS = 7
 """A request that is due within so many days is marked."""
+
+ALONE = "Confirmed by who reported it, and by nobody else"
+NOTICES = "Notices"
+"""The names of two sections; neither is counted beside a page's name: neither has to be done."""
 
 _HOUSE = {NoticeTopic.NIGHT, NoticeTopic.KEYS, NoticeTopic.BOOK, NoticeTopic.PEOPLE}
 _NOTICES = {
@@ -94,25 +101,37 @@ class TodaySection:
 
 
 _Lines: TypeAlias = "Callable[[Site, Visit], list[TodayLine]]"
+_Seen: TypeAlias = "Callable[[], SightingHistory]"
 
 
 def show(site: Site, visit: Visit) -> Response:
     """What waits for whoever is signed in."""
     assert visit.account is not None  # noqa: S101  (a role comes with one)
     role = visit.account.role
+    seen = cache(lambda: open_sightings(site.access, visit.at))  # costly, and two sections' own
     kinds: tuple[tuple[str, str, frozenset[Role], _Lines], ...] = (
         ("Customers' requests", REQUESTS, MAY_DECIDE_DISPUTES, _requests),
-        ("Sightings to confirm or dismiss", SIGHTINGS, MAY_DECIDE_SIGHTINGS, _sightings),
         ("Proposals to decide", PROPOSALS, MAY_ALLOCATE, _proposals),
+        (
+            "Sightings to confirm or dismiss",
+            SIGHTINGS,
+            MAY_DECIDE_SIGHTINGS,
+            partial(_sightings, seen),
+        ),
+        (ALONE, "", MAY_DECIDE_SIGHTINGS, partial(_confirmed_alone, seen)),
         ("Unusual use to look at", FLAGS, MAY_READ_LOG, _flags),
-        ("Notices", "", frozenset(_NOTICES), _notices),
+        (NOTICES, "", frozenset(_NOTICES), _notices),
     )
     sections = [
         _section(site, visit, name, path, lines)
         for name, path, roles, lines in kinds
         if role in roles
     ]
-    return render("today.html", site, visit, sections=sections, date=_day(visit))
+    return render(
+        "today.html", site, visit, sections=[one for one in sections if one.name != NOTICES],
+        notices=[one for one in sections if one.name == NOTICES and one.number],
+        date=_day(visit),
+    )  # fmt: skip
 
 
 def _section(site: Site, visit: Visit, name: str, path: str, lines: _Lines) -> TodaySection:
@@ -148,15 +167,29 @@ def _days_left(due: dt.date, today: dt.date) -> str:
     return f"due today, {due}" if days == 0 else f"{_days(days)} left, until {due}"
 
 
-def _sightings(site: Site, visit: Visit) -> list[TodayLine]:
+def _sightings(seen: _Seen, _site: Site, _visit: Visit) -> list[TodayLine]:
     found = []
-    for one in open_sightings(site.access, visit.at).open:
+    for one in seen().open:
         reporters = [noted.by for noted in one.said if noted.seen == one.seen and not noted.decides]
-        whence = f"reported by {reporters[-1]}" if reporters else "by the outlet's own table"
+        whence = f"reported by {reporters[-1]}" if reporters else "by our own table"
         piece = f"{one.serial}, {one.reference}" if one.reference else one.serial
         words = f"{piece}: seen {_days(one.days)} after its sale, {whence}"
         found.append(TodayLine(words, f"{SIGHTINGS}#{anchor(one)}", f"seen {one.seen}"))
     return found
+
+
+def _confirmed_alone(seen: _Seen, _site: Site, visit: Visit) -> list[TodayLine]:
+    """What one manager reported and confirmed, for another one; whoever did is not asked again."""
+    return [
+        TodayLine(
+            f"{one.serial}{f', {one.reference}' if one.reference else ''}: look, and confirm it "
+            "too or dismiss it",
+            f"{SIGHTINGS}#{anchor(one)}",
+            f"seen {one.seen}",
+        )
+        for one in seen().sightings
+        if one.alone and not one.reported_by(visit.name)
+    ]
 
 
 def _proposals(site: Site, visit: Visit) -> list[TodayLine]:

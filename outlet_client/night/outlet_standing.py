@@ -187,7 +187,9 @@ def _of_nights(found: Standing, at: dt.datetime) -> Iterator[Notice]:
         yield Notice(topic, text, "no night could begin; `escapement-outlet status` says why")
     elif last is None:
         yield Notice(
-            topic, "no night yet: `escapement-outlet nightly`, best from a timer (deploy/systemd)"
+            topic,
+            "no night yet: `escapement-outlet nightly`, best from a timer (deploy/systemd)",
+            "no night yet: tell whoever runs this program",
         )
     elif last.outcome is NightOutcome.FAILED:
         why, what = words(last.error or ""), advice(last.error or "")
@@ -260,18 +262,27 @@ def _of_the_day(found: Standing) -> Iterator[Notice]:
             NoticeTopic.LEDGER,
             f"{found.quarantined} rows of the ledger are in quarantine: quarantine.csv says which "
             "and why",
+            f"{found.quarantined} rows of the ledger are in quarantine and count for nothing: tell "
+            "whoever runs this program",
         )
 
 
 def _of_people(found: Standing) -> Iterator[Notice]:
     topic = NoticeTopic.PEOPLE
     if not any(found.people.values()):
-        yield Notice(topic, "nobody has consented yet: `escapement-outlet consent import FILE`")
+        yield Notice(
+            topic,
+            "nobody has consented yet: `escapement-outlet consent import FILE`",
+            "nobody has consented yet: a look-up records who agrees",
+        )
     if found.ambiguous:
+        one = found.ambiguous == 1
+        pairs_of = f"{found.ambiguous:,} pair{'' if one else 's'} of customers may be one person"
+        said = pairs_of if one else f"{pairs_of} each"
         yield Notice(
             NoticeTopic.DUPLICATES,
-            f"{found.ambiguous} pairs of customers may be one person each: `escapement-outlet "
-            "duplicates` lists them",
+            f"{said}: `escapement-outlet duplicates` lists them",
+            f"{said}: decide whether they are",
         )
     if found.waiting.book:
         yield Notice(

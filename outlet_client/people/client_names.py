@@ -24,7 +24,10 @@ NAMES = ("given_name", "name")
 """The columns of a client book, in the order in which a name is read."""
 
 LEAST_LETTERS = 3
-"""Of one typed word at least; a sign that stands for a syllable or word counts as two."""
+"""Of one typed word at least; a Chinese, Japanese or Korean sign counts as two."""
+
+_SIGNS = ("CJK ", "HIRAGANA ", "KATAKANA ", "HANGUL SYLLABLE ")
+"""How the names of such signs begin in Unicode."""
 
 MOST_HITS = 20
 """So many customers one search shows at most."""
@@ -131,12 +134,18 @@ def _words(text: str) -> list[str]:
     """The words of a name without case, accents and signs."""
     parts = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
     plain = "".join(one for one in parts if not unicodedata.combining(one))
-    return "".join(one if one.isalnum() else " " for one in plain).split()
+    return "".join(one if _is_of_word(one) else " " for one in plain).split()
+
+
+def _is_of_word(one: str) -> bool:
+    """Whether a sign is part of a word; signs of vowels are, as in Hindi and Thai."""
+    return one.isalnum() or unicodedata.category(one).startswith("M")
 
 
 def _letters(word: str) -> int:
-    """How many letters a word has: of a script without letters each sign counts twice."""
-    return sum(2 if unicodedata.category(one) == "Lo" else 1 for one in word)
+    """How many letters a word has; a sign that is taken apart in `_words` is one again."""
+    signs = unicodedata.normalize("NFC", word)
+    return sum(2 if unicodedata.name(one, "").startswith(_SIGNS) else 1 for one in signs)
 
 
 def _fits(wanted: list[str], name: str) -> bool:

@@ -56,7 +56,7 @@ def decide(people: People, one: str, other: str, *, same: bool, by: str) -> None
             if connection.execute(known.limit(1)).first() is None:
                 raise DecisionRefused(
                     f"customer {customer}: not in the client book; expected an id as it "
-                    "stands there, such as `escapement-outlet duplicates` lists"
+                    "stands there"
                 )
         said = decisions(connection) | {(one, other): same}
         against = _contradiction(said)

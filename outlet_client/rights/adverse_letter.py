@@ -13,18 +13,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from features.allocation import Decision
-from features.event_words import kinds_that_count
 from outlet_client.allocation.allocation_decisions import shown
-from outlet_client.allocation.disputed_lines import UNDER_REVIEW, without_bands
+from outlet_client.allocation.disputed_lines import UNDER_REVIEW
 from outlet_client.allocation.interest_rows import with_wishers
 from outlet_client.allocation.lottery import AllocationRefused, TieBreak
 from outlet_client.bands.band_labels import LABELS, MEANING
 from outlet_client.bands.lookup import MANY_OUTLETS
-from outlet_client.contribution.scorecard_store import ScorecardMissing, read_scorecards
+from outlet_client.contribution.scorecard_store import ScorecardMissing
 from outlet_client.page_templates import page_templates
 from outlet_client.people.client_book import client_book
 from outlet_client.reasons import ExplainedScores, explain_key
 from outlet_client.records.access_log import LogAct, record_act_in
+from outlet_client.rights.general_kinds import kinds_in_general
 
 if TYPE_CHECKING:
     from outlet_client.allocation.proposal_store import Proposal
@@ -36,6 +36,7 @@ _MOST_EVENTS = 3
 """Of a score; the rest is in the customer's record."""
 
 _ENDED = "Your consent ended since, so no band of you is named here."
+_ENDED_REASON = "It was decided before your consent ended; what followed from a band is not named."
 _OTHERWISE = (
     "Our rules proposed a piece for you. {by} decided otherwise, for a reason that is kept beside "
     "the decision: you may ask for it."
@@ -111,6 +112,11 @@ class AdverseLetter:
     request_days: int
     answer_by: dt.date
 
+    @property
+    def is_by_the_book(self) -> bool:
+        """Whether it tells what a band book said, and is shown no more once that is taken back."""
+        return bool(self.bands) or self.no_band == _MANY
+
 
 def adverse_letter(
     access: CustomerAccess, number: int, customer: str, asked: Actor, at: dt.datetime
@@ -129,11 +135,8 @@ def adverse_letter(
         access.home, at, LogAct.LETTER, asked.by, purpose=asked.purpose, key=key,
         about=f"allocation {number}", outcome="made",
     )  # fmt: skip
-    if not stands and not line.candidate.no_band:
-        line = without_bands(line)
-        no_band = _ENDED
-    else:
-        no_band = _no_band(line)
+    ended = not stands and line.candidate.no_band in ("", MANY_OUTLETS)
+    no_band = _ENDED if ended else _no_band(line)
     day = at.astimezone().date()
     decided, settings = proposal.decided, access.settings
     assert decided is not None  # noqa: S101  (`_line` has looked)
@@ -147,11 +150,11 @@ def adverse_letter(
         since=line.candidate.since,
         decided_by=decided.by,
         decided_on=decided.at,
-        reasons=_reasons(proposal, line),
+        reasons=(_ENDED_REASON,) if ended else _reasons(proposal, line),
         bands=() if no_band else _bands(access, line, key),
         no_band=no_band,
         as_of=proposal.book_as_of,
-        kinds=_kinds(access.home),
+        kinds=kinds_in_general(access.home),
         contact=settings.contact,
         request_days=settings.request_days,
         answer_by=day + dt.timedelta(days=settings.request_days),
@@ -159,10 +162,11 @@ def adverse_letter(
 
 
 def may_name_bands(access: CustomerAccess, number: int, customer: str) -> bool:
-    """Whether a letter that names bands may still be shown: no withdrawal since, and no dispute."""
+    """Whether a letter by the book may still be shown: no withdrawal since, and no dispute."""
     [proposal] = shown(access, number)
     line = _line(proposal, customer)
-    return not line.candidate.no_band and _standing(access, line.candidate.customer)[1]
+    by_the_book = line.candidate.no_band in ("", MANY_OUTLETS)
+    return by_the_book and _standing(access, line.candidate.customer)[1]
 
 
 def letter_page(letter: AdverseLetter) -> str:
@@ -263,13 +267,6 @@ def _against(access: CustomerAccess, key: str) -> dict[str, tuple[str, ...]]:
         )[:_MOST_EVENTS]
         for score, reasons in found.scores.items()
     }
-
-
-def _kinds(home: Path) -> tuple[str, ...]:
-    try:
-        return kinds_that_count(read_scorecards(home).cards)
-    except ScorecardMissing:
-        return kinds_that_count(())
 
 
 _TEMPLATES = page_templates(Path(__file__).with_name("templates"))

@@ -29,17 +29,23 @@ if TYPE_CHECKING:
     from outlet_client.rights.find_person import FoundPerson
 
 
+_CELLS = {"price": "amount", "list_price": "list price", "date": "day", "kind": "what it was"}
+"""Cells of an event, where a customer calls them otherwise."""
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class CorrectionMade:
     """What was corrected.
 
     Attributes:
-        said: What holds of the event now, in words.
+        said: The cells that are now other than in the ledger, or that it is struck.
+        told: The same as the customer is answered, in a sentence.
         answered: The number of the request that this answered; None where it was for none,
         left_open: or the numbers of those that stay open, since it was not said which it was for.
     """
 
     said: str
+    told: str
     answered: int | None
     left_open: tuple[int, ...]
 
@@ -78,26 +84,38 @@ def make_correction(
     with rights_of(access.home) as connection:
         if values is None:
             corrections.strike(connection, rows, event, by, at)
-            said, outcome = "struck", "struck"
+            said, outcome, then = "struck", "struck", "was struck: it does not count."
         else:
             kept = first_day(settings, at)
             changes = corrections.correct(connection, rows, event, values, by, at, kept)
             told = ", ".join(f"{column}={cell}" for column, cell in changes.items())
             said, outcome = told or "as the ledger has it again", "corrected"
+            then = f"was corrected: {_named(changes)}." if changes else "stands as our till has it."
         record_act(
             connection, at, LogAct.CORRECTION, by, key=who.key, about=f"event {event}",
             outcome=outcome,
         )  # fmt: skip
         taking = NewRequest(at.astimezone().date(), settings.request_days, by, at=at)
-        answer = f"Event {event} corrected."
+        answer = f"{_event(rows, event)} {then}"
         answered, left = _settle(connection, who.keys, request, answer, taking)
-    return CorrectionMade(said, answered, left)
+    return CorrectionMade(said, answer, answered, left)
 
 
 def open_corrections(access: CustomerAccess, who: FoundPerson) -> list[int]:
     """The numbers of a person's open requests to have something corrected."""
     with rights_of(access.home) as connection:
         return customer_requests.open_numbers(connection, RequestKind.CORRECTION, who.keys)
+
+
+def _event(rows: pl.DataFrame, event: str) -> str:
+    """An event as the customer knows it: what it was, and of which day the ledger says that."""
+    row = rows.row(corrections.event_ids(rows).index(event), named=True)
+    return f"The {row['kind']} of {row['date']}"
+
+
+def _named(changes: Mapping[str, object]) -> str:
+    names = (_CELLS.get(name, name) for name in changes if name != "basket")
+    return ", ".join(dict.fromkeys(names))
 
 
 def _settle(
@@ -116,8 +134,8 @@ def _settle(
         return (waiting[0] if waiting else None), ()
     if number not in waiting:
         raise RequestRefused(
-            f"request {number}: no open correction request of this customer; "
-            "`escapement-outlet customer requests` lists them"
+            f"request {number}: no open correction request of this customer; the open requests "
+            "of customers list them"
         )
     customer_requests.answer(connection, number, taking.by, answer, taking.at)
     return number, ()

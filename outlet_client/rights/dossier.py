@@ -32,11 +32,12 @@ from outlet_client.ledger.corrections import (
 )
 from outlet_client.ledger.sighting_rows import noted_in
 from outlet_client.log_tables.rights_store import rights_of
-from outlet_client.reasons import NOTE, explain, reason_lines
+from outlet_client.reasons import NOTE, explain_key, reason_lines
 from outlet_client.records.access_log import KEEP_DAYS, LogAct, entries, record_act
 from outlet_client.records.customer_requests import requests, under_review
 from outlet_client.rights import rights_text
 from outlet_client.rights.find_person import find_person
+from outlet_client.rights.general_kinds import kinds_in_general
 from outlet_client.rights.ledger_view import read_ledger_view
 from outlet_client.sightings.second_person import was_alone
 from outlet_client.sources.table_reader import read_all
@@ -74,8 +75,8 @@ class Dossier:
         consents: notice, recorded_at, recorded_by, withdrawn_at of each.
         band: status, as_of, why there is none or none was sealed yet, and the bands: score, band,
             allows.
-        reasons: as_of, scorecard_as_of, why there are none, note, and the scores: what of the
-            events here gives how many points.
+        reasons: as_of, scorecard_as_of, why there are none, note, the kinds of events that count
+            in general, and the scores: what of the events here gives how many points.
         events: The canonical cells of each as the ledger has them, its id, and what was corrected.
         sightings: Of the customer's pieces: date, serial, kind; and alone, whether who confirmed it
             had reported it, and nobody else confirmed it.
@@ -119,18 +120,19 @@ def dossier(
     asked: Actor,
     at: dt.datetime,
     form: Form = Form.SCREEN,
+    key: str = "",
 ) -> Dossier:
     """Puts together what is held of a customer, and logs that somebody asked for it.
 
     As a page or a file it is an export, and logged as one too. The e-mail is used where nobody is
-    known by the phone.
+    known by the phone. With the key of a request, that customer's; what was typed is not read then.
 
     Raises:
-        NoIdentifier: If neither is usable.
+        NoIdentifier: If neither is usable, and there is no key.
         LedgerError: If a file cannot be read.
     """
     taken = read_ledger_view(access, at)
-    who = find_person(access.people, access.settings, phone, email)
+    who = find_person(access.people, access.settings, phone, email, key)
     band = _band(access, who, asked)  # first of all, since it logs
     person = access.people.person(who.key)
     rows = taken.rows_of(who.customers)
@@ -191,13 +193,16 @@ def _band(access: CustomerAccess, who: FoundPerson, asked: Actor) -> dict[str, A
 
 
 def _reasons(access: CustomerAccess, who: FoundPerson, events: pl.DataFrame) -> dict[str, Any]:
-    none: dict[str, Any] = {"as_of": "", "scorecard_as_of": "", "why": "", "note": NOTE}
+    none: dict[str, Any] = {
+        "as_of": "", "scorecard_as_of": "", "why": "", "note": NOTE,
+        "in_general": list(kinds_in_general(access.home)),
+    }  # fmt: skip
     if events.is_empty():
         return {**none, "why": rights_text.NO_EVENTS, "scores": {}}
     try:
-        found = explain(access.home, access.settings, access.people, who.phone, who.email)
-    except ScorecardMissing as error:
-        return {**none, "why": str(error), "scores": {}}
+        found = explain_key(access.home, access.settings, access.people, who.key)
+    except ScorecardMissing:
+        return {**none, "why": rights_text.NO_SCORECARD, "scores": {}}
     if isinstance(found, Status):
         return {**none, "why": rights_text.WHY.get(found, found.value), "scores": {}}
     scores = {

@@ -5,6 +5,7 @@ Invariant: the page is one file that opens from a disk, loads nothing and runs n
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ from outlet_client.page_templates import page_templates
 from outlet_client.rights import rights_text
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from outlet_client.rights.dossier import Dossier
     from outlet_client.settings import OutletFile
 
@@ -23,7 +26,11 @@ def dossier_page(made: Dossier, settings: OutletFile) -> str:
         held=made,
         here=rights_text.HELD_HERE,
         outside=rights_text.OUTSIDE,
-        rights=rights_text.RIGHTS.format(days=settings.request_days),
+        rights=rights_text.rights(settings),
+        purpose=rights_text.PURPOSE,
+        kept=rights_text.kept(settings),
+        requested=rights_text.REQUEST_KINDS,
+        looked=_looked(made.look_ups),
         labels=LABELS[settings.desk.labels],
         meaning=MEANING,
     )
@@ -32,6 +39,11 @@ def dossier_page(made: Dossier, settings: OutletFile) -> str:
 def dossier_text(made: Dossier) -> str:
     """Writes a dossier as lines for a terminal, in the page's order."""
     return _TEMPLATES.get_template("customer.txt").render(held=made, here=rights_text.HELD_HERE)
+
+
+def _looked(look_ups: Sequence[Mapping[str, str]]) -> list[tuple[str, int]]:
+    """Who looked, and how often, the most often first."""
+    return Counter(one["by"] for one in look_ups).most_common()
 
 
 def _money(amount: float) -> str:

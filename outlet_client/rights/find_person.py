@@ -6,7 +6,7 @@ decides if anybody is known by it; records are never put together because two we
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from outlet_client.errors import NoIdentifier
@@ -25,28 +25,33 @@ class FoundPerson:
         key: By `People.local_key`, of the identifier that found them.
         keys: All of theirs, with it.
         customers: The outlet's own ids of them; none where nobody in the client book has it.
-        phone: As typed; None where the e-mail found them.
-        email: As typed; None where the phone did.
     """
 
     key: str
     keys: tuple[str, ...]
     customers: tuple[str, ...]
-    phone: str | None = field(default=None)
-    email: str | None = field(default=None)
 
 
 def find_person(
-    people: People, settings: OutletFile, phone: str | None, email: str | None
+    people: People, settings: OutletFile, phone: str | None, email: str | None, key: str = ""
 ) -> FoundPerson:
-    """Finds the person with a phone or an e-mail.
+    """Finds the person with a phone or an e-mail, or of a key.
+
+    Args:
+        people: The outlet's store of people.
+        settings: With the region that phones are read for.
+        phone: As typed.
+        email: As typed.
+        key: By `People.local_key`, as a request has it; nothing that was typed is read then.
 
     Raises:
-        NoIdentifier: If neither is usable.
+        NoIdentifier: If neither is usable, and there is no key.
     """
+    if key:
+        return _found(people, key)
     typed = [(phone, None), (None, email)]
     usable = [
-        _found(people, one, *pair)
+        _found(people, people.local_key(one))
         for pair in typed
         if (one := identifier(*pair, settings.region)) is not None
     ]
@@ -56,6 +61,5 @@ def find_person(
     return next(known, usable[0])
 
 
-def _found(people: People, one: str, phone: str | None, email: str | None) -> FoundPerson:
-    key = people.local_key(one)
-    return FoundPerson(key, people.keys_of(key), people.customers_of(key), phone, email)
+def _found(people: People, key: str) -> FoundPerson:
+    return FoundPerson(key, people.keys_of(key), people.customers_of(key))

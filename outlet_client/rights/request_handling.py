@@ -56,8 +56,8 @@ def take_down_request(
     with rights_of(home) as connection:
         if kind is RequestKind.DISPUTE and customer_requests.under_review(connection, who.keys):
             raise RequestRefused(
-                "dispute: this customer's band is under review already; see "
-                "`escapement-outlet customer requests`"
+                "dispute: this customer's band is under review already; their open request stands "
+                "among the customers' requests"
             )
         number = customer_requests.receive(connection, kind, who.key, taking)
         [made] = customer_requests.requests(connection, number=number)
@@ -97,13 +97,16 @@ def end_consent(
     settings: OutletFile,
     typed: tuple[str | None, str | None],
     taking: NewRequest,
+    key: str = "",
 ) -> Withdrawal:
     """Ends a customer's consent, erases their wishes, and answers the requests for it.
 
+    With the key of a request, that customer's; what was typed is not read then.
+
     Raises:
-        NoIdentifier: If neither phone nor e-mail is usable.
+        NoIdentifier: If neither phone nor e-mail is usable, and there is no key.
     """
-    keys = typed_keys(*typed, people.local_key, settings.region)
+    keys = [key] if key else typed_keys(*typed, people.local_key, settings.region)
     if not keys:
         raise NoIdentifier
     theirs = list(dict.fromkeys(one for key in keys for one in people.keys_of(key)))
@@ -140,6 +143,6 @@ def _refuse_standing(connection: sa.Connection, people: People, number: int) -> 
         persons = map(people.person, people.reached(one.key))
         if any(person is not None and person.state.stands for person in persons):
             raise RequestRefused(
-                f"request {number}: the customer's consent stands; end it with "
-                "`escapement-outlet customer withdraw`, which answers this request too"
+                f"request {number}: the customer's consent stands; withdraw it, which answers this "
+                "request too"
             )

@@ -9,10 +9,15 @@ from typing import TYPE_CHECKING
 
 from outlet_client.bands.lookup import Status
 from outlet_client.people.people_store import State
+from outlet_client.records.access_log import KEEP_DAYS
+from outlet_client.records.customer_requests import RequestKind
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from outlet_client.people.people_store import Person
     from outlet_client.people.withdrawals import Withdrawal
+    from outlet_client.settings import OutletFile
 
 OUTSIDE = (
     "This page is of what the program for customer scores holds at this outlet. Your name, phone "
@@ -52,14 +57,36 @@ _IN_SCORECARDS = (
     "Scorecards are made of sums over all customers who agreed, with noise on them. How much they "
     "may tell of any one customer is bounded, and stated in the network's privacy statement."
 )
-RIGHTS = (
+_RIGHTS = (
     "You may have this as a file, have what is wrong corrected, end your consent, or dispute your "
-    "band: it is not shown then until a named person has looked into it. Ask at this outlet; you "
-    "have an answer within {days} days."
+    "band: it is not shown then until a named person has looked into it. Ask {whom}; you have an "
+    "answer within {days} days. If it does not content you, you may complain to the authority for "
+    "data protection, where there is one."
 )
+PURPOSE = (
+    "Bands help to decide who is offered a piece that is scarce, and whether a person looks before "
+    "that. A person decides."
+)
+_YEAR = 365.25
+_KEPT = (
+    "What you bought is kept here for {days} after it happened, and who looked for {log_days} days."
+)
+
+REQUEST_KINDS: Mapping[RequestKind, str] = {
+    RequestKind.ACCESS: "see what is held",
+    RequestKind.EXPORT: "have it as a file",
+    RequestKind.CORRECTION: "have something corrected",
+    RequestKind.WITHDRAWAL: "withdraw",
+    RequestKind.DISPUTE: "dispute the band",
+}
+"""What a customer may wish to do; the order is the form's."""
 
 _WISHES = "Wishes told at the desk are erased; the outlet's own waitlist is not changed."
 
+NO_SCORECARD = (
+    "No scorecard has come to this outlet yet, so nobody here can say what each event adds to your "
+    "score."
+)
 NO_EVENTS = "There is no event in this outlet's ledger, so there is nothing to explain."
 
 WHY = {
@@ -80,6 +107,19 @@ _STATES = {
 }
 
 
+def rights(settings: OutletFile) -> str:
+    """What a customer may ask for, whom, and by when they have an answer."""
+    whom = f"our privacy officer ({settings.contact})" if settings.contact else "at this outlet"
+    return _RIGHTS.format(whom=whom, days=settings.request_days)
+
+
+def kept(settings: OutletFile) -> str:
+    """For how long this program keeps what it holds of a customer."""
+    days, years = settings.keep_days, round(settings.keep_days / _YEAR)
+    about = f" (about {years} years)" if years > 1 else ""
+    return _KEPT.format(days=f"{days:,} days{about}", log_days=KEEP_DAYS)
+
+
 def standing(person: Person | None) -> str:
     """Where a customer stands, in words."""
     return "You never agreed to take part here." if person is None else _STATES[person.state]
@@ -97,7 +137,7 @@ def withdrawn(found: Withdrawal) -> str:
     """What a withdrawal came to, and whom nobody told."""
     shared = (
         " The phone or e-mail is of several customers in the client book, and nobody has decided "
-        "whether they are one person: it ended for all of them. See `escapement-outlet duplicates`."
+        "whether they are one person: it ended for all of them. See the duplicates."
         if found.persons > 1
         else ""
     )

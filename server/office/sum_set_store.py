@@ -69,12 +69,14 @@ class SumSetStore:
         return {row.outlet: Admission(row.at, row.admitted_by, row.why) for row in found}
 
     def keep(self, outlets: Collection[str], at: int) -> None:
-        """Keeps the set of a sum that is charged."""
+        """Keeps the set of a sum that is charged; one that is kept already never counts shorter."""
         row = _row(outlets)
         old = SUM_SETS.c.at <= at - _KEPT_SECONDS
         same = SUM_SETS.c.digest == row["digest"]
+        before = self._connection.scalar(sa.select(SUM_SETS.c.at).where(same))
         self._connection.execute(SUM_SETS.delete().where(old | same))
-        self._connection.execute(SUM_SETS.insert().values(**row, at=at))
+        latest = at if before is None else max(at, before)
+        self._connection.execute(SUM_SETS.insert().values(**row, at=latest))
 
     def admit(
         self, outlet: str, listed: Set[str], quorum: int, said: Admission

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from playwright.sync_api import expect
 
 from outlet_client.moments import now
 from outlet_client.report.night_facts import NightFacts
 from outlet_client.report.report_page import write_report
 from tests.browser.counter import ASSOCIATE, DIGITS, MANAGER, OFFICER, OUTLET, PHONES
 from tests.browser.eyes import DESKTOP
+from tests.browser.keys import Keys
 from tests.browser.staff import at, follow, look_up, press, text
 
 if TYPE_CHECKING:
@@ -43,6 +45,8 @@ def test_a_manager_sees_whom_a_decision_passes_over_before_it_is_made(staff: Sta
     page.get_by_label("gets a piece: dan").check()
     press(page, "Decide")
     assert "Say why you decide otherwise than proposed" in text(page)
+    assert page.title().startswith("Not done: ")
+    assert page.evaluate("document.activeElement.name") == "reason"
     assert page.get_by_label("gets a piece: dan").is_checked()
     staff.look(page, "allocation-no-reason")
     page.get_by_label("Reason").fill("dan came by every week for a year.")
@@ -51,9 +55,9 @@ def test_a_manager_sees_whom_a_decision_passes_over_before_it_is_made(staff: Sta
     assert "this passes them over" in text(page)
     assert _line(page, "dan").get_by_label("gets a piece").is_checked()
     staff.look(page, "allocation-passes-over")
-    page.get_by_label("I have looked at them").check()
-    press(page, "Decide")
+    press(page, "I have looked at them: decide")
     assert "dan came by every week for a year." in text(page)
+    assert "None, though proposed" in _line(page, "anna").inner_text()
     assert MANAGER in text(page)
     assert "A piece" in _line(page, "dan").inner_text()
     assert "A piece" not in _line(page, "anna").inner_text()
@@ -64,7 +68,7 @@ def test_a_manager_sees_whom_a_decision_passes_over_before_it_is_made(staff: Sta
     press(page, "Letter to ben")
     assert "You were not given a piece of GMT-II" in page.inner_text("main")
     staff.look(page, "letter")
-    page.go_back()
+    follow(page, "Back to allocation")
     follow(page, "The draw")
     assert "anna" in text(page)
     assert "100.00 %" in text(page)  # anna alone is priority
@@ -110,6 +114,32 @@ def test_a_manager_pages_filters_and_ticks_among_many_who_wait(staff: Staff) -> 
     assert "decided otherwise than proposed" in text(page)
     assert "A piece" in _line(page, name).inner_text()
     staff.look(page, "allocation-many-decided")
+
+
+def test_a_manager_proposes_for_five_who_wait_and_accepts_with_at_most_12_keys(
+    staff: Staff,
+) -> None:
+    page = staff.signed_in(MANAGER)
+    page.goto("/allocations")
+    keys = Keys(page)
+    expect(page.get_by_label("Reference", exact=True)).to_be_focused()
+    keys.type("g")
+    keys.press("Tab")
+    keys.type("5")
+    keys.enter()
+    assert "GMT-II: 5 pieces, 5 waiting" in text(page)
+    keys.press("Tab", "Enter")  # past the list, which was on the screen
+    expect(page.get_by_role("button", name="Decide")).to_be_focused()
+    keys.enter()
+    assert "Nothing is decided yet" in text(page)
+    assert page.title().startswith("Not done: ")
+    page.keyboard.press("Enter")  # bounced: nothing has the focus that it could press
+    assert "Nothing is decided yet" in text(page)
+    keys.press("Tab")
+    expect(page.get_by_role("button", name="I have looked at them: decide")).to_be_focused()
+    keys.enter()
+    assert "is accepted as proposed" in text(page)
+    assert keys.count <= 12
 
 
 def test_an_associate_reports_a_piece_seen_for_sale_and_a_manager_confirms_or_dismisses(
@@ -235,6 +265,8 @@ def test_a_manager_reads_the_nightly_report_once_there_is_one(staff: Staff) -> N
     home = staff.counter.home
     (home / "report.html").unlink(missing_ok=True)
     page = staff.signed_in(MANAGER)
+    page.get_by_role("navigation").get_by_text("More").click()
+    staff.look(page, "more-pages")
     follow(page, "Nightly report")
     assert "No report yet" in text(page)
     staff.look(page, "report-none")
@@ -255,6 +287,8 @@ def test_a_manager_reads_the_nightly_report_once_there_is_one(staff: Staff) -> N
         fold.click()  # JavaScript is off
     assert folded.is_visible()
     staff.look(page, "report-unfolded")
+    follow(page, "Back to Today")
+    assert at(page) == "/today"
 
 
 def _prints_whole(page: Page) -> None:

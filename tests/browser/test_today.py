@@ -52,7 +52,7 @@ def test_a_manager_goes_from_a_line_of_today_to_where_it_is_done_and_it_waits_no
     assert "SN-005" not in text(page)
     page.goto("/sightings")
     page.get_by_label("Find a piece or customer").fill("diver")
-    page.get_by_label("By", exact=True).select_option("reference")
+    page.get_by_label("Group by").select_option("reference")
     press(page, "Show")
     staff.look(page, "sightings-found")
 

@@ -130,7 +130,7 @@ def test_several_references_are_proposed_at_once_and_nobody_two_pieces(
     fields = {"reference": ["GMT-II", "Diver-40", ""], "pieces": ["1", "2", ""]}
     made = rafael.fill("/allocations", fields)
     first = rafael.get(made.headers["location"])
-    assert "Proposed, and nothing decided yet: 1 for GMT-II, 2 for Diver-40." in said(first)
+    assert "Proposed: 1 of GMT-II (proposal 1), 2 of Diver-40 (proposal 2)." in said(first)
     assert re.search(r"Proposed 1 anna|anna since .*? Proposed", said(first))
     second = said(rafael.get("/allocations/2"))
     assert "is proposed a piece of GMT-II in proposal 1" in second
@@ -162,3 +162,14 @@ def test_the_draw_is_published_with_entries_tickets_and_odds(desk: Desk) -> None
     assert "Page 1 of 2" in words
     plain = propose(desk.home, 20, ties=TieBreak.WAITING)
     assert "by waiting time" in said(rafael.get(f"{plain}/draw"))
+
+
+def test_the_rules_of_a_proposal_stand_on_its_page_in_words_and_in_order(desk: Desk) -> None:
+    rafael = desk.signed_in(RAFAEL)
+    rafael.fill("/allocations", {"reference": "GMT-II", "pieces": "1"})
+    shown = said(rafael.get("/allocations/1"))
+    assert "In tier open, review level A person decides: manager decides." in shown
+    rules = shown.partition("the first that fits decides ")[2]
+    scarce = "In tier allocation, eligibility Building: not yet. Review level Elevated: manager"
+    assert scarce in rules
+    assert "Eligibility Eligible or Priority: offer. Everything else: manager decides." in rules

@@ -49,6 +49,7 @@ FORMS_THAT_ACT: list[tuple[str, str, dict[str, str]]] = [
     (MEI, "/look-up", {"phone": ANNA, "purpose": "sale"}),
     (MEI, "/look-up/agreed", {"phone": GUS, "purpose": "sale", "agreed": "yes", "notice": "its"}),
     (MEI, "/look-up/wish", {"phone": BEN, "email": "", "reference": "GMT-II"}),
+    (MEI, "/look-up/wish/1/back", {}),
     (RAFAEL, "/waitlist/1/close", {"reason": "The piece was handed over."}),
     (MEI, "/sightings", {"serial": "SN-1", "seen": DAY, "where": "a fair"}),
     (MEI, "/account/password", {"old": PASSWORD, "new": f"{PASSWORD} 2", "again": f"{PASSWORD} 2"}),
@@ -61,15 +62,18 @@ FORMS_THAT_ACT: list[tuple[str, str, dict[str, str]]] = [
     (RAFAEL, "/sightings/decision",
      {"serial": "SN-0", "seen": "2026-02-21", "decision": "confirm", "reason": "seen by me"}),
     (OKAFOR, "/log/reviewed", {"flag": "its", "outcome": "order"}),
-    (OKAFOR, "/customer", {"phone": ANNA, "do": "show"}),
-    (OKAFOR, "/customer", {"phone": ANNA, "do": "export"}),
-    (OKAFOR, "/customer", {"phone": ANNA, "do": "withdraw", "sure": "yes"}),
-    (OKAFOR, "/customer", {"phone": ANNA, "kind": "access", "about": "All of it."}),
-    (OKAFOR, "/requests/1", {"note": "Shown."}),
+    (OKAFOR, "/customer", {"part": "held", "phone": ANNA, "do": "show"}),
+    (OKAFOR, "/customer", {"part": "held", "phone": ANNA, "do": "export"}),
+    (OKAFOR, "/customer", {"part": "end", "phone": ANNA, "do": "withdraw", "sure": "yes"}),
+    (OKAFOR, "/customer",
+     {"part": "take", "phone": ANNA, "do": "take", "kind": "access", "about": "All of it."}),
+    (OKAFOR, "/requests/1", {"number": "1", "note": "Shown."}),
+    (OKAFOR, "/consents",
+     {"phone": GUS, "notice": "2026-01", "given": DAY, "signed": "yes"}),
     (MEI, "/customers", {"name": "muster"}),
     (MEI, "/customers/purchases", {"phone": ANNA, "purpose": "sale"}),
     (RAFAEL, "/duplicates", {"one": "anna", "other": "ben", "decision": "different"}),
-    (OKAFOR, "/customer", {"phone": ANNA, "do": "correct"}),
+    (OKAFOR, "/customer", {"part": "held", "phone": ANNA, "do": "correct"}),
     (OKAFOR, "/customer/correct", {"phone": ANNA, "do": "correct", "price": "950"}),
     (OKAFOR, "/customer/correct", {"phone": ANNA, "do": "strike"}),
     (RAFAEL, "/lists", {"do": "waitlist", "reference": "GMT-II"}),
@@ -155,8 +159,12 @@ def filled(
     if path == "/allocations/1/letter":
         before, decision = filled(desk, RAFAEL, "/allocations/1", {"seen": "its"})
         before.post("/allocations/1", data=decision)
-    if path == "/waitlist/1/close":
-        desk.signed_in(MEI).fill("/look-up/wish", {"phone": GUS, "reference": "GMT-II"})
+    if path == "/look-up/wish":
+        desk.signed_in(MEI).look_up(BEN)
+    if path in ("/waitlist/1/close", "/look-up/wish/1/back"):
+        mei = desk.signed_in(MEI)
+        mei.look_up(GUS)
+        mei.fill("/look-up/wish", {"phone": GUS, "reference": "GMT-II"})
     if path == "/requests/1":
         desk.signed_in(OKAFOR).fill("/customer", {"phone": BEN, "kind": "access"})
     browser = desk.signed_in(name)
@@ -417,6 +425,20 @@ def test_a_withdrawal_is_never_undone_by_a_page(desk: Desk) -> None:
     anew = mei.fill("/look-up/agreed", fields)  # a page made since: she agrees again
     assert "withdrew" not in said(anew)
     assert "Recorded: the customer agreed to notice" in said(anew)
+
+
+def test_a_consent_by_a_page_of_the_future_is_not_recorded(desk: Desk) -> None:
+    """The clock is set back after the page was made: nobody can say what came first."""
+    desk.site.access.people._clock = desk.clock
+    mei, okafor = desk.signed_in(MEI), desk.signed_in(OKAFOR)
+    fields = {"phone": ANNA, "purpose": "sale", "agreed": "yes", "notice": desk.site.notice.digest}
+    form = {"csrf": mei.token("/account"), "once": mei.key("/look-up/agreed"), **fields}
+    desk.clock.forward(minutes=-30)
+    okafor.fill("/customer", {"phone": ANNA, "do": "withdraw", "sure": "yes"})
+    before = acts(desk)
+    answer = mei.answered(mei.post("/look-up/agreed", data=form))
+    assert "withdrew after this page was made" in said(answer)
+    assert acts(desk) == before
 
 
 def test_an_answer_is_shown_no_more_once_its_customer_withdraws_or_disputes(desk: Desk) -> None:

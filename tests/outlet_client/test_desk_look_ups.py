@@ -288,6 +288,7 @@ def test_where_the_log_takes_no_entry_nothing_is_answered_and_nothing_is_done(de
     assert okafor.fill("/customer", {"phone": ANNA, "kind": "access"}).status_code == 303
     assert okafor.fill("/customer", {"phone": ANNA, "do": "show"}).status_code == 200
     wish = {"phone": BEN, "reference": "GMT-II"}
+    assert [everybody[MEI].look_up(one).status_code for one in (ANNA, BEN)] == [200, 200]
     assert everybody[MEI].fill("/look-up/wish", wish).status_code == 303
     device, asked = Device(URL), options(everybody[MEI], "/account")
     tokens = {name: browser.token("/account") for name, browser in everybody.items()}

@@ -235,11 +235,11 @@ def test_the_privacy_officer_corrects_an_event_and_strikes_one(desk: Desk) -> No
     officer = desk.signed_in(OKAFOR)
     officer.fill("/customer", {"phone": ANNA, "kind": "correction", "about": "The price."})
     shown = officer.fill("/customer", {"phone": ANNA, "do": "correct"})
-    assert "9500.00" in shown.text
+    assert "9,500.00" in shown.text
     assert [one.outcome for one in desk.log(LogAct.LOOK_UP)] == ["events, to be corrected"]
     wanted = {"phone": ANNA, "event": event_of(shown.text), "do": "correct", "price": "950"}
     done = officer.fill("/customer/correct", wanted)
-    assert "price=950.0" in said(done)
+    assert "was corrected: amount" in said(done)
     assert "Request 1 is answered" in said(done)
     asked = {"customer": "anna", "purpose": "sale"}
     assert "950.00" in desk.signed_in(MEI).fill("/customers/purchases", asked).text
@@ -257,8 +257,8 @@ def test_the_privacy_officer_corrects_an_event_and_strikes_one(desk: Desk) -> No
 @pytest.mark.parametrize(
     ("cells", "words"),
     [
-        ({"price": "much"}, "price: "), ({}, "Fill in what is to be"),
-        ({"date": "2026-12-24"}, "date: in the future"),
+        ({"price": "much"}, "Not readable; expected an amount"), ({}, "Fill in what is to be"),
+        ({"date": "2026-12-24"}, "In the future"),
         ({"reference": "Nothing"}, "in no tier"),
         ({"event": "x-1", "price": "1"}, "none of this id"),
     ],
@@ -274,6 +274,18 @@ def test_a_correction_that_cannot_be_made_changes_nothing_and_keeps_what_was_typ
     assert words in said(refused)
     assert all(f'value="{one}"' in refused.text for one in cells.values() if one != "x-1")
     assert desk.log(LogAct.CORRECTION) == []
+
+
+def test_who_corrects_without_having_seen_the_events_is_in_the_log_before_they_are_shown(
+    desk: Desk,
+) -> None:
+    officer = desk.signed_in(OKAFOR)
+    for _ in range(2):
+        blind = {"phone": ANNA, "event": "x-1", "do": "strike"}
+        refused = officer.fill("/customer/correct", blind)
+        assert refused.status_code == 409
+        assert "9,500.00" in refused.text
+        assert [one.outcome for one in desk.log(LogAct.LOOK_UP)] == ["events, to be corrected"]
 
 
 def test_sales_staff_correct_nothing(desk: Desk) -> None:

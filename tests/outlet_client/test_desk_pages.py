@@ -77,7 +77,9 @@ def test_a_piece_goes_to_whoever_was_ticked(desk: Desk) -> None:
     shown = said(rafael.get(path))
     assert "Reason: He was promised one." in shown
     assert re.search(
-        r"Given .*? 2 ben .*? A piece Next .*? 1 anna .*? None Letter to anna 3 emil", shown
+        r"Given .*? 2 ben .*? A piece, not proposed Next .*? 1 anna .*? None, though proposed "
+        r"Letter to anna 3 emil",
+        shown,
     )
     given, others = shown.partition(" Next ")[::2]
     assert "We would be glad to offer you this piece" in given  # whatever the policy said

@@ -37,6 +37,7 @@ from tests.outlet_client.desk_site import (
     Browser,
     Desk,
     desk,
+    hire,
     home,
     opened,
     outlet,
@@ -155,7 +156,7 @@ def test_where_nothing_waits_the_page_says_so(home: Path) -> None:
     (home / "sightings.csv").write_text("serial,seen_at,status\n")
     with opened(home) as desk:
         assert waits(desk.signed_in(RAFAEL).get("/today")) == {}
-        assert "Nothing waits under: Sightings" in said(desk.signed_in(RAFAEL).get("/today"))
+        assert "Nothing waits for you." in said(desk.signed_in(RAFAEL).get("/today"))
 
 
 def test_a_table_that_cannot_be_read_is_said_and_the_rest_of_the_page_stands(home: Path) -> None:
@@ -359,3 +360,23 @@ def test_what_was_typed_about_a_sighting_comes_back_beside_it_wherever_it_stands
         assert 'value="I saw &lt;it&gt;."' in card
         assert answer.text.count("I saw") == 1
         assert 'name="serial" maxlength="80" value=""' in answer.text  # of the other form
+
+
+def test_what_one_manager_reported_and_confirmed_alone_is_listed_for_another_until_they_look(
+    home: Path,
+) -> None:
+    hire(home, "Noor Haddad", Role.MANAGER)
+    many(home, 1)
+    day = str(NOON.date())
+    with opened(home) as desk:
+        rafael, noor = desk.signed_in(RAFAEL), desk.signed_in("Noor Haddad")
+        rafael.fill("/sightings", {"serial": "XN-0000", "seen": day, "where": "A fair"})
+        fields = {"serial": "XN-0000", "seen": day, "decision": "confirm", "reason": "I saw it."}
+        rafael.fill("/sightings/decision", fields)
+        alone = "Confirmed by who reported it, and by nobody else"
+        shown = noor.get("/today")
+        assert f"{alone} 1 XN-0000" in said(shown)
+        assert "confirm it too or dismiss it" in said(shown)
+        assert alone not in said(rafael.get("/today"))
+        noor.fill("/sightings/decision", {**fields, "reason": "So did I."})
+        assert alone not in said(noor.get("/today"))

@@ -32,6 +32,7 @@ __all__ = ["desk", "home", "outlet"]
 
 
 def add(browser: Browser, phone: str, reference: str = "GMT-II") -> httpx.Response:
+    browser.look_up(phone)
     return browser.fill("/look-up/wish", {"phone": phone, "email": "", "reference": reference})
 
 
@@ -71,11 +72,11 @@ def test_a_wish_is_added_from_the_answer_once_and_the_next_answer_says_so(desk: 
     form["once"] = mei.key("/look-up/wish")
     answers = [mei.post("/look-up/wish", data=form) for _ in range(2)]  # a double click
     assert [answer.headers["location"] for answer in answers] == ["/look-up"] * 2
-    assert "Added to the waitlist for GMT-II, as wish 1." in said(mei.get("/look-up"))
+    assert "Added to the waitlist for GMT-II (wish number 1)." in said(mei.get("/look-up"))
     [wish] = wishes_in(desk.home)
     assert (wish.reference, wish.by, wish.since) == ("GMT-II", MEI, dt.date(2026, 3, 2))
     shown = said(mei.look_up(ANNA, reference="GMT-II"))
-    assert "On the waitlist for GMT-II since 2026-03-02, as wish 1." in shown
+    assert "On the waitlist for GMT-II since 2026-03-02 (wish number 1)." in shown
     assert "Add to the waitlist" not in shown
     again = mei.answered(add(mei, ANNA))
     assert (again.status_code, "as wish 1; there is nothing to add" in said(again)) == (409, True)
@@ -83,6 +84,52 @@ def test_a_wish_is_added_from_the_answer_once_and_the_next_answer_says_so(desk: 
     assert (entry.by, entry.about, entry.outcome) == (MEI, "wish 1", "added")
     data = repr(kept(desk.home))
     assert not any(digits[1:] in data or digits[2:] in data for digits in (ANNA, BEN))
+
+
+def test_who_added_a_wish_by_mistake_takes_it_back_that_day_and_nobody_else_does(
+    desk: Desk,
+) -> None:
+    mei, rafael = desk.signed_in(MEI), desk.signed_in(RAFAEL)
+    add(mei, ANNA, "Diver-40")
+    path = "/look-up/wish/1/back"
+    assert "Take it back" not in said(rafael.look_up(ANNA))
+    assert rafael.answered(rafael.fill(path, {})).status_code == 409
+    assert mei.answered(mei.fill("/look-up/wish/2/back", {})).status_code == 409
+    assert "Take it back" in said(mei.look_up(ANNA))
+    assert "Taken back: wish number 1, for Diver-40." in told(mei, mei.fill(path, {}))
+    [wish] = wishes_in(desk.home)
+    assert (wish.closed_by, wish.reason) == (MEI, "Taken down by mistake.")
+    assert "On the waitlist for Diver-40" not in said(mei.look_up(ANNA))
+    assert [entry.outcome for entry in desk.log(LogAct.WISH)] == ["added", "closed"]
+
+    add(mei, ANNA, "Diver-40")
+    desk.clock.forward(hours=24)
+    mei = desk.signed_in(MEI)
+    assert "Take it back" not in said(mei.look_up(ANNA))
+    late = mei.answered(mei.fill("/look-up/wish/2/back", {}))
+    assert "Ask a manager, who closes it with a reason" in said(late)
+    assert wishes_in(desk.home)[-1].closed is None
+
+
+def test_an_answer_says_what_is_waited_for_by_the_outlets_own_list(desk: Desk) -> None:
+    own = desk.home / "interests.csv"
+    own.write_text(
+        "customer_id,reference,since,closed_at\nanna,gmt ii,2025-10-01,\nanna,Diver-40,2025-01-01,"
+        "2025-02-01\n"
+    )
+    mei = desk.signed_in(MEI)
+    desk.signed_in(RAFAEL).get("/waitlist")  # reads the client book, as every night does
+    shown = said(mei.look_up(ANNA, reference="GMT-II"))
+    assert "On the waitlist for GMT-II since 2025-10-01, by our own list." in shown
+    assert "Add to the waitlist" not in shown
+    assert "Diver-40 since" not in shown
+    assert "own list" not in said(mei.look_up(BEN))
+    own.write_text("customer_id,reference,since\nben,Diver-40,2025-11-01\n")
+    assert "own list" not in said(mei.look_up(ANNA))
+    assert "Diver-40 since 2025-11-01, by our own list." in said(mei.look_up(BEN))
+    own.write_text("nothing\n")
+    answer = mei.look_up(BEN)
+    assert (answer.status_code, "own list" in said(answer)) == (200, False)
 
 
 def test_a_wish_needs_no_agreement_a_reference_of_the_list_and_a_usable_phone(
@@ -98,7 +145,7 @@ def test_a_wish_needs_no_agreement_a_reference_of_the_list_and_a_usable_phone(
     assert "GMT-II is there" in said(shown)
     assert 'name="reference" value="GMT-I"' in shown.text
     assert wishes_in(desk.home) == []
-    assert "as wish 1" in told(mei, add(mei, GUS))
+    assert "wish number 1" in told(mei, add(mei, GUS))
     assert desk.log(LogAct.CONSENT) == []
 
 
@@ -116,7 +163,7 @@ def test_a_page_older_than_a_withdrawal_adds_nothing_and_a_new_one_does(desk: De
     assert (late.status_code, wishes_in(desk.home)) == (409, [])
     assert "withdrew after this page was made" in said(late)
     desk.clock.forward(minutes=1)
-    assert "as wish 2" in told(mei, add(mei, ANNA, "Diver-40"))
+    assert "wish number 2" in told(mei, add(mei, ANNA, "Diver-40"))
 
 
 def test_a_manager_sees_who_waits_and_closes_a_wish_with_a_reason(desk: Desk) -> None:
