@@ -39,6 +39,32 @@ def test_the_auc_of_eight_bins_is_a_little_below_that_of_the_scores() -> None:
     assert found.noise_sd == 0
 
 
+def test_the_auc_and_its_noise_are_those_of_pairs_counted_one_by_one() -> None:
+    """With each derivative taken by steps, and each product of two noises by itself."""
+    without, having = [41.0, 30.0, 17.0, 9.0], [3.0, 8.0, 21.0, 35.0]
+    values, sd = np.array(without + having), 1.5
+    weights = np.array([[1.0 if i < j else 0.5 * (i == j) for j in range(4)] for i in range(4)])
+
+    def pairs(cells: np.ndarray) -> float:
+        return float(cells[:4] @ weights @ cells[4:])
+
+    def all_pairs(cells: np.ndarray) -> float:
+        return float(cells[:4].sum() * cells[4:].sum())
+
+    found = auc_of_cells(values, sd)
+    assert found is not None
+    assert found.value == pytest.approx(pairs(values) / all_pairs(values))
+    steps = np.eye(8)
+    slopes = [
+        pairs(values + one) - pairs(values - one)
+        - found.value * (all_pairs(values + one) - all_pairs(values - one))
+        for one in steps
+    ]  # fmt: skip
+    first = sd**2 * sum((slope / 2) ** 2 for slope in slopes)
+    second = sd**4 * float((weights**2).sum())
+    assert found.noise_sd == pytest.approx(np.sqrt(first + second) / all_pairs(values))
+
+
 @pytest.mark.statistical
 @pytest.mark.parametrize(("customers", "noise"), [(20_000, 20.0), (7_000, 10.0)])
 def test_the_noise_of_the_auc_is_as_stated(customers: int, noise: float) -> None:

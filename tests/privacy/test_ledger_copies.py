@@ -133,10 +133,11 @@ def test_without_a_plan_of_the_offices_every_night_is_charged_as_reserved() -> N
 
 def test_a_plan_that_names_another_ledger_proves_nothing() -> None:
     """The office signed it, of a ledger that it lost before."""
-    whole = NightPlan("n1", "2026-01-01", (), WHOLE.length, "a" * 64, NOW)
+    whole = NightPlan("n1", "2026-01-01", (), WHOLE.length, "0" * 64, NOW)
     unproven = unproven_charges(WHOLE, [copy_of(WHOLE)], OFFICE.public)
     assert unproven
-    for plan in (whole, replace(whole, ledger_length=WHOLE.length + 1, ledger_head=WHOLE.head)):
+    longer = replace(whole, ledger_length=WHOLE.length + 1, ledger_head=WHOLE.head)
+    for plan in (whole, replace(whole, ledger_head="f" * 64), longer):
         copies = [copy_of(WHOLE, sign(plan, OFFICE))]
         assert unproven_charges(WHOLE, copies, OFFICE.public) == unproven
     proven = replace(whole, ledger_head=WHOLE.head)

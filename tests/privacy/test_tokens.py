@@ -253,12 +253,16 @@ def test_a_request_is_neither_empty_nor_too_long() -> None:
     _, first, second = ask(NAMES)
     with pytest.raises(TokenRefused, match="got 0 points"):
         unblind([], first, second, PINNED)
+    assert len(HQ.evaluate([point] * MOST_POINTS).elements) == MOST_POINTS
 
 
 def test_an_answer_of_another_length_is_refused() -> None:
     blinded, first, second = ask(NAMES)
-    with pytest.raises(TokenRefused, match="the privacy office: got 2 elements, expected 3"):
-        unblind(blinded, first, replace(second, elements=second.elements[:2]), PINNED)
+    elements = second.elements
+    for others in (elements[:2], (*elements, elements[0])):
+        words = f"the privacy office: got {len(others)} elements, expected 3"
+        with pytest.raises(TokenRefused, match=words):
+            unblind(blinded, first, replace(second, elements=others), PINNED)
 
 
 # Refreshing the shares
