@@ -6,7 +6,7 @@ import datetime as dt
 import hashlib
 from dataclasses import replace
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography import x509
@@ -18,7 +18,11 @@ from privacy.cards import Card, CertificateEnded
 from privacy.certificates import check_certificate, fresh_certificate, read_certificate
 from privacy.errors import PrivacyError
 from privacy.identity import Identity, PartyKind
+from privacy.keyring import Keyring, KeyringError
 from privacy.slot_keys import SlotKey
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 AT = dt.datetime(2026, 11, 30, 12, tzinfo=dt.UTC)
 SECOND = dt.timedelta(seconds=1)
@@ -132,3 +136,17 @@ def test_keys_that_were_not_renewed_cannot_be_finished() -> None:
     identity = Identity.generate(PartyKind.OUTLET, "o1", "", AT)
     with pytest.raises(PrivacyError, match="none were renewed"):
         identity.finished()
+
+
+def test_the_one_card_of_a_kind_is_none_of_no_and_none_of_two(tmp_path: Path) -> None:
+    ring = Keyring(tmp_path, PartyKind.OFFICE)
+    ring.create("office", "h:1", AT, "h:2")
+    for number in range(3):
+        if number == 1:
+            assert ring.peer(PartyKind.OUTLET).name == "o0"
+        else:
+            words = f"got {number} cards of outlet, expected 1"
+            with pytest.raises(KeyringError, match=words):
+                ring.peer(PartyKind.OUTLET)
+        other = Identity.generate(PartyKind.OUTLET, f"o{number}", "", AT)
+        ring.trust(other.card, other.public_file())

@@ -18,6 +18,7 @@ from privacy.oblivious_transfer import (
     PIECE_SLOTS,
     Choices,
     TransferFailed,
+    _in_order,
     checked_rows,
     choice_bits,
     choose,
@@ -371,3 +372,8 @@ def test_choices_and_rows_are_not_printed() -> None:
     made, rows = choose(COINS.pairs, SEED, CONTEXT, np.ones(20, np.uint8))
     assert repr(made) == "Choices()"
     assert repr(rows) == "Rows()"
+
+
+@pytest.mark.parametrize("items", [0, 1, 100])
+def test_chunks_that_are_worked_on_ahead_come_once_each_and_in_order(items: int) -> None:
+    assert list(_in_order(lambda item: 2 * item, range(items))) == list(range(0, 2 * items, 2))

@@ -10,6 +10,7 @@ from privacy.base_transfers import Draw
 from privacy.identity import Identity, PartyKind
 from privacy.sealing import Receiver, SealSecrets, Sender, fresh_seed
 from privacy.slot_keys import OneTimeKey
+from privacy.tokens import Blinded, TokenShare
 from tests.privacy.seals import SET, plan_of
 
 
@@ -28,3 +29,10 @@ def test_what_the_office_keeps_of_a_seal_prints_no_secret_of_it() -> None:
     secrets = SealSecrets.of(one_time, draw, plan, "ab" * 32)
     assert "transfers" not in repr(secrets)
     assert "SealSecrets" not in repr(Sender(plan, "ab" * 32, SET, secrets))
+
+
+def test_an_evaluation_prints_neither_elements_nor_proof() -> None:
+    answer = TokenShare.generate().evaluate([Blinded.dummy().point])
+    printed = repr(answer)
+    for hidden in (answer.proof, *answer.elements):
+        assert repr(hidden) not in printed
