@@ -65,7 +65,9 @@ class SignInRefused(OutletError):
     """Name and password do not go together; it is not said which is wrong."""
 
     def __init__(self) -> None:
-        super().__init__("Name or password is wrong. Try again, or ask for a new password.")
+        super().__init__(
+            "Name or password is wrong. Try again, or ask whoever runs this program for a new one."
+        )
 
 
 @dataclass(frozen=True, slots=True)
