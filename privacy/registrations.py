@@ -34,7 +34,7 @@ from privacy.voprf import TokenRefused
 if TYPE_CHECKING:
     from privacy.slot_keys import SlotKey
 
-SECRET_BYTES, TAG_BYTES, BOUND_BYTES = 32, 16, 32
+SECRET_BYTES, TAG_BYTES = 32, 16
 _SINCE_BYTES = 8
 _LATEST = 2 ** (8 * _SINCE_BYTES - 1)
 _DOMAIN = b"escapement/v1/registration"

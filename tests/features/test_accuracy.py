@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from features.accuracy import Accuracy, accuracy, auc_of_cells, reliability
+from features.accuracy import Accuracy, _share, accuracy, auc_of_cells, reliability
 from features.calibration import (
     CALIBRATION_EDGES,
     CELLS_A_SCORE,
@@ -63,6 +63,31 @@ def test_the_auc_and_its_noise_are_those_of_pairs_counted_one_by_one() -> None:
     first = sd**2 * sum((slope / 2) ** 2 for slope in slopes)
     second = sd**4 * float((weights**2).sum())
     assert found.noise_sd == pytest.approx(np.sqrt(first + second) / all_pairs(values))
+
+
+def test_an_auc_of_noisy_counts_is_within_0_and_1() -> None:
+    """Counts below zero stand for fewer pairs than none, or for more than all."""
+    low, high = [100.0, 0.0, 0.0, -10.0], [-10.0, 0.0, 0.0, 100.0]
+    for without, having, value in ((high, low, 0.0), (low, high, 1.0)):
+        found = auc_of_cells(np.array(without + having), 0.1)
+        assert found is not None
+        assert found.value == value
+
+
+def test_a_share_is_told_of_twenty_customers_where_noise_does_not_cover_them() -> None:
+    whole, part = np.ones(CELLS_A_SCORE), np.zeros(CELLS_A_SCORE)
+    part[0] = 1.0
+
+    def share(customers: float, noise_sd: float) -> object:
+        values = np.zeros(CELLS_A_SCORE)
+        values[0] = customers
+        return _share(made(values, noise_sd), part, whole)
+
+    assert share(20.0, 0.0) is not None
+    assert share(19.9, 0.0) is None
+    covers = 5 * 10.0 * np.sqrt(CELLS_A_SCORE)
+    assert share(covers + 1e-6, 10.0) is not None
+    assert share(covers - 1e-6, 10.0) is None
 
 
 @pytest.mark.statistical

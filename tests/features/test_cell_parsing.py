@@ -213,6 +213,12 @@ def test_debit_and_credit_are_told_apart_by_the_side_of_sales_and_bad_without_it
     assert amounts(cells, "s").bad().rows() == [(0, reason), (1, reason)]
 
 
+def test_an_amount_that_lost_digits_is_bad_beside_others_that_did_not() -> None:
+    found = amounts(text("1.35E+06", "5", "7.50"), "s")
+    assert found.values.to_list() == [None, 5.0, 7.5]
+    assert [place for place, _ in found.bad().rows()] == [0]
+
+
 def test_amounts_of_other_types_are_numbers() -> None:
     for kind in (pl.Int16, pl.UInt64, pl.Float32, pl.Decimal(9, 2)):
         assert amounts(pl.Series("p", [3, None]).cast(kind), "s").values.to_list() == [3.0, None]
@@ -371,6 +377,15 @@ def test_a_day_that_was_written_is_read_again_and_in_another_form_never_as_anoth
     for other in FORMS:
         if other != form and {form, other} not in ALIKE:
             assert days(cell, "s", other).values.to_list()[0] in (None, day), other
+
+
+@settings(max_examples=25)
+@given(DAYS, st.times(), st.sampled_from(["epoch +08:00", "epoch -05:30", "epoch-ms -03:00"]))
+def test_a_moment_of_another_clock_that_was_written_is_of_the_same_day(
+    day: dt.date, time: dt.time, form: str
+) -> None:
+    cell = text(written_day(dt.datetime.combine(day, time), form))
+    assert days(cell, "s", form).values.to_list() == [day]
 
 
 NAMES = [names.split() for names in _MONTHS]

@@ -41,6 +41,15 @@ def test_what_the_office_signs_is_read_as_it_was_said(statement: HeadStatement) 
     assert open_head(sign_head(statement, OFFICE), OFFICE.public, statement.outlet) == statement
 
 
+def test_the_bytes_that_the_office_signs_are_frozen() -> None:
+    """It signed others of them before, and outlets keep those."""
+    said = HeadStatement("Genève", LATEST, LATEST, "0f" * DIGEST_BYTES)
+    assert said.encode() == (
+        b'{"at":253402300799,"digest":"%s","kind":"log-head","number":253402300799,'
+        b'"outlet":"Gen\\u00e8ve"}' % (b"0f" * DIGEST_BYTES)
+    )
+
+
 @given(st.integers(0, len(SIGNED.payload) - 1), st.integers(1, 255))
 def test_a_statement_of_which_a_byte_was_changed_is_refused(place: int, change: int) -> None:
     payload = bytearray(SIGNED.payload)
