@@ -369,6 +369,7 @@ DAYS = st.dates(dt.date(1990, 1, 1), dt.date(2049, 12, 31))
 @given(DAYS, st.times(), st.sampled_from(FORMS))
 @example(dt.date(2024, 2, 29), dt.time(23, 59), "buddhist %d/%m/%Y")
 @example(dt.date(2010, 1, 10), dt.time(0, 0), "%d%m%y")
+@example(dt.date(2024, 5, 1), dt.time(0, 0), "japanese")
 def test_a_day_that_was_written_is_read_again_and_in_another_form_never_as_another_day(
     day: dt.date, time: dt.time, form: str
 ) -> None:
@@ -425,6 +426,18 @@ def test_keys_are_text_without_blanks_around_and_numbers_are_whole() -> None:
     assert text_of(short, "s").to_list() == ["16777216", None]
     with pytest.raises(LedgerError, match="got type Boolean, expected text or whole numbers"):
         keys(pl.Series("k", [True]), "s")
+
+
+@pytest.mark.parametrize("year", [1969, 2070])
+def test_a_year_that_two_digits_cannot_say_is_written_as_no_day_of_that_form(year: int) -> None:
+    cell = written_day(dt.datetime(year, 3, 2), "%d.%m.%y")  # noqa: DTZ001  (a cell's own clock)
+    assert cell == f"{year}-03-02"
+    assert days(text(cell), "s", "%d.%m.%y").values.to_list() == [None]
+
+
+def test_a_column_of_fractions_holds_no_truths() -> None:
+    with pytest.raises(LedgerError, match="column p: got type Float64, expected Boolean"):
+        truths(pl.Series("p", [1.0, 0.0]), "s")
 
 
 def test_truths_are_words_digits_or_truths() -> None:

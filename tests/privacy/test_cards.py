@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from privacy.cards import Card, CertificateEnded
@@ -150,3 +150,15 @@ def test_the_one_card_of_a_kind_is_none_of_no_and_none_of_two(tmp_path: Path) ->
                 ring.peer(PartyKind.OUTLET)
         other = Identity.generate(PartyKind.OUTLET, f"o{number}", "", AT)
         ring.trust(other.card, other.public_file())
+
+
+def test_a_node_key_of_another_kind_is_none() -> None:
+    identity = Identity.generate(PartyKind.OUTLET, "o1", "", AT)
+    assert identity.node_private_key.curve.name == "secp384r1"
+    other = ed25519.Ed25519PrivateKey.generate().private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.OpenSSH,
+        serialization.NoEncryption(),
+    )
+    with pytest.raises(PrivacyError, match="another kind of node key"):
+        _ = replace(identity, node_key=other).node_private_key

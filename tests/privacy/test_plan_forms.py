@@ -51,6 +51,15 @@ def test_a_night_plan_in_another_form_is_refused() -> None:
             NightPlan.decode(other)
 
 
+@pytest.mark.parametrize("other", [b"{}", b'""'])
+def test_a_night_plan_whose_releases_are_empty_and_no_list_is_refused(other: bytes) -> None:
+    data = replace(NIGHT, releases=()).encode()
+    assert NightPlan.decode(data).releases == ()
+    assert data.count(b"[]") == 1
+    with pytest.raises(PlanRefused, match="releases are no list of lists"):
+        NightPlan.decode(data.replace(b"[]", other))
+
+
 def test_a_release_for_a_purpose_that_nobody_knows_is_refused() -> None:
     data = DRAFT.encode().replace(b'"moments"', b'"money"')
     with pytest.raises(PlanRefused, match="unknown purpose"):
