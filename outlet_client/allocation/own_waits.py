@@ -36,7 +36,7 @@ def own_waits(access: CustomerAccess, key: str) -> tuple[OwnWait, ...]:
     customers = access.people.customers_of(key)
     try:
         known = _waits(access.settings) if customers else {}
-    except OWN_ERRORS:
+    except (*OWN_ERRORS, OSError):
         return ()
     return tuple(one for customer in customers for one in known.get(customer, ()))
 

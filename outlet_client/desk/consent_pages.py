@@ -99,14 +99,15 @@ def _given(site: Site, visit: Visit) -> tuple[str, dt.date]:
 def _recorded(site: Site, visit: Visit, notice: str, day: dt.date) -> Recorded:
     """Records it, and logs that.
 
-    One of an earlier day counts from its beginning, so that it undoes no withdrawal of that day.
+    One of an earlier day counts from its beginning, so that it undoes no withdrawal of that day; so
+    does one of today by a page of which nobody can say when it was made.
 
     Raises:
         NoIdentifier: If neither phone nor e-mail is usable.
     """
     access, moment = site.access, dt.datetime.combine(day, dt.time()).astimezone()
-    if day == visit.at.astimezone().date():
-        moment = visit.made or visit.at
+    if day == visit.at.astimezone().date() and visit.made is not None and visit.made <= visit.at:
+        moment = visit.made
     typed = visit.typed("phone") or None, visit.typed("email") or None
     keys = typed_keys(*typed, access.people.local_key, access.settings.region)
     if not keys:

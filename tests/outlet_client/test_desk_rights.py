@@ -315,6 +315,20 @@ def test_a_paper_that_is_older_than_a_withdrawal_undoes_nothing(desk: Desk, give
         assert okafor.fill("/consents", {**PAPER, "phone": ANNA, "given": given}).status_code == 303
 
 
+def test_a_paper_by_a_page_of_the_future_undoes_no_withdrawal_of_its_day(desk: Desk) -> None:
+    """The clock is set back after the page was made: nobody can say what came first."""
+    desk.site.access.people._clock = desk.clock
+    okafor = desk.signed_in(OKAFOR)
+    form = {"csrf": okafor.token("/account"), "once": okafor.key("/consents"), "phone": ANNA,
+            **PAPER, "given": "2026-03-02"}  # fmt: skip
+    desk.clock.forward(minutes=-30)
+    okafor.fill("/customer", {"part": "end", "phone": ANNA, "do": "withdraw", "sure": "yes"})
+    desk.clock.forward(minutes=1)
+    answer = okafor.answered(okafor.post("/consents", data=form))
+    assert "This customer withdrew on that day or later" in said(answer)
+    assert desk.log(LogAct.CONSENT) == []
+
+
 @pytest.mark.parametrize(
     ("fields", "at"),
     [
