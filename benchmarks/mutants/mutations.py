@@ -90,7 +90,7 @@ class StatementRemover(Operator):  # type: ignore[misc]  # cosmic-ray tells no t
         return (Example("f(x)\n", "pass\n"), Example("x += 1\n", "pass\n"))
 
 
-class TwinReplacer(Operator):  # type: ignore[misc]
+class TwinReplacer(Operator):  # type: ignore[misc]  # cosmic-ray tells no types
     """Calls `max` instead of `min`, and so on."""
 
     @override

@@ -87,7 +87,7 @@ def seal_of(
     outlet: Outlet, kind: SealKind = SealKind.BAND, scores: int = 2, **changes: object
 ) -> SealPlan:
     values = {"as_of": str(CUT_OFF), **changes}
-    return questions.seal_of(len(outlet.keys), kind=kind, scores=scores, **values)  # type: ignore[arg-type]
+    return questions.seal_of(len(outlet.keys), kind=kind, scores=scores, **values)  # type: ignore[arg-type]  # fields by name
 
 
 MOMENTS = plan_of(Purpose.MOMENTS, MOMENTS_DIMENSION, ROW_CLIP**2)

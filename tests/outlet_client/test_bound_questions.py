@@ -57,10 +57,10 @@ BELOW, ABOVE = "0" * 64, "f" * 64
 def rebound(office: Stage, question: dict[str, bytes], **changes: str) -> dict[str, bytes]:
     """The same question with a plan that names something else, signed by the office."""
     if is_seal_plan(question["plan"]):
-        seal: Any = replace(SealPlan.decode(question["plan"]), **changes)  # type: ignore[arg-type]
+        seal: Any = replace(SealPlan.decode(question["plan"]), **changes)  # type: ignore[arg-type]  # fields by name
         signed = sign_seal(seal, office.key)
     else:
-        plan: Any = replace(ReleasePlan.decode(question["plan"]), **changes)  # type: ignore[arg-type]
+        plan: Any = replace(ReleasePlan.decode(question["plan"]), **changes)  # type: ignore[arg-type]  # fields by name
         signed = sign(plan, office.key)
     return {**question, "plan": signed.payload, "plan_signature": signed.signature}
 

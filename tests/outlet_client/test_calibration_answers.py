@@ -100,7 +100,7 @@ def test_who_has_no_bin_is_counted_in_no_cell(unread: str) -> None:
 @given(st.integers(0, 2**32), st.booleans())
 def test_a_garbage_fine_book_raises_nothing_and_no_row_is_longer_than_the_norm(
     seed: int,
-    in_the_clear: bool,  # noqa: FBT001
+    in_the_clear: bool,  # noqa: FBT001  (with or without)
 ) -> None:
     random = np.random.default_rng(seed)
     people = small_world().customers

@@ -209,7 +209,7 @@ class Net:
         self.asked.set()
         self.answers.wait(20)
         raise ServiceUnreachable(HQ, "no answer")
-        yield  # type: ignore[unreachable]
+        yield  # type: ignore[unreachable]  # a generator has to yield
 
 
 def test_nobody_waits_for_a_colleague_who_waits_for_the_network(

@@ -82,7 +82,7 @@ def test_a_look_up_waits_for_no_night_that_writes_the_outlets_database(shop: Sho
 def test_what_another_process_writes_counts_from_the_next_look_up_on(shop: Shop) -> None:
     key = shop.key(ANNA)
     columns = "kind, key, received, due, taken_by, about"
-    dispute = f"INSERT INTO requests ({columns}) VALUES ('dispute', ?, ?, ?, 'mei', '')"  # noqa: S608
+    dispute = f"INSERT INTO requests ({columns}) VALUES ('dispute', ?, ?, ?, 'mei', '')"  # noqa: S608  (our own names)
     moved = "UPDATE people SET state = ? WHERE key = ?"
     found = [shop.look.look_up(ANNA, None, ASKED).status]
     for file, statement, cells in (

@@ -53,7 +53,7 @@ def seal_of(
         "office_key": OFFICE_KEY.public.hex(),
         **changes,
     }
-    return Seal(**values)  # type: ignore[arg-type]
+    return Seal(**values)  # type: ignore[arg-type]  # fields by name
 
 
 def under_pads(seal: Seal, codes: Codes, keys: Slots, office_key: OneTimeKey = OFFICE_KEY) -> Codes:

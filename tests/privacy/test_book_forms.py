@@ -249,7 +249,7 @@ def test_a_body_of_another_length_is_refused() -> None:
 )
 def test_a_header_field_outside_its_domain_is_refused(field: str, value: object) -> None:
     with pytest.raises(BookRefused, match=f"^book: .*{field}"):
-        replace(SMALL, **{field: value})  # type: ignore[arg-type]
+        replace(SMALL, **{field: value})  # type: ignore[arg-type]  # fields by name
 
 
 KEY_HEX = slot_key(1).public.hex()

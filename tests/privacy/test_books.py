@@ -153,7 +153,7 @@ FROZEN_DIGEST = "253896124b490536b59bb13e78ed48d6ed266a7d46f4e6107d8d2603732649b
 )
 def test_an_entry_read_as_of_another_seal_is_uniform(changes: dict[str, object]) -> None:
     """The layer that is bound to what changed: marks are under HQ's alone."""
-    seal = replace(BOOK.seal, **changes)  # type: ignore[arg-type]
+    seal = replace(BOOK.seal, **changes)  # type: ignore[arg-type]  # fields by name
     read = read_all(replace(BOOK, seal=seal))
     if changes.keys() & {"set", "choices"}:
         assert (read[:, 3] == MARKED).all()

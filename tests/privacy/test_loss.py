@@ -75,7 +75,7 @@ def test_epsilon_agrees_with_opendp_where_there_is_hardly_any_noise(multiplier: 
     gaussian = make_gaussian(
         vector_domain(atom_domain(T=int)), l2_distance(T=int), 1000 * multiplier
     )
-    opendp = make_zCDP_to_approxDP(gaussian).map(1000).epsilon(1e-6)  # type: ignore[no-untyped-call]
+    opendp = make_zCDP_to_approxDP(gaussian).map(1000).epsilon(1e-6)  # type: ignore[no-untyped-call]  # OpenDP tells no types
     assert epsilon_of(Rho(1 / (2 * multiplier**2)), 1e-6) == pytest.approx(opendp, rel=1e-3)
 
 

@@ -377,8 +377,8 @@ def test_a_plan_is_of_the_same_draft_if_every_field_is(field: str) -> None:
     others: dict[str, object] = {"kind": SealKind.FINE, "cuts": BAND_CUTS[:1]}
     value = getattr(DRAFT, field)
     other = others.get(field, value + 1 if isinstance(value, int) else f"{value}x")
-    assert not plan.same_draft(replace(DRAFT, **{field: other}))  # type: ignore[arg-type]
-    assert not DRAFT.same_draft(replace(plan, **{field: other}))  # type: ignore[arg-type]
+    assert not plan.same_draft(replace(DRAFT, **{field: other}))  # type: ignore[arg-type]  # fields by name
+    assert not DRAFT.same_draft(replace(plan, **{field: other}))  # type: ignore[arg-type]  # fields by name
 
 
 def test_a_night_plans_line_of_seals_costs_nothing() -> None:
@@ -453,11 +453,11 @@ def test_no_customer_sums_plan_is_taken_for_a_seals(data: st.DataObject) -> None
         for name, value in asdict(RELEASE).items()
         if isinstance(value, str) and name != "purpose"
     }
-    plan = replace(RELEASE, **texts)  # type: ignore[arg-type]
+    plan = replace(RELEASE, **texts)  # type: ignore[arg-type]  # fields by name
     assert not is_seal_plan(plan.encode())
     assert not is_seal_plan(ReleaseDraft.encode(plan))
     assert ReleasePlan.decode(plan.encode()) == plan
-    seal = replace(PLAN, **{k: v for k, v in texts.items() if hasattr(PLAN, k)})  # type: ignore[arg-type]
+    seal = replace(PLAN, **{k: v for k, v in texts.items() if hasattr(PLAN, k)})  # type: ignore[arg-type]  # fields by name
     assert is_seal_plan(seal.encode())
 
 
