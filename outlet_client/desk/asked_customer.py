@@ -42,7 +42,7 @@ def asked_customer(site: Site, visit: Visit) -> AskedCustomer:
     if not visit.typed(OF):
         return AskedCustomer(phone, email, "")
     number = visit.number(OF)
-    with site.rights.transaction() as connection:
+    with site.rights.reading() as connection:
         found = [] if number is None else requests(connection, number=number)
     if not found:
         raise RequestRefused("request: there is none of this number; reload the page of requests")

@@ -42,7 +42,7 @@ def show_log(site: Site, visit: Visit) -> Response:
     by = visit.query.get("by") or None
     day = _day(visit.query.get("day", ""))
     mark = site.waiting.mark(FLAGS, visit.at)
-    with site.rights.transaction() as connection:
+    with site.rights.reading() as connection:
         of = _entry(connection, visit)
         found = recent_entries(
             connection,
